@@ -1,0 +1,164 @@
+//! What a program built on the engine implements, and what it is handed.
+//!
+//! Calls for one connection come in order, on the thread of its shard. A call must not block: what has to wait
+//! returns [`Step::Later`], and until that is done the connection's next events wait.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::ack::AckReply;
+use crate::ids::{SocketId, SocketRef};
+use crate::packet::Args;
+
+/// Done at once, or a future that the connection's shard runs before the connection's next event.
+pub enum Step<T> {
+    Now(T),
+    Later(Pin<Box<dyn Future<Output = T>>>),
+}
+
+impl<T> Step<T> {
+    pub fn later(future: impl Future<Output = T> + 'static) -> Self {
+        Self::Later(Box::pin(future))
+    }
+}
+
+pub trait Application: Send + Sync + 'static {
+    /// What the application keeps with a socket; it lives on the shard, and is cloned for calls that wait.
+    type Socket: Clone + 'static;
+
+    /// A client asks to enter a namespace. Commands that are sent through the handle meanwhile for a request
+    /// answered by `Step::Now` take effect after the client got its answer; after a `Step::Later` use
+    /// [`Application::connected`] for them.
+    fn connect(&self, request: ConnectRequest) -> Step<Result<Admission<Self::Socket>, Refusal>>;
+
+    /// The answer to the CONNECT has been queued; what is sent from here on comes after it.
+    fn connected(&self, socket: &Self::Socket, id: &SocketRef, recovered: bool) {
+        let _ = (socket, id, recovered);
+    }
+
+    fn event(&self, socket: &Self::Socket, event: Event) -> Step<()>;
+
+    fn disconnect(&self, socket: &Self::Socket, id: &SocketRef, reason: &DisconnectReason);
+
+    /// The socket was behind, and can take events again. `offset` is that of the last reliable event that was
+    /// queued to it. The application calls `Handle::level` and then emits what was missed; commands keep their order.
+    fn refill(&self, socket: &Self::Socket, id: &SocketRef, offset: Option<&str>);
+}
+
+/// Which protocol the client speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    SocketIo,
+    /// Plain JSON over a websocket, at `/ws`.
+    Raw,
+}
+
+pub struct ConnectRequest {
+    pub socket: SocketRef,
+    pub namespace: String,
+    /// What the client sent along: the text of a JSON object.
+    pub auth: Option<String>,
+    pub handshake: Arc<Handshake>,
+    /// The client holds a genuine ticket of an earlier socket, and wants to go on from there.
+    pub resume: Option<Resume>,
+    pub kind: Kind,
+}
+
+/// What is kept of the HTTP request until a namespace was entered.
+#[derive(Debug)]
+pub struct Handshake {
+    pub peer: SocketAddr,
+    pub query: String,
+    /// Those of [`crate::KEPT_HEADERS`] that were sent, with names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Handshake {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[derive(Debug)]
+pub struct Resume {
+    pub socket_id: SocketId,
+    /// What the application had sealed into the ticket.
+    pub payload: Vec<u8>,
+    /// The token at the end of the last reliable event that the client got.
+    pub offset: Option<String>,
+}
+
+pub struct Admission<S> {
+    pub socket: S,
+    /// Whether this is the socket of the ticket, continued. It then keeps its id and its ticket.
+    pub recovered: bool,
+    /// What to seal into the ticket; none: this socket cannot be recovered.
+    pub ticket: Option<TicketClaims>,
+}
+
+pub struct TicketClaims {
+    pub payload: Vec<u8>,
+    /// Unix seconds after which the ticket opens nothing.
+    pub expires: u64,
+}
+
+#[derive(Debug)]
+pub struct Refusal {
+    pub message: String,
+    /// The text of a JSON value that says more.
+    pub data: Option<String>,
+    /// Close the whole connection, with this websocket code and reason.
+    pub close: Option<(u16, String)>,
+}
+
+pub struct Event {
+    pub socket: SocketRef,
+    pub namespace: String,
+    pub args: Args,
+    /// Present if the client waits for an answer.
+    pub ack: Option<AckReply>,
+}
+
+impl Event {
+    pub fn name(&self) -> &str {
+        self.args.name().unwrap_or_default()
+    }
+}
+
+/// Why a socket ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DisconnectReason {
+    /// The client left the namespace.
+    ClientLeft,
+    /// The client's end of the transport was closed.
+    TransportClosed,
+    /// Reading or writing failed.
+    TransportError,
+    PingTimeout,
+    /// The client sent what the protocol does not allow.
+    ProtocolError(String),
+    /// The client did not read fast enough.
+    SlowReader,
+    /// The application closed it.
+    Server { code: u16, reason: String },
+    /// The node is going down.
+    Shutdown,
+}
+
+impl DisconnectReason {
+    /// A constant name, fit for a metric's label.
+    pub fn slug(&self) -> &'static str {
+        match self {
+            Self::ClientLeft => "client_left",
+            Self::TransportClosed => "transport_closed",
+            Self::TransportError => "transport_error",
+            Self::PingTimeout => "ping_timeout",
+            Self::ProtocolError(_) => "protocol_error",
+            Self::SlowReader => "slow_reader",
+            Self::Server { .. } => "server",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
