@@ -1,0 +1,106 @@
+//! Answers: of the application to a client's event, and of a client to the application's event.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::command::Command;
+use crate::handle::Handle;
+use crate::ids::{SocketId, SocketRef};
+use crate::packet::Args;
+
+/// The answer that a client waits for. Dropping it leaves the client waiting until its own deadline.
+pub struct AckReply {
+    pub(crate) to: SocketRef,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) id: u64,
+    pub(crate) handle: Handle,
+}
+
+/// An answer on its way to its connection.
+pub(crate) struct Answer {
+    pub(crate) to: SocketRef,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) id: u64,
+    pub(crate) args_json: String,
+    pub(crate) attachments: Vec<Bytes>,
+}
+
+thread_local! {
+    /// Answers given on the shard's own thread, for whoever called the application to pick up. It spares the most
+    /// frequent answer of all, the one given at once, the way through the inbox.
+    static AT_HAND: RefCell<Option<Vec<Answer>>> = const { RefCell::new(None) };
+}
+
+impl AckReply {
+    /// Answers with one value.
+    pub fn send(self, value: &impl Serialize) {
+        let mut json = String::with_capacity(64);
+        json.push('[');
+        match serde_json::to_string(value) {
+            Ok(text) => json.push_str(&text),
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "answer not serialisable"),
+        }
+        json.push(']');
+        self.send_raw(json, Vec::new());
+    }
+
+    /// Answers with the text of a JSON array, its attachments beside it.
+    pub fn send_raw(self, args_json: String, attachments: Vec<Bytes>) {
+        let Self { to, namespace, id, handle } = self;
+        let answer = Answer { to, namespace, id, args_json, attachments };
+        let elsewhere = AT_HAND.with_borrow_mut(|at_hand| match at_hand {
+            Some(list) if handle.is_shard_of_this_thread(&to) => {
+                list.push(answer);
+                None
+            }
+            _ => Some(answer),
+        });
+        if let Some(answer) = elsewhere {
+            handle.send(to.shard(), Command::Answer(answer));
+        }
+    }
+}
+
+/// Collects the answers that are given while `call` runs.
+pub(crate) fn collect<T>(pool: &mut Vec<Answer>, call: impl FnOnce() -> T) -> T {
+    AT_HAND.set(Some(std::mem::take(pool)));
+    let result = call();
+    *pool = AT_HAND.take().expect("it was put there above, and calls do not nest");
+    result
+}
+
+/// Why an event that asked for an answer got none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AckError {
+    #[error("no answer before the deadline")]
+    Timeout,
+    #[error("the socket is gone")]
+    Gone,
+    #[error("too many answers are outstanding on this socket")]
+    TooMany,
+    #[error("this client's protocol has no answers")]
+    Unsupported,
+    #[error("the engine is overloaded")]
+    Overloaded,
+}
+
+/// Who waits for a client's answer.
+pub(crate) enum Waiter {
+    One(oneshot::Sender<Result<Args, AckError>>),
+    /// Unbounded in form, bounded by the number of members that the event was sent to.
+    Many(mpsc::UnboundedSender<(SocketId, Result<Args, AckError>)>),
+}
+
+impl Waiter {
+    pub(crate) fn answer(self, from: SocketId, result: Result<Args, AckError>) {
+        // The caller may have lost interest; that is its right.
+        match self {
+            Self::One(sender) => drop(sender.send(result)),
+            Self::Many(sender) => drop(sender.send((from, result))),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What other threads, and the application, ask of a shard. One bounded inbox a shard: what went in first takes
+//! effect first, whoever sent it.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::ack::{AckError, Answer, Waiter};
+use crate::application::Handshake;
+use crate::ids::{SessionSecret, SocketId, SocketRef};
+use crate::packet::{Args, Encoded, EventBuilder};
+use crate::polling::PollAnswer;
+
+pub(crate) enum Command {
+    Emit { to: SocketRef, event: Arc<Encoded> },
+    EmitWithAck { to: SocketRef, event: EventBuilder, timeout: Duration, waiter: Waiter },
+    Broadcast { room: Arc<str>, event: Arc<Encoded>, except: Option<SocketRef> },
+    BroadcastWithAck {
+        namespace: Arc<str>,
+        room: Arc<str>,
+        event: EventBuilder,
+        timeout: Duration,
+        answers: mpsc::UnboundedSender<(SocketId, Result<Args, AckError>)>,
+    },
+    Answer(Answer),
+    Join { socket: SocketRef, namespace: Arc<str>, room: Arc<str> },
+    Leave { socket: SocketRef, room: Arc<str> },
+    Rooms { socket: SocketRef, reply: oneshot::Sender<Vec<String>> },
+    Level { socket: SocketRef },
+    Close { socket: SocketRef, close: Close },
+    /// A polling request that another shard's listener took.
+    Poll { secret: SessionSecret, request: PollRequest, reply: oneshot::Sender<PollAnswer> },
+    /// A websocket that another shard's listener took, for a session of this one.
+    Attach { secret: SessionSecret, stream: TcpStream, unread: Bytes, deflate: bool, handshake: Arc<Handshake> },
+    Drain { window: Duration, close: Close, done: oneshot::Sender<usize> },
+    Stop,
+}
+
+pub(crate) enum PollRequest {
+    Get { gzip: bool },
+    Post { body: Bytes },
+}
+
+/// How the server ends a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Close {
+    /// The websocket close code of the raw protocol.
+    pub code: u16,
+    pub reason: String,
+    /// Whether the client should come back by itself: the transport is then closed under the stock client, which
+    /// reconnects; otherwise its namespace is, which it takes as final.
+    pub reconnect: bool,
+}

@@ -1,0 +1,87 @@
+//! What a shard counts. One writer each, the shard's thread; any thread reads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one thread changes and others read.
+#[derive(Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    /// Load and store instead of a locked addition: there is one writer.
+    pub(crate) fn add(&self, amount: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, amount: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(amount), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Sums over all shards since the start; `*_now` are levels.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+
+        #[derive(Default)]
+        #[repr(align(128))] // own cache lines: shards must not slow one another down by counting
+        pub(crate) struct ShardCounters { $(pub(crate) $name: Count,)* }
+
+        impl Counters {
+            pub(crate) fn add(&mut self, shard: &ShardCounters) {
+                $(self.$name = self.$name.wrapping_add(shard.$name.get());)*
+            }
+
+            /// Each counter's name, what it says, and its value.
+            pub fn list(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    connections_now,
+    /// Connections whose transport is a websocket.
+    websockets_now,
+    sockets_now,
+    rooms_now,
+    connections_opened,
+    connections_refused_full,
+    handshakes_refused,
+    upgrades,
+    upgrades_failed,
+    closed_client_left,
+    closed_transport_closed,
+    closed_transport_error,
+    closed_ping_timeout,
+    closed_protocol_error,
+    closed_slow_reader,
+    closed_server,
+    closed_shutdown,
+    sockets_recovered,
+    recoveries_refused,
+    events_in,
+    bytes_in,
+    bytes_out,
+    /// Events handed to a connection's queue.
+    deliveries,
+    broadcasts,
+    /// Reliable events not queued because the connection was behind; it is refilled later.
+    deliveries_deferred,
+    volatile_dropped,
+    state_replaced,
+    refills,
+    /// Commands for sockets that were gone.
+    commands_stale,
+    queue_bytes_now,
+    polls,
+    posts,
+    handed_over,
+    acks_timed_out,
+    panics,
+}

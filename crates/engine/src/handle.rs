@@ -1,0 +1,196 @@
+//! The application's way to its sockets, from any thread. Everything sent to one shard keeps its order.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::ack::{AckError, Waiter};
+use crate::command::{Close, Command};
+use crate::counters::{Counters, ShardCounters};
+use crate::ids::{SocketId, SocketRef};
+use crate::packet::{Args, Encoded, EventBuilder};
+use crate::whereabouts::Whereabouts;
+
+/// A shard's inbox is full. Nothing was sent; the caller tells its client to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine is overloaded")]
+pub struct Overloaded;
+
+thread_local! {
+    static SHARD_OF_THREAD: Cell<Option<u16>> = const { Cell::new(None) };
+}
+
+/// Called once by a shard's thread.
+pub(crate) fn mark_shard_thread(index: u16) {
+    SHARD_OF_THREAD.set(Some(index));
+}
+
+pub(crate) struct ShardHandle {
+    pub(crate) inbox: mpsc::Sender<Command>,
+    pub(crate) counters: Arc<ShardCounters>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) shards: Vec<ShardHandle>,
+    pub(crate) whereabouts: Whereabouts,
+}
+
+/// Cheap to clone; usable from any thread.
+#[derive(Clone)]
+pub struct Handle(pub(crate) Arc<Shared>);
+
+impl Handle {
+    /// Queues an event to one socket.
+    pub fn emit(&self, to: &SocketRef, event: Arc<Encoded>) -> Result<(), Overloaded> {
+        self.try_send(to.shard(), Command::Emit { to: *to, event })
+    }
+
+    /// Emits an event that asks for an answer, and waits for it at most `timeout`.
+    pub fn emit_with_ack(
+        &self,
+        to: &SocketRef,
+        event: EventBuilder,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static {
+        let (sender, receiver) = oneshot::channel();
+        let waiter = Waiter::One(sender);
+        let sent = self.try_send(to.shard(), Command::EmitWithAck { to: *to, event, timeout, waiter });
+        async move {
+            sent.map_err(|Overloaded| AckError::Overloaded)?;
+            receiver.await.unwrap_or(Err(AckError::Gone))
+        }
+    }
+
+    /// Queues an event to all members of a room: to every shard concerned, or, if one is overloaded, to none.
+    pub fn broadcast(
+        &self,
+        room: &str,
+        event: Arc<Encoded>,
+        except: Option<&SocketRef>,
+    ) -> Result<(), Overloaded> {
+        let shards = self.0.whereabouts.shards_of(event.namespace(), room);
+        // The usual case, and the one that must be cheap: one shard.
+        if let Some(only) = shards.only() {
+            let command = Command::Broadcast { room: room.into(), event, except: except.copied() };
+            return self.try_send(only, command);
+        }
+        let mut permits = Vec::with_capacity(shards.len());
+        for shard in shards.iter() {
+            permits.push(self.0.shards[shard].inbox.try_reserve().map_err(|_| Overloaded)?);
+        }
+        let room: Arc<str> = room.into();
+        for permit in permits {
+            let (room, event) = (Arc::clone(&room), Arc::clone(&event));
+            permit.send(Command::Broadcast { room, event, except: except.copied() });
+        }
+        Ok(())
+    }
+
+    /// Asks all members of a room, and waits at most `timeout` for their answers.
+    pub fn broadcast_with_ack(
+        &self,
+        namespace: &str,
+        room: &str,
+        event: &EventBuilder,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<(SocketId, Result<Args, AckError>)>, Overloaded>> + Send + 'static {
+        // The shards hold the senders; when the last member has answered or run out of time, the channel ends.
+        let (answers, mut received) = mpsc::unbounded_channel();
+        let (namespace, room): (Arc<str>, Arc<str>) = (namespace.into(), room.into());
+        let mut sent = Ok(());
+        for shard in self.0.whereabouts.shards_of(&namespace, &room).iter() {
+            let (namespace, room, event) = (Arc::clone(&namespace), Arc::clone(&room), event.clone());
+            let answers = answers.clone();
+            let command = Command::BroadcastWithAck { namespace, room, event, timeout, answers };
+            sent = sent.and(self.try_send(shard, command));
+        }
+        drop(answers);
+        async move {
+            sent?;
+            let mut all = Vec::new();
+            while let Some(answer) = received.recv().await {
+                all.push(answer);
+            }
+            Ok(all)
+        }
+    }
+
+    pub fn join(&self, socket: &SocketRef, namespace: &str, room: &str) -> Result<(), Overloaded> {
+        let permit = self.0.shards[socket.shard()].inbox.try_reserve().map_err(|_| Overloaded)?;
+        // Known from here on: a broadcast that is sent after this join reaches the shard after it.
+        self.0.whereabouts.enter(namespace, room, socket.shard());
+        permit.send(Command::Join { socket: *socket, namespace: namespace.into(), room: room.into() });
+        Ok(())
+    }
+
+    pub fn leave(&self, socket: &SocketRef, room: &str) -> Result<(), Overloaded> {
+        self.try_send(socket.shard(), Command::Leave { socket: *socket, room: room.into() })
+    }
+
+    pub fn rooms(&self, socket: &SocketRef) -> impl Future<Output = Vec<String>> + Send + 'static {
+        let (reply, received) = oneshot::channel();
+        self.send(socket.shard(), Command::Rooms { socket: *socket, reply });
+        async move { received.await.unwrap_or_default() }
+    }
+
+    /// The socket that was behind is level again: what is sent to it from here on is queued.
+    pub fn level(&self, socket: &SocketRef) -> Result<(), Overloaded> {
+        self.try_send(socket.shard(), Command::Level { socket: *socket })
+    }
+
+    pub fn close(&self, socket: &SocketRef, close: Close) {
+        self.send(socket.shard(), Command::Close { socket: *socket, close });
+    }
+
+    /// Takes no new connections and closes those there are, evenly over the window. Gives their number.
+    pub async fn drain(&self, window: Duration, close: &Close) -> usize {
+        let mut closed = 0;
+        let mut waiting = Vec::new();
+        for shard in &self.0.shards {
+            let (done, received) = oneshot::channel();
+            if shard.inbox.send(Command::Drain { window, close: close.clone(), done }).await.is_ok() {
+                waiting.push(received);
+            }
+        }
+        for received in waiting {
+            closed += received.await.unwrap_or(0);
+        }
+        closed
+    }
+
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        for shard in &self.0.shards {
+            sum.add(&shard.counters);
+        }
+        sum
+    }
+
+    pub fn shards(&self) -> usize {
+        self.0.shards.len()
+    }
+
+    pub(crate) fn is_shard_of_this_thread(&self, socket: &SocketRef) -> bool {
+        SHARD_OF_THREAD.get() == Some(socket.shard)
+    }
+
+    pub(crate) fn try_send(&self, shard: usize, command: Command) -> Result<(), Overloaded> {
+        self.0.shards[shard].inbox.try_send(command).map_err(|_| Overloaded)
+    }
+
+    /// For what must not be refused: answers, closes. When the inbox is full it waits in a task of its own; there
+    /// are no more of them than there are events being handled.
+    pub(crate) fn send(&self, shard: usize, command: Command) {
+        if let Err(mpsc::error::TrySendError::Full(command)) = self.0.shards[shard].inbox.try_send(command) {
+            let inbox = self.0.shards[shard].inbox.clone();
+            let wait = async move { drop(inbox.send(command).await) };
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(wait)),
+                Err(_) => tracing::error!("command lost: inbox full, and the caller has no runtime"),
+            }
+        }
+    }
+}
