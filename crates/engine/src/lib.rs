@@ -1,1 +1,6 @@
 //!
+
+pub mod packet;
+pub mod ticket;
+pub mod frame;
+pub mod wheel;
