@@ -1,0 +1,14 @@
+//! The events of the protocol and what they carry.
+//!
+//! [`client`] holds what clients send and how it is answered, [`server`] what the server sends on its own.
+
+pub mod client;
+pub mod server;
+
+use serde::Serialize;
+
+pub use client::ClientEvent;
+
+/// `{}`: an answer that says no more than that it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Empty {}

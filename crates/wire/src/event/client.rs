@@ -1,0 +1,184 @@
+//! What clients send, and the answer to each.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::limits::HISTORY_MESSAGES_MAX;
+use crate::{MessageId, Position, RoomId};
+
+macro_rules! client_events {
+    ($($name:ident = $text:literal,)*) => {
+        /// The events that clients may send.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ClientEvent {
+            $($name,)*
+        }
+
+        impl ClientEvent {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            pub fn parse(name: &str) -> Option<Self> {
+                match name {
+                    $($text => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+client_events! {
+    RoomJoin = "room:join",
+    RoomLeave = "room:leave",
+    MessageSend = "message:send",
+    Ping = "ping",
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RoomJoin {
+    pub room: RoomId,
+    /// The last position that the client has: everything after it comes with the answer.
+    #[serde(default)]
+    pub since: Option<Position>,
+    /// How many of the latest messages the client wants, when it has none.
+    #[serde(default)]
+    pub history: Option<Count>,
+}
+
+/// How many messages, at most [`HISTORY_MESSAGES_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct Count(u8);
+
+impl Count {
+    pub fn get(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("at most {HISTORY_MESSAGES_MAX} messages at once")]
+pub struct CountError;
+
+impl TryFrom<u64> for Count {
+    type Error = CountError;
+
+    fn try_from(count: u64) -> Result<Self, CountError> {
+        match u8::try_from(count) {
+            Ok(count) if usize::from(count) <= HISTORY_MESSAGES_MAX => Ok(Self(count)),
+            _ => Err(CountError),
+        }
+    }
+}
+
+/// After this answer no message of the room is missed: `seq` is where the room stood when the join took effect.
+#[derive(Debug, Clone, Serialize)]
+pub struct RoomJoined<'a> {
+    pub room: &'a RoomId,
+    pub epoch: u64,
+    pub seq: u64,
+    /// True when `since` was given and `messages` is everything after it.
+    pub recovered: bool,
+    /// Messages in the form of [`super::server::Message`], oldest first.
+    pub messages: &'a [&'a RawValue],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RoomLeave {
+    pub room: RoomId,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct MessageSend<'a> {
+    pub room: RoomId,
+    /// Sending again with the same id is answered with the first result. Without one, every send is a new message.
+    #[serde(default)]
+    pub id: Option<MessageId>,
+    /// Any JSON. It is passed on as it came.
+    #[serde(borrow)]
+    pub body: &'a RawValue,
+    /// Not kept, not numbered, and dropped for members that read slowly.
+    #[serde(default)]
+    pub volatile: bool,
+}
+
+/// For a volatile message `seq` is where the room stood; the message has no position of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MessageSent<'a> {
+    pub id: &'a str,
+    pub epoch: u64,
+    pub seq: u64,
+    /// Milliseconds since 1970.
+    pub ts: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Pong<'a> {
+    pub data: Option<&'a RawValue>,
+    /// Milliseconds since 1970.
+    pub server_time: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for event in ClientEvent::ALL {
+            assert_eq!(ClientEvent::parse(event.name()), Some(*event));
+        }
+        assert_eq!(ClientEvent::parse("message"), None);
+        assert_eq!(ClientEvent::parse("Room:Join"), None);
+    }
+
+    #[test]
+    fn a_join_is_parsed_into_types() {
+        let join: RoomJoin =
+            serde_json::from_str(r#"{"room":"chat:a","since":"7:41","history":100}"#).unwrap();
+        assert_eq!(join.room.as_str(), "chat:a");
+        assert_eq!(join.since, Some(Position { epoch: 7, seq: 41 }));
+        assert_eq!(join.history.map(Count::get), Some(100));
+        for bad in [
+            r"{}",
+            r#"{"room":""}"#,
+            r#"{"room":"a b"}"#,
+            r#"{"room":"a","since":41}"#,
+            r#"{"room":"a","since":"41"}"#,
+            r#"{"room":"a","history":101}"#,
+            r#"{"room":"a","history":-1}"#,
+            r#"{"room":"a","history":1.5}"#,
+            r#"{"room":"a","room":"b"}"#,
+            r#""a""#,
+        ] {
+            assert!(serde_json::from_str::<RoomJoin>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_passed_on_as_it_came() {
+        let text = r#"{"body":{"b" : 1.0, "a":[ 1e3 ]},"room":"chat:a","later":"fields are ignored"}"#;
+        let send: MessageSend<'_> = serde_json::from_str(text).unwrap();
+        assert_eq!(send.body.get(), r#"{"b" : 1.0, "a":[ 1e3 ]}"#);
+        assert!(send.id.is_none() && !send.volatile);
+        assert!(serde_json::from_str::<MessageSend<'_>>(r#"{"room":"chat:a"}"#).is_err(), "a body is needed");
+    }
+
+    #[test]
+    fn answers_on_the_wire() {
+        let room = RoomId::parse("chat:a").unwrap();
+        let message = RawValue::from_string(r#"{"seq":41}"#.to_owned()).unwrap();
+        let joined = RoomJoined { room: &room, epoch: 7, seq: 41, recovered: false, messages: &[&message] };
+        insta::assert_snapshot!(serde_json::to_string(&joined).unwrap(), @r#"{"room":"chat:a","epoch":7,"seq":41,"recovered":false,"messages":[{"seq":41}]}"#);
+        let sent = MessageSent { id: "m1", epoch: 7, seq: 42, ts: 1_790_000_000_000, duplicate: false };
+        insta::assert_snapshot!(serde_json::to_string(&sent).unwrap(), @r#"{"id":"m1","epoch":7,"seq":42,"ts":1790000000000}"#);
+        insta::assert_snapshot!(serde_json::to_string(&MessageSent { duplicate: true, ..sent }).unwrap(), @r#"{"id":"m1","epoch":7,"seq":42,"ts":1790000000000,"duplicate":true}"#);
+        insta::assert_snapshot!(serde_json::to_string(&Pong { data: None, server_time: 5 }).unwrap(), @r#"{"data":null,"server_time":5}"#);
+    }
+}

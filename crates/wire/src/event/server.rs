@@ -1,0 +1,126 @@
+//! What the server sends on its own.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{Code, Disconnect, Failure, RoomId, UserId};
+
+pub const SESSION: &str = "session";
+pub const MESSAGE: &str = "message";
+pub const RESYNC: &str = "resync";
+pub const DISCONNECTING: &str = "disconnecting";
+pub const ERROR: &str = "error";
+
+/// The first event of every connection.
+#[derive(Debug, Clone, Serialize)]
+pub struct Session<'a> {
+    /// The public id of the connection.
+    pub connection: &'a str,
+    pub user: &'a UserId,
+    pub node: &'a str,
+    /// The connection goes on where an earlier one was cut: its rooms are joined and what it missed follows.
+    pub recovered: bool,
+    /// Milliseconds since 1970.
+    pub server_time: u64,
+    pub ping_interval_ms: u64,
+    pub ping_timeout_ms: u64,
+}
+
+/// A message of a room. A volatile one has no position.
+#[derive(Debug, Clone, Serialize)]
+pub struct Message<'a> {
+    pub room: &'a RoomId,
+    pub epoch: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    pub id: &'a str,
+    pub from: &'a UserId,
+    /// Milliseconds since 1970.
+    pub ts: u64,
+    pub body: &'a RawValue,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub volatile: bool,
+}
+
+/// Messages of this room were missed and cannot be given any more; the room stands at this position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Resync<'a> {
+    pub room: &'a RoomId,
+    pub epoch: u64,
+    pub seq: u64,
+}
+
+/// Sent right before the server closes the connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Disconnecting {
+    pub code: u16,
+    pub reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconnect_after_ms: Option<u64>,
+}
+
+impl From<Disconnect> for Disconnecting {
+    fn from(reason: Disconnect) -> Self {
+        Self { code: reason.code(), reason: reason.slug(), reconnect_after_ms: None }
+    }
+}
+
+/// A failure of an event that was sent without an ack callback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Error<'a> {
+    pub event: &'a str,
+    pub code: u16,
+    pub reason: &'static str,
+    pub message: &'a str,
+}
+
+impl<'a> Error<'a> {
+    pub fn new(event: &'a str, failure: &'a Failure) -> Self {
+        let code: Code = failure.code;
+        Self { event, code: code.number(), reason: code.slug(), message: &failure.message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(event: &impl Serialize) -> String {
+        serde_json::to_string(event).unwrap()
+    }
+
+    #[test]
+    fn events_on_the_wire() {
+        let user = UserId::parse("alice").unwrap();
+        let room = RoomId::parse("chat:a").unwrap();
+        let body = RawValue::from_string(r#"{"text":"hi"}"#.to_owned()).unwrap();
+        insta::assert_snapshot!(json(&Session {
+            connection: "c1",
+            user: &user,
+            node: "n1",
+            recovered: false,
+            server_time: 1_790_000_000_000,
+            ping_interval_ms: 25_000,
+            ping_timeout_ms: 20_000,
+        }), @r#"{"connection":"c1","user":"alice","node":"n1","recovered":false,"server_time":1790000000000,"ping_interval_ms":25000,"ping_timeout_ms":20000}"#);
+        let message = Message {
+            room: &room,
+            epoch: 7,
+            seq: Some(42),
+            id: "m1",
+            from: &user,
+            ts: 1_790_000_000_000,
+            body: &body,
+            volatile: false,
+        };
+        insta::assert_snapshot!(json(&message), @r#"{"room":"chat:a","epoch":7,"seq":42,"id":"m1","from":"alice","ts":1790000000000,"body":{"text":"hi"}}"#);
+        insta::assert_snapshot!(json(&Message { seq: None, volatile: true, ..message }), @r#"{"room":"chat:a","epoch":7,"id":"m1","from":"alice","ts":1790000000000,"body":{"text":"hi"},"volatile":true}"#);
+        insta::assert_snapshot!(json(&Resync { room: &room, epoch: 7, seq: 42 }), @r#"{"room":"chat:a","epoch":7,"seq":42}"#);
+        insta::assert_snapshot!(json(&Disconnecting::from(Disconnect::Drain)), @r#"{"code":3001,"reason":"drain"}"#);
+        insta::assert_snapshot!(
+            json(&Disconnecting { reconnect_after_ms: Some(1200), ..Disconnect::Slow.into() }),
+            @r#"{"code":3002,"reason":"slow","reconnect_after_ms":1200}"#
+        );
+        insta::assert_snapshot!(json(&Error::new("message:send", &Failure::from(Code::NotInRoom))), @r#"{"event":"message:send","code":107,"reason":"not_in_room","message":"join the room first"}"#);
+    }
+}
