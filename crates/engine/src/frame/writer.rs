@@ -14,6 +14,13 @@ pub fn write_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], compressed
     out.extend_from_slice(payload);
 }
 
+/// Appends the header of an unmasked frame. The caller appends exactly `payload_bytes` bytes right behind it, in as many
+/// parts as it has: a payload that stands in several places needs no copy to be joined.
+#[inline]
+pub fn write_frame_header(out: &mut Vec<u8>, opcode: Opcode, payload_bytes: usize, compressed: bool) {
+    write_header(out, opcode, payload_bytes, compressed, 0);
+}
+
 /// Appends one complete masked frame, as a client sends it.
 pub fn write_masked_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], compressed: bool, key: [u8; 4]) {
     out.reserve(header::HEADER_BYTES_MAX + payload.len());
@@ -47,13 +54,59 @@ fn write_header(out: &mut Vec<u8>, opcode: Opcode, len: usize, compressed: bool,
     };
     debug_assert!(matches!(opcode, Opcode::Text | Opcode::Binary) || (len <= 125 && !compressed));
     let first = bits | if compressed { header::RSV1 } else { 0 };
-    if len < 126 {
+    if len < usize::from(header::LEN_16) {
         out.extend_from_slice(&[first, masked | len as u8]);
     } else if let Ok(len) = u16::try_from(len) {
         let [high, low] = len.to_be_bytes();
-        out.extend_from_slice(&[first, masked | 126, high, low]);
+        out.extend_from_slice(&[first, masked | header::LEN_16, high, low]);
     } else {
-        out.extend_from_slice(&[first, masked | 127]);
+        out.extend_from_slice(&[first, masked | header::LEN_64]);
         out.extend_from_slice(&(len as u64).to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{close_frame, write_frame, write_masked_frame};
+    use crate::frame::Opcode;
+
+    #[test]
+    fn headers() {
+        let cases: &[(Opcode, usize, bool, &[u8])] = &[
+            (Opcode::Text, 0, false, &[0x81, 0]),
+            (Opcode::Binary, 125, false, &[0x82, 125]),
+            (Opcode::Text, 126, true, &[0xc1, 126, 0, 126]),
+            (Opcode::Binary, 65_535, true, &[0xc2, 126, 0xff, 0xff]),
+            (Opcode::Binary, 65_536, false, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+            (Opcode::Close, 2, false, &[0x88, 2]),
+            (Opcode::Ping, 125, false, &[0x89, 125]),
+            (Opcode::Pong, 1, false, &[0x8a, 1]),
+        ];
+        for (opcode, len, compressed, header) in cases {
+            let payload = vec![0xa5; *len];
+            let mut out = b"before".to_vec();
+            write_frame(&mut out, *opcode, &payload, *compressed);
+            assert_eq!(out, [b"before", *header, &payload].concat());
+        }
+    }
+
+    #[test]
+    fn masked() {
+        // RFC 6455 5.7.
+        let mut out = Vec::new();
+        write_masked_frame(&mut out, Opcode::Text, b"Hello", false, [0x37, 0xfa, 0x21, 0x3d]);
+        assert_eq!(out, [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+    }
+
+    #[test]
+    fn close_reasons_are_cut_at_a_character() {
+        assert_eq!(close_frame(1000, ""), [0x88, 2, 0x03, 0xe8]);
+        let cases =
+            [("a".repeat(123), 123), ("a".repeat(124), 123), ("é".repeat(62), 122), ("€".repeat(80), 123)];
+        for (reason, kept) in cases {
+            let frame = close_frame(4999, &reason);
+            assert_eq!(frame[..4], [0x88, 2 + kept as u8, 0x13, 0x87]);
+            assert_eq!(&frame[4..], &reason.as_bytes()[..kept]);
+        }
     }
 }
