@@ -1,0 +1,81 @@
+//! The keys written out: as TOML for `config print`, as a table for the documentation, as lines for `--help`.
+
+use std::fmt::Write as _;
+
+use super::key::{Key, Section};
+use super::load::Effective;
+use super::value::Form;
+
+/// A file that gives the same configuration again, except that secrets are left out.
+pub fn as_toml(effective: &[Effective]) -> String {
+    let mut out = String::new();
+    let mut section = "";
+    for Effective { section: current, key, shown, place } in effective {
+        if section != current.name {
+            section = current.name;
+            let gap = if out.is_empty() { "" } else { "\n" };
+            let _ = writeln!(out, "{gap}# {}\n[{section}]", current.about.trim());
+        }
+        let name = key.name();
+        let _ = match (key.kind.secret, shown.is_empty()) {
+            (_, true) => writeln!(out, "# {name} is not set"),
+            (true, false) => writeln!(out, "# {name} is set and hidden  # {place}"),
+            (false, false) => writeln!(out, "{name} = {}  # {place}", toml_value(key.kind.form, shown)),
+        };
+    }
+    out
+}
+
+fn toml_value(form: Form, shown: &str) -> String {
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    match form {
+        Form::Bare => shown.to_owned(),
+        Form::Quoted => quoted(shown),
+        Form::List => format!("[{}]", shown.split(',').map(quoted).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// One table a section, for `docs/configuration.md`.
+pub fn as_markdown(sections: &[Section]) -> String {
+    let mut out = String::new();
+    for section in sections {
+        let _ = writeln!(out, "### `[{}]`\n\n{}\n", section.name, section.about.trim());
+        out.push_str(
+            "| key | environment | flag | default | what it is |\n| --- | --- | --- | --- | --- |\n",
+        );
+        for key in section.keys {
+            let default =
+                if key.default.is_empty() { "not set".into() } else { format!("`{}`", key.default) };
+            let _ = writeln!(
+                out,
+                "| `{}` | `{}` | `--{}` | {default} | {} Takes {}. |",
+                key.name(),
+                key.environment,
+                key.flag(),
+                key.about.trim(),
+                takes(key).replace('|', "\\|"),
+            );
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// The keys as flags, for `--help`.
+pub fn as_flags(sections: &[Section]) -> String {
+    let keys = || sections.iter().flat_map(|section| section.keys);
+    let width = keys().map(|key| key.flag().len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for key in keys() {
+        let default = if key.default.is_empty() { String::new() } else { format!(" [{}]", key.default) };
+        let _ = writeln!(out, "  --{:width$}  {}{default}", key.flag(), key.about.trim());
+    }
+    out
+}
+
+fn takes(key: &Key) -> String {
+    match key.range {
+        Some((least, most)) => format!("{}, from `{least}` to `{most}`", key.kind.expects),
+        None => key.kind.expects.to_owned(),
+    }
+}
