@@ -1,0 +1,16 @@
+//! Who may enter, and what they may do there: tokens, and the grants they carry.
+//!
+//! Everything here is a question about values: the time is an argument, and nothing is looked up elsewhere.
+
+mod claims;
+mod grant;
+mod identity;
+mod json;
+mod key;
+mod token;
+
+pub use claims::{Audience, Claims, Name, NumericDate, Role};
+pub use grant::{Grant, GrantError, MediaGrant, MediaRight, MediaRights, Pattern, Right, Rights};
+pub use identity::Identity;
+pub use key::{KeyError, SECRET_BYTES_MIN, TokenKey, mint};
+pub use token::{TokenError, Verifier};

@@ -1,0 +1,282 @@
+//! Checking a token: size, form, header, signature, and only then what it claims.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use turnpike_wire::limits::{GRANTS_PER_TOKEN_MAX, TOKEN_BYTES_MAX};
+use turnpike_wire::{Code, Failure};
+
+use crate::claims::Claims;
+use crate::grant::{Grant, MediaGrant};
+use crate::identity::Identity;
+use crate::json::{DUPLICATE, Keys, is_shallow};
+use crate::key::TokenKey;
+
+/// How far the clocks of issuer and node may differ.
+const LEEWAY_SECONDS: u64 = 30;
+
+/// Header parameters that name or carry a key, or change how the token is to be read. A token never decides that
+/// (RFC 8725 3.10); whoever sends one is refused, known to be harmless or not.
+const HEADERS_REFUSED: &[&str] =
+    &["jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "enc", "zip"];
+
+/// Why a token is refused. What is shown to the client says what to fix, never what was expected in secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("a token has at most {TOKEN_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("not a signed token of three parts")]
+    Form,
+    #[error("the {part} is not unpadded base64url")]
+    Encoding { part: Part },
+    #[error("the {part} is not a JSON object")]
+    Json { part: Part },
+    #[error("a key stands twice in the {part}")]
+    Duplicate { part: Part },
+    #[error("the {part} is nested too deeply")]
+    Depth { part: Part },
+    #[error("the header parameter {0} is not allowed")]
+    HeaderRefused(&'static str),
+    #[error("the type of the token is not JWT")]
+    Type,
+    #[error("the algorithm is not the one of the key")]
+    Algorithm,
+    #[error("the signature does not match")]
+    Signature,
+    #[error("a claim is missing or of the wrong form: {0}")]
+    Claim(String),
+    #[error("more than {GRANTS_PER_TOKEN_MAX} grants")]
+    TooManyGrants,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is not valid yet")]
+    NotYet,
+    #[error("the token was issued in the future")]
+    IssuedInFuture,
+    #[error("the token comes from another issuer")]
+    Issuer,
+    #[error("the token is meant for another audience")]
+    Audience,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Header,
+    Payload,
+    Signature,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Payload => "payload",
+            Self::Signature => "signature",
+        })
+    }
+}
+
+impl TokenError {
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Expired => Code::TokenExpired,
+            _ => Code::Unauthorized,
+        }
+    }
+
+    /// A constant name, fit for a metric's label.
+    pub fn slug(&self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Form => "form",
+            Self::Encoding { .. } => "encoding",
+            Self::Json { .. } => "json",
+            Self::Duplicate { .. } => "duplicate",
+            Self::Depth { .. } => "depth",
+            Self::HeaderRefused(_) => "header",
+            Self::Type => "type",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Claim(_) => "claim",
+            Self::TooManyGrants => "grants",
+            Self::Expired => "expired",
+            Self::NotYet => "not_yet",
+            Self::IssuedInFuture => "issued_in_future",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+        }
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        Failure::new(error.code(), error.to_string())
+    }
+}
+
+/// Says of a token who it is. Made once from the configuration.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    key: TokenKey,
+    issuer: Option<String>,
+    audience: Option<String>,
+    default_rooms: Arc<[Grant]>,
+    no_media: Arc<[MediaGrant]>,
+}
+
+#[derive(Deserialize)]
+struct Header<'a> {
+    #[serde(borrow)]
+    alg: std::borrow::Cow<'a, str>,
+    #[serde(borrow, default)]
+    typ: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Verifier {
+    /// `default_rooms` is what a token without the claim `rooms` may do.
+    pub fn new(key: TokenKey, default_rooms: Vec<Grant>) -> Self {
+        Self {
+            key,
+            issuer: None,
+            audience: None,
+            default_rooms: default_rooms.into(),
+            no_media: Arc::from([]),
+        }
+    }
+
+    /// Tokens must bear this `iss`.
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Tokens must name this in their `aud`.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = Some(audience.into());
+        self
+    }
+
+    /// `now` in Unix seconds.
+    pub fn check(&self, token: &str, now: u64) -> Result<Identity, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::TooLarge);
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Form)?;
+        let (header, payload) = message.split_once('.').ok_or(TokenError::Form)?;
+        if payload.contains('.') {
+            return Err(TokenError::Form);
+        }
+        self.check_header(header)?;
+        self.check_signature(message, signature)?;
+        let claims = read_claims(payload)?;
+        self.check_claims(&claims, now)?;
+        Ok(self.identity(claims))
+    }
+
+    fn check_header(&self, header: &str) -> Result<(), TokenError> {
+        let part = Part::Header;
+        let text = decode(header, part)?;
+        let keys = read_keys(&text, part)?;
+        if let Some(refused) = HEADERS_REFUSED.iter().find(|name| keys.0.iter().any(|key| key == *name)) {
+            return Err(TokenError::HeaderRefused(refused));
+        }
+        let header: Header<'_> = serde_json::from_slice(&text).map_err(|_| TokenError::Algorithm)?;
+        // RFC 7515 4.1.9 and RFC 9068 2.1; compared without case as RFC 7519 5.1 asks.
+        let typed = header
+            .typ
+            .is_none_or(|typ| typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt"));
+        if !typed {
+            return Err(TokenError::Type);
+        }
+        // The name is compared exactly, so `none` in any spelling is just another wrong name.
+        let named = header.alg.parse::<jsonwebtoken::Algorithm>().ok();
+        if named != Some(self.key.algorithm) {
+            return Err(TokenError::Algorithm);
+        }
+        Ok(())
+    }
+
+    fn check_signature(&self, message: &str, signature: &str) -> Result<(), TokenError> {
+        // A base64url text that decodes loosely would give one token many spellings, and each would be a new one to a
+        // list of revoked tokens; jsonwebtoken's decoder is strict in the same way as ours.
+        let sound = jsonwebtoken::crypto::verify(
+            signature,
+            message.as_bytes(),
+            &self.key.decoding,
+            self.key.algorithm,
+        )
+        .map_err(|_| TokenError::Encoding { part: Part::Signature })?;
+        if sound { Ok(()) } else { Err(TokenError::Signature) }
+    }
+
+    fn check_claims(&self, claims: &Claims, now: u64) -> Result<(), TokenError> {
+        // RFC 7519 4.1.4: the time must be before `exp`.
+        if now >= claims.exp.0.saturating_add(LEEWAY_SECONDS) {
+            return Err(TokenError::Expired);
+        }
+        let latest = now.saturating_add(LEEWAY_SECONDS);
+        if claims.nbf.is_some_and(|nbf| nbf.0 > latest) {
+            return Err(TokenError::NotYet);
+        }
+        if claims.iat.is_some_and(|iat| iat.0 > latest) {
+            return Err(TokenError::IssuedInFuture);
+        }
+        if self.issuer.is_some() && self.issuer != claims.iss {
+            return Err(TokenError::Issuer);
+        }
+        // RFC 7519 4.1.3: who does not find itself in an `aud` that is present must refuse the token.
+        let for_us = match (&self.audience, &claims.aud) {
+            (None, None) => true,
+            (Some(ours), Some(theirs)) => theirs.contains(ours),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !for_us {
+            return Err(TokenError::Audience);
+        }
+        let rooms = claims.rooms.as_ref().map_or(0, Vec::len);
+        let media = claims.media.as_ref().map_or(0, Vec::len);
+        if rooms + media > GRANTS_PER_TOKEN_MAX {
+            return Err(TokenError::TooManyGrants);
+        }
+        Ok(())
+    }
+
+    fn identity(&self, claims: Claims) -> Identity {
+        Identity {
+            user: claims.sub,
+            role: claims.role,
+            name: claims.name,
+            expires_at: claims.exp.0,
+            token_id: claims.jti,
+            class: claims.class,
+            rooms: claims.rooms.map_or_else(|| Arc::clone(&self.default_rooms), Into::into),
+            media: claims.media.map_or_else(|| Arc::clone(&self.no_media), Into::into),
+        }
+    }
+}
+
+fn decode(text: &str, part: Part) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Encoding { part })
+}
+
+fn read_keys(text: &[u8], part: Part) -> Result<Keys<'_>, TokenError> {
+    if !is_shallow(text) {
+        return Err(TokenError::Depth { part });
+    }
+    serde_json::from_slice(text).map_err(|error| {
+        if error.is_data() && error.to_string().starts_with(DUPLICATE) {
+            TokenError::Duplicate { part }
+        } else {
+            TokenError::Json { part }
+        }
+    })
+}
+
+fn read_claims(payload: &str) -> Result<Claims, TokenError> {
+    let text = decode(payload, Part::Payload)?;
+    read_keys(&text, Part::Payload)?;
+    serde_json::from_slice(&text).map_err(|error| TokenError::Claim(error.to_string()))
+}

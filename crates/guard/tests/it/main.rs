@@ -1,0 +1,7 @@
+//! Tokens as they arrive: good ones, and every bad one that we know of.
+// In a test a panic is the answer, also outside of the functions that bear the attribute.
+#![allow(clippy::unwrap_used)]
+
+mod corpus;
+mod good;
+mod tokens;
