@@ -128,3 +128,146 @@ impl<T: Copy> Wheel<T> {
 fn slot_of(tick: u64) -> usize {
     (tick % SLOTS as u64) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{SLOT_ENTRIES_KEPT_MAX, SLOTS, Wheel};
+
+    const TICK_MS: u64 = 50;
+    const REVOLUTION_MS: u64 = TICK_MS * SLOTS as u64;
+
+    fn expired(wheel: &mut Wheel<u32>, now_ms: u64) -> Vec<u32> {
+        let mut keys = Vec::new();
+        wheel.expire(now_ms, |key| keys.push(key));
+        keys
+    }
+
+    #[test]
+    fn expires_at_the_tick_and_not_before() {
+        let mut wheel = Wheel::new(1_000, TICK_MS);
+        wheel.insert(1_100, 1);
+        wheel.insert(1_101, 2);
+        // What has passed already, even before the wheel was made, comes with the next tick.
+        wheel.insert(900, 3);
+        wheel.insert(1_000, 4);
+        assert_eq!(wheel.len(), 4);
+        assert!(expired(&mut wheel, 1_049).is_empty());
+        assert_eq!(expired(&mut wheel, 1_050), [3, 4]);
+        assert!(expired(&mut wheel, 1_099).is_empty());
+        assert_eq!(expired(&mut wheel, 1_100), [1]);
+        // A clock that goes back does nothing.
+        assert!(expired(&mut wheel, 0).is_empty());
+        assert_eq!(expired(&mut wheel, 1_150), [2]);
+        assert!(wheel.is_empty());
+    }
+
+    #[test]
+    fn deadlines_beyond_a_revolution() {
+        let mut wheel = Wheel::new(0, TICK_MS);
+        wheel.insert(100 + 2 * REVOLUTION_MS, 3);
+        wheel.insert(100, 1);
+        wheel.insert(100 + REVOLUTION_MS, 2);
+        wheel.insert(u64::MAX, 4);
+        let mut now = 0;
+        let mut at = Vec::new();
+        while now < 3 * REVOLUTION_MS {
+            now += TICK_MS;
+            wheel.expire(now, |key| at.push((key, now)));
+        }
+        assert_eq!(at, [(1, 100), (2, 100 + REVOLUTION_MS), (3, 100 + 2 * REVOLUTION_MS)]);
+        assert_eq!(wheel.len(), 1);
+    }
+
+    #[test]
+    fn a_long_pause_loses_nothing() {
+        let mut wheel = Wheel::new(0, TICK_MS);
+        for key in 0..5_000 {
+            wheel.insert(u64::from(key) * 37, key);
+        }
+        let mut keys = expired(&mut wheel, 4_000 * 37);
+        assert_eq!(wheel.len(), 999);
+        keys.sort_unstable();
+        assert!(keys.into_iter().eq(0..=4_000));
+    }
+
+    #[test]
+    fn the_hint_is_never_late() {
+        let mut wheel = Wheel::new(500, TICK_MS);
+        assert_eq!(wheel.next_deadline_hint(), None);
+        wheel.insert(500 + 40 * TICK_MS, 1);
+        assert_eq!(wheel.next_deadline_hint(), Some(500 + 40 * TICK_MS));
+        wheel.insert(520, 2);
+        assert_eq!(wheel.next_deadline_hint(), Some(550));
+        expired(&mut wheel, 550);
+        assert_eq!(wheel.next_deadline_hint(), Some(500 + 40 * TICK_MS));
+        expired(&mut wheel, 500 + 40 * TICK_MS);
+        assert_eq!(wheel.next_deadline_hint(), None);
+        // Of a later revolution: early by whole revolutions, so that it costs one look each.
+        let far = 500 + 60 * TICK_MS + 3 * REVOLUTION_MS;
+        wheel.insert(far, 3);
+        let mut looks = 0;
+        while let Some(hint) = wheel.next_deadline_hint() {
+            looks += 1;
+            assert!(hint <= far);
+            assert_eq!(expired(&mut wheel, hint).is_empty(), hint < far);
+        }
+        assert_eq!(looks, 4);
+    }
+
+    #[test]
+    fn a_burst_leaves_no_memory_behind() {
+        let mut wheel = Wheel::new(0, TICK_MS);
+        for key in 0..100_000 {
+            wheel.insert(1_000, key);
+        }
+        // A few stay, in the same slot, for a revolution more.
+        for key in 0..3 {
+            wheel.insert(1_000 + REVOLUTION_MS, key);
+        }
+        let capacity = |wheel: &Wheel<u32>| wheel.slots.iter().map(Vec::capacity).sum::<usize>();
+        assert!(capacity(&wheel) >= 100_000);
+        assert_eq!(expired(&mut wheel, 1_000).len(), 100_000);
+        assert!(capacity(&wheel) <= SLOT_ENTRIES_KEPT_MAX, "{}", capacity(&wheel));
+        assert_eq!(expired(&mut wheel, 1_000 + REVOLUTION_MS), [0, 1, 2]);
+    }
+
+    proptest! {
+        /// Against a sorted list, with a clock that jumps.
+        #[test]
+        fn equals_a_sorted_list(
+            start in 0..10_000_u64,
+            steps in prop::collection::vec((prop::collection::vec(0..200_000_u64, 0..8), 0..90_000_u64), 1..40),
+        ) {
+            let mut wheel = Wheel::new(start, TICK_MS);
+            let mut model: Vec<(u64, u32)> = Vec::new();
+            let (mut now, mut last, mut key) = (start, 0, 0);
+            for (deadlines, pause) in steps {
+                for ahead in deadlines {
+                    let deadline = (now + ahead).saturating_sub(1_000);
+                    wheel.insert(deadline, key);
+                    let tick = deadline.saturating_sub(start).div_ceil(TICK_MS).max(last + 1);
+                    model.push((tick, key));
+                    key += 1;
+                }
+                now += pause;
+                let tick = (now - start) / TICK_MS;
+                let mut expected: Vec<(u64, u32)> = model.extract_if(.., |(due, _)| *due <= tick).collect();
+                expected.sort_unstable();
+                let hint = wheel.next_deadline_hint();
+                let mut keys = expired(&mut wheel, now);
+                if tick - last > SLOTS as u64 {
+                    keys.sort_unstable();
+                    expected.sort_unstable_by_key(|(_, key)| *key);
+                }
+                prop_assert_eq!(&keys, &expected.iter().map(|(_, key)| *key).collect::<Vec<_>>());
+                prop_assert_eq!(wheel.len(), model.len());
+                if !keys.is_empty() {
+                    prop_assert!(hint.is_some_and(|hint| hint <= now));
+                }
+                last = tick;
+            }
+        }
+    }
+}

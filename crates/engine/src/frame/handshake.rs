@@ -101,3 +101,89 @@ fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     })
     .map(str::trim_ascii)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{DEFLATE, DEFLATE_WINDOW_15, HandshakeError, accept, negotiate_deflate, version};
+
+    #[test]
+    fn accept_keys() {
+        // RFC 6455 1.3.
+        assert_eq!(accept("dGhlIHNhbXBsZSBub25jZQ==").as_deref(), Ok("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        let refused = [
+            "",
+            "==",
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZ===",
+            "dGhlIHNhbXBsZSBub25jZQ== ",
+            " dGhlIHNhbXBsZSBub25jZQ==",
+            "dGhlIHNhbXBsZSBub25jZQAA==",
+            "dGhlIHNhbXBsZSBub25j\u{e9}==",
+            "dGhlIHNhbXBsZSBub25j-_==",
+        ];
+        for key in refused {
+            assert_eq!(accept(key), Err(HandshakeError::Key), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn versions() {
+        assert_eq!(version("13"), Ok(()));
+        assert_eq!(version(" 13 "), Ok(()));
+        for other in ["", "8", "12", "14", "013", "13, 8", "1 3"] {
+            assert_eq!(version(other), Err(HandshakeError::Version), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn deflate_offers() {
+        let taken = [
+            "permessage-deflate",
+            // Chrome and Firefox; Node's ws; Safari's older spelling in front.
+            "permessage-deflate; client_max_window_bits",
+            "x-webkit-deflate-frame, permessage-deflate; client_max_window_bits",
+            "permessage-deflate;client_max_window_bits=15",
+            "permessage-deflate; client_max_window_bits=\"10\"",
+            "permessage-deflate; client_max_window_bits=8",
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+            "  permessage-deflate ;  server_no_context_takeover  ",
+            // The next offer is tried.
+            "permessage-deflate; server_max_window_bits=10, permessage-deflate",
+            "permessage-deflate; mystery, permessage-deflate; client_max_window_bits",
+            "mystery; text=\"a, permessage-deflate; server_max_window_bits=9\", permessage-deflate",
+            ", ,permessage-deflate",
+        ];
+        for offers in taken {
+            assert_eq!(negotiate_deflate(offers), Some(DEFLATE), "{offers}");
+        }
+        let window = "permessage-deflate; server_max_window_bits=15; client_max_window_bits";
+        assert_eq!(negotiate_deflate(window), Some(DEFLATE_WINDOW_15));
+        let declined = [
+            "",
+            ",",
+            "permessage-bzip2",
+            "permessage-deflate2",
+            "permessage-deflate; server_max_window_bits=14",
+            "permessage-deflate; server_max_window_bits=8",
+            // Without a value this parameter is an error, unlike the client's.
+            "permessage-deflate; server_max_window_bits",
+            "permessage-deflate; server_max_window_bits=16",
+            "permessage-deflate; client_max_window_bits=7",
+            "permessage-deflate; client_max_window_bits=16",
+            "permessage-deflate; client_max_window_bits=08",
+            "permessage-deflate; client_max_window_bits=+9",
+            "permessage-deflate; client_max_window_bits=",
+            "permessage-deflate; client_max_window_bits=\"10",
+            "permessage-deflate; server_no_context_takeover=1",
+            "permessage-deflate; client_no_context_takeover=",
+            "permessage-deflate; client_max_window_bits; client_max_window_bits",
+            "permessage-deflate; server_max_window_bits=15; server_max_window_bits=15",
+            "permessage-deflate; mystery",
+            "permessage-deflate;",
+            "mystery; text=\"a, permessage-deflate\"",
+        ];
+        for offers in declined {
+            assert_eq!(negotiate_deflate(offers), None, "{offers}");
+        }
+    }
+}

@@ -11,6 +11,9 @@ const FIN: u8 = 0x80;
 pub(super) const RSV1: u8 = 0x40;
 const RSV2_RSV3: u8 = 0x30;
 const MASKED: u8 = 0x80;
+/// Instead of a length: it follows in two bytes, or in eight.
+pub(super) const LEN_16: u8 = 0x7e;
+pub(super) const LEN_64: u8 = 0x7f;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -77,15 +80,15 @@ pub(super) fn parse(bytes: &[u8], role: Role) -> Result<Option<Header>, Protocol
         _ => {}
     }
     let (len, mut size) = match short {
-        126 => {
+        LEN_16 => {
             let Some(len) = bytes.get(2..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
             let len = u64::from(u16::from_be_bytes(*len));
-            if len < 126 {
+            if len < u64::from(LEN_16) {
                 return Err(ProtocolError::LengthNotMinimal);
             }
             (len, 4)
         }
-        127 => {
+        LEN_64 => {
             let Some(len) = bytes.get(2..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
             let len = u64::from_be_bytes(*len);
             if len >> 63 != 0 {

@@ -16,6 +16,13 @@ pub(super) struct Partial {
     pub(super) message: Option<Message>,
 }
 
+impl Partial {
+    pub(super) fn held_bytes(&self) -> usize {
+        let control = if let Stage::Control { bytes, .. } = &self.stage { bytes.capacity() } else { 0 };
+        size_of::<Self>() + control + self.message.as_ref().map_or(0, |message| message.bytes.capacity())
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Stage {
     /// Between frames (`len` is 0) or inside a header.

@@ -36,6 +36,12 @@ impl Reader {
         self.partial.is_some()
     }
 
+    /// Memory beyond the reader itself, for what is unfinished. Never more than a message may have, and a
+    /// little for the bookkeeping.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.held_bytes())
+    }
+
     /// Takes bytes that arrived, unmasks them where they lie, and calls `sink` once for each message or control
     /// frame that is complete, in order. What is unfinished is kept in memory of its own until the rest comes.
     ///
@@ -295,3 +301,6 @@ fn deliver_compressed<E>(
     }
     result
 }
+
+#[cfg(test)]
+mod tests;
