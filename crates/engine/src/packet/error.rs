@@ -31,8 +31,8 @@ pub enum PacketError {
     Payload,
     #[error("invalid JSON at byte {at}")]
     Json { at: usize },
-    #[error("invalid msgpack at byte {at}")]
-    Msgpack { at: usize },
+    #[error("invalid msgpack")]
+    Msgpack,
     #[error("value that JSON cannot express")]
     NotJson,
     #[error("nested deeper than {depth_max}")]

@@ -8,12 +8,18 @@
 //! binary value stands as `{"_placeholder":true,"num":n}`, and the attachments beside it.
 
 mod args;
+mod binary_text;
+mod check;
+mod default;
 mod encoded;
 mod engine_io;
 mod error;
 mod inbound;
+mod msgpack;
 mod raw;
 mod reply;
+mod scan;
+mod wire;
 
 pub use args::{Args, ArgsError};
 pub use encoded::{Encoded, EventBuilder};
@@ -42,6 +48,33 @@ pub struct Limits {
     pub event_name_bytes_max: usize,
     /// Elements of the argument array, the event name included: each costs eight bytes of memory for two of text.
     pub arguments_max: usize,
+}
+
+/// Attachments that one word can keep account of.
+const ATTACHMENTS_MAX: usize = 64;
+/// Applications read arguments with `serde_json`, which stops at 128 levels.
+const DEPTH_MAX: usize = 127;
+
+impl Limits {
+    /// For text of our own, or that has been checked. Nesting is bounded all the same.
+    const TRUSTING: Self = Self {
+        attachments_max: ATTACHMENTS_MAX,
+        attachment_bytes_max: usize::MAX,
+        json_depth_max: DEPTH_MAX,
+        json_keys_max: usize::MAX,
+        packet_bytes_max: usize::MAX,
+        namespace_bytes_max: usize::MAX,
+        event_name_bytes_max: usize::MAX,
+        arguments_max: usize::MAX,
+    };
+
+    fn attachments_max(&self) -> usize {
+        self.attachments_max.min(ATTACHMENTS_MAX)
+    }
+
+    fn json_depth_max(&self) -> usize {
+        self.json_depth_max.min(DEPTH_MAX)
+    }
 }
 
 impl Default for Limits {

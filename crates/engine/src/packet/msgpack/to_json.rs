@@ -1,0 +1,123 @@
+//! Msgpack from a client to neutral JSON text: binary values become placeholders and attachments. Only size and nesting
+//! are bounded here; everything else is checked in the text that comes out.
+
+use bytes::Bytes;
+
+use super::super::{Limits, PacketError};
+use super::token::{Token, Tokens};
+
+/// What the client's msgpack library makes of JavaScript's `undefined`: an extension of type 0 with one zero byte.
+const UNDEFINED: Token<'static> = Token::Ext(0, &[0]);
+
+/// The text of one value and its attachments.
+pub(super) fn to_json(data: &[u8], limits: &Limits) -> Result<(String, Vec<Bytes>), PacketError> {
+    let mut writer = Writer {
+        tokens: Tokens::new(data),
+        limits,
+        // Most values take about as many bytes in either form.
+        out: Vec::with_capacity(data.len() + 16),
+        attachments: Vec::new(),
+        attachment_bytes: 0,
+    };
+    let first = writer.tokens.next()?;
+    writer.value(first, 0)?;
+    if !writer.tokens.is_at_end() {
+        return Err(PacketError::Msgpack);
+    }
+    let text = String::from_utf8(writer.out).expect("JSON of valid strings is valid UTF-8");
+    Ok((text, writer.attachments))
+}
+
+struct Writer<'a> {
+    tokens: Tokens<'a>,
+    limits: &'a Limits,
+    out: Vec<u8>,
+    attachments: Vec<Bytes>,
+    attachment_bytes: usize,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, token: Token<'_>, depth: usize) -> Result<(), PacketError> {
+        match token {
+            Token::Nil | UNDEFINED => self.out.extend_from_slice(b"null"),
+            Token::Bool(value) => self.out.extend_from_slice(if value { b"true" } else { b"false" }),
+            Token::Unsigned(number) => self.scalar(&number)?,
+            Token::Signed(number) => self.scalar(&number)?,
+            Token::Float(number) if number.is_finite() => self.scalar(&number)?,
+            Token::Str(text) => self.scalar(text)?,
+            Token::Bin(bytes) => self.attachment(bytes)?,
+            Token::Array(elements) => self.array(elements, depth + 1)?,
+            Token::Map(members) => self.map(members, depth + 1)?,
+            Token::Float(_) | Token::Ext(..) => return Err(PacketError::NotJson),
+        }
+        // Between values, so that what is written never exceeds the bound by more than one of them.
+        if self.out.len() > self.limits.packet_bytes_max {
+            return Err(PacketError::TooLarge { bytes_max: self.limits.packet_bytes_max });
+        }
+        Ok(())
+    }
+
+    fn array(&mut self, elements: u64, depth: usize) -> Result<(), PacketError> {
+        self.check_depth(depth)?;
+        self.out.push(b'[');
+        for index in 0..elements {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            let token = self.tokens.next()?;
+            self.value(token, depth)?;
+        }
+        self.out.push(b']');
+        Ok(())
+    }
+
+    fn map(&mut self, members: u64, depth: usize) -> Result<(), PacketError> {
+        self.check_depth(depth)?;
+        self.out.push(b'{');
+        let mut empty = true;
+        for _ in 0..members {
+            let Token::Str(key) = self.tokens.next()? else {
+                return Err(PacketError::NotJson);
+            };
+            let token = self.tokens.next()?;
+            // JSON leaves such members out.
+            if token == UNDEFINED {
+                continue;
+            }
+            if !std::mem::take(&mut empty) {
+                self.out.push(b',');
+            }
+            self.scalar(key)?;
+            self.out.push(b':');
+            self.value(token, depth)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn attachment(&mut self, bytes: &[u8]) -> Result<(), PacketError> {
+        let attachments_max = self.limits.attachments_max();
+        if self.attachments.len() == attachments_max {
+            return Err(PacketError::TooManyAttachments { attachments_max });
+        }
+        self.attachment_bytes += bytes.len();
+        let bytes_max = self.limits.attachment_bytes_max;
+        if self.attachment_bytes > bytes_max {
+            return Err(PacketError::AttachmentsTooLarge { bytes_max });
+        }
+        self.out.extend_from_slice(b"{\"_placeholder\":true,\"num\":");
+        self.scalar(&self.attachments.len())?;
+        self.out.push(b'}');
+        self.attachments.push(Bytes::copy_from_slice(bytes));
+        Ok(())
+    }
+
+    fn scalar(&mut self, value: &(impl serde::Serialize + ?Sized)) -> Result<(), PacketError> {
+        serde_json::to_writer(&mut self.out, value).map_err(|_| PacketError::NotJson)
+    }
+
+    fn check_depth(&self, depth: usize) -> Result<(), PacketError> {
+        let depth_max = self.limits.json_depth_max();
+        if depth > depth_max { Err(PacketError::TooDeep { depth_max }) } else { Ok(()) }
+    }
+}
