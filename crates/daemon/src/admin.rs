@@ -25,7 +25,7 @@ crate::section! {
         /// Address to listen on. Whoever reaches it reads the metrics, so anything but loopback belongs behind a firewall.
         host: IpAddr = "127.0.0.1", "ADMIN_HOST";
         /// TCP port; 0 lets the system choose.
-        port: u16 = "3011", "ADMIN_PORT";
+        port: u16 = "3011", "ADMIN_PORT", "0" to "65535";
     }
 }
 

@@ -10,5 +10,6 @@ pub mod drain;
 pub mod health;
 pub mod log;
 pub mod metrics;
+pub mod probe;
 pub mod signals;
 pub mod tasks;

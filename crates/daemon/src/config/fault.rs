@@ -7,16 +7,30 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     Default,
-    File { path: PathBuf, line: usize },
+    /// The command itself.
+    Line,
+    File {
+        path: PathBuf,
+        /// `None` if it is about the file as a whole.
+        line: Option<usize>,
+    },
     Environment(String),
     Flag(String),
+}
+
+impl Place {
+    pub(super) fn line(&self) -> Option<usize> {
+        if let Self::File { line, .. } = self { *line } else { None }
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => formatter.write_str("default"),
-            Self::File { path, line } => write!(formatter, "{} line {line}", path.display()),
+            Self::Line => formatter.write_str("command line"),
+            Self::File { path, line: Some(line) } => write!(formatter, "{} line {line}", path.display()),
+            Self::File { path, line: None } => write!(formatter, "{}", path.display()),
             Self::Environment(name) => write!(formatter, "environment {name}"),
             Self::Flag(name) => write!(formatter, "flag --{name}"),
         }
@@ -39,7 +53,14 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} ({}): ", self.key, self.place)?;
+        match &self.place {
+            // Names that are no keys have no other name than their place.
+            Place::Flag(name) if self.key.strip_prefix("--") == Some(name) => {
+                write!(formatter, "{}: ", self.place)?;
+            }
+            Place::Environment(name) if self.key == *name => write!(formatter, "{}: ", self.place)?,
+            place => write!(formatter, "{} ({place}): ", self.key)?,
+        }
         if let Some(value) = &self.value {
             write!(formatter, "{value:?} ")?;
         }

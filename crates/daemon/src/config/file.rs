@@ -17,7 +17,7 @@ pub(super) fn entries(path: &Path, sections: &[Section], faults: &mut Faults) ->
         Err(error) => {
             faults.push(Fault {
                 key: "config".into(),
-                place: Place::File { path: path.into(), line: 0 },
+                place: Place::File { path: path.into(), line: None },
                 value: None,
                 problem: format!("the file cannot be read: {error}"),
                 remedy: "expected a TOML file".into(),
@@ -43,6 +43,7 @@ impl Reader<'_> {
             self.fault("config", offset, None, error.message().to_owned(), "expected TOML".into());
         }
         let mut entries = Vec::new();
+        let faults_of_others = self.faults.0.len();
         for (name, value) in document.get_ref() {
             let offset = name.span().start;
             let name = name.get_ref().as_ref();
@@ -67,6 +68,9 @@ impl Reader<'_> {
                 self.entry(section, &path, name.span().start, value.get_ref(), &mut entries);
             }
         }
+        // The parser sorts tables by name; people read a file from above.
+        self.faults.0[faults_of_others..].sort_by_key(|fault| fault.place.line());
+        entries.sort_by_key(|entry| entry.place.line());
         entries
     }
 
@@ -97,7 +101,7 @@ impl Reader<'_> {
 
     fn place(&self, offset: usize) -> Place {
         let line = self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
-        Place::File { path: self.path.into(), line }
+        Place::File { path: self.path.into(), line: Some(line) }
     }
 }
 

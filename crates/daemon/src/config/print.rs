@@ -68,7 +68,28 @@ pub fn as_flags(sections: &[Section]) -> String {
     let mut out = String::new();
     for key in keys() {
         let default = if key.default.is_empty() { String::new() } else { format!(" [{}]", key.default) };
-        let _ = writeln!(out, "  --{:width$}  {}{default}", key.flag(), key.about.trim());
+        let about = wrapped(&format!("{}{default}", key.about.trim()), HELP_WIDTH - width - 6, width + 6);
+        let _ = writeln!(out, "  --{:width$}  {about}", key.flag());
+    }
+    out
+}
+
+const HELP_WIDTH: usize = 110;
+
+/// Breaks text between words; lines after the first are indented.
+fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        if column > 0 && column + 1 + word.len() > width {
+            let _ = write!(out, "\n{:indent$}", "");
+            column = 0;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += word.len();
     }
     out
 }

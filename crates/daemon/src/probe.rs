@@ -1,0 +1,60 @@
+//! Asking a listener what a user would ask: connect, send a request, and see an answer in time.
+//!
+//! A process that believes itself well is no proof; an answer that came the whole way is.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::health::Check;
+use crate::tasks::Stop;
+
+const INTERVAL: Duration = Duration::from_secs(2);
+const DEADLINE: Duration = Duration::from_secs(1);
+/// One slow answer is no outage; two in a row are one.
+const FAILURES_MAX: u32 = 2;
+
+/// Sets `check` by whether `GET path` at `address` is answered with 200, until it is stopped.
+pub async fn watch(address: SocketAddr, path: &'static str, check: Check, mut stop: Stop) {
+    let mut failures = 0;
+    loop {
+        let next = Instant::now() + INTERVAL;
+        match answers(address, path).await {
+            Ok(()) => {
+                failures = 0;
+                check.pass();
+            }
+            Err(reason) => {
+                failures += 1;
+                if failures >= FAILURES_MAX {
+                    check.fail(format!("GET http://{address}{path}: {reason}"));
+                }
+            }
+        }
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = stop.requested() => return,
+        }
+    }
+}
+
+async fn answers(address: SocketAddr, path: &str) -> Result<(), String> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        // "HTTP/1.1 200" and no more: the rest is of no interest.
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await?;
+        Ok::<_, std::io::Error>(start)
+    };
+    match timeout(DEADLINE, exchange).await {
+        Err(_) => Err(format!("no answer within {} s", DEADLINE.as_secs())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Ok(start)) if start.ends_with(b" 200") => Ok(()),
+        Ok(Ok(start)) => Err(format!("answered {}", String::from_utf8_lossy(&start))),
+    }
+}

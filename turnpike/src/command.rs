@@ -1,0 +1,97 @@
+//! The command line understood: which command, and the configuration it runs with. Nothing is done here yet.
+
+use std::ffi::OsString;
+
+use turnpike_daemon::config::{
+    Arguments, Effective, Environment, Fault, Faults, Place, Settings as _, Sources, as_flags, load,
+};
+
+use crate::config::{self, Config};
+use crate::token;
+
+const SWITCHES: &[&str] = &["help", "h", "version", "V"];
+
+pub(crate) enum Command {
+    /// The whole system in one process.
+    Run(Box<Config>),
+    Token(token::Request, Box<Config>),
+    ConfigCheck {
+        keys: usize,
+        given: usize,
+    },
+    ConfigPrint(Vec<Effective>),
+    Help,
+    Version,
+}
+
+/// All faults of the line, the environment and the file together, as [`Faults`].
+pub(crate) fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: Environment,
+) -> anyhow::Result<Command> {
+    let mut arguments = Arguments::parse(arguments, SWITCHES);
+    let switched = |names: [&str; 2]| arguments.flags.iter().any(|flag| names.contains(&flag.name.as_str()));
+    if switched(["help", "h"]) || arguments.words == ["help"] {
+        return Ok(Command::Help);
+    }
+    if switched(["version", "V"]) {
+        return Ok(Command::Version);
+    }
+
+    let mut faults = Faults::default();
+    let words = std::mem::take(&mut arguments.words);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut token = None;
+    match words[..] {
+        [] | ["config", "check" | "print"] => {}
+        ["token"] => token = token::Request::parse(&mut arguments, &mut faults),
+        _ => faults.push(unknown_command(&words)),
+    }
+    let other_flags = if words == ["token"] { token::FLAGS } else { &["help", "version"] };
+
+    let mut loaded = load::<Config>(Sources { arguments, other_flags, environment });
+    config::check(&mut loaded);
+    faults.0.append(&mut loaded.faults.0);
+    if !faults.is_empty() {
+        return Err(faults.into());
+    }
+    let config = Box::new(loaded.settings);
+    Ok(match (words.as_slice(), token) {
+        (_, Some(request)) => Command::Token(request, config),
+        (["config", "print"], _) => Command::ConfigPrint(loaded.effective),
+        (["config", "check"], _) => Command::ConfigCheck {
+            keys: loaded.effective.len(),
+            given: loaded.effective.iter().filter(|effective| effective.place != Place::Default).count(),
+        },
+        _ => Command::Run(config),
+    })
+}
+
+fn unknown_command(words: &[&str]) -> Fault {
+    Fault {
+        key: "command".into(),
+        place: Place::Line,
+        value: Some(words.join(" ")),
+        problem: "is not a command".into(),
+        remedy: "expected none (to run), `token`, `config check` or `config print`".into(),
+    }
+}
+
+pub(crate) fn help() -> String {
+    format!(
+        "\
+Turnpike: a realtime gateway for Socket.IO clients and plain websockets.
+
+Usage: turnpike [FLAGS]                  runs the whole system in this process
+       turnpike token --user ID [...]    prints a token that the system accepts
+       turnpike config check|print       checks the configuration, or prints what is in effect
+       turnpike help | --version
+
+{token}
+Configuration, for every command (docs/configuration.md says more):
+  --config PATH: a TOML file. Each key is also an environment variable; flags win over the environment, that over the file.
+{keys}",
+        token = token::HELP,
+        keys = as_flags(&Config::sections()),
+    )
+}

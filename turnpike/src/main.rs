@@ -1,0 +1,55 @@
+//! The one binary: it decides what runs in the process and hands each part what it needs.
+//!
+//! Nothing is done here that a part could do itself. This is the only crate that sees all the others.
+
+mod announce;
+mod command;
+mod config;
+mod development;
+mod gateway;
+mod run;
+mod token;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use turnpike_daemon::config::{Environment, Faults, as_toml};
+
+use crate::command::Command;
+
+/// Long-lived processes with many small allocations from several threads are what it is made for; the difference is
+/// measured in `benches/`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match command::parse(std::env::args_os().skip(1), Environment::of_process()).and_then(execute) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "turnpike: {error:#}");
+            let usage = error.downcast_ref::<Faults>().is_some();
+            ExitCode::from(if usage { Faults::EXIT_CODE } else { 1 })
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(config) => run::run(&config),
+        Command::Token(request, config) => print(&token::mint(&request, &config)?),
+        Command::ConfigCheck { keys, given } => print(&format!(
+            "the configuration is sound: {keys} keys, {given} of them given, the others at their defaults"
+        )),
+        Command::ConfigPrint(effective) => print(as_toml(&effective).trim_end()),
+        Command::Help => print(&command::help()),
+        Command::Version => print(concat!("turnpike ", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+/// A reader that has gone (`| head`) is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

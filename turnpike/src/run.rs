@@ -1,0 +1,157 @@
+//! The system in one process: bind everything, say where, serve, and leave in order when asked to.
+
+use std::io::Write as _;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use prometheus::Registry;
+use turnpike_daemon::config::{Secret, Setting as _};
+use turnpike_daemon::descriptors::{self, Descriptors};
+use turnpike_daemon::drain::Drain;
+use turnpike_daemon::health::Health;
+use turnpike_daemon::metrics;
+use turnpike_daemon::signals::Signals;
+use turnpike_daemon::tasks::Tasks;
+use turnpike_guard::Grant;
+use turnpike_wire::UserId;
+
+use crate::config::Config;
+use crate::{announce, development, gateway, token};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Set by whoever builds a release.
+const COMMIT: &str = match option_env!("TURNPIKE_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+/// Listeners, logs, epoll, the admin connections, and what libraries open for a moment.
+const DESCRIPTORS_RESERVED: u64 = 128;
+const DEVELOPMENT_USER: &str = "alice";
+const DEVELOPMENT_TOKEN_TTL: Duration = Duration::from_hours(24);
+
+pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+    let started = SystemTime::now();
+    let log = config.log.install();
+    let descriptors = descriptors::raise();
+    let secret = config.token_secret()?;
+    // The shards have threads of their own; this is for the admin listener and background tasks.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let health = Health::new(VERSION);
+        let registry = Registry::new();
+        metrics::Process::register(&registry, VERSION, COMMIT, started, log.clone())?;
+        let tasks = Tasks::new(health.clone());
+
+        let admin = config
+            .admin
+            .bind()
+            .await
+            .with_context(|| cannot_listen("admin", "ADMIN_PORT", config.admin.port))?;
+        let connections_max = connections_max(config, descriptors);
+        let gateway = gateway::bind(config, &secret, connections_max, &registry)
+            .await
+            .with_context(|| cannot_listen("gateway", "PORT", config.gateway.port))?;
+        let addresses = (gateway.address, admin.address);
+
+        let gateway = gateway.serve(&health, &tasks);
+        tasks.spawn("admin listener", |mut stop| {
+            let serve = admin.serve(health.clone(), registry);
+            async move {
+                tokio::select! { () = serve => {}, () = stop.requested() => {} }
+            }
+        });
+        started_up(config, descriptors, addresses);
+        announce(config, &secret, addresses, descriptors, connections_max)?;
+
+        let ending = signals.next().await;
+        tracing::info!(signal = ending.name, "asked to end");
+        signals.exit_on_next(log.clone());
+        let mut drain = Drain::begin(&health);
+        gateway.drain(&mut drain, config.drain.window).await;
+        drain.end();
+        tasks.stop();
+        Ok(())
+    });
+    log.flush();
+    outcome
+}
+
+/// What the process has room for, or less if it was told so.
+fn connections_max(config: &Config, descriptors: Descriptors) -> usize {
+    let room = usize::try_from(descriptors.limit.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
+    match config.gateway.connections_max.map(|wanted| wanted as usize) {
+        Some(wanted) if wanted > room => {
+            let limit = descriptors.limit;
+            tracing::warn!(
+                wanted,
+                room,
+                file_descriptors = limit,
+                "MAX_CONNECTIONS does not fit into the file descriptors"
+            );
+            room
+        }
+        Some(wanted) => wanted,
+        None => room,
+    }
+}
+
+fn started_up(
+    config: &Config,
+    descriptors: Descriptors,
+    (gateway, admin): (std::net::SocketAddr, std::net::SocketAddr),
+) {
+    tracing::info!(
+        version = VERSION,
+        commit = COMMIT,
+        node = config.node_id(),
+        environment = config.node.environment.show(),
+        %gateway,
+        %admin,
+        file_descriptors = descriptors.limit,
+        file_descriptors_before = descriptors.before,
+        "turnpike is up"
+    );
+    if !admin.ip().is_loopback() {
+        tracing::warn!(%admin, "the admin listener is reachable from other machines and asks nobody who they are");
+    }
+}
+
+fn announce(
+    config: &Config,
+    secret: &Secret,
+    (gateway, admin): (std::net::SocketAddr, std::net::SocketAddr),
+    descriptors: Descriptors,
+    connections_max: usize,
+) -> anyhow::Result<()> {
+    let mut out = String::new();
+    if !config.is_production() {
+        let mut request = token::Request::new(UserId::parse(DEVELOPMENT_USER)?);
+        request.rooms = Some(vec!["*=join,send,history,presence,typing".parse::<Grant>()?]);
+        request.ttl = DEVELOPMENT_TOKEN_TTL;
+        let path = development::secret_path(&config.node.data_dir);
+        let block = announce::Block {
+            gateway,
+            admin,
+            program: &std::env::args().next().unwrap_or_else(|| "turnpike".into()),
+            user: DEVELOPMENT_USER,
+            token: &token::mint_with(&request, secret)?,
+            token_validity: "valid for 24 hours",
+            secret_path: config.auth.jwt_secret.is_none().then_some(path.as_path()),
+            descriptors: descriptors.limit,
+            connections_max,
+        };
+        out.push_str(&block.render());
+        out.push('\n');
+    }
+    out.push_str(&announce::line(gateway, admin));
+    out.push('\n');
+    // Whoever closed stdout does not want to know.
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush());
+    Ok(())
+}
+
+fn cannot_listen(what: &str, key: &str, port: u16) -> String {
+    format!("the {what} cannot listen on port {port} ({key} sets another)")
+}

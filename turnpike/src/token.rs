@@ -1,0 +1,132 @@
+//! `turnpike token`: a token from the command line, for development and for operators who hold the secret anyway.
+
+use std::fmt::Display;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use turnpike_daemon::config::{Arguments, Fault, Faults, Place, Secret, Setting as _};
+use turnpike_guard::{Claims, Grant, Name, NumericDate, Role};
+use turnpike_wire::UserId;
+use turnpike_wire::limits::GRANTS_PER_TOKEN_MAX;
+
+use crate::config::Config;
+
+pub(crate) const FLAGS: &[&str] = &["user", "name", "room", "role", "ttl"];
+
+pub(crate) const HELP: &str = "\
+Flags of `turnpike token`:
+  --user ID             who the token is for (required)
+  --name NAME           a name to show to others
+  --room PATTERN=RIGHT,...  what it may do where, e.g. 'chat:*=join,send'; may be repeated. Rights: join, send, history,
+                        presence, typing. Without this flag the token has the default grants of the configuration
+  --role ROLE           user, service or admin [user]
+  --ttl DURATION        how long it is valid [1h]
+";
+
+const TTL_DEFAULT: Duration = Duration::from_hours(1);
+/// A token cannot be called back without more machinery, so one for ever is refused.
+const TTL_MAX: Duration = Duration::from_hours(366 * 24);
+
+/// A token to be made.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) user: UserId,
+    pub(crate) name: Option<Name>,
+    /// `None`: the default grants of the configuration.
+    pub(crate) rooms: Option<Vec<Grant>>,
+    pub(crate) role: Role,
+    pub(crate) ttl: Duration,
+}
+
+impl Request {
+    pub(crate) fn new(user: UserId) -> Self {
+        Self { user, name: None, rooms: None, role: Role::User, ttl: TTL_DEFAULT }
+    }
+
+    /// `None` if there was a fault.
+    pub(crate) fn parse(arguments: &mut Arguments, faults: &mut Faults) -> Option<Self> {
+        let faults_before = faults.0.len();
+        let user = arguments.take_one("user", "a user id", faults);
+        let name = arguments.take_one("name", "a name", faults);
+        let role = arguments.take_one("role", "a role", faults);
+        let ttl = arguments.take_one("ttl", "a duration", faults);
+        let rooms = arguments.take("room");
+
+        if user.is_none() && faults.0.len() == faults_before {
+            faults.push(Fault {
+                key: "--user".into(),
+                place: Place::Flag("user".into()),
+                value: None,
+                problem: "is missing".into(),
+                remedy: "expected the id of the user whom the token is for".into(),
+            });
+        }
+        let user = user.and_then(|text| parsed("user", &text, UserId::parse(&text), faults));
+        let name = name.and_then(|text| parsed("name", &text, Name::parse(&text), faults));
+        let role = role.and_then(|text| parsed("role", &text, text.parse::<Role>(), faults));
+        let ttl = ttl.and_then(|text| parsed("ttl", &text, parse_ttl(&text), faults));
+        let count = rooms.len();
+        let rooms: Vec<Grant> = rooms
+            .into_iter()
+            .filter_map(|flag| {
+                let text = flag.value.unwrap_or_default();
+                parsed("room", &text, text.parse::<Grant>(), faults)
+            })
+            .collect();
+        if count > GRANTS_PER_TOKEN_MAX {
+            let _: Option<()> =
+                parsed("room", "", Err(format!("a token has at most {GRANTS_PER_TOKEN_MAX} grants")), faults);
+        }
+        if faults.0.len() > faults_before {
+            return None;
+        }
+        Some(Self {
+            name,
+            rooms: (!rooms.is_empty()).then_some(rooms),
+            role: role.unwrap_or_default(),
+            ttl: ttl.unwrap_or(TTL_DEFAULT),
+            ..Self::new(user?)
+        })
+    }
+}
+
+fn parse_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = Duration::parse(text).map_err(|_| format!("expected {}", Duration::EXPECTS))?;
+    if ttl.is_zero() || ttl > TTL_MAX {
+        return Err(format!("expected between 1s and {}", TTL_MAX.show()));
+    }
+    Ok(ttl)
+}
+
+/// What a type says of text that it refuses, as a fault of the flag.
+fn parsed<T, E: Display>(flag: &str, text: &str, outcome: Result<T, E>, faults: &mut Faults) -> Option<T> {
+    outcome
+        .map_err(|error| {
+            faults.push(Fault {
+                key: format!("--{flag}"),
+                place: Place::Flag(flag.into()),
+                value: Some(text.into()),
+                problem: "does not fit".into(),
+                remedy: error.to_string(),
+            });
+        })
+        .ok()
+}
+
+/// The token itself. In development this makes the secret if it does not exist yet, so that it does not matter whether
+/// the token or the system came first.
+pub(crate) fn mint(request: &Request, config: &Config) -> anyhow::Result<String> {
+    mint_with(request, &config.token_secret()?)
+}
+
+pub(crate) fn mint_with(request: &Request, secret: &Secret) -> anyhow::Result<String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
+    let claims = Claims {
+        iat: Some(NumericDate(now)),
+        name: request.name.clone(),
+        rooms: request.rooms.clone(),
+        role: request.role,
+        ..Claims::new(request.user.clone(), now.saturating_add(request.ttl.as_secs()))
+    };
+    Ok(turnpike_guard::mint(secret.reveal().as_bytes(), &claims)?)
+}
