@@ -42,7 +42,9 @@ impl AckReply {
         json.push('[');
         match serde_json::to_string(value) {
             Ok(text) => json.push_str(&text),
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "answer not serialisable"),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "answer not serialisable")
+            }
         }
         json.push(']');
         self.send_raw(json, Vec::new());

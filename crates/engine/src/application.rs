@@ -56,8 +56,9 @@ pub enum Kind {
 }
 
 pub struct ConnectRequest {
+    /// The socket as it will be named if it is admitted as a new one; see [`ConnectRequest::recovered_socket`].
     pub socket: SocketRef,
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// What the client sent along: the text of a JSON object.
     pub auth: Option<String>,
     pub handshake: Arc<Handshake>,
@@ -78,6 +79,13 @@ pub struct Handshake {
 impl Handshake {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl ConnectRequest {
+    /// The socket as it will be named if it is admitted as recovered: it then has its earlier id again.
+    pub fn recovered_socket(&self) -> Option<SocketRef> {
+        self.resume.as_ref().map(|resume| SocketRef { id: resume.socket_id, ..self.socket })
     }
 }
 
@@ -115,7 +123,7 @@ pub struct Refusal {
 
 pub struct Event {
     pub socket: SocketRef,
-    pub namespace: String,
+    pub namespace: Arc<str>,
     pub args: Args,
     /// Present if the client waits for an answer.
     pub ack: Option<AckReply>,
@@ -142,7 +150,10 @@ pub enum DisconnectReason {
     /// The client did not read fast enough.
     SlowReader,
     /// The application closed it.
-    Server { code: u16, reason: String },
+    Server {
+        code: u16,
+        reason: String,
+    },
     /// The node is going down.
     Shutdown,
 }

@@ -9,15 +9,26 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ack::{AckError, Answer, Waiter};
-use crate::application::Handshake;
 use crate::ids::{SessionSecret, SocketId, SocketRef};
 use crate::packet::{Args, Encoded, EventBuilder};
 use crate::polling::PollAnswer;
 
 pub(crate) enum Command {
-    Emit { to: SocketRef, event: Arc<Encoded> },
-    EmitWithAck { to: SocketRef, event: EventBuilder, timeout: Duration, waiter: Waiter },
-    Broadcast { room: Arc<str>, event: Arc<Encoded>, except: Option<SocketRef> },
+    Emit {
+        to: SocketRef,
+        event: Arc<Encoded>,
+    },
+    EmitWithAck {
+        to: SocketRef,
+        event: EventBuilder,
+        timeout: Duration,
+        waiter: Waiter,
+    },
+    Broadcast {
+        room: Arc<str>,
+        event: Arc<Encoded>,
+        except: Option<SocketRef>,
+    },
     BroadcastWithAck {
         namespace: Arc<str>,
         room: Arc<str>,
@@ -26,16 +37,44 @@ pub(crate) enum Command {
         answers: mpsc::UnboundedSender<(SocketId, Result<Args, AckError>)>,
     },
     Answer(Answer),
-    Join { socket: SocketRef, namespace: Arc<str>, room: Arc<str> },
-    Leave { socket: SocketRef, room: Arc<str> },
-    Rooms { socket: SocketRef, reply: oneshot::Sender<Vec<String>> },
-    Level { socket: SocketRef },
-    Close { socket: SocketRef, close: Close },
+    Join {
+        socket: SocketRef,
+        namespace: Arc<str>,
+        room: Arc<str>,
+    },
+    Leave {
+        socket: SocketRef,
+        room: Arc<str>,
+    },
+    Rooms {
+        socket: SocketRef,
+        reply: oneshot::Sender<Vec<String>>,
+    },
+    Level {
+        socket: SocketRef,
+    },
+    Close {
+        socket: SocketRef,
+        close: Close,
+    },
     /// A polling request that another shard's listener took.
-    Poll { secret: SessionSecret, request: PollRequest, reply: oneshot::Sender<PollAnswer> },
+    Poll {
+        secret: SessionSecret,
+        request: PollRequest,
+        reply: oneshot::Sender<PollAnswer>,
+    },
     /// A websocket that another shard's listener took, for a session of this one.
-    Attach { secret: SessionSecret, stream: TcpStream, unread: Bytes, deflate: bool, handshake: Arc<Handshake> },
-    Drain { window: Duration, close: Close, done: oneshot::Sender<usize> },
+    Attach {
+        secret: SessionSecret,
+        stream: TcpStream,
+        unread: Bytes,
+        deflate: bool,
+    },
+    Drain {
+        window: Duration,
+        close: Close,
+        done: oneshot::Sender<usize>,
+    },
     Stop,
 }
 

@@ -30,12 +30,13 @@ pub struct EngineConfig {
     /// How long the attachments of a packet may take to arrive.
     pub attachments_timeout: Duration,
     pub http_header_timeout: Duration,
+    /// How long the body of a post may take to arrive.
+    pub http_body_timeout: Duration,
     pub http_header_bytes_max: usize,
     /// One message, one polling body, one inflated message.
     pub payload_bytes_max: usize,
     pub packet: packet::Limits,
     pub namespaces_per_connection_max: usize,
-    pub rooms_per_socket_max: usize,
     pub acks_outstanding_max: usize,
     /// Events of one connection that wait while the application is busy with an earlier one; then reading stops.
     pub events_waiting_max: usize,
@@ -68,11 +69,11 @@ impl Default for EngineConfig {
             upgrade_timeout: Duration::from_secs(10),
             attachments_timeout: Duration::from_secs(20),
             http_header_timeout: Duration::from_secs(10),
+            http_body_timeout: Duration::from_secs(20),
             http_header_bytes_max: 16 * 1024,
             payload_bytes_max: 1_000_000,
             packet: packet::Limits::default(),
             namespaces_per_connection_max: 16,
-            rooms_per_socket_max: 1_024,
             acks_outstanding_max: 1_024,
             events_waiting_max: 64,
             queue_soft_bytes: 32 * 1024,

@@ -96,7 +96,8 @@ impl Handle {
         room: &str,
         event: &EventBuilder,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Vec<(SocketId, Result<Args, AckError>)>, Overloaded>> + Send + 'static {
+    ) -> impl Future<Output = Result<Vec<(SocketId, Result<Args, AckError>)>, Overloaded>> + Send + 'static
+    {
         // The shards hold the senders; when the last member has answered or run out of time, the channel ends.
         let (answers, mut received) = mpsc::unbounded_channel();
         let (namespace, room): (Arc<str>, Arc<str>) = (namespace.into(), room.into());

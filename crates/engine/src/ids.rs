@@ -153,7 +153,9 @@ mod tests {
         let parsed = SessionAddress::parse(&text).expect("it was just written");
         assert_eq!((parsed.node, parsed.shard), ("gw-a.eu", 7));
         assert!(parsed.secret == secret);
-        for bad in ["", "..", "a.0.", "a.0.tooshort", "a.x.AAAAAAAAAAAAAAAAAAAAAA", "a.70000.AAAAAAAAAAAAAAAAAAAAAA"] {
+        for bad in
+            ["", "..", "a.0.", "a.0.tooshort", "a.x.AAAAAAAAAAAAAAAAAAAAAA", "a.70000.AAAAAAAAAAAAAAAAAAAAAA"]
+        {
             assert!(SessionAddress::parse(bad).is_none(), "{bad}");
         }
     }

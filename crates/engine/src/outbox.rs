@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 
 use crate::frame::{self, Opcode};
 use crate::packet::{Class, Dialect, Encoded, Wire};
@@ -223,11 +222,6 @@ pub(crate) fn push_text(outbox: &mut Outbox, wire: Wire, text: &str) {
         Wire::Polling => out.extend_from_slice(text.as_bytes()),
         _ => frame::write_frame(out, Opcode::Text, text.as_bytes(), false),
     });
-}
-
-/// The polling body of one packet.
-pub(crate) fn polling_text(text: &str) -> Bytes {
-    Bytes::copy_from_slice(text.as_bytes())
 }
 
 #[cfg(test)]

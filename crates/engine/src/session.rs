@@ -214,7 +214,10 @@ mod tests {
         assert_eq!(session.packet(Via::Polling, &EnginePacket::Message("y")), Act::Text("y"));
         assert_eq!(session.packet(Via::Probe, &EnginePacket::Upgrade), Act::Switch);
         assert_eq!(session.transport(), Transport::Websocket);
-        assert!(matches!(session.packet(Via::Probe, &EnginePacket::PingProbe), Act::Fault(_)), "upgraded already");
+        assert!(
+            matches!(session.packet(Via::Probe, &EnginePacket::PingProbe), Act::Fault(_)),
+            "upgraded already"
+        );
         assert!(matches!(session.packet(Via::Polling, &EnginePacket::Message("z")), Act::Fault(_)));
         assert_eq!(session.get(true), Get::WrongTransport);
     }
@@ -240,7 +243,9 @@ mod tests {
 
     #[test]
     fn what_only_the_server_says_is_a_fault() {
-        for packet in [EnginePacket::Ping, EnginePacket::PingProbe, EnginePacket::PongProbe, EnginePacket::Upgrade] {
+        for packet in
+            [EnginePacket::Ping, EnginePacket::PingProbe, EnginePacket::PongProbe, EnginePacket::Upgrade]
+        {
             let mut session = Session::new(Transport::Websocket, 0);
             assert!(matches!(session.packet(Via::Websocket, &packet), Act::Fault(_)), "{packet:?}");
         }

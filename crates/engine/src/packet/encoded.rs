@@ -20,7 +20,7 @@ pub struct Encoded {
     namespace: Str,
     name: Str,
     class: Class,
-    offset: Option<Str>,
+    offset: Option<Arc<str>>,
     ack: Option<u64>,
     compress_above: usize,
     /// The array: name, arguments, offset.
@@ -44,6 +44,11 @@ impl Encoded {
 
     pub fn offset(&self) -> Option<&str> {
         self.offset.as_deref()
+    }
+
+    /// The same, to be kept beyond the event without keeping the event.
+    pub fn offset_shared(&self) -> Option<&Arc<str>> {
+        self.offset.as_ref()
     }
 
     pub fn namespace(&self) -> &str {
@@ -99,12 +104,12 @@ impl Encoded {
 }
 
 /// Collects what an event carries.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EventBuilder {
     namespace: Str,
     name: Str,
     class: Class,
-    offset: Option<Str>,
+    offset: Option<Arc<str>>,
     ack: Option<u64>,
     compress_above: usize,
     /// The array as far as it goes.
@@ -166,7 +171,7 @@ impl EventBuilder {
 
     /// The recovery token: a trailing string argument for Socket.IO clients.
     pub fn offset(mut self, token: &str) -> Self {
-        self.offset = Some(Str::copy_from_slice(token));
+        self.offset = Some(token.into());
         self
     }
 
@@ -184,7 +189,7 @@ impl EventBuilder {
 
     pub fn build(mut self) -> Arc<Encoded> {
         if let Some(token) = self.offset.take() {
-            self = self.element(',', token.as_str());
+            self = self.element(',', &*token);
             self.offset = Some(token);
         }
         self.text.push(']');

@@ -3,6 +3,7 @@
 //! Packets are read and written by socketioxide's parser. What stands in `data` is turned into neutral JSON text with
 //! attachments, so that one set of checks serves both forms, and back.
 
+mod date;
 mod envelope;
 mod from_json;
 mod to_json;

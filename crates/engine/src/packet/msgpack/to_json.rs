@@ -4,10 +4,13 @@
 use bytes::Bytes;
 
 use super::super::{Limits, PacketError};
+use super::date::iso_date;
 use super::token::{Token, Tokens};
 
-/// What the client's msgpack library makes of JavaScript's `undefined`: an extension of type 0 with one zero byte.
-const UNDEFINED: Token<'static> = Token::Ext(0, &[0]);
+/// How the stock client's msgpack library writes what msgpack has no word for: all of it as extensions of type 0, told
+/// apart by their form.
+const STOCK_EXT: u8 = 0;
+const UNDEFINED: Token<'static> = Token::FixExt(STOCK_EXT, &[0]);
 
 /// The text of one value and its attachments.
 pub(super) fn to_json(data: &[u8], limits: &Limits) -> Result<(String, Vec<Bytes>), PacketError> {
@@ -45,10 +48,12 @@ impl Writer<'_> {
             Token::Signed(number) => self.scalar(&number)?,
             Token::Float(number) if number.is_finite() => self.scalar(&number)?,
             Token::Str(text) => self.scalar(text)?,
-            Token::Bin(bytes) => self.attachment(bytes)?,
+            // In Node the library writes a `Buffer` as binary, but an `ArrayBuffer` as an extension.
+            Token::Bin(bytes) | Token::Ext(STOCK_EXT, bytes) => self.attachment(bytes)?,
+            Token::FixExt(STOCK_EXT, [date @ ..]) => self.date(date)?,
             Token::Array(elements) => self.array(elements, depth + 1)?,
             Token::Map(members) => self.map(members, depth + 1)?,
-            Token::Float(_) | Token::Ext(..) => return Err(PacketError::NotJson),
+            Token::Float(_) | Token::Ext(..) | Token::FixExt(..) => return Err(PacketError::NotJson),
         }
         // Between values, so that what is written never exceeds the bound by more than one of them.
         if self.out.len() > self.limits.packet_bytes_max {
@@ -110,6 +115,13 @@ impl Writer<'_> {
         self.out.push(b'}');
         self.attachments.push(Bytes::copy_from_slice(bytes));
         Ok(())
+    }
+
+    /// A `Date`: milliseconds of the unix epoch. JSON has it as text.
+    fn date(&mut self, milliseconds: &[u8]) -> Result<(), PacketError> {
+        let milliseconds = <[u8; 8]>::try_from(milliseconds).map_err(|_| PacketError::NotJson)?;
+        let date = iso_date(i64::from_be_bytes(milliseconds)).ok_or(PacketError::NotJson)?;
+        self.scalar(&date)
     }
 
     fn scalar(&mut self, value: &(impl serde::Serialize + ?Sized)) -> Result<(), PacketError> {

@@ -13,7 +13,9 @@ pub(super) enum Token<'a> {
     Float(f64),
     Str(&'a str),
     Bin(&'a [u8]),
+    /// An extension's type and content. Those of fixed length have a meaning of their own where both occur.
     Ext(u8, &'a [u8]),
+    FixExt(u8, &'a [u8]),
     /// So many values follow.
     Array(u64),
     /// So many pairs of values follow.
@@ -59,11 +61,11 @@ impl<'a> Tokens<'a> {
             Marker::Bin8 => self.length8().and_then(|bytes| self.take(bytes)).map(Token::Bin)?,
             Marker::Bin16 => self.length16().and_then(|bytes| self.take(bytes)).map(Token::Bin)?,
             Marker::Bin32 => self.length32().and_then(|bytes| self.take(bytes)).map(Token::Bin)?,
-            Marker::FixExt1 => self.ext(1)?,
-            Marker::FixExt2 => self.ext(2)?,
-            Marker::FixExt4 => self.ext(4)?,
-            Marker::FixExt8 => self.ext(8)?,
-            Marker::FixExt16 => self.ext(16)?,
+            Marker::FixExt1 => self.fix_ext(1)?,
+            Marker::FixExt2 => self.fix_ext(2)?,
+            Marker::FixExt4 => self.fix_ext(4)?,
+            Marker::FixExt8 => self.fix_ext(8)?,
+            Marker::FixExt16 => self.fix_ext(16)?,
             Marker::Ext8 => self.length8().and_then(|bytes| self.ext(bytes))?,
             Marker::Ext16 => self.length16().and_then(|bytes| self.ext(bytes))?,
             Marker::Ext32 => self.length32().and_then(|bytes| self.ext(bytes))?,
@@ -101,6 +103,11 @@ impl<'a> Tokens<'a> {
     fn ext(&mut self, bytes: u64) -> Result<Token<'a>, PacketError> {
         let [kind] = self.array()?;
         Ok(Token::Ext(kind, self.take(bytes)?))
+    }
+
+    fn fix_ext(&mut self, bytes: u64) -> Result<Token<'a>, PacketError> {
+        let [kind] = self.array()?;
+        Ok(Token::FixExt(kind, self.take(bytes)?))
     }
 
     fn length8(&mut self) -> Result<u64, PacketError> {

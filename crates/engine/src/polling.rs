@@ -1,0 +1,64 @@
+//! The HTTP side of a session: answers to polls and posts, and the faults that Engine.IO has numbers for.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// What an HTTP request on a session is answered with.
+pub(crate) struct PollAnswer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    pub(crate) gzip: bool,
+    pub(crate) json: bool,
+}
+
+/// Faults of a handshake or a poll. The numbers are those that Engine.IO servers have always sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HttpFault {
+    TransportUnknown,
+    SessionUnknown,
+    BadMethod,
+    BadRequest,
+    Forbidden,
+    UnsupportedVersion,
+    TooLarge,
+    Full,
+}
+
+impl HttpFault {
+    pub(crate) fn answer(self) -> PollAnswer {
+        let (status, code, message) = match self {
+            Self::TransportUnknown => (400, 0, "Transport unknown"),
+            Self::SessionUnknown => (400, 1, "Session ID unknown"),
+            Self::BadMethod => (400, 2, "Bad handshake method"),
+            Self::BadRequest => (400, 3, "Bad request"),
+            Self::Forbidden => (403, 4, "Forbidden"),
+            Self::UnsupportedVersion => (400, 5, "Unsupported protocol version"),
+            Self::TooLarge => (413, 3, "Payload too large"),
+            Self::Full => (503, 4, "Server is full or going down, try again later"),
+        };
+        let body = format!("{{\"code\":{code},\"message\":\"{message}\"}}").into_bytes();
+        PollAnswer { status, body, gzip: false, json: true }
+    }
+}
+
+impl PollAnswer {
+    /// The packets of a poll, compressed if that is worth it and the client can read it.
+    pub(crate) fn packets(body: Vec<u8>, compress_above: Option<usize>) -> Self {
+        match compress_above {
+            Some(threshold) if body.len() >= threshold => {
+                // Level 1: the answer is made while its client waits, on a thread that others wait for.
+                let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2), Compression::fast());
+                encoder.write_all(&body).expect("a Vec takes everything");
+                let body = encoder.finish().expect("a Vec takes everything");
+                Self { status: 200, body, gzip: true, json: false }
+            }
+            _ => Self { status: 200, body, gzip: false, json: false },
+        }
+    }
+
+    pub(crate) fn ok() -> Self {
+        Self { status: 200, body: b"ok".to_vec(), gzip: false, json: false }
+    }
+}

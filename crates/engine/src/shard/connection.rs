@@ -1,0 +1,356 @@
+//! One connection: its state, and the small future that reads from it and drives the application for it.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use smallvec::SmallVec;
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::Shard;
+use super::namespaces::{Asked, Pending};
+use super::polls::PollSide;
+use crate::ack::Waiter;
+use crate::application::{Application, DisconnectReason, Handshake, Kind};
+use crate::frame::{self, Incoming, Opcode, ReadError, Reader, Role};
+use crate::ids::{Key, SessionSecret, SocketId};
+use crate::outbox::{Form, Outbox};
+use crate::packet::{Decoder, Dialect, EnginePacket, Parser, Wire, parse_engine};
+use crate::rooms::{NamespaceIndex, RoomIndex};
+use crate::session::{Act, Session, Via};
+
+/// Reads of one connection before others get their turn.
+const READS_PER_TURN: usize = 8;
+
+pub(crate) struct Conn<A: Application> {
+    pub(crate) key: Key,
+    pub(super) stream: RefCell<Option<TcpStream>>,
+    pub(super) state: RefCell<State<A>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+pub(crate) struct State<A: Application> {
+    pub(super) session: Session,
+    pub(super) reader: Reader,
+    pub(super) decoder: Decoder,
+    pub(super) outbox: Outbox,
+    pub(super) form: Form,
+    pub(super) kind: Kind,
+    /// The kernel took no more; the connection's future waits until it does.
+    pub(super) blocked: bool,
+    /// On the pump's list.
+    pub(super) dirty: bool,
+    pub(super) write_timer_armed: bool,
+    /// A socket was behind; when the outbox is empty the application is asked to refill it.
+    pub(super) behind: bool,
+    pub(super) ended: bool,
+    /// When the outbox last moved, while it is blocked.
+    pub(super) stalled_since_ms: u64,
+    /// Part of `queue_bytes_now`.
+    pub(super) accounted_bytes: usize,
+    pub(super) ending: Ending,
+    pub(super) sockets: SmallVec<[Socket<A>; 1]>,
+    pub(super) pending: Option<Box<Pending<A>>>,
+    /// What the client asked for while the application was busy with something it had asked before.
+    pub(super) waiting: VecDeque<Asked>,
+    pub(super) poll: Option<Box<PollSide>>,
+    pub(super) secret: Option<SessionSecret>,
+    pub(super) peer: SocketAddr,
+    /// Until the first namespace was entered.
+    pub(super) handshake: Option<Arc<Handshake>>,
+}
+
+pub(super) enum Ending {
+    No,
+    /// The client is gone; what it had asked for is still done.
+    AfterWork(DisconnectReason),
+    /// What is queued is still written, if the client takes it in time.
+    AfterFlush(DisconnectReason),
+}
+
+/// A connection in a namespace.
+pub(crate) struct Socket<A: Application> {
+    pub(super) id: SocketId,
+    pub(super) namespace: NamespaceIndex,
+    /// Reliable events are not queued: the application refills what was missed.
+    pub(super) behind: bool,
+    pub(super) rooms: SmallVec<[RoomIndex; 4]>,
+    pub(super) waiters: Option<Box<HashMap<u64, Waiter>>>,
+    /// Of the last reliable event that was queued.
+    pub(super) offset: Option<Arc<str>>,
+    pub(super) app: A::Socket,
+}
+
+impl<A: Application> Conn<A> {
+    pub(super) fn new(
+        key: Key,
+        stream: Option<TcpStream>,
+        session: Session,
+        form: Form,
+        kind: Kind,
+        handshake: Arc<Handshake>,
+    ) -> Self {
+        let state = State {
+            session,
+            reader: Reader::new(Role::Server, form.wire == Wire::WebsocketDeflate),
+            decoder: Decoder::new(),
+            outbox: Outbox::default(),
+            form,
+            kind,
+            blocked: false,
+            dirty: false,
+            write_timer_armed: false,
+            behind: false,
+            ended: false,
+            stalled_since_ms: 0,
+            accounted_bytes: 0,
+            ending: Ending::No,
+            sockets: SmallVec::new(),
+            pending: None,
+            waiting: VecDeque::new(),
+            poll: None,
+            secret: None,
+            peer: handshake.peer,
+            handshake: Some(handshake),
+        };
+        Self { key, stream: RefCell::new(stream), state: RefCell::new(state), waker: RefCell::default() }
+    }
+
+    /// Makes the connection's future run.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn remember_waker(&self, context: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+    }
+}
+
+impl<A: Application> State<A> {
+    pub(super) fn socket_in(&self, namespace: NamespaceIndex) -> Option<usize> {
+        self.sockets.iter().position(|socket| socket.namespace == namespace)
+    }
+
+    pub(super) fn socket(&self, id: SocketId) -> Option<usize> {
+        self.sockets.iter().position(|socket| socket.id == id)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.pending.is_some() || !self.waiting.is_empty()
+    }
+}
+
+/// Runs a registered connection until it ends.
+pub(super) fn start<A: Application>(shard: &Rc<Shard<A>>, conn: &Rc<Conn<A>>) {
+    tokio::task::spawn_local(Connection { shard: Rc::clone(shard), conn: Rc::clone(conn) });
+}
+
+struct Connection<A: Application> {
+    shard: Rc<Shard<A>>,
+    conn: Rc<Conn<A>>,
+}
+
+impl<A: Application> Future for Connection<A> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { shard, conn } = &*self;
+        conn.remember_waker(context);
+        let end = match catch_unwind(AssertUnwindSafe(|| shard.turn(conn, context))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(end)) => end,
+            Err(_) => {
+                shard.counters.panics.add(1);
+                tracing::error!(conn = ?conn.key, "connection closed: handling it panicked");
+                Some(DisconnectReason::ProtocolError("internal".to_owned()))
+            }
+        };
+        if let Some(reason) = end {
+            shard.end(conn, &reason);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<A: Application> Shard<A> {
+    /// One turn of a connection's future. Ready: it has ended, or must, for the reason given.
+    fn turn(
+        self: &Rc<Self>,
+        conn: &Rc<Conn<A>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<DisconnectReason>> {
+        let mut state = conn.state.borrow_mut();
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        self.drive_application(conn, &mut state, context);
+        let mut reads = 0;
+        loop {
+            if state.blocked {
+                let stream = conn.stream.borrow();
+                let writable =
+                    stream.as_ref().is_some_and(|stream| stream.poll_write_ready(context).is_ready());
+                drop(stream);
+                if writable {
+                    state.blocked = false;
+                    self.flush(conn, &mut state);
+                    // It may be blocked again, and must then ask again to be woken.
+                    if state.blocked {
+                        continue;
+                    }
+                }
+            }
+            if !matches!(state.ending, Ending::No) || state.waiting.len() >= self.config.events_waiting_max {
+                break;
+            }
+            let mut stream = conn.stream.borrow_mut();
+            let Some(stream) = stream.as_mut() else { break };
+            let mut buffer = self.read_buffer.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut buffer);
+            match Pin::new(stream).poll_read(context, &mut buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    state.ending = Ending::AfterWork(DisconnectReason::TransportClosed);
+                }
+                Poll::Ready(Ok(())) => {
+                    self.read_bytes(conn, &mut state, buffer.filled_mut());
+                    // What the application left for later must know our waker.
+                    self.drive_application(conn, &mut state, context);
+                    reads += 1;
+                    if reads == READS_PER_TURN {
+                        context.waker().wake_by_ref();
+                        break;
+                    }
+                }
+                Poll::Ready(Err(_)) => {
+                    state.ending = Ending::AfterWork(DisconnectReason::TransportError);
+                }
+            }
+        }
+        if !state.outbox.is_empty() {
+            self.flush(conn, &mut state);
+            if state.blocked {
+                // Comes back to ask for writability; flush has woken us.
+            }
+        }
+        match &state.ending {
+            Ending::AfterWork(reason) if !state.is_busy() => Poll::Ready(Some(reason.clone())),
+            _ if state.ended => Poll::Ready(None),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Takes bytes that came from a websocket.
+    pub(super) fn read_bytes(self: &Rc<Self>, conn: &Rc<Conn<A>>, state: &mut State<A>, bytes: &mut [u8]) {
+        self.counters.bytes_in.add(bytes.len() as u64);
+        let max = self.config.payload_bytes_max;
+        let limits = frame::Limits { frame_bytes_max: max, message_bytes_max: max };
+        let mut reader = std::mem::replace(&mut state.reader, Reader::new(Role::Server, false));
+        let result = reader.read(bytes, &limits, |incoming| self.incoming(conn, state, &incoming));
+        state.reader = reader;
+        match result {
+            Ok(()) => {}
+            Err(ReadError::Sink(reason)) => self.close_for(conn, state, reason, 1008),
+            Err(ReadError::Protocol(error)) => {
+                let code = error.close_code();
+                self.close_for(conn, state, DisconnectReason::ProtocolError(error.to_string()), code);
+            }
+        }
+    }
+
+    pub(super) fn incoming(
+        self: &Rc<Self>,
+        conn: &Rc<Conn<A>>,
+        state: &mut State<A>,
+        incoming: &Incoming<'_>,
+    ) -> Result<(), DisconnectReason> {
+        if !matches!(state.ending, Ending::No) {
+            return Ok(());
+        }
+        match (incoming, state.kind) {
+            (Incoming::Text(text), Kind::SocketIo) => {
+                let packet = parse_engine(text).map_err(protocol_error)?;
+                self.engine_packet(conn, state, Via::Websocket, &packet)
+            }
+            (Incoming::Binary(bytes), Kind::SocketIo) => {
+                let packet = EnginePacket::Binary((*bytes).into());
+                self.engine_packet(conn, state, Via::Websocket, &packet)
+            }
+            (Incoming::Text(text), Kind::Raw) => self.raw_text(conn, state, text),
+            (Incoming::Binary(_), Kind::Raw) => {
+                Err(DisconnectReason::ProtocolError("binary frames are not part of this protocol".to_owned()))
+            }
+            (Incoming::Ping(payload), _) => {
+                state.outbox.push_own(state.form.wire, |out| {
+                    frame::write_frame(out, Opcode::Pong, payload, false);
+                });
+                self.check_hard_limit(conn, state);
+                Ok(())
+            }
+            (Incoming::Pong(_), Kind::Raw) => {
+                state.session.pong();
+                Ok(())
+            }
+            (Incoming::Pong(_), Kind::SocketIo) => Ok(()),
+            (Incoming::Close(said), _) => {
+                // RFC 6455 5.5.1: answer with the same code, then the server closes.
+                let answer = frame::close_frame(said.map_or(1000, |(code, _)| code), "");
+                state.outbox.push_own(state.form.wire, |out| out.extend_from_slice(&answer));
+                self.flush(conn, state);
+                state.ending = Ending::AfterWork(DisconnectReason::TransportClosed);
+                Ok(())
+            }
+        }
+    }
+
+    /// An Engine.IO packet of an established session.
+    pub(super) fn engine_packet(
+        self: &Rc<Self>,
+        conn: &Rc<Conn<A>>,
+        state: &mut State<A>,
+        via: Via,
+        packet: &EnginePacket<'_>,
+    ) -> Result<(), DisconnectReason> {
+        let decoded = match state.session.packet(via, packet) {
+            Act::Nothing => return Ok(()),
+            Act::Text(text) => state.decoder.text(text, &self.config.packet),
+            Act::Binary(bytes) => state.decoder.binary(bytes, &self.config.packet),
+            Act::End => {
+                state.ending = Ending::AfterWork(DisconnectReason::TransportClosed);
+                return Ok(());
+            }
+            Act::Fault(what) => return Err(DisconnectReason::ProtocolError(what.to_owned())),
+            Act::AnswerProbe | Act::Switch => unreachable!("probes are read by the upgrade"),
+        };
+        match decoded.map_err(protocol_error)? {
+            Some(inbound) => {
+                if state.decoder.parser() == Some(Parser::Msgpack) {
+                    state.form.dialect = Dialect::Msgpack;
+                }
+                self.inbound(conn, state, inbound)
+            }
+            None => {
+                if let Some(serial) = state.decoder.pending() {
+                    self.arm_attachments(conn.key, serial);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+pub(super) fn protocol_error(error: impl std::error::Error) -> DisconnectReason {
+    DisconnectReason::ProtocolError(error.to_string())
+}

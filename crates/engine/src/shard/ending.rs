@@ -1,0 +1,183 @@
+//! How connections end: at once, after what is queued was written, or after what was asked was done.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::connection::{Ending, State};
+use super::{Conn, Shard, Socket, timers};
+use crate::ack::AckError;
+use crate::application::{Application, DisconnectReason, Kind};
+use crate::command::Close;
+use crate::frame;
+use crate::ids::Key;
+use crate::outbox;
+use crate::packet::{Reply, Wire, encode_reply};
+use crate::session::Transport;
+
+/// How long a socket that we closed waits for its client to close as well, so that the last bytes arrive.
+const LINGER: Duration = Duration::from_secs(2);
+
+impl<A: Application> Shard<A> {
+    /// Ends the connection as soon as nobody works on it.
+    pub(super) fn doom(&self, conn: &Conn<A>, state: &mut State<A>, reason: DisconnectReason) {
+        if !state.ended {
+            state.ending = Ending::AfterFlush(reason.clone());
+            self.work.doomed.borrow_mut().push((conn.key, reason));
+            self.wake_pump();
+        }
+    }
+
+    /// Closes with a close frame (or the polling equivalent), once what is queued has been written.
+    pub(super) fn close_for(
+        &self,
+        conn: &Rc<Conn<A>>,
+        state: &mut State<A>,
+        reason: DisconnectReason,
+        code: u16,
+    ) {
+        if state.ended || matches!(state.ending, Ending::AfterFlush(_)) {
+            return;
+        }
+        let text = match &reason {
+            DisconnectReason::Server { reason, .. } | DisconnectReason::ProtocolError(reason) => {
+                reason.clone()
+            }
+            other => other.slug().to_owned(),
+        };
+        match state.form.wire {
+            Wire::Polling => outbox::push_text(&mut state.outbox, Wire::Polling, "1"),
+            wire => {
+                let close = frame::close_frame(code, &text);
+                state.outbox.push_own(wire, |out| out.extend_from_slice(&close));
+            }
+        }
+        state.ending = Ending::AfterFlush(reason);
+        let deadline = self.now_ms() + self.config.write_deadline.as_millis() as u64;
+        self.arm(conn.key, timers::Kind::LastWrite, deadline);
+        self.flush(conn, state);
+    }
+
+    /// Closes one socket at the application's wish.
+    pub(super) fn close_socket(
+        &self,
+        conn: &Rc<Conn<A>>,
+        state: &mut State<A>,
+        index: usize,
+        close: &Close,
+    ) -> Option<Socket<A>> {
+        let reason = DisconnectReason::Server { code: close.code, reason: close.reason.clone() };
+        if state.kind == Kind::Raw || close.reconnect {
+            self.close_for(conn, state, reason, close.code);
+            return None;
+        }
+        // The stock client takes the end of its namespace as final, and the end of the transport as an accident.
+        let socket = state.sockets.remove(index);
+        let namespace = self.rooms.borrow().namespace_name(socket.namespace).clone();
+        self.push_reply(conn, state, &Reply::Disconnect { namespace: &namespace });
+        if state.sockets.is_empty() {
+            self.close_for(conn, state, reason, close.code);
+        } else {
+            self.mark_dirty(conn, state);
+        }
+        Some(socket)
+    }
+
+    pub(super) fn push_reply(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, reply: &Reply<'_>) {
+        let form = state.form;
+        let threshold = self.config.compression_threshold.unwrap_or(usize::MAX);
+        state.outbox.push_own(form.wire, |out| encode_reply(reply, form.dialect, form.wire, threshold, out));
+        self.check_hard_limit(conn, state);
+    }
+
+    /// Takes the connection out of everything and tells the application. Nobody may be working on it.
+    pub(super) fn end(&self, conn: &Rc<Conn<A>>, reason: &DisconnectReason) {
+        let mut state = conn.state.borrow_mut();
+        if state.ended {
+            return;
+        }
+        state.ended = true;
+        self.counters.queue_bytes_now.sub(state.accounted_bytes as u64);
+        self.conns.borrow_mut().remove(conn.key.slot as usize);
+        if let Some(secret) = state.secret.take() {
+            self.sessions.borrow_mut().remove(&secret);
+        }
+        self.answer_last_poll(&mut state);
+        let sockets = std::mem::take(&mut state.sockets);
+        let was_websocket = state.session.transport() == Transport::Websocket;
+        let flushed = state.outbox.is_empty();
+        state.outbox.clear();
+        state.pending = None;
+        state.waiting.clear();
+        drop(state);
+        if let Some(stream) = conn.stream.borrow_mut().take()
+            && flushed
+            && !matches!(reason, DisconnectReason::TransportClosed | DisconnectReason::TransportError)
+        {
+            tokio::task::spawn_local(linger(stream));
+        }
+        self.counters.connections_now.sub(1);
+        if was_websocket {
+            self.counters.websockets_now.sub(1);
+        }
+        self.count_end(reason);
+        for socket in sockets {
+            self.forget_socket(conn.key, socket, reason);
+        }
+        conn.wake();
+    }
+
+    /// A socket that is in no connection any more.
+    pub(super) fn forget_socket(&self, key: Key, mut socket: Socket<A>, reason: &DisconnectReason) {
+        self.counters.sockets_now.sub(1);
+        for room in std::mem::take(&mut socket.rooms) {
+            self.exit_room(key, room);
+        }
+        for (_, waiter) in socket.waiters.take().into_iter().flat_map(|waiters| *waiters) {
+            waiter.answer(socket.id, Err(AckError::Gone));
+        }
+        let id = self.socket_ref(key, &socket);
+        self.app.disconnect(&socket.app, &id, reason);
+    }
+
+    fn count_end(&self, reason: &DisconnectReason) {
+        let counters = &self.counters;
+        let count = match reason {
+            DisconnectReason::ClientLeft => &counters.closed_client_left,
+            DisconnectReason::TransportClosed => &counters.closed_transport_closed,
+            DisconnectReason::TransportError => &counters.closed_transport_error,
+            DisconnectReason::PingTimeout => &counters.closed_ping_timeout,
+            DisconnectReason::ProtocolError(_) => &counters.closed_protocol_error,
+            DisconnectReason::SlowReader => &counters.closed_slow_reader,
+            DisconnectReason::Server { .. } => &counters.closed_server,
+            DisconnectReason::Shutdown => &counters.closed_shutdown,
+        };
+        count.add(1);
+    }
+}
+
+/// A socket closed with unread input resets the connection, and the reset may overtake our last words. So: no more
+/// from us, and a moment for the client to hang up.
+async fn linger(mut stream: TcpStream) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let read_rest = async {
+        let mut rest = [0; 1_024];
+        loop {
+            if stream.readable().await.is_err() {
+                return;
+            }
+            match stream.try_read(&mut rest) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    };
+    // Out of time: the socket is dropped either way.
+    let _ = tokio::time::timeout(LINGER, read_rest).await;
+}

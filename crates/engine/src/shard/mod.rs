@@ -1,0 +1,229 @@
+//! A shard: one thread that owns its connections, rooms and timers by value. Nothing in here is locked, and nothing
+//! is reached from other threads but the inbox and the counters.
+//!
+//! Borrowing discipline: a connection's state is borrowed by whoever works on that connection, for one step. While it
+//! is, nobody ends connections: those that must end are put on the list of the doomed, and the pump ends them.
+
+mod commands;
+mod connection;
+mod ending;
+mod flush;
+mod namespaces;
+mod polls;
+mod pump;
+mod timers;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use slab::Slab;
+use tokio::net::TcpStream;
+
+use crate::ack::Answer;
+use crate::application::{Application, DisconnectReason, Handshake, Kind};
+use crate::config::EngineConfig;
+use crate::counters::ShardCounters;
+use crate::handle::Handle;
+use crate::ids::{Key, SessionAddress, SessionSecret, SocketRef};
+use crate::outbox::{self, Form};
+use crate::packet::{Dialect, Wire, open_packet};
+use crate::polling::HttpFault;
+use crate::rooms::Rooms;
+use crate::session::{Heartbeat, Session, Transport};
+use crate::ticket::TicketKeys;
+use crate::wheel::Wheel;
+
+use connection::{Conn, Socket};
+
+/// Bytes read from a socket at once, into the one buffer that all connections of the shard share.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// How exact deadlines are.
+const TICK_MS: u64 = 50;
+
+pub(crate) struct Shard<A: Application> {
+    pub(crate) index: u16,
+    pub(crate) config: Arc<EngineConfig>,
+    pub(crate) app: Arc<A>,
+    pub(crate) handle: Handle,
+    pub(crate) counters: Arc<ShardCounters>,
+    tickets: Option<TicketKeys>,
+    conns: RefCell<Slab<Rc<Conn<A>>>>,
+    next_generation: Cell<u32>,
+    /// Sessions that began with polling: only those are ever looked up by their secret.
+    sessions: RefCell<HashMap<SessionSecret, Key>>,
+    rooms: RefCell<Rooms>,
+    wheel: RefCell<Wheel<timers::Timer>>,
+    read_buffer: RefCell<Box<[u8]>>,
+    write_scratch: RefCell<Vec<u8>>,
+    answers: RefCell<Vec<Answer>>,
+    next_ack: Cell<u64>,
+    started: Instant,
+    draining: Cell<bool>,
+    work: Work,
+}
+
+/// What waits for the pump. Each list is bounded by the number of connections.
+#[derive(Default)]
+struct Work {
+    /// Connections with output that nobody has tried to write yet.
+    dirty: RefCell<VecDeque<Key>>,
+    /// Connections that were behind and have written everything.
+    level: RefCell<Vec<Key>>,
+    doomed: RefCell<Vec<(Key, DisconnectReason)>>,
+    waker: RefCell<Option<Waker>>,
+    pumping: Cell<bool>,
+}
+
+impl<A: Application> Shard<A> {
+    pub(crate) fn new(index: u16, config: Arc<EngineConfig>, app: Arc<A>, handle: Handle) -> Rc<Self> {
+        let counters = Arc::clone(&handle.0.shards[usize::from(index)].counters);
+        let tickets = (!config.ticket_secrets.is_empty()).then(|| TicketKeys::new(&config.ticket_secrets));
+        Rc::new(Self {
+            index,
+            config,
+            app,
+            handle,
+            counters,
+            tickets,
+            conns: RefCell::default(),
+            next_generation: Cell::new(0),
+            sessions: RefCell::default(),
+            rooms: RefCell::default(),
+            wheel: RefCell::new(Wheel::new(0, TICK_MS)),
+            read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
+            write_scratch: RefCell::default(),
+            answers: RefCell::default(),
+            next_ack: Cell::new(1),
+            started: Instant::now(),
+            draining: Cell::new(false),
+            work: Work::default(),
+        })
+    }
+
+    /// Milliseconds on the shard's own clock, which nothing but time moves.
+    fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    fn conn(&self, key: Key) -> Option<Rc<Conn<A>>> {
+        let conns = self.conns.borrow();
+        conns.get(key.slot as usize).filter(|conn| conn.key.generation == key.generation).map(Rc::clone)
+    }
+
+    fn session(&self, secret: SessionSecret) -> Option<Rc<Conn<A>>> {
+        let key = self.sessions.borrow().get(&secret).copied()?;
+        self.conn(key)
+    }
+
+    fn socket_ref(&self, key: Key, socket: &Socket<A>) -> SocketRef {
+        SocketRef { shard: self.index, key, id: socket.id }
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat { interval: self.config.ping_interval, timeout: self.config.ping_timeout }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.draining.get()
+            || self.counters.connections_now.get()
+                >= (self.config.connections_max / self.config.shards) as u64
+    }
+
+    /// A new session over polling. Gives the body of the answer.
+    pub(crate) fn open_polling(self: &Rc<Self>, handshake: Arc<Handshake>) -> Result<String, HttpFault> {
+        let secret = SessionSecret::random();
+        let form = Form { dialect: Dialect::Default, wire: Wire::Polling };
+        let conn = self.register(None, form, Kind::SocketIo, handshake)?;
+        self.sessions.borrow_mut().insert(secret, conn.key);
+        conn.state.borrow_mut().secret = Some(secret);
+        connection::start(self, &conn);
+        Ok(self.open_text(secret, true))
+    }
+
+    /// A new session that begins on a websocket. `unread` came behind the HTTP request.
+    pub(crate) fn open_websocket(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        unread: &[u8],
+        deflate: bool,
+        kind: Kind,
+        handshake: Arc<Handshake>,
+    ) {
+        let wire = if deflate { Wire::WebsocketDeflate } else { Wire::Websocket };
+        let dialect = if kind == Kind::Raw { Dialect::Raw } else { Dialect::Default };
+        let authorized = kind == Kind::Raw && handshake.header("authorization").is_some();
+        let Ok(conn) = self.register(Some(stream), Form { dialect, wire }, kind, handshake) else {
+            self.counters.connections_refused_full.add(1);
+            return;
+        };
+        {
+            let mut state = conn.state.borrow_mut();
+            if kind == Kind::SocketIo {
+                let open = self.open_text(SessionSecret::random(), false);
+                outbox::push_text(&mut state.outbox, wire, &open);
+            } else if authorized {
+                self.connect_raw(&conn, &mut state, None, None);
+            }
+            self.read_bytes(&conn, &mut state, &mut unread.to_vec());
+            self.flush(&conn, &mut state);
+        }
+        connection::start(self, &conn);
+    }
+
+    fn open_text(&self, secret: SessionSecret, upgrades: bool) -> String {
+        let sid = SessionAddress { node: &self.config.node, shard: self.index, secret }.to_string();
+        open_packet(
+            &sid,
+            upgrades,
+            self.config.ping_interval.as_millis() as u64,
+            self.config.ping_timeout.as_millis() as u64,
+            self.config.payload_bytes_max,
+        )
+    }
+
+    fn register(
+        self: &Rc<Self>,
+        stream: Option<TcpStream>,
+        form: Form,
+        kind: Kind,
+        handshake: Arc<Handshake>,
+    ) -> Result<Rc<Conn<A>>, HttpFault> {
+        if self.is_full() {
+            return Err(HttpFault::Full);
+        }
+        let now = self.now_ms();
+        let transport = if stream.is_some() { Transport::Websocket } else { Transport::Polling };
+        let generation = self.next_generation.get();
+        self.next_generation.set(generation.wrapping_add(1));
+        let mut conns = self.conns.borrow_mut();
+        let entry = conns.vacant_entry();
+        let key = Key { slot: entry.key() as u32, generation };
+        // A crowd that comes at once would ping at once, every interval; the golden ratio spreads any number of
+        // consecutive generations evenly.
+        let interval = self.config.ping_interval.as_millis() as u64;
+        let spread = u64::from(generation.wrapping_mul(0x9E37_79B9)) * (interval / 2) >> 32;
+        let first_ping = now + interval - spread;
+        let session = Session::new(transport, first_ping);
+        let conn = Rc::new(Conn::new(key, stream, session, form, kind, handshake));
+        entry.insert(Rc::clone(&conn));
+        drop(conns);
+        let connect_by = now + self.config.connect_timeout.as_millis() as u64;
+        self.arm(key, timers::Kind::Beat, first_ping);
+        self.arm(key, timers::Kind::Connect, connect_by);
+        self.counters.connections_now.add(1);
+        self.counters.connections_opened.add(1);
+        if transport == Transport::Websocket {
+            self.counters.websockets_now.add(1);
+        }
+        Ok(conn)
+    }
+
+    fn peer_handshake(peer: SocketAddr) -> Arc<Handshake> {
+        Arc::new(Handshake { peer, query: String::new(), headers: Vec::new() })
+    }
+}

@@ -1,0 +1,399 @@
+//! Sessions over HTTP: polls, posts, and the websocket that takes a session over.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::connection::{Ending, State};
+use super::{Conn, Shard};
+use crate::application::{Application, DisconnectReason};
+use crate::command::PollRequest;
+use crate::frame::{self, Incoming, Opcode, ReadError, Reader, Role};
+use crate::ids::{Key, SessionSecret};
+use crate::packet::{Wire, parse_engine, polling_packets};
+use crate::polling::{HttpFault, PollAnswer};
+use crate::session::{Act, Get, Transport, Via};
+
+/// What a polling session keeps beside its state.
+#[derive(Default)]
+pub(super) struct PollSide {
+    parked: Option<oneshot::Sender<PollAnswer>>,
+    gzip: bool,
+    /// Posts that wait until the application has caught up.
+    posts: Vec<oneshot::Sender<()>>,
+}
+
+/// A parked poll. Dropped before it was answered, it tells the session that its client hung up.
+pub(crate) struct PollGuard<A: Application> {
+    shard: Rc<Shard<A>>,
+    key: Key,
+    answered: bool,
+}
+
+impl<A: Application> Drop for PollGuard<A> {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let Some(conn) = self.shard.conn(self.key) else { return };
+        let mut state = conn.state.borrow_mut();
+        if state.session.is_parked() {
+            state.session.unpark();
+            self.shard.doom(&conn, &mut state, DisconnectReason::TransportError);
+        }
+    }
+}
+
+enum Gotten {
+    Now(PollAnswer),
+    Parked(oneshot::Receiver<PollAnswer>, Key),
+}
+
+impl<A: Application> Shard<A> {
+    /// Answers a poll, as soon as there is something to answer.
+    pub(crate) async fn get(self: &Rc<Self>, secret: SessionSecret, gzip: bool) -> PollAnswer {
+        self.counters.polls.add(1);
+        let (received, key) = match self.try_get(secret, gzip) {
+            Gotten::Now(answer) => return answer,
+            Gotten::Parked(received, key) => (received, key),
+        };
+        let mut guard = PollGuard { shard: Rc::clone(self), key, answered: false };
+        let answer = received.await;
+        guard.answered = true;
+        answer.unwrap_or_else(|_| HttpFault::SessionUnknown.answer())
+    }
+
+    fn try_get(&self, secret: SessionSecret, gzip: bool) -> Gotten {
+        let Some(conn) = self.session(secret) else {
+            return Gotten::Now(HttpFault::SessionUnknown.answer());
+        };
+        let mut state = conn.state.borrow_mut();
+        let has_output = !state.outbox.is_empty();
+        match state.session.get(has_output) {
+            Get::Answer => {
+                let dialect = state.form.dialect;
+                let body = state.outbox.take_polling(dialect, self.config.payload_bytes_max);
+                self.counters.bytes_out.add(body.len() as u64);
+                self.flush(&conn, &mut state);
+                Gotten::Now(self.packets(body, gzip))
+            }
+            Get::AnswerNoop => Gotten::Now(self.packets(b"6".to_vec(), false)),
+            Get::Park => {
+                let (sender, received) = oneshot::channel();
+                let side = state.poll.get_or_insert_default();
+                side.parked = Some(sender);
+                side.gzip = gzip;
+                Gotten::Parked(received, conn.key)
+            }
+            Get::WrongTransport => Gotten::Now(HttpFault::BadRequest.answer()),
+            Get::Conflict => {
+                let reason = DisconnectReason::ProtocolError("two polls at once".to_owned());
+                self.doom(&conn, &mut state, reason);
+                Gotten::Now(HttpFault::BadRequest.answer())
+            }
+        }
+    }
+
+    fn packets(&self, body: Vec<u8>, gzip: bool) -> PollAnswer {
+        PollAnswer::packets(body, self.config.compression_threshold.filter(|_| gzip))
+    }
+
+    /// Lets the parked poll go with what there is.
+    pub(super) fn answer_parked(&self, conn: &Rc<Conn<A>>, state: &mut State<A>) {
+        if state.outbox.is_empty() {
+            return;
+        }
+        let Some(side) = &mut state.poll else { return };
+        let Some(parked) = side.parked.take() else { return };
+        let gzip = side.gzip;
+        state.session.unpark();
+        let body = state.outbox.take_polling(state.form.dialect, self.config.payload_bytes_max);
+        self.counters.bytes_out.add(body.len() as u64);
+        if parked.send(self.packets(body, gzip)).is_err() {
+            self.doom(conn, state, DisconnectReason::TransportError);
+        }
+    }
+
+    fn release_parked(&self, conn: &Rc<Conn<A>>, state: &mut State<A>) {
+        if state.session.is_parked() && state.outbox.is_empty() {
+            state.outbox.push_own(Wire::Polling, |out| out.push(b'6'));
+        }
+        self.answer_parked(conn, state);
+    }
+
+    /// The session ends: whoever polls is told, and posts fail.
+    pub(super) fn answer_last_poll(&self, state: &mut State<A>) {
+        let Some(mut side) = state.poll.take() else { return };
+        if let Some(parked) = side.parked.take() {
+            state.session.unpark();
+            let mut body = state.outbox.take_polling(state.form.dialect, self.config.payload_bytes_max);
+            if body.is_empty() {
+                body = b"1".to_vec();
+            }
+            // A client that hung up needs no answer.
+            let _ = parked.send(self.packets(body, side.gzip));
+        }
+    }
+
+    /// Takes the packets of a post.
+    pub(crate) async fn post(self: &Rc<Self>, secret: SessionSecret, body: Bytes) -> PollAnswer {
+        self.counters.posts.add(1);
+        self.counters.bytes_in.add(body.len() as u64);
+        loop {
+            let Some(conn) = self.session(secret) else { return HttpFault::SessionUnknown.answer() };
+            let mut state = conn.state.borrow_mut();
+            if state.waiting.len() < self.config.events_waiting_max {
+                return self.take_post(&conn, &mut state, &body);
+            }
+            let (sender, may_go_on) = oneshot::channel();
+            state.poll.get_or_insert_default().posts.push(sender);
+            drop(state);
+            drop(conn);
+            // An error means that the session ended; the next look finds that.
+            let _ = may_go_on.await;
+        }
+    }
+
+    pub(super) fn let_posts_go_on(&self, state: &mut State<A>) {
+        if let Some(side) = &mut state.poll {
+            for post in side.posts.drain(..) {
+                // Its client may have hung up.
+                let _ = post.send(());
+            }
+        }
+    }
+
+    fn take_post(self: &Rc<Self>, conn: &Rc<Conn<A>>, state: &mut State<A>, body: &[u8]) -> PollAnswer {
+        if state.session.transport() == Transport::Websocket {
+            return HttpFault::BadRequest.answer();
+        }
+        let fault = |state: &mut State<A>, reason| {
+            self.doom(conn, state, reason);
+            HttpFault::BadRequest.answer()
+        };
+        let Ok(text) = std::str::from_utf8(body) else {
+            return fault(state, DisconnectReason::ProtocolError("body is not UTF-8".to_owned()));
+        };
+        for packet in polling_packets(text, &self.config.packet) {
+            if !matches!(state.ending, Ending::No) {
+                break;
+            }
+            let taken = packet
+                .map_err(super::connection::protocol_error)
+                .and_then(|packet| self.engine_packet(conn, state, Via::Polling, &packet));
+            if let Err(reason) = taken {
+                return fault(state, reason);
+            }
+        }
+        if !matches!(state.ending, Ending::No) || state.is_busy() {
+            conn.wake();
+        }
+        self.flush(conn, state);
+        PollAnswer::ok()
+    }
+
+    /// A request that another shard's listener took.
+    pub(super) fn poll_from_elsewhere(
+        self: &Rc<Self>,
+        secret: SessionSecret,
+        request: PollRequest,
+        mut reply: oneshot::Sender<PollAnswer>,
+    ) {
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let answer = async {
+                match request {
+                    PollRequest::Get { gzip } => shard.get(secret, gzip).await,
+                    PollRequest::Post { body } => shard.post(secret, body).await,
+                }
+            };
+            // When the requester hangs up, the poll's guard must know.
+            tokio::select! {
+                answer = answer => drop(reply.send(answer)),
+                () = reply.closed() => {}
+            }
+        });
+    }
+
+    /// A websocket wants to take over the session.
+    pub(crate) fn attach(
+        self: &Rc<Self>,
+        secret: SessionSecret,
+        stream: TcpStream,
+        unread: Bytes,
+        deflate: bool,
+    ) {
+        let Some(conn) = self.session(secret) else { return };
+        let (shard, timeout) = (Rc::clone(self), self.config.upgrade_timeout);
+        tokio::task::spawn_local(async move {
+            let mut probe =
+                Probe { reader: Reader::new(Role::Server, deflate), stream: Some(stream), deflate };
+            let done = tokio::time::timeout(timeout, probe.run(&shard, &conn, unread.to_vec())).await;
+            if done.unwrap_or(false) {
+                shard.counters.upgrades.add(1);
+            } else {
+                shard.counters.upgrades_failed.add(1);
+                conn.state.borrow_mut().session.probe_ended();
+            }
+        });
+    }
+}
+
+/// A websocket that has not yet taken its session over.
+struct Probe {
+    reader: Reader,
+    stream: Option<TcpStream>,
+    deflate: bool,
+}
+
+/// How a probe's step went.
+#[derive(PartialEq)]
+enum Probed {
+    More,
+    Switched,
+    Failed,
+}
+
+impl Probe {
+    /// Gives whether the session lives on the websocket now.
+    async fn run<A: Application>(
+        &mut self,
+        shard: &Rc<Shard<A>>,
+        conn: &Rc<Conn<A>>,
+        mut bytes: Vec<u8>,
+    ) -> bool {
+        loop {
+            match self.take(shard, conn, &mut bytes) {
+                Probed::Switched => return true,
+                Probed::Failed => return false,
+                Probed::More => {}
+            }
+            let Some(stream) = &self.stream else { return false };
+            bytes.resize(1_024, 0);
+            if stream.readable().await.is_err() {
+                return false;
+            }
+            match stream.try_read(&mut bytes) {
+                Ok(0) => return false,
+                Ok(count) => bytes.truncate(count),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => bytes.clear(),
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn take<A: Application>(&mut self, shard: &Rc<Shard<A>>, conn: &Rc<Conn<A>>, bytes: &mut [u8]) -> Probed {
+        let mut state = conn.state.borrow_mut();
+        if state.ended {
+            return Probed::Failed;
+        }
+        // A probe says `2probe` and `5`. What stands behind the `5` in the same read belongs to the session, which
+        // reads on with the same reader: nothing may be handed out before the switch is complete.
+        let limits = frame::Limits {
+            frame_bytes_max: shard.config.payload_bytes_max,
+            message_bytes_max: shard.config.payload_bytes_max,
+        };
+        let mut after_switch: Vec<Owned> = Vec::new();
+        let mut switched = false;
+        let stream = &self.stream;
+        let result = self.reader.read(bytes, &limits, |incoming| {
+            if switched {
+                after_switch.push(Owned::of(&incoming));
+                return Ok(());
+            }
+            let packet = match incoming {
+                Incoming::Text(text) => parse_engine(text).map_err(|_| ())?,
+                Incoming::Ping(_) | Incoming::Pong(_) => return Ok(()),
+                Incoming::Binary(_) | Incoming::Close(_) => return Err(()),
+            };
+            match state.session.packet(Via::Probe, &packet) {
+                Act::AnswerProbe => {
+                    let mut answer = Vec::new();
+                    frame::write_frame(&mut answer, Opcode::Text, b"3probe", false);
+                    // The first bytes on a fresh socket: its buffer takes them whole.
+                    let stream = stream.as_ref().ok_or(())?;
+                    if stream.try_write(&answer).ok() != Some(answer.len()) {
+                        return Err(());
+                    }
+                    shard.release_parked(conn, &mut state);
+                    Ok(())
+                }
+                Act::Switch => {
+                    switched = true;
+                    Ok(())
+                }
+                _ => Err(()),
+            }
+        });
+        match result {
+            Ok(()) | Err(ReadError::Protocol(_)) if switched => {}
+            Ok(()) => return Probed::More,
+            Err(_) => return Probed::Failed,
+        }
+        self.switch(shard, conn, &mut state);
+        for incoming in after_switch {
+            if let Err(reason) = shard.incoming_owned(conn, &mut state, &incoming) {
+                shard.close_for(conn, &mut state, reason, 1008);
+            }
+        }
+        shard.flush(conn, &mut state);
+        conn.wake();
+        Probed::Switched
+    }
+
+    fn switch<A: Application>(&mut self, shard: &Rc<Shard<A>>, conn: &Rc<Conn<A>>, state: &mut State<A>) {
+        // A poll that is still parked ends with a noop; whatever is queued goes out on the websocket.
+        if let Some(side) = &mut state.poll
+            && let Some(parked) = side.parked.take()
+        {
+            state.session.unpark();
+            let _ = parked.send(shard.packets(b"6".to_vec(), false));
+        }
+        state.reader = std::mem::replace(&mut self.reader, Reader::new(Role::Server, false));
+        state.form.wire = if self.deflate { Wire::WebsocketDeflate } else { Wire::Websocket };
+        state.outbox.switch_to_websocket();
+        *conn.stream.borrow_mut() = self.stream.take();
+        shard.counters.websockets_now.add(1);
+    }
+}
+
+/// A message that outlives the buffer it was read from.
+pub(super) enum Owned {
+    Text(String),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong,
+    Close,
+}
+
+impl Owned {
+    fn of(incoming: &Incoming<'_>) -> Self {
+        match incoming {
+            Incoming::Text(text) => Self::Text((*text).to_owned()),
+            Incoming::Binary(bytes) => Self::Binary(bytes.to_vec()),
+            Incoming::Ping(payload) => Self::Ping(payload.to_vec()),
+            Incoming::Pong(_) => Self::Pong,
+            Incoming::Close(_) => Self::Close,
+        }
+    }
+}
+
+impl<A: Application> Shard<A> {
+    fn incoming_owned(
+        self: &Rc<Self>,
+        conn: &Rc<Conn<A>>,
+        state: &mut State<A>,
+        incoming: &Owned,
+    ) -> Result<(), DisconnectReason> {
+        let incoming = match incoming {
+            Owned::Text(text) => Incoming::Text(text),
+            Owned::Binary(bytes) => Incoming::Binary(bytes),
+            Owned::Ping(payload) => Incoming::Ping(payload),
+            Owned::Pong => Incoming::Pong(b""),
+            Owned::Close => Incoming::Close(None),
+        };
+        self.incoming(conn, state, &incoming)
+    }
+}

@@ -1,0 +1,170 @@
+//! What the shard's wheel turns: heartbeats, and deadlines of all kinds.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::connection::Ending;
+use super::{Conn, Shard, TICK_MS};
+use crate::ack::AckError;
+use crate::application::{Application, DisconnectReason};
+use crate::command::Close;
+use crate::ids::Key;
+use crate::outbox;
+use crate::packet::Wire;
+use crate::session::Beat;
+
+#[derive(Clone, Copy)]
+pub(super) struct Timer {
+    key: Key,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Beat,
+    /// A namespace must have been entered.
+    Connect,
+    /// The outbox must have moved.
+    Write,
+    /// A closing connection is closed whether or not its client took the last bytes.
+    LastWrite,
+    /// The packet of this serial number must be complete.
+    Attachments(u32),
+    Ack(u64),
+}
+
+/// An unmasked text frame: `2`.
+const PING_FRAME: &[u8] = b"\x81\x012";
+
+impl<A: Application> Shard<A> {
+    pub(super) fn arm(&self, key: Key, kind: Kind, deadline_ms: u64) {
+        self.wheel.borrow_mut().insert(deadline_ms, Timer { key, kind });
+    }
+
+    pub(super) fn arm_attachments(&self, key: Key, serial: u32) {
+        let deadline = self.now_ms() + self.config.attachments_timeout.as_millis() as u64;
+        self.arm(key, Kind::Attachments(serial), deadline);
+    }
+
+    /// Turns the wheel for as long as the shard runs.
+    pub(crate) async fn turn_wheel(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut due = Vec::new();
+        loop {
+            ticks.tick().await;
+            let now = self.now_ms();
+            self.wheel.borrow_mut().expire(now, |timer| due.push(timer));
+            for timer in due.drain(..) {
+                if let Some(conn) = self.conn(timer.key) {
+                    self.fire(&conn, timer.kind, now);
+                }
+            }
+            if due.capacity() > 4_096 {
+                due = Vec::new();
+            }
+        }
+    }
+
+    fn fire(&self, conn: &Rc<Conn<A>>, kind: Kind, now: u64) {
+        let mut state = conn.state.borrow_mut();
+        let end = match kind {
+            Kind::Beat => {
+                let (beat, next) = state.session.beat(now, self.heartbeat());
+                if beat == Beat::Dead {
+                    drop(state);
+                    return self.end(conn, &DisconnectReason::PingTimeout);
+                }
+                self.arm(conn.key, Kind::Beat, next);
+                if beat == Beat::Ping && matches!(state.ending, Ending::No) {
+                    let form = state.form;
+                    let idle = state.outbox.is_empty() && form.wire != Wire::Polling;
+                    let written = if idle && state.kind == crate::application::Kind::SocketIo {
+                        conn.stream.borrow().as_ref().and_then(|stream| stream.try_write(PING_FRAME).ok())
+                    } else {
+                        None
+                    };
+                    match written {
+                        Some(count) if count == PING_FRAME.len() => {
+                            self.counters.bytes_out.add(PING_FRAME.len() as u64);
+                        }
+                        // Half a frame, and the rest of it can never be put in its place.
+                        Some(_) => self.doom(conn, &mut state, DisconnectReason::TransportError),
+                        None => {
+                            outbox::push_ping(&mut state.outbox, form);
+                            self.flush(conn, &mut state);
+                        }
+                    }
+                }
+                None
+            }
+            Kind::Connect => (state.sockets.is_empty() && !state.is_busy())
+                .then(|| DisconnectReason::ProtocolError("no namespace was entered in time".to_owned())),
+            Kind::Write => {
+                state.write_timer_armed = false;
+                let deadline = state.stalled_since_ms + self.config.write_deadline.as_millis() as u64;
+                if state.blocked && now < deadline {
+                    state.write_timer_armed = true;
+                    self.arm(conn.key, Kind::Write, deadline);
+                }
+                (state.blocked && now >= deadline).then_some(DisconnectReason::SlowReader)
+            }
+            Kind::LastWrite => match &state.ending {
+                Ending::AfterFlush(reason) => Some(reason.clone()),
+                _ => None,
+            },
+            Kind::Attachments(serial) => (state.decoder.pending() == Some(serial))
+                .then(|| DisconnectReason::ProtocolError("attachments did not arrive in time".to_owned())),
+            Kind::Ack(id) => {
+                for socket in &mut state.sockets {
+                    let Some(waiters) = &mut socket.waiters else { continue };
+                    if let Some(waiter) = waiters.remove(&id) {
+                        self.counters.acks_timed_out.add(1);
+                        waiter.answer(socket.id, Err(AckError::Timeout));
+                    }
+                    if waiters.is_empty() {
+                        socket.waiters = None;
+                    }
+                }
+                None
+            }
+        };
+        drop(state);
+        if let Some(reason) = end {
+            self.end(conn, &reason);
+        }
+    }
+
+    /// Closes all connections, evenly over the window, and takes no new ones.
+    pub(super) fn drain(
+        self: &Rc<Self>,
+        window: Duration,
+        close: Close,
+        done: tokio::sync::oneshot::Sender<usize>,
+    ) {
+        const STEPS: u32 = 50;
+        self.draining.set(true);
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let all: Vec<_> = shard.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
+            let total = all.len();
+            for (step, wave) in all.chunks(total.div_ceil(STEPS as usize).max(1)).enumerate() {
+                if step > 0 {
+                    tokio::time::sleep(window / STEPS).await;
+                }
+                for conn in wave {
+                    let mut state = conn.state.borrow_mut();
+                    let reason = DisconnectReason::Server { code: close.code, reason: close.reason.clone() };
+                    shard.close_for(conn, &mut state, reason, close.code);
+                }
+            }
+            // What was queued is on its way; a client that does not take it is cut off at the deadline.
+            let deadline = tokio::time::Instant::now() + shard.config.write_deadline;
+            while !shard.conns.borrow().is_empty() && tokio::time::Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // Whoever asked may have lost patience.
+            let _ = done.send(total);
+        });
+    }
+}
