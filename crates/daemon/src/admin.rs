@@ -31,7 +31,7 @@ crate::section! {
 
 /// Probes and scrapers are few; a connection more waits in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 64;
-const HEADER_WAIT_MAX: Duration = Duration::from_secs(10);
+const HEADER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// After a failed accept (no file descriptor left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

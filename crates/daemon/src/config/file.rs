@@ -88,7 +88,10 @@ impl Reader<'_> {
             return self.fault(path, offset, None, "is not a key that is known here".into(), remedy);
         };
         let Some(text) = text_of(key, value) else {
-            let problem = format!("is of TOML type {}", value.type_str());
+            let problem = match (key.kind.form, value.type_str()) {
+                (Form::List, "array") => "has elements that are not text".into(),
+                (_, other) => format!("is of TOML type {other}"),
+            };
             return self.fault(path, offset, None, problem, format!("expected {}", key.expects()));
         };
         entries.push(Entry { key, text, place: self.place(offset) });

@@ -123,3 +123,48 @@ impl Visit for Fields {
         self.push(field, Value::Text(text));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::super::writer::tests::Shared;
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot store")]
+    struct CannotStore(#[source] std::io::Error);
+
+    #[test]
+    fn an_event_carries_the_fields_of_its_spans_and_the_causes_of_its_error() {
+        let sink = Shared::default();
+        let writer = Writer::to(sink.clone());
+        let subscriber = tracing_subscriber::registry().with(Lines::new(Form::Json, writer.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            let connection = tracing::info_span!("connection", conn = 7, user = tracing::field::Empty);
+            let _inside = connection.enter();
+            connection.record("user", "alice\n");
+            let error = CannotStore(std::io::Error::other("disk full"));
+            tracing::info_span!("event", name = "message:send").in_scope(|| {
+                tracing::warn!(%error, cause = &error as &dyn Error, ratio = 0.5, kept = true, "refused");
+            });
+            tracing::info!("after");
+        });
+        writer.flush();
+        let lines = sink.text();
+        let lines: Vec<serde_json::Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut first = lines[0].clone();
+        let time = first.as_object_mut().unwrap().remove("time").unwrap();
+        assert_eq!(time.as_str().map(str::len), Some("2026-01-01T00:00:00.000Z".len()));
+        assert_eq!(
+            first,
+            serde_json::json!({
+                "level": "WARN", "target": "turnpike_daemon::log::layer::tests", "message": "refused",
+                "conn": 7, "user": "alice\n", "name": "message:send",
+                "error": "cannot store", "cause": "cannot store: disk full", "ratio": 0.5, "kept": true,
+            })
+        );
+        assert_eq!((&lines[1]["message"], &lines[1]["name"]), (&"after".into(), &serde_json::Value::Null));
+    }
+}

@@ -73,13 +73,19 @@ fn write_all(messages: &Receiver<Message>, mut sink: impl Write) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::{Mutex, mpsc};
 
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
+    pub(in super::super) struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Shared {
+        pub(in super::super) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl Write for Shared {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -100,7 +106,7 @@ mod tests {
             writer.line(line.clone());
         }
         writer.flush();
-        assert_eq!(String::from_utf8(sink.0.lock().unwrap().clone()).unwrap(), lines.concat());
+        assert_eq!(sink.text(), lines.concat());
         assert_eq!(writer.dropped(), 0);
     }
 

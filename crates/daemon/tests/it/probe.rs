@@ -1,0 +1,56 @@
+use std::net::SocketAddr;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use turnpike_daemon::health::Health;
+use turnpike_daemon::probe;
+use turnpike_daemon::tasks::Tasks;
+
+use crate::http::eventually;
+
+/// Answers every connection with the same bytes, whatever it asks.
+async fn answering(bytes: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(bytes.as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+async fn outcome(address: SocketAddr) -> (Health, Tasks) {
+    let health = Health::new("0");
+    let tasks = Tasks::new(health.clone());
+    let check = health.check("listener");
+    tasks.spawn("probe", |stop| probe::watch(address, "/live", check, stop));
+    (health, tasks)
+}
+
+#[tokio::test]
+async fn an_answer_makes_ready() {
+    let (health, _tasks) = outcome(answering("HTTP/1.1 200 OK\r\n\r\n").await).await;
+    eventually("ready", async || health.ready().good).await;
+}
+
+#[tokio::test]
+async fn refusals_errors_and_silence_do_not() {
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for (address, reason) in [
+        (closed, "refused"),
+        (answering("HTTP/1.1 503 Service Unavailable\r\n\r\n").await, "answered HTTP/1.1 503"),
+        (answering("HTTP/1.1").await, "eof"),
+        (silent.local_addr().unwrap(), "no answer within 1 s"),
+    ] {
+        let (health, _tasks) = outcome(address).await;
+        let shown = || health.ready().body["checks"][0]["reason"].as_str().unwrap_or_default().to_owned();
+        eventually(reason, async || shown().contains(reason)).await;
+        assert!(!health.ready().good);
+    }
+}
