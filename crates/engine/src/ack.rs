@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::command::Command;
-use crate::handle::Handle;
+use crate::handle::{Handle, is_shard_of_this_thread};
 use crate::ids::{SocketId, SocketRef};
 use crate::packet::Args;
 
@@ -43,7 +43,7 @@ impl AckReply {
         match serde_json::to_string(value) {
             Ok(text) => json.push_str(&text),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "answer not serialisable")
+                tracing::error!(error = &error as &dyn std::error::Error, "answer not serialisable");
             }
         }
         json.push(']');
@@ -55,7 +55,7 @@ impl AckReply {
         let Self { to, namespace, id, handle } = self;
         let answer = Answer { to, namespace, id, args_json, attachments };
         let elsewhere = AT_HAND.with_borrow_mut(|at_hand| match at_hand {
-            Some(list) if handle.is_shard_of_this_thread(&to) => {
+            Some(list) if is_shard_of_this_thread(&to) => {
                 list.push(answer);
                 None
             }
@@ -89,6 +89,9 @@ pub enum AckError {
     #[error("the engine is overloaded")]
     Overloaded,
 }
+
+/// What each member of a room answered, or why it did not.
+pub type Answers = Vec<(SocketId, Result<Args, AckError>)>;
 
 /// Who waits for a client's answer.
 pub(crate) enum Waiter {

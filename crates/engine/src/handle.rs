@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::ack::{AckError, Waiter};
+use crate::ack::{AckError, Answers, Waiter};
 use crate::command::{Close, Command};
 use crate::counters::{Counters, ShardCounters};
-use crate::ids::{SocketId, SocketRef};
+use crate::ids::SocketRef;
 use crate::packet::{Args, Encoded, EventBuilder};
 use crate::whereabouts::Whereabouts;
 
@@ -26,6 +26,10 @@ thread_local! {
 /// Called once by a shard's thread.
 pub(crate) fn mark_shard_thread(index: u16) {
     SHARD_OF_THREAD.set(Some(index));
+}
+
+pub(crate) fn is_shard_of_this_thread(socket: &SocketRef) -> bool {
+    SHARD_OF_THREAD.get() == Some(socket.shard)
 }
 
 pub(crate) struct ShardHandle {
@@ -96,8 +100,7 @@ impl Handle {
         room: &str,
         event: &EventBuilder,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Vec<(SocketId, Result<Args, AckError>)>, Overloaded>> + Send + 'static
-    {
+    ) -> impl Future<Output = Result<Answers, Overloaded>> + Send + 'static {
         // The shards hold the senders; when the last member has answered or run out of time, the channel ends.
         let (answers, mut received) = mpsc::unbounded_channel();
         let (namespace, room): (Arc<str>, Arc<str>) = (namespace.into(), room.into());
@@ -174,10 +177,6 @@ impl Handle {
         self.0.shards.len()
     }
 
-    pub(crate) fn is_shard_of_this_thread(&self, socket: &SocketRef) -> bool {
-        SHARD_OF_THREAD.get() == Some(socket.shard)
-    }
-
     pub(crate) fn try_send(&self, shard: usize, command: Command) -> Result<(), Overloaded> {
         self.0.shards[shard].inbox.try_send(command).map_err(|_| Overloaded)
     }
@@ -188,9 +187,10 @@ impl Handle {
         if let Err(mpsc::error::TrySendError::Full(command)) = self.0.shards[shard].inbox.try_send(command) {
             let inbox = self.0.shards[shard].inbox.clone();
             let wait = async move { drop(inbox.send(command).await) };
-            match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(wait)),
-                Err(_) => tracing::error!("command lost: inbox full, and the caller has no runtime"),
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(wait);
+            } else {
+                tracing::error!("command lost: inbox full, and the caller has no runtime");
             }
         }
     }

@@ -26,7 +26,7 @@ pub mod ticket;
 pub mod wheel;
 mod whereabouts;
 
-pub use ack::{AckError, AckReply};
+pub use ack::{AckError, AckReply, Answers};
 pub use application::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handshake, Kind, Refusal, Resume, Step,
     TicketClaims,

@@ -26,9 +26,11 @@ mod tests {
     use super::parse;
     use crate::frame::ProtocolError;
 
+    type Parsed = Result<Option<(u16, &'static str)>, ProtocolError>;
+
     #[test]
     fn table() {
-        let cases: &[(&[u8], Result<Option<(u16, &str)>, ProtocolError>)] = &[
+        let cases: &[(&[u8], Parsed)] = &[
             (b"", Ok(None)),
             (b"\x03", Err(ProtocolError::CloseTruncated)),
             (b"\x03\xe8", Ok(Some((1000, "")))),

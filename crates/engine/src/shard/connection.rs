@@ -82,6 +82,7 @@ pub(crate) struct Socket<A: Application> {
     /// Reliable events are not queued: the application refills what was missed.
     pub(super) behind: bool,
     pub(super) rooms: SmallVec<[RoomIndex; 4]>,
+    #[expect(clippy::box_collection, reason = "nearly always absent, and then eight bytes instead of 48")]
     pub(super) waiters: Option<Box<HashMap<u64, Waiter>>>,
     /// Of the last reliable event that was queued.
     pub(super) offset: Option<Arc<str>>,
@@ -215,11 +216,13 @@ impl<A: Application> Shard<A> {
             if !matches!(state.ending, Ending::No) || state.waiting.len() >= self.config.events_waiting_max {
                 break;
             }
-            let mut stream = conn.stream.borrow_mut();
-            let Some(stream) = stream.as_mut() else { break };
             let mut buffer = self.read_buffer.borrow_mut();
             let mut buffer = ReadBuf::new(&mut buffer);
-            match Pin::new(stream).poll_read(context, &mut buffer) {
+            let read = match conn.stream.borrow_mut().as_mut() {
+                Some(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+                None => break,
+            };
+            match read {
                 Poll::Pending => break,
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
                     state.ending = Ending::AfterWork(DisconnectReason::TransportClosed);
@@ -334,20 +337,16 @@ impl<A: Application> Shard<A> {
             Act::Fault(what) => return Err(DisconnectReason::ProtocolError(what.to_owned())),
             Act::AnswerProbe | Act::Switch => unreachable!("probes are read by the upgrade"),
         };
-        match decoded.map_err(protocol_error)? {
-            Some(inbound) => {
-                if state.decoder.parser() == Some(Parser::Msgpack) {
-                    state.form.dialect = Dialect::Msgpack;
-                }
-                self.inbound(conn, state, inbound)
+        if let Some(inbound) = decoded.map_err(protocol_error)? {
+            if state.decoder.parser() == Some(Parser::Msgpack) {
+                state.form.dialect = Dialect::Msgpack;
             }
-            None => {
-                if let Some(serial) = state.decoder.pending() {
-                    self.arm_attachments(conn.key, serial);
-                }
-                Ok(())
-            }
+            return self.inbound(conn, state, inbound);
         }
+        if let Some(serial) = state.decoder.pending() {
+            self.arm_attachments(conn.key, serial);
+        }
+        Ok(())
     }
 }
 

@@ -206,7 +206,7 @@ impl<A: Application> Shard<A> {
         // A crowd that comes at once would ping at once, every interval; the golden ratio spreads any number of
         // consecutive generations evenly.
         let interval = self.config.ping_interval.as_millis() as u64;
-        let spread = u64::from(generation.wrapping_mul(0x9E37_79B9)) * (interval / 2) >> 32;
+        let spread = (u64::from(generation.wrapping_mul(0x9E37_79B9)) * (interval / 2)) >> 32;
         let first_ping = now + interval - spread;
         let session = Session::new(transport, first_ping);
         let conn = Rc::new(Conn::new(key, stream, session, form, kind, handshake));

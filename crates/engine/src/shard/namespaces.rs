@@ -162,7 +162,7 @@ impl<A: Application> Shard<A> {
                 if state.waiting.capacity() > 16 {
                     state.waiting.shrink_to_fit();
                 }
-                self.let_posts_go_on(state);
+                Self::let_posts_go_on(state);
                 return;
             };
             if let Err(reason) = self.dispatch(conn, state, asked) {

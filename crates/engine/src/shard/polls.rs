@@ -142,21 +142,22 @@ impl<A: Application> Shard<A> {
         self.counters.posts.add(1);
         self.counters.bytes_in.add(body.len() as u64);
         loop {
-            let Some(conn) = self.session(secret) else { return HttpFault::SessionUnknown.answer() };
-            let mut state = conn.state.borrow_mut();
-            if state.waiting.len() < self.config.events_waiting_max {
-                return self.take_post(&conn, &mut state, &body);
-            }
-            let (sender, may_go_on) = oneshot::channel();
-            state.poll.get_or_insert_default().posts.push(sender);
-            drop(state);
-            drop(conn);
+            let may_go_on = {
+                let Some(conn) = self.session(secret) else { return HttpFault::SessionUnknown.answer() };
+                let mut state = conn.state.borrow_mut();
+                if state.waiting.len() < self.config.events_waiting_max {
+                    return self.take_post(&conn, &mut state, &body);
+                }
+                let (sender, may_go_on) = oneshot::channel();
+                state.poll.get_or_insert_default().posts.push(sender);
+                may_go_on
+            };
             // An error means that the session ended; the next look finds that.
             let _ = may_go_on.await;
         }
     }
 
-    pub(super) fn let_posts_go_on(&self, state: &mut State<A>) {
+    pub(super) fn let_posts_go_on(state: &mut State<A>) {
         if let Some(side) = &mut state.poll {
             for post in side.posts.drain(..) {
                 // Its client may have hung up.

@@ -1,6 +1,7 @@
 //! The shard's second job beside its connections: commands from the inbox, and writing what they queued. It runs in
 //! turns of bounded work, so that a broadcast to ten thousand does not keep the other connections waiting.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -18,13 +19,20 @@ const COMMANDS_PER_TURN: usize = 256;
 /// Deliveries queued before they are written: at about 30 ns each, a fraction of a millisecond.
 const DELIVERIES_PER_TURN: usize = 16_384;
 
+/// Commands that have left the inbox.
+#[derive(Default)]
+struct Taken {
+    arriving: Vec<Command>,
+    queue: VecDeque<Command>,
+}
+
 impl<A: Application> Shard<A> {
     /// Runs until the engine stops the shard.
     pub(crate) async fn pump(self: Rc<Self>, mut inbox: mpsc::Receiver<Command>) {
-        let mut taken: Vec<Command> = Vec::with_capacity(COMMANDS_PER_TURN);
+        let mut taken = Taken::default();
         let mut job: Option<Job> = None;
         loop {
-            let idle = job.is_none() && taken.is_empty() && !self.has_work();
+            let idle = job.is_none() && taken.queue.is_empty() && !self.has_work();
             if idle && !poll_fn(|context| self.wait(context, &mut inbox, &mut taken)).await {
                 return;
             }
@@ -47,15 +55,18 @@ impl<A: Application> Shard<A> {
         &self,
         context: &mut Context<'_>,
         inbox: &mut mpsc::Receiver<Command>,
-        taken: &mut Vec<Command>,
+        taken: &mut Taken,
     ) -> Poll<bool> {
         let mut waker = self.work.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
             *waker = Some(context.waker().clone());
         }
         drop(waker);
-        match inbox.poll_recv_many(context, taken, COMMANDS_PER_TURN) {
-            Poll::Ready(count) => Poll::Ready(count > 0),
+        match inbox.poll_recv_many(context, &mut taken.arriving, COMMANDS_PER_TURN) {
+            Poll::Ready(count) => {
+                taken.queue.extend(taken.arriving.drain(..));
+                Poll::Ready(count > 0)
+            }
             Poll::Pending if self.has_work() => Poll::Ready(true),
             Poll::Pending => Poll::Pending,
         }
@@ -79,7 +90,7 @@ impl<A: Application> Shard<A> {
     fn turn_of_commands(
         self: &Rc<Self>,
         inbox: &mut mpsc::Receiver<Command>,
-        taken: &mut Vec<Command>,
+        taken: &mut Taken,
         job: &mut Option<Job>,
     ) -> bool {
         if let Some(unfinished) = job.take() {
@@ -91,20 +102,7 @@ impl<A: Application> Shard<A> {
         }
         let mut deliveries = 0;
         while deliveries < DELIVERIES_PER_TURN && job.is_none() {
-            if taken.is_empty() {
-                while taken.len() < COMMANDS_PER_TURN {
-                    match inbox.try_recv() {
-                        Ok(command) => taken.push(command),
-                        Err(_) => break,
-                    }
-                }
-                if taken.is_empty() {
-                    return false;
-                }
-                // Taken from the back below.
-                taken.reverse();
-            }
-            let Some(command) = taken.pop() else { break };
+            let Some(command) = taken.queue.pop_front().or_else(|| inbox.try_recv().ok()) else { break };
             if matches!(command, Command::Stop) {
                 return true;
             }

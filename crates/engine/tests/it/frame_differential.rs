@@ -1,6 +1,8 @@
 //! Our frame codec against tungstenite's: what one writes the other reads, and any stream is taken or refused by
 //! both alike. Where tungstenite is laxer than the RFC, [`excused`] says so, case by case.
 
+#![allow(clippy::print_stdout, reason = "the seed of a run must be seen")]
+
 use std::{
     convert::Infallible,
     io::{self, Cursor, Read, Write},
@@ -262,8 +264,9 @@ fn streams_are_judged_alike() {
         }
         match compare(role, &bytes) {
             Some(_) => different += 1,
-            None if matches!(ours(role, &bytes), (messages, End::Open | End::Closed) if !messages.is_empty()) => {
-                taken += 1
+            None if matches!(ours(role, &bytes), (messages, End::Open | End::Closed) if !messages.is_empty()) =>
+            {
+                taken += 1;
             }
             None => refused += 1,
         }

@@ -2,11 +2,10 @@
 //!
 //! It has no feedback from the code, so it lives from a good corpus. What it finds it prints with everything that
 //! is needed to see it again; such an input then becomes a file of the corpus, and is run first ever after.
+#![allow(clippy::print_stdout, reason = "the seed of a run must be seen")]
 
 use std::{
-    env,
-    fmt::Write as _,
-    fs,
+    env, fs,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -82,10 +81,14 @@ fn setting<T: std::str::FromStr>(key: &str) -> Option<T> {
 /// In the order of their names, so that a seed means the same everywhere.
 fn corpus(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     assert!(!paths.is_empty(), "{} is empty", dir.display());
-    paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    let read = |path: PathBuf| match fs::read(&path) {
+        Ok(input) => (path, input),
+        Err(error) => panic!("{}: {error}", path.display()),
+    };
+    paths.into_iter().map(read).collect()
 }
 
 fn mutate(input: &mut Vec<u8>, population: &[Vec<u8>], random: &mut Random) {
@@ -127,11 +130,7 @@ fn mutate(input: &mut Vec<u8>, population: &[Vec<u8>], random: &mut Random) {
 
 /// Ready to be pasted into a test or `printf`.
 fn as_literal(input: &[u8]) -> String {
-    let mut literal = String::from("b\"");
-    for byte in input {
-        write!(literal, "{}", std::ascii::escape_default(*byte)).unwrap();
-    }
-    literal + "\""
+    format!("b\"{}\"", input.escape_ascii())
 }
 
 /// splitmix64: any seed will do, and it is the same on every machine.
@@ -159,7 +158,7 @@ fn finds_what_is_there() {
         assert!(!(input.first() == Some(&0xff) && input.len() > 24), "meant to be found");
     }
     let corpus = || vec![(PathBuf::from("seed"), b"twelve bytes".to_vec())];
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     let found = search(corpus(), target, 7, minute).unwrap_err();
     assert!(found.contains("of seed 7 on b\"\\xff"), "{found}");
     assert_eq!(search(corpus(), target, 7, minute), Err(found));

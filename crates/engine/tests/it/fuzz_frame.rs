@@ -87,7 +87,7 @@ pub(crate) fn inflate(data: &[u8]) {
     let bytes_max = usize::from(u16::from_be_bytes([*high, *low]));
     let mut out = Vec::new();
     let result = deflate::inflate(payload, bytes_max, &mut out).map(<[u8]>::to_vec);
-    assert!(out.capacity() <= bytes_max + 1, "{} bytes for a limit of {bytes_max}", out.capacity());
+    assert!(out.capacity() <= bytes_max, "{} bytes for a limit of {bytes_max}", out.capacity());
     match result {
         Ok(message) => {
             assert!(message.len() <= bytes_max);

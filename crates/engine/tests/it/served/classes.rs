@@ -1,0 +1,148 @@
+//! What a slow reader costs, and what it gets.
+
+use std::time::Duration;
+
+use serde_json::json;
+use turnpike_engine::packet::{Class, Encoded};
+use turnpike_engine::{DisconnectReason, EngineConfig};
+
+use super::lab::{Lab, Told, numbered};
+
+const KB: usize = 1_024;
+
+fn config() -> EngineConfig {
+    EngineConfig { queue_soft_bytes: 32 * KB, send_buffer_bytes: Some(16 * KB), ..Lab::config() }
+}
+
+/// Emits until the client's socket is full and one event had to be deferred. Gives the first that was.
+async fn stall(lab: &Lab, socket: &turnpike_engine::SocketRef) -> usize {
+    for number in 0.. {
+        while lab.handle().emit(socket, numbered(number, Class::Reliable, KB)).is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if number % 16 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let counters = lab.handle().counters();
+        if counters.deliveries_deferred > 0 {
+            return number;
+        }
+        assert!(number < 100_000, "the kernel swallows everything: {counters:?}");
+    }
+    unreachable!()
+}
+
+#[tokio::test]
+async fn a_reader_that_is_behind_is_refilled_from_where_it_stopped() {
+    let mut lab = Lab::start(config());
+    let mut client = lab.client().await;
+    assert!(matches!(lab.next_told().await, Told::Connected { recovered: false }));
+    let socket = lab.socket(&client);
+    let sent = stall(&lab, &socket).await;
+    assert!(
+        lab.handle().counters().queue_bytes_now <= 33 * KB as u64,
+        "bounded: {:?}",
+        lab.handle().counters()
+    );
+
+    // What comes while it is behind is not queued, and not lost: the application is asked for it.
+    lab.handle().emit(&socket, numbered(1_000_000, Class::Reliable, 1)).expect("room in the inbox");
+    let mut last = None;
+    let refill = loop {
+        tokio::select! {
+            told = lab.next_told() => break told,
+            (_, data) = client.received() => {
+                let number = data[0].as_u64().expect("a number");
+                assert_eq!(number, last.map_or(0, |last| last + 1), "in order, none missing");
+                last = Some(number);
+            }
+        }
+    };
+    let Told::Refill { socket: who, offset } = refill else { panic!("{refill:?}") };
+    assert_eq!(who, socket);
+    let first_missing: u64 =
+        offset.as_deref().and_then(|offset| offset[1..].parse::<u64>().ok()).expect("ours") + 1;
+    assert!(first_missing as usize <= sent);
+
+    lab.handle().level(&socket).expect("room in the inbox");
+    for number in first_missing..first_missing + 3 {
+        lab.handle()
+            .emit(&socket, numbered(number as usize, Class::Reliable, KB))
+            .expect("room in the inbox");
+    }
+    let mut expected = last.map_or(0, |last| last + 1);
+    while expected < first_missing + 3 {
+        let (_, data) = client.received().await;
+        assert_eq!(data[0], json!(expected), "replay follows what was queued");
+        expected += 1;
+    }
+}
+
+#[tokio::test]
+async fn volatile_events_are_dropped_and_states_replaced_while_the_reader_stalls() {
+    let lab = Lab::start(config());
+    let mut client = lab.client().await;
+    let socket = lab.socket(&client);
+    stall(&lab, &socket).await;
+    let state = |text: &str, key| {
+        Encoded::event("/", "state").arg(&json!([text])).class(Class::State { key }).build()
+    };
+    for number in 0..100 {
+        lab.handle().emit(&socket, numbered(number, Class::Volatile, KB)).expect("room in the inbox");
+    }
+    lab.until("volatile dropped", |counters| counters.volatile_dropped == 100).await;
+    // The queue is at its limit: a state that has no predecessor in it finds no room either.
+    lab.handle().emit(&socket, state("no room", 7)).expect("room in the inbox");
+    let fits =
+        |counters: &turnpike_engine::Counters| counters.volatile_dropped + counters.state_replaced >= 100;
+    lab.until("state handled", fits).await;
+    assert!(lab.handle().counters().queue_bytes_now <= 33 * KB as u64);
+    client.send("3").await;
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_is_closed_after_the_write_deadline() {
+    let mut lab = Lab::start(EngineConfig { write_deadline: Duration::from_millis(400), ..config() });
+    let client = lab.client().await;
+    let socket = lab.socket(&client);
+    stall(&lab, &socket).await;
+    assert_eq!(lab.disconnected().await, DisconnectReason::SlowReader);
+    lab.until("memory is given back", |counters| {
+        counters.queue_bytes_now == 0 && counters.connections_now == 0
+    })
+    .await;
+    drop(client);
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_end_at_the_hard_limit() {
+    let mut lab = Lab::start(EngineConfig { queue_hard_bytes: 64 * KB, ..config() });
+    let mut client = lab.client().await;
+    let big = "x".repeat(KB);
+    // The client asks and never reads.
+    let asking = async {
+        for id in 0..1_000_000_u64 {
+            use futures_util::SinkExt as _;
+            let text = format!("42{id}{}", json!(["echo", big]));
+            let message = tokio_tungstenite::tungstenite::Message::text(text);
+            if client.socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    };
+    let reason = tokio::select! {
+        () = asking => lab.disconnected().await,
+        reason = lab.disconnected() => reason,
+    };
+    assert_eq!(reason, DisconnectReason::SlowReader);
+}
+
+#[tokio::test]
+async fn one_event_larger_than_the_soft_limit_still_arrives() {
+    let lab = Lab::start(config());
+    let mut client = lab.client().await;
+    let socket = lab.socket(&client);
+    lab.handle().emit(&socket, numbered(0, Class::Reliable, 300 * KB)).expect("room in the inbox");
+    let (_, data) = client.received().await;
+    assert_eq!(data[1].as_str().map(str::len), Some(300 * KB));
+}

@@ -1,0 +1,257 @@
+//! The application under test, and a client for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use turnpike_engine::packet::{Class, Encoded};
+use turnpike_engine::{
+    Admission, Application, Close, ConnectRequest, DisconnectReason, EngineConfig, Event, Handle, Refusal,
+    Server, SocketRef, Step, TicketClaims,
+};
+
+/// Longer than anything here takes on a busy machine: only a fault runs into it.
+pub(super) const BROKEN: Duration = Duration::from_secs(20);
+
+/// What the application was told, in order.
+#[derive(Debug)]
+pub(super) enum Told {
+    Connected { recovered: bool },
+    Disconnected(DisconnectReason),
+    Refill { socket: SocketRef, offset: Option<String> },
+}
+
+pub(super) struct App {
+    pub(super) handle: Handle,
+    told: mpsc::UnboundedSender<Told>,
+    pub(super) sockets: Mutex<HashMap<String, SocketRef>>,
+}
+
+impl Application for App {
+    type Socket = ();
+
+    fn connect(&self, request: ConnectRequest) -> Step<Result<Admission<()>, Refusal>> {
+        let refuse = |message: &str| {
+            Err(Refusal {
+                message: message.to_owned(),
+                data: Some(r#"{"code":104}"#.to_owned()),
+                close: None,
+            })
+        };
+        let ticket = TicketClaims { payload: b"who".to_vec(), expires: u64::MAX / 2 };
+        let recovered = request.resume.as_ref().is_some_and(|resume| {
+            assert_eq!(resume.payload, b"who");
+            resume.offset.is_some()
+        });
+        let socket = if recovered { request.recovered_socket().expect("resumed") } else { request.socket };
+        self.sockets.lock().expect("no panics").insert(socket.id().to_string(), socket);
+        let admitted = Ok(Admission { socket: (), recovered, ticket: Some(ticket) });
+        match &*request.namespace {
+            "/" => Step::Now(admitted),
+            "/admin" if request.auth.as_deref() == Some(r#"{"token":"ok"}"#) => Step::Now(admitted),
+            "/admin" => Step::Now(refuse("no")),
+            "/later" => Step::later(async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                admitted
+            }),
+            _ => Step::Now(refuse("Invalid namespace")),
+        }
+    }
+
+    fn connected(&self, (): &(), _: &SocketRef, recovered: bool) {
+        let _ = self.told.send(Told::Connected { recovered });
+    }
+
+    fn event(&self, (): &(), event: Event) -> Step<()> {
+        let (socket, namespace) = (event.socket, event.namespace.clone());
+        let arg = event.args.get::<Value>(0).unwrap_or(Value::Null);
+        let text = |key: &str| arg[key].as_str().unwrap_or_default().to_owned();
+        match event.name() {
+            "echo" => {
+                if let Some(ack) = event.ack {
+                    ack.send(&arg);
+                }
+            }
+            "join" => {
+                self.handle.join(&socket, &namespace, &text("room")).expect("room in the inbox");
+                if let Some(ack) = event.ack {
+                    let rooms = self.handle.rooms(&socket);
+                    return Step::later(async move { ack.send(&rooms.await) });
+                }
+            }
+            "shout" => {
+                let message = Encoded::event(&namespace, "message").arg(&arg["data"]).build();
+                self.handle.broadcast(&text("room"), message, Some(&socket)).expect("room in the inbox");
+            }
+            "slow" => {
+                let ack = event.ack.expect("slow answers");
+                let wait = Duration::from_millis(arg["ms"].as_u64().unwrap_or(0));
+                return Step::later(async move {
+                    tokio::time::sleep(wait).await;
+                    ack.send(&arg["n"]);
+                });
+            }
+            "panic" => panic!("as asked"),
+            "leave me" => {
+                let reconnect = arg["reconnect"] == json!(true);
+                self.handle.close(&socket, Close { code: 3001, reason: "as asked".to_owned(), reconnect });
+            }
+            other => panic!("unknown event {other}"),
+        }
+        Step::Now(())
+    }
+
+    fn disconnect(&self, (): &(), _: &SocketRef, reason: &DisconnectReason) {
+        let _ = self.told.send(Told::Disconnected(reason.clone()));
+    }
+
+    fn refill(&self, (): &(), socket: &SocketRef, offset: Option<&str>) {
+        let _ = self.told.send(Told::Refill { socket: *socket, offset: offset.map(str::to_owned) });
+    }
+}
+
+pub(super) struct Lab {
+    pub(super) app: Arc<App>,
+    pub(super) server: Server,
+    told: mpsc::UnboundedReceiver<Told>,
+}
+
+impl Lab {
+    pub(super) fn start(config: EngineConfig) -> Self {
+        let bound = Server::bind("127.0.0.1:0".parse().expect("an address"), config).expect("a free port");
+        let (told, received) = mpsc::unbounded_channel();
+        let app = Arc::new(App { handle: bound.handle(), told, sockets: Mutex::default() });
+        let server = bound.serve(&app, &Router::new()).expect("threads");
+        Self { app, server, told: received }
+    }
+
+    pub(super) fn config() -> EngineConfig {
+        EngineConfig {
+            shards: 1,
+            ticket_secrets: vec![b"0123456789abcdef0123456789abcdef".to_vec()],
+            ..EngineConfig::default()
+        }
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.app.handle
+    }
+
+    pub(super) async fn next_told(&mut self) -> Told {
+        tokio::time::timeout(BROKEN, self.told.recv())
+            .await
+            .expect("the application is told")
+            .expect("it lives")
+    }
+
+    pub(super) async fn disconnected(&mut self) -> DisconnectReason {
+        loop {
+            if let Told::Disconnected(reason) = self.next_told().await {
+                return reason;
+            }
+        }
+    }
+
+    pub(super) async fn websocket(&self) -> Client {
+        let address = self.server.local_addr();
+        let socket = TcpSocket::new_v4().expect("a socket");
+        // Fixed and small: the kernel's buffer must not grow while a test waits for it to be full.
+        socket.set_recv_buffer_size(16 * 1_024).expect("a size");
+        let stream = socket.connect(address).await.expect("it listens");
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+        let (socket, _) = tokio_tungstenite::client_async(url, stream).await.expect("it upgrades");
+        let mut client = Client { socket, sid: String::new(), pid: None };
+        let open = client.text().await;
+        assert!(open.starts_with("0{\"sid\""), "{open}");
+        client
+    }
+
+    pub(super) async fn client(&self) -> Client {
+        let mut client = self.websocket().await;
+        client.enter("40").await;
+        client
+    }
+
+    pub(super) fn socket(&self, client: &Client) -> SocketRef {
+        self.app.sockets.lock().expect("no panics")[&client.sid]
+    }
+
+    /// Waits until the engine's counters say so.
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&turnpike_engine::Counters) -> bool) {
+        let waited = tokio::time::timeout(BROKEN, async {
+            while !holds(&self.handle().counters()) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "{what}: {:?}", self.handle().counters());
+    }
+}
+
+pub(super) struct Client {
+    pub(super) socket: WebSocketStream<TcpStream>,
+    pub(super) sid: String,
+    pub(super) pid: Option<String>,
+}
+
+impl Client {
+    /// Sends a CONNECT and takes its answer.
+    pub(super) async fn enter(&mut self, connect: &str) {
+        self.send(connect).await;
+        let answer = self.text().await;
+        let start = answer.find('{').expect("an answer with a payload");
+        assert!(answer.starts_with("40"), "{answer}");
+        let answer: Value = serde_json::from_str(&answer[start..]).expect("JSON");
+        answer["sid"].as_str().expect("a socket id").clone_into(&mut self.sid);
+        self.pid = answer["pid"].as_str().map(str::to_owned);
+    }
+
+    pub(super) async fn send(&mut self, text: &str) {
+        self.socket.send(Message::text(text.to_owned())).await.expect("the server reads");
+    }
+
+    pub(super) async fn event(&mut self, name: &str, arg: &Value) {
+        self.send(&format!("42{}", json!([name, arg]))).await;
+    }
+
+    /// The next text frame that is no ping.
+    pub(super) async fn text(&mut self) -> String {
+        self.next_text().await.expect("a frame before the end")
+    }
+
+    /// None: the server closed.
+    pub(super) async fn next_text(&mut self) -> Option<String> {
+        loop {
+            let message = tokio::time::timeout(BROKEN, self.socket.next()).await.expect("a frame in time");
+            match message {
+                Some(Ok(Message::Text(text))) if text == "2" => self.send("3").await,
+                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// The data of the next event, and its name.
+    pub(super) async fn received(&mut self) -> (String, Value) {
+        let text = self.text().await;
+        let mut event: Vec<Value> =
+            serde_json::from_str(text.strip_prefix("42").expect("an event")).expect("JSON");
+        let name = event[0].as_str().expect("a name").to_owned();
+        (name, event.swap_remove(1))
+    }
+}
+
+pub(super) fn numbered(number: usize, class: Class, bytes: usize) -> Arc<Encoded> {
+    Encoded::event("/", "message")
+        .arg(&json!([number, "x".repeat(bytes)]))
+        .class(class)
+        .offset(&format!("o{number}"))
+        .build()
+}

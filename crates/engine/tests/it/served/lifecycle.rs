@@ -1,0 +1,199 @@
+//! Beginnings and ends: CONNECT, recovery tickets, answers that do not come, panics, drain.
+
+use std::time::Duration;
+
+use serde_json::json;
+use turnpike_engine::packet::Encoded;
+use turnpike_engine::{AckError, Close, DisconnectReason, EngineConfig};
+
+use super::lab::{Lab, Told};
+
+#[tokio::test]
+async fn a_ticket_and_an_offset_bring_the_socket_back() {
+    let mut lab = Lab::start(Lab::config());
+    let first = lab.client().await;
+    assert!(matches!(lab.next_told().await, Told::Connected { recovered: false }));
+    let (sid, pid) = (first.sid.clone(), first.pid.clone().expect("a ticket"));
+    drop(first);
+    assert_eq!(lab.disconnected().await, DisconnectReason::TransportClosed);
+
+    let mut second = lab.websocket().await;
+    second.enter(&format!("40{}", json!({"pid": pid, "offset": "o1"}))).await;
+    assert_eq!((&second.sid, &second.pid), (&sid, &Some(pid.clone())));
+    assert!(matches!(lab.next_told().await, Told::Connected { recovered: true }));
+
+    // A ticket that is not ours, and one without an offset, are newcomers.
+    let mut forged = pid.clone();
+    forged.replace_range(pid.len() - 1.., if pid.ends_with('A') { "B" } else { "A" });
+    let mut others = Vec::new();
+    for auth in
+        [json!({"pid": forged, "offset": "o1"}), json!({"pid": pid}), json!({"pid": "x", "offset": "o1"})]
+    {
+        let mut other = lab.websocket().await;
+        other.enter(&format!("40{auth}")).await;
+        assert_ne!(other.sid, sid, "{auth}");
+        others.push(other);
+        assert!(matches!(lab.next_told().await, Told::Connected { recovered: false }), "{auth}");
+    }
+}
+
+#[tokio::test]
+async fn namespaces_are_entered_one_by_one_and_refused_with_data() {
+    let lab = Lab::start(EngineConfig { namespaces_per_connection_max: 2, ..Lab::config() });
+    let mut client = lab.client().await;
+    client.send("40/admin,{\"token\":\"wrong\"}").await;
+    assert_eq!(client.text().await, r#"44/admin,{"message":"no","data":{"code":104}}"#);
+    client.send("40/nowhere,").await;
+    assert!(client.text().await.starts_with(r#"44/nowhere,{"message":"Invalid namespace""#));
+    client.send("40/later,").await;
+    // Behind a CONNECT that takes its time, in order.
+    client.send(&format!("42/later,7{}", json!(["echo", 1]))).await;
+    assert!(client.text().await.starts_with("40/later,{\"sid\""));
+    assert_eq!(client.text().await, "43/later,7[1]");
+    client.send("40/admin,{\"token\":\"ok\"}").await;
+    assert_eq!(client.text().await, r#"44/admin,{"message":"too many namespaces on this connection"}"#);
+    client.send("41/later,").await;
+    client.send("40/admin,{\"token\":\"ok\"}").await;
+    assert!(client.text().await.starts_with("40/admin,{\"sid\""));
+    // A second CONNECT to the same namespace makes no second socket.
+    client.send("40").await;
+    client.send(&format!("428{}", json!(["echo", 2]))).await;
+    assert_eq!(client.text().await, "438[2]");
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_connection_and_no_other() {
+    let mut lab = Lab::start(Lab::config());
+    let mut bystander = lab.client().await;
+    let mut victim = lab.client().await;
+    victim.event("panic", &json!(null)).await;
+    assert_eq!(lab.disconnected().await, DisconnectReason::ProtocolError("internal".to_owned()));
+    assert_eq!(victim.next_text().await, None);
+    bystander.send(&format!("420{}", json!(["echo", "alive"]))).await;
+    assert_eq!(bystander.text().await, r#"430["alive"]"#);
+    assert_eq!(lab.handle().counters().panics, 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_meets_the_deadline() {
+    let lab = Lab::start(EngineConfig { acks_outstanding_max: 1, ..Lab::config() });
+    let mut client = lab.client().await;
+    let socket = lab.socket(&client);
+    let question = || Encoded::event("/", "question").arg(&1);
+    let long = lab.handle().emit_with_ack(&socket, question(), Duration::from_secs(60));
+    let asked = client.text().await;
+    let id: u64 =
+        asked.strip_prefix("42").and_then(|rest| rest.split('[').next()?.parse().ok()).expect("an id");
+
+    let too_many = lab.handle().emit_with_ack(&socket, question(), Duration::from_secs(60)).await;
+    assert_eq!(too_many.err(), Some(AckError::TooMany));
+    client.send(&format!("43{}[1]", id + 77)).await;
+    client.send(&format!("43{id}[\"first\"]")).await;
+    client.send(&format!("43{id}[\"again\"]")).await;
+    let answer = long.await.expect("it was answered");
+    assert_eq!(answer.get::<String>(0).ok().as_deref(), Some("first"));
+
+    let timed = lab.handle().emit_with_ack(&socket, question(), Duration::from_millis(60)).await;
+    assert_eq!(timed.err(), Some(AckError::Timeout));
+    let gone = lab.handle().emit_with_ack(&socket, question(), Duration::from_secs(60));
+    drop(client);
+    assert_eq!(gone.await.err(), Some(AckError::Gone));
+}
+
+#[tokio::test]
+async fn a_room_is_asked_at_once_and_who_stays_silent_is_named() {
+    let lab = Lab::start(EngineConfig { shards: 2, ..Lab::config() });
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let client = lab.client().await;
+        lab.handle().join(&lab.socket(&client), "/", "quiz").expect("room in the inbox");
+        clients.push(client);
+    }
+    let question = Encoded::event("/", "question").arg(&1);
+    let answers = lab.handle().broadcast_with_ack("/", "quiz", &question, Duration::from_millis(500));
+    let answering = async {
+        for client in &mut clients[1..] {
+            let asked = client.text().await;
+            let id =
+                asked.strip_prefix("42").and_then(|rest| rest.split('[').next()).expect("an id").to_owned();
+            client.send(&format!("43{id}[\"{}\"]", client.sid)).await;
+        }
+    };
+    let (answers, ()) = tokio::join!(answers, answering);
+    let answers = answers.expect("not overloaded");
+    assert_eq!(answers.len(), 6);
+    for (from, answer) in answers {
+        let answer = answer.map(|args| args.get::<String>(0).expect("a string"));
+        let silent = from.to_string() == clients[0].sid;
+        assert_eq!(answer, if silent { Err(AckError::Timeout) } else { Ok(from.to_string()) });
+    }
+}
+
+#[tokio::test]
+async fn heartbeats_find_who_is_gone() {
+    let config = EngineConfig {
+        ping_interval: Duration::from_millis(200),
+        ping_timeout: Duration::from_millis(300),
+        ..Lab::config()
+    };
+    let mut lab = Lab::start(config);
+    let silent = lab.client().await;
+    let mut faithful = lab.client().await;
+    // The faithful one answers its pings while it waits for an event that does not come.
+    let listening = tokio::time::timeout(Duration::from_secs(2), faithful.text());
+    let (reason, heard) = tokio::join!(lab.disconnected(), listening);
+    assert_eq!(reason, DisconnectReason::PingTimeout);
+    assert!(heard.is_err(), "{heard:?}");
+    assert_eq!(lab.handle().counters().connections_now, 1);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn who_enters_nothing_is_closed() {
+    let lab = Lab::start(EngineConfig { connect_timeout: Duration::from_millis(200), ..Lab::config() });
+    let mut idle = lab.websocket().await;
+    let mut entered = lab.client().await;
+    assert_eq!(idle.next_text().await, None);
+    entered.send(&format!("420{}", json!(["echo", 1]))).await;
+    assert_eq!(entered.text().await, "430[1]");
+}
+
+#[tokio::test]
+async fn the_application_closes_for_good_or_for_now() {
+    let mut lab = Lab::start(Lab::config());
+    let mut for_good = lab.client().await;
+    for_good.event("leave me", &json!({"reconnect": false})).await;
+    assert_eq!(for_good.text().await, "41", "the stock client takes this as final");
+    let mut for_now = lab.client().await;
+    for_now.event("leave me", &json!({"reconnect": true})).await;
+    assert_eq!(for_now.next_text().await, None, "the stock client takes this as an accident");
+    for _ in 0..2 {
+        let reason = DisconnectReason::Server { code: 3001, reason: "as asked".to_owned() };
+        assert_eq!(lab.disconnected().await, reason);
+    }
+}
+
+#[tokio::test]
+async fn a_drain_closes_everyone_within_its_window_and_takes_nobody_in() {
+    let lab = Lab::start(EngineConfig { shards: 2, ..Lab::config() });
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        clients.push(lab.client().await);
+    }
+    let close = Close { code: 3001, reason: "drain".to_owned(), reconnect: true };
+    let drained = lab.handle().drain(Duration::from_millis(500), &close);
+    let closing = async {
+        for client in &mut clients {
+            assert_eq!(client.next_text().await, None);
+        }
+    };
+    let begun = std::time::Instant::now();
+    let (count, ()) = tokio::join!(drained, closing);
+    assert_eq!(count, 60);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let address = lab.server.local_addr();
+    let stream = tokio::net::TcpStream::connect(address).await.expect("it still answers");
+    let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+    let refused = tokio_tungstenite::client_async(url, stream).await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("503")));
+}

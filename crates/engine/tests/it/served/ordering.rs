@@ -1,0 +1,108 @@
+//! Order: of one client's events, of answers, of what is sent to a room.
+
+use std::time::Duration;
+
+use serde_json::json;
+use turnpike_engine::EngineConfig;
+use turnpike_engine::packet::Class;
+
+use super::lab::{Lab, numbered};
+
+#[tokio::test]
+async fn events_are_handled_in_order_however_long_each_takes() {
+    let lab = Lab::start(Lab::config());
+    let mut client = lab.client().await;
+    for id in 0..20_u64 {
+        // The earlier, the slower.
+        client.send(&format!("42{id}{}", json!(["slow", {"n": id, "ms": (20 - id) / 4}]))).await;
+    }
+    for id in 0..20 {
+        assert_eq!(client.text().await, format!("43{id}[{id}]"));
+    }
+}
+
+#[tokio::test]
+async fn a_busy_application_stops_the_reading_and_loses_nothing() {
+    let lab = Lab::start(EngineConfig { events_waiting_max: 4, ..Lab::config() });
+    let mut client = lab.client().await;
+    let pad = "x".repeat(1_024);
+    client.send(&format!("420{}", json!(["slow", {"n": 0, "ms": 300}]))).await;
+    for id in 1..200_u64 {
+        client.send(&format!("42{id}{}", json!(["slow", {"n": id, "ms": 0, "pad": pad}]))).await;
+    }
+    for id in 0..200 {
+        assert_eq!(client.text().await, format!("43{id}[{id}]"));
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_asked_before_it_hung_up_is_still_done() {
+    let lab = Lab::start(Lab::config());
+    let mut listener = lab.client().await;
+    listener.send(&format!("421{}", json!(["join", {"room": "r"}]))).await;
+    assert_eq!(listener.text().await, r#"431[["r"]]"#);
+    let mut speaker = lab.client().await;
+    speaker.send(&format!("420{}", json!(["slow", {"n": 0, "ms": 100}]))).await;
+    for number in 0..5 {
+        speaker.event("shout", &json!({"room": "r", "data": number})).await;
+    }
+    drop(speaker);
+    for number in 0..5 {
+        assert_eq!(listener.received().await, ("message".to_owned(), json!(number)));
+    }
+}
+
+#[tokio::test]
+async fn a_room_of_thousands_gets_everything_in_order_while_others_are_served() {
+    const MEMBERS: usize = 1_500;
+    let lab = Lab::start(Lab::config());
+    let mut clients = Vec::new();
+    for _ in 0..MEMBERS {
+        let client = lab.client().await;
+        lab.handle().join(&lab.socket(&client), "/", "hall").expect("room in the inbox");
+        clients.push(client);
+    }
+    lab.until("all joined", |counters| counters.sockets_now == MEMBERS as u64).await;
+    let mut leaver = clients.pop().expect("many");
+    for number in 0..3 {
+        lab.handle()
+            .broadcast("hall", numbered(number, Class::Reliable, 10), None)
+            .expect("room in the inbox");
+    }
+    lab.handle().leave(&lab.socket(&leaver), "hall").expect("room in the inbox");
+    lab.handle().broadcast("hall", numbered(3, Class::Reliable, 10), None).expect("room in the inbox");
+    leaver.send(&format!("429{}", json!(["echo", 1]))).await;
+    for client in &mut clients {
+        for number in 0..4 {
+            assert_eq!(client.received().await.1[0], json!(number));
+        }
+    }
+    // The one that left behind the third message got three, then its answer, wherever that falls among them.
+    let mut got = Vec::new();
+    while got.len() < 4 {
+        got.push(leaver.text().await);
+    }
+    assert_eq!(got.iter().filter(|text| text.starts_with("42")).count(), 3, "{got:?}");
+    assert!(tokio::time::timeout(Duration::from_millis(100), leaver.text()).await.is_err());
+}
+
+#[tokio::test]
+async fn joins_emits_and_broadcasts_keep_the_order_they_were_sent_in() {
+    let lab = Lab::start(Lab::config());
+    let mut client = lab.client().await;
+    let socket = lab.socket(&client);
+    let handle = lab.handle();
+    handle.broadcast("r", numbered(0, Class::Reliable, 1), None).expect("room in the inbox");
+    handle.join(&socket, "/", "r").expect("room in the inbox");
+    handle.join(&socket, "/", "r").expect("room in the inbox");
+    handle.emit(&socket, numbered(1, Class::Reliable, 1)).expect("room in the inbox");
+    handle.broadcast("r", numbered(2, Class::Reliable, 1), None).expect("room in the inbox");
+    handle.emit(&socket, numbered(3, Class::Reliable, 1)).expect("room in the inbox");
+    handle.leave(&socket, "r").expect("room in the inbox");
+    handle.broadcast("r", numbered(4, Class::Reliable, 1), None).expect("room in the inbox");
+    handle.emit(&socket, numbered(5, Class::Reliable, 1)).expect("room in the inbox");
+    for expected in [1, 2, 3, 5] {
+        assert_eq!(client.received().await.1[0], json!(expected));
+    }
+    lab.until("the room is forgotten", |counters| counters.rooms_now == 0).await;
+}
