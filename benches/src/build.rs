@@ -1,0 +1,38 @@
+//! Everything that a run starts, built and installed before it: a stale server must not be measured.
+
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::server::{Contender, Places};
+
+/// Builds with the profile this program itself was built with.
+pub(crate) fn everything(places: &Places, contenders: &[Contender]) -> anyhow::Result<()> {
+    let release = places.programs.file_name().is_some_and(|name| name == "release");
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&places.root).arg("build").args(arguments);
+        if release {
+            command.arg("--release");
+        }
+        run(&mut command)
+    };
+    // Each on its own: built together, the server would get features that only the benches ask for.
+    if contenders.contains(&Contender::Turnpike) {
+        cargo(&["--package", "turnpike"])?;
+    }
+    if contenders.contains(&Contender::Socketioxide) || contenders.contains(&Contender::Floor) {
+        cargo(&["--package", "turnpike-benches", "--bin", "bench-floor", "--bin", "bench-socketioxide"])?;
+    }
+    if contenders.contains(&Contender::Node) && !places.node_peer().join("node_modules").exists() {
+        run(Command::new("npm").current_dir(places.node_peer()).args(["ci", "--no-audit", "--no-fund"]))?;
+    }
+    Ok(())
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let told = format!("{command:?}");
+    let status = command.status().with_context(|| told.clone())?;
+    anyhow::ensure!(status.success(), "{told}: {status}");
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! What a scenario tells a load process and what comes back: one JSON line each way, one answer to each command.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::packets::Body;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Command {
+    /// Connect, authenticate and join; answered when all are in.
+    Open {
+        count: u32,
+        rooms: Rooms,
+        /// Connections under way at once.
+        concurrency: u32,
+        /// Spread evenly at this pace; `None` means as fast as the server takes them.
+        per_second: Option<f64>,
+        deflate: bool,
+    },
+    /// Every member sends one message an interval, evenly staggered.
+    Paced {
+        seconds: f64,
+        interval_ms: u64,
+        body: Body,
+    },
+    /// `senders` members keep `window` messages on their way through their room.
+    Saturated {
+        seconds: f64,
+        senders: u32,
+        window: u32,
+        body: Body,
+    },
+    /// Every connection sends its next ping when the last came back.
+    Echo {
+        seconds: f64,
+    },
+    /// Whole sessions, `concurrency` at a time.
+    Sessions {
+        count: u32,
+        concurrency: u32,
+    },
+    /// The first connection pings without pause; after a while the second sends one message to its room.
+    Probe {
+        seconds: f64,
+        broadcast_after_ms: u64,
+        body: Body,
+    },
+    /// The first connection sends one message; answered when all members here have it.
+    Broadcast {
+        body: Body,
+    },
+    /// Answer heartbeats and nothing else.
+    Idle {
+        seconds: f64,
+    },
+    /// Touch no socket until the next command: what comes waits in the kernel.
+    Hold,
+    /// Every member must have got these, no more and no less.
+    Verify {
+        sent: Sent,
+    },
+    Close,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Rooms {
+    /// All in this one.
+    One(u32),
+    /// So many members in each; neighbours are in different rooms.
+    OfSize(u32),
+    /// The first in its own, the second in room 0.
+    Prober,
+}
+
+/// Messages by room.
+pub(crate) type Sent = BTreeMap<u32, Account>;
+
+/// How many messages, and a sum over their numbers that a lost, doubled or foreign one changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) messages: u64,
+    pub(crate) sum: u64,
+}
+
+impl Account {
+    pub(crate) fn add(&mut self, number: u64) {
+        self.messages += 1;
+        // Mixed, so that two wrong numbers do not cancel out.
+        self.sum =
+            self.sum.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23));
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.sum = self.sum.wrapping_add(other.sum);
+    }
+}
+
+/// The answer to any command; what a command does not produce stays zero.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) seconds: f64,
+    /// Connections opened, messages sent, echoes or sessions, by command.
+    pub(crate) operations: u64,
+    pub(crate) deliveries: u64,
+    /// All messages sent since the process began, for `Verify`.
+    pub(crate) sent: Sent,
+    pub(crate) latency: Option<Latency>,
+    /// Members of one room that saw another order than their first member.
+    pub(crate) disordered: u64,
+    pub(crate) failures: u64,
+    pub(crate) failed: Vec<String>,
+    /// What the load process itself has used since it began.
+    pub(crate) cpu_seconds: f64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Latency {
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) max_us: f64,
+}
+
+impl Latency {
+    pub(crate) fn of(samples_us: &mut [u32]) -> Option<Self> {
+        samples_us.sort_unstable();
+        let max = *samples_us.last()?;
+        let at = |share: f64| f64::from(samples_us[((samples_us.len() - 1) as f64 * share) as usize]);
+        Some(Self { p50_us: at(0.5), p99_us: at(0.99), max_us: f64::from(max) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_tells_lost_doubled_and_foreign() {
+        let account = |numbers: &[u64]| {
+            let mut account = Account::default();
+            numbers.iter().for_each(|number| account.add(*number));
+            account
+        };
+        let sent = account(&[0, 1, 2, 3, 4]);
+        assert_eq!(sent, account(&[4, 3, 2, 1, 0]), "order is not its business");
+        assert_ne!(sent, account(&[0, 1, 2, 3]));
+        assert_ne!(sent, account(&[0, 1, 2, 3, 3]), "one lost and one doubled");
+        assert_ne!(sent, account(&[0, 1, 1, 4, 4]), "same plain sum");
+    }
+}

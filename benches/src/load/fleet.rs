@@ -1,0 +1,419 @@
+//! The connections of one load process and the loop that serves them: entering (upgrade, CONNECT with a token, join),
+//! heartbeats, and the account of deliveries. What is sent and when is the business of a `Job`.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::mpsc::Receiver,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context as _;
+use jsonwebtoken::{EncodingKey, Header};
+use mio::{Events, Interest, Poll, Token};
+
+use super::{
+    command::{Account, Command, Sent},
+    connection::{Connection, Inflater, Stage},
+};
+use crate::{
+    frames::{self, Frame},
+    packets::{self, Packet},
+};
+
+pub(crate) const WAKE: Token = Token(usize::MAX);
+/// The handshake's key is always the same, so the answer to it is known (RFC 6455 1.3).
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/// What a browser offers.
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+/// One in so many connections inflates all it gets where that is a choice.
+const INFLATED_SHARE: usize = 50;
+const READ_BYTES: usize = 256 * 1024;
+const FAILURES_TOLD_MAX: usize = 5;
+
+/// What a job hears of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seen {
+    /// Entered, and joined to its room.
+    Ready,
+    Message {
+        number: Option<u64>,
+    },
+    Ack {
+        id: u64,
+        number: Option<u64>,
+    },
+    /// The end that was asked for.
+    Closed,
+}
+
+/// What the loop does until the job is asked again.
+pub(crate) enum Turn {
+    Wait(Instant),
+    Block,
+    /// Only look, never sleep: no wake-up of this process is then charged to the server.
+    Spin,
+    Over,
+}
+
+pub(crate) trait Job {
+    fn seen(&mut self, fleet: &mut Fleet, index: usize, seen: Seen);
+    fn turn(&mut self, fleet: &mut Fleet, now: Instant) -> Turn;
+}
+
+pub(crate) struct Fleet {
+    poll: Poll,
+    target: SocketAddr,
+    secret: EncodingKey,
+    /// Of this load process: its users, numbers and source addresses differ from those of others.
+    process: u8,
+    started: u32,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) connections: Vec<Option<Connection>>,
+    buffer: Vec<u8>,
+    payload: Vec<u8>,
+    frame: Vec<u8>,
+    pub(crate) delivered: u64,
+    pub(crate) sent: Sent,
+    numbers: u64,
+    pub(crate) failures: u64,
+    pub(crate) failed: Vec<String>,
+}
+
+impl Fleet {
+    pub(crate) fn new(
+        poll: Poll,
+        target: SocketAddr,
+        secret: &str,
+        process: u8,
+        commands: Receiver<Command>,
+    ) -> Self {
+        Self {
+            poll,
+            target,
+            secret: EncodingKey::from_secret(secret.as_bytes()),
+            process,
+            started: 0,
+            commands,
+            connections: Vec::new(),
+            buffer: vec![0; READ_BYTES],
+            payload: Vec::new(),
+            frame: Vec::new(),
+            delivered: 0,
+            sent: Sent::new(),
+            numbers: u64::from(process) * 100_000_000,
+            failures: 0,
+            failed: Vec::new(),
+        }
+    }
+
+    /// Serves the connections until the job is over.
+    pub(crate) fn drive(&mut self, job: &mut impl Job) -> anyhow::Result<()> {
+        let mut events = Events::with_capacity(1_024);
+        loop {
+            let now = Instant::now();
+            let timeout = match job.turn(self, now) {
+                Turn::Over => return Ok(()),
+                Turn::Spin => Some(Duration::ZERO),
+                Turn::Block => None,
+                Turn::Wait(until) => Some(until.saturating_duration_since(now)),
+            };
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error.into()),
+                _ => {}
+            }
+            for event in events.iter().filter(|event| event.token() != WAKE) {
+                let index = event.token().0;
+                if event.is_writable()
+                    && let Err(error) = self.writable(index)
+                {
+                    self.fail(index, &format!("{error:#}"));
+                }
+                if event.is_readable()
+                    && let Err(error) = self.readable(index, event.is_read_closed(), job)
+                {
+                    self.fail(index, &format!("{error:#}"));
+                }
+            }
+        }
+    }
+
+    /// Starts a connection in this place.
+    pub(crate) fn start(&mut self, index: usize, room: u32, deflate: bool) -> anyhow::Result<()> {
+        let user = u32::from(self.process) * 10_000_000 + self.started;
+        // 28,000 ports an address, and what ended a minute ago still holds its own.
+        let source = Ipv4Addr::new(127, 0, 10 + self.process, 1 + (self.started % 16) as u8);
+        self.started += 1;
+        let mut connection = Connection::start(self.target, source, user, room).context("connect")?;
+        connection.deflate = deflate;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut connection.stream, Token(index), interest)?;
+        if self.connections.len() <= index {
+            self.connections.resize_with(index + 1, || None);
+        }
+        self.connections[index] = Some(connection);
+        Ok(())
+    }
+
+    pub(crate) fn fail(&mut self, index: usize, why: &str) {
+        self.failures += 1;
+        let connection = self.connections.get_mut(index).and_then(Option::take);
+        if self.failed.len() < FAILURES_TOLD_MAX {
+            let stage = connection.map(|connection| connection.stage);
+            self.failed.push(format!("connection {index} ({stage:?}): {why}"));
+        }
+    }
+
+    /// Something that no single connection is to blame for.
+    pub(crate) fn fault(&mut self, what: String) {
+        self.failures += 1;
+        self.failed.push(what);
+    }
+
+    /// Sends a body with the next number from this member to its room, with an ack. Returns the ack id and the number.
+    pub(crate) fn send_message(&mut self, index: usize, body: &mut [u8]) -> (u64, u64) {
+        let number = self.numbers;
+        self.numbers += 1;
+        packets::stamp(body, number);
+        let Some(connection) = &mut self.connections[index] else { return (0, number) };
+        let ack = connection.next_ack();
+        let room = connection.room;
+        packets::send(&mut self.payload, ack, room, body);
+        self.sent.entry(room).or_default().add(number);
+        self.write_payload(index);
+        (ack, number)
+    }
+
+    pub(crate) fn send_ping(&mut self, index: usize, number: u64) {
+        let Some(connection) = &mut self.connections[index] else { return };
+        packets::ping(&mut self.payload, connection.next_ack(), number);
+        self.write_payload(index);
+    }
+
+    pub(crate) fn send_leave(&mut self, index: usize) -> u64 {
+        let Some(connection) = &mut self.connections[index] else { return 0 };
+        let ack = connection.next_ack();
+        packets::leave(&mut self.payload, ack, connection.room);
+        self.write_payload(index);
+        ack
+    }
+
+    pub(crate) fn send_close(&mut self, index: usize) {
+        if let Some(connection) = &mut self.connections[index]
+            && let Err(error) = connection.close_frame()
+        {
+            self.fail(index, &format!("closing: {error}"));
+        }
+    }
+
+    fn write_payload(&mut self, index: usize) {
+        self.frame.clear();
+        frames::write_masked(&mut self.frame, frames::TEXT, &self.payload);
+        let Some(connection) = &mut self.connections[index] else { return };
+        if let Err(error) = connection.write(&self.frame) {
+            self.fail(index, &format!("write: {error}"));
+        }
+    }
+
+    fn writable(&mut self, index: usize) -> anyhow::Result<()> {
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        if connection.stage != Stage::Connecting {
+            return Ok(connection.flush()?);
+        }
+        if let Some(error) = connection.stream.take_error()? {
+            return Err(error).context("connect");
+        }
+        if connection.stream.peer_addr().is_err() {
+            // An event of the connection that had this place before.
+            return Ok(());
+        }
+        connection.stage = Stage::Upgrading;
+        let offer = if connection.deflate { OFFER } else { "" };
+        let request = format!(
+            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n",
+            self.target
+        );
+        Ok(connection.write(request.as_bytes())?)
+    }
+
+    fn readable(&mut self, index: usize, ends: bool, job: &mut impl Job) -> anyhow::Result<()> {
+        // Out of the way while a job may touch the fleet.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = self.read_all(index, ends, &mut buffer, job);
+        self.buffer = buffer;
+        result
+    }
+
+    fn read_all(
+        &mut self,
+        index: usize,
+        ends: bool,
+        buffer: &mut [u8],
+        job: &mut impl Job,
+    ) -> anyhow::Result<()> {
+        loop {
+            let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+                return Ok(());
+            };
+            let read = match connection.read(buffer) {
+                Ok(0) if connection.stage == Stage::Leaving => {
+                    self.connections[index] = None;
+                    job.seen(self, index, Seen::Closed);
+                    return Ok(());
+                }
+                Ok(0) => anyhow::bail!("closed by the server"),
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotConnected => return Ok(()),
+                Err(error) => return Err(error).context("read"),
+            };
+            let upgrade_rest;
+            let input = if connection.stage == Stage::Upgrading {
+                connection.response.extend_from_slice(&buffer[..read]);
+                match upgraded(connection)? {
+                    Some(rest) => upgrade_rest = rest,
+                    None => continue,
+                }
+                &upgrade_rest[..]
+            } else {
+                &buffer[..read]
+            };
+            let head_bytes_max = connection.head_bytes_max();
+            let mut inbox = std::mem::take(&mut connection.inbox);
+            let mut outcome = Ok(());
+            inbox.read(input, head_bytes_max, |frame| {
+                if outcome.is_ok() {
+                    outcome = self.frame(index, &frame, job);
+                }
+            })?;
+            outcome?;
+            if let Some(connection) = &mut self.connections[index] {
+                connection.inbox = inbox;
+            }
+            if read < buffer.len() && !ends {
+                // A short read: nothing is left, and what comes later raises a new event. Only the end of the stream
+                // may have come with this one.
+                return Ok(());
+            }
+        }
+    }
+
+    fn frame(&mut self, index: usize, frame: &Frame<'_>, job: &mut impl Job) -> anyhow::Result<()> {
+        let Some(connection) = &mut self.connections[index] else { return Ok(()) };
+        match frame.opcode {
+            frames::TEXT => {}
+            frames::CLOSE if connection.stage == Stage::Leaving => return Ok(()),
+            frames::CLOSE => anyhow::bail!("close frame: {}", String::from_utf8_lossy(frame.head)),
+            frames::PING => {
+                self.frame.clear();
+                frames::write_masked(&mut self.frame, frames::PONG, frame.head);
+                return Ok(connection.write(&self.frame)?);
+            }
+            _ => anyhow::bail!("a frame of opcode {}", frame.opcode),
+        }
+        if connection.stage == Stage::Leaving {
+            return Ok(());
+        }
+        let packet = if frame.compressed {
+            match &mut connection.inflater {
+                Some(inflater) => packets::classify(inflater.inflate(frame.head)?),
+                // Only messages are long enough to be deflated.
+                None => Packet::Message { number: None },
+            }
+        } else {
+            packets::classify(frame.head)
+        };
+        match packet {
+            Packet::Message { number } => {
+                self.delivered += 1;
+                match number {
+                    Some(number) => {
+                        connection.received.add(number);
+                        connection.order = connection.order.rotate_left(7).wrapping_add(number);
+                    }
+                    None => {
+                        anyhow::ensure!(frame.compressed, "a message without its number");
+                        connection.received.messages += 1;
+                        connection.opaque = true;
+                    }
+                }
+                job.seen(self, index, Seen::Message { number });
+            }
+            Packet::Ack { id, ok, number } => {
+                anyhow::ensure!(ok, "refused: {}", text(frame.head));
+                if connection.stage == Stage::Joining {
+                    connection.stage = Stage::Ready;
+                    if !index.is_multiple_of(INFLATED_SHARE) {
+                        connection.inflater.take_if(|inflater| !inflater.keeps_context);
+                    }
+                    job.seen(self, index, Seen::Ready);
+                } else {
+                    job.seen(self, index, Seen::Ack { id, number });
+                }
+            }
+            Packet::Ping => {
+                self.frame.clear();
+                frames::write_masked(&mut self.frame, frames::TEXT, b"3");
+                connection.write(&self.frame)?;
+            }
+            Packet::Open if connection.stage == Stage::Opening => {
+                connection.stage = Stage::Entering;
+                packets::connect(&mut self.payload, &token(&self.secret, connection.user)?);
+                self.write_payload(index);
+            }
+            Packet::Connected if connection.stage == Stage::Entering => {
+                connection.stage = Stage::Joining;
+                packets::join(&mut self.payload, connection.next_ack(), connection.room);
+                self.write_payload(index);
+            }
+            Packet::Other => {}
+            _ => anyhow::bail!("unexpected: {}", text(frame.head)),
+        }
+        Ok(())
+    }
+}
+
+/// Reads the response to the upgrade; returns what came behind it once it is whole.
+fn upgraded(connection: &mut Connection) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(end) = memchr::memmem::find(&connection.response, b"\r\n\r\n") else { return Ok(None) };
+    let response = std::mem::take(&mut connection.response);
+    let (head, rest) = response.split_at(end + 4);
+    anyhow::ensure!(head.starts_with(b"HTTP/1.1 101 "), "no upgrade: {}", text(head));
+    anyhow::ensure!(memchr::memmem::find(head, ACCEPT).is_some(), "wrong accept key: {}", text(head));
+    let deflates = memchr::memmem::find(head, b"permessage-deflate").is_some();
+    anyhow::ensure!(
+        deflates == connection.deflate,
+        "deflate offered: {}, taken: {deflates}",
+        connection.deflate
+    );
+    if deflates {
+        let keeps_context = memchr::memmem::find(head, b"server_no_context_takeover").is_none();
+        connection.inflater = Some(Box::new(Inflater::new(keeps_context)));
+    }
+    connection.stage = Stage::Opening;
+    Ok(Some(rest.to_vec()))
+}
+
+fn token(secret: &EncodingKey, user: u32) -> anyhow::Result<String> {
+    #[derive(serde::Serialize)]
+    struct Claims {
+        sub: String,
+        iat: u64,
+        exp: u64,
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let claims = Claims { sub: format!("user-{user}"), iat: now, exp: now + 3_600 };
+    Ok(jsonwebtoken::encode(&Header::default(), &claims, secret)?)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned()
+}
+
+/// What every member of the room must have got.
+pub(crate) fn expected(sent: &Sent, room: u32) -> Account {
+    sent.get(&room).copied().unwrap_or_default()
+}

@@ -1,0 +1,125 @@
+//! The load process: takes commands from stdin, one at a time, and answers each on stdout.
+
+use std::{
+    io::{BufRead as _, Write as _},
+    net::SocketAddr,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use mio::{Poll, Waker};
+
+use super::{
+    command::{Command, Report},
+    fleet::{Fleet, WAKE},
+    job::{Echo, Idle, Opening, Paced, Probe, Saturated, Sessions, Verify},
+};
+use crate::measure::process;
+
+/// Serves until stdin ends.
+pub(crate) fn serve(target: SocketAddr, secret: &str, number: u8) -> anyhow::Result<()> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), WAKE)?;
+    // The driver sends the next command only after the answer to the last, so this never holds more than one.
+    let (sender, commands) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            let command = serde_json::from_str(&line).expect("both ends are the same program");
+            if sender.send(command).is_err() || waker.wake().is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        waker.wake().ok();
+    });
+
+    let mut fleet = Fleet::new(poll, target, secret, number, commands);
+    let mut held = false;
+    loop {
+        let command = if held {
+            match fleet.commands.recv() {
+                Ok(command) => command,
+                Err(_) => return Ok(()),
+            }
+        } else {
+            let mut idle = Idle::until_command();
+            fleet.drive(&mut idle)?;
+            match idle.next {
+                Some(command) => command,
+                None => return Ok(()),
+            }
+        };
+        held = matches!(command, Command::Hold);
+        let report = perform(&mut fleet, command)?;
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer(&mut out, &report)?;
+        out.write_all(b"\n")?;
+        out.flush()?;
+    }
+}
+
+fn perform(fleet: &mut Fleet, command: Command) -> anyhow::Result<Report> {
+    let begun = Instant::now();
+    let mut report = Report::default();
+    match command {
+        Command::Open { count, rooms, concurrency, per_second, deflate } => {
+            let mut job = Opening::new(fleet, count, rooms, concurrency, per_second, deflate);
+            fleet.drive(&mut job)?;
+            report.operations = job.ready as u64;
+        }
+        Command::Paced { seconds, interval_ms, body } => {
+            let mut job = Paced::new(fleet, seconds, interval_ms, body);
+            fleet.drive(&mut job)?;
+            report.operations = job.messages;
+            report.deliveries = job.deliveries;
+            report.latency = job.latency();
+        }
+        Command::Saturated { seconds, senders, window, body } => {
+            let mut job = Saturated::new(fleet, seconds, senders, window, body);
+            fleet.drive(&mut job)?;
+            report.operations = job.messages;
+            report.deliveries = job.deliveries;
+        }
+        Command::Broadcast { body } => {
+            let mut job = Saturated::once(fleet, body);
+            fleet.drive(&mut job)?;
+            report.operations = job.messages;
+            report.deliveries = job.deliveries;
+        }
+        Command::Echo { seconds } => {
+            let mut job = Echo::new(fleet, seconds);
+            fleet.drive(&mut job)?;
+            report.operations = job.echoes;
+        }
+        Command::Sessions { count, concurrency } => {
+            let mut job = Sessions::new(count, concurrency);
+            fleet.drive(&mut job)?;
+            report.operations = u64::from(job.ended);
+        }
+        Command::Probe { seconds, broadcast_after_ms, body } => {
+            let mut job = Probe::new(seconds, broadcast_after_ms, body);
+            fleet.drive(&mut job)?;
+            report.operations = job.round_trips();
+            report.latency = job.latency();
+        }
+        Command::Idle { seconds } => {
+            fleet.drive(&mut Idle::until(begun + Duration::from_secs_f64(seconds)))?;
+        }
+        Command::Hold => {}
+        Command::Verify { sent } => {
+            let mut job = Verify::new(fleet, sent);
+            fleet.drive(&mut job)?;
+            report.disordered = job.disordered;
+        }
+        Command::Close => {
+            fleet.connections.clear();
+            fleet.sent.clear();
+        }
+    }
+    report.seconds = begun.elapsed().as_secs_f64();
+    report.sent.clone_from(&fleet.sent);
+    report.failures = std::mem::take(&mut fleet.failures);
+    report.failed = std::mem::take(&mut fleet.failed);
+    report.cpu_seconds = process::cpu_seconds(std::process::id())?;
+    Ok(report)
+}

@@ -1,0 +1,153 @@
+//! The scenarios: what each does to a server, what it measures, and the goal it is held against.
+//! One file each; here is what they have in common.
+
+mod broadcast_stall;
+mod connections;
+mod deflate_broadcast;
+mod echo;
+mod fanout_paced;
+mod fanout_saturated;
+mod idle_cpu;
+mod idle_memory;
+mod session;
+
+use std::{collections::BTreeMap, time::Instant};
+
+use crate::{
+    load::{
+        Driver,
+        command::{Command, Report, Rooms},
+    },
+    measure::pinning::Core,
+    server::{Contender, Places, SECRET, Server, Setting},
+};
+
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) figures: &'static [Figure],
+    pub(crate) contenders: &'static [Contender],
+    /// Unless the command line says otherwise.
+    pub(crate) rounds: u32,
+    /// Measures one server once. The first figure's value and any others come back by key.
+    pub(crate) measure: fn(&Bench<'_>) -> anyhow::Result<Sample>,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub(crate) struct Figure {
+    pub(crate) key: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) goal: Option<f64>,
+}
+
+/// What one measurement found: figures and whatever helps to trust them, by key.
+pub(crate) type Sample = BTreeMap<&'static str, f64>;
+
+pub(crate) const ALL: [Scenario; 9] = [
+    idle_memory::SCENARIO,
+    idle_cpu::SCENARIO,
+    fanout_paced::SCENARIO,
+    fanout_saturated::SCENARIO,
+    echo::SCENARIO,
+    session::SCENARIO,
+    deflate_broadcast::SCENARIO,
+    broadcast_stall::SCENARIO,
+    connections::SCENARIO,
+];
+
+/// One measurement: this server, with these sizes.
+pub(crate) struct Bench<'a> {
+    pub(crate) contender: Contender,
+    pub(crate) places: &'a Places,
+    pub(crate) server_core: Core,
+    pub(crate) load_core: Core,
+    pub(crate) size: Size,
+}
+
+/// What the command line can change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) quick: bool,
+    pub(crate) seconds: Option<f64>,
+    pub(crate) connections: Option<u32>,
+    pub(crate) heartbeat_seconds: Option<f64>,
+    pub(crate) window: Option<u32>,
+}
+
+impl Bench<'_> {
+    pub(crate) fn serve(&self, setting: Setting) -> anyhow::Result<Server> {
+        Server::start(self.contender, setting, self.places, self.server_core)
+    }
+
+    pub(crate) fn driver(&self, server: &Server, number: u8) -> anyhow::Result<Driver> {
+        Driver::start(server.address, SECRET, number, self.load_core)
+    }
+
+    /// Normal or quick, unless the command line has its own number.
+    pub(crate) fn seconds(&self, normal: f64, quick: f64) -> f64 {
+        self.size.seconds.unwrap_or(if self.size.quick { quick } else { normal })
+    }
+
+    pub(crate) fn connections(&self, normal: u32, quick: u32) -> u32 {
+        self.size.connections.unwrap_or(if self.size.quick { quick } else { normal })
+    }
+
+    pub(crate) fn pick<T>(&self, normal: T, quick: T) -> T {
+        if self.size.quick { quick } else { normal }
+    }
+}
+
+/// Opens as fast as the server takes them.
+pub(crate) fn open(count: u32, rooms: Rooms) -> Command {
+    Command::Open { count, rooms, concurrency: 128, per_second: None, deflate: false }
+}
+
+/// What a stretch of load cost.
+pub(crate) struct Cost {
+    pub(crate) report: Report,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) wall_seconds: f64,
+    pub(crate) load_cpu_seconds: f64,
+}
+
+impl Cost {
+    /// Runs one command and reads the server's CPU time before and after it.
+    pub(crate) fn of(server: &Server, driver: &mut Driver, command: &Command) -> anyhow::Result<Self> {
+        // A command that does nothing, to read the load's own CPU time.
+        let load_before = driver.call(&Command::Idle { seconds: 0.0 })?.cpu_seconds;
+        let before = server.cpu_seconds()?;
+        let begun = Instant::now();
+        let report = driver.call(command)?;
+        let wall_seconds = begun.elapsed().as_secs_f64();
+        let cpu_seconds = server.cpu_seconds()? - before;
+        let load_cpu_seconds = report.cpu_seconds - load_before;
+        Ok(Self { report, cpu_seconds, wall_seconds, load_cpu_seconds })
+    }
+
+    /// What tells whether the measurement can be trusted: how busy both sides were.
+    pub(crate) fn explain(&self, sample: &mut Sample) {
+        sample.insert("server_core_share", self.cpu_seconds / self.wall_seconds);
+        sample.insert("load_core_share", self.load_cpu_seconds / self.wall_seconds);
+        if let Some(latency) = self.report.latency {
+            sample.insert("latency_p50_us", latency.p50_us);
+            sample.insert("latency_p99_us", latency.p99_us);
+        }
+    }
+}
+
+/// Ours promises one order for all members of a room; for the others it is only noted.
+pub(crate) fn account_for_order(
+    bench: &Bench<'_>,
+    disordered: u64,
+    sample: &mut Sample,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        disordered == 0 || bench.contender != Contender::Turnpike,
+        "{disordered} members saw another order than the first of their room"
+    );
+    if disordered > 0 {
+        sample.insert("disordered_members", disordered as f64);
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! How long one broadcast to a very large room holds up another connection of the same shard, which pings all the time.
+//!
+//! While a broadcast goes out, the members' load processes do not run at all (what they get waits in the kernel), so
+//! that the pinging connection has its core to itself and a long round trip can only be the server's.
+
+use super::{Bench, Contender, Figure, Sample, Scenario, open};
+use crate::{
+    load::{
+        CONNECTIONS_PER_PROCESS_MAX, Driver,
+        command::{Command, Rooms},
+        verify,
+    },
+    packets::Body,
+    server::Setting,
+};
+
+pub(crate) const SCENARIO: Scenario = Scenario {
+    name: "broadcast-stall",
+    figures: &[Figure {
+        key: "longest_stall_ms",
+        title: "one broadcast to 10,000 members: longest stall for another connection of the shard",
+        unit: "ms",
+        goal: Some(3.0),
+    }],
+    contenders: &Contender::ALL,
+    rounds: 5,
+    measure,
+};
+
+fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
+    let server = bench.serve(Setting::default())?;
+    let count = bench.connections(10_000, 100);
+    let processes = count.div_ceil(CONNECTIONS_PER_PROCESS_MAX);
+    let mut members = Vec::new();
+    for number in 0..processes {
+        let mut driver = bench.driver(&server, 1 + number as u8)?;
+        driver.call(&open(count / processes, Rooms::One(0)))?;
+        members.push(driver);
+    }
+    let mut prober = bench.driver(&server, 0)?;
+    prober.call(&open(2, Rooms::Prober))?;
+
+    let probe = |broadcast_after_ms| Command::Probe {
+        seconds: bench.pick(0.4, 0.2),
+        broadcast_after_ms,
+        body: Body::Text(128),
+    };
+    let mut longest: f64 = 0.0;
+    let mut typical = Vec::new();
+    let mut round_trip = 0.0;
+    let mut last = None;
+    for broadcast in 0..bench.pick(10, 2) {
+        for driver in &mut members {
+            driver.call(&Command::Hold)?;
+        }
+        let report = prober.call(&probe(100))?;
+        if let Some(latency) = report.latency {
+            // The first broadcast also pays for caches and page faults; it counts too, a user would meet it.
+            longest = longest.max(latency.max_us / 1e3);
+            typical.push(latency.max_us / 1e3);
+            round_trip = latency.p50_us;
+        }
+        anyhow::ensure!(report.operations > 0, "broadcast {broadcast}: no round trip at all");
+        last = Some(report);
+        // Awake again, they take what is waiting.
+        for driver in &mut members {
+            driver.call(&Command::Idle { seconds: bench.pick(0.3, 0.1) })?;
+        }
+    }
+    let disordered = {
+        let mut drivers: Vec<&mut Driver> = members.iter_mut().chain([&mut prober]).collect();
+        verify(&mut drivers, last.as_slice())?
+    };
+    let mut sample = Sample::new();
+    typical.sort_by(f64::total_cmp);
+    sample.insert("longest_stall_ms", longest);
+    sample.insert("median_stall_ms", typical.get(typical.len() / 2).copied().unwrap_or_default());
+    sample.insert("round_trip_p50_us", round_trip);
+    super::account_for_order(bench, disordered, &mut sample)?;
+    Ok(sample)
+}

@@ -1,0 +1,194 @@
+//! The servers that are compared: how each is started, where it listens, and that it is gone afterwards.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::measure::{memory, pinning::Core, process};
+
+/// Shared with the load, which makes the tokens. Long enough for any rule about secrets.
+pub(crate) const SECRET: &str = "bench-secret-that-is-long-enough-for-hs256-0123456789";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Contender {
+    Turnpike,
+    Node,
+    Socketioxide,
+    Floor,
+}
+
+impl Contender {
+    pub(crate) const ALL: [Self; 4] = [Self::Turnpike, Self::Node, Self::Socketioxide, Self::Floor];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Turnpike => "turnpike",
+            Self::Node => "node",
+            Self::Socketioxide => "socketioxide",
+            Self::Floor => "floor",
+        }
+    }
+
+    /// Whose failure is ours to mend. What a peer loses is recorded and does not end the run.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Turnpike | Self::Floor)
+    }
+}
+
+/// What a scenario asks of every server alike.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) heartbeat: Duration,
+    pub(crate) deflate: bool,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        // The default of the protocol and of every server here.
+        Self { heartbeat: Duration::from_secs(25), deflate: false }
+    }
+}
+
+/// Where things lie: the repository, and the directory of the built programs.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) root: PathBuf,
+    pub(crate) programs: PathBuf,
+}
+
+impl Places {
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let program = std::env::current_exe()?;
+        let programs = program.parent().context("a program lies in a directory")?.to_owned();
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("benches/ lies in the repository")?;
+        Ok(Self { root: root.to_owned(), programs })
+    }
+
+    /// Where a server's stderr goes, begun anew with each start: a pipe would have to be emptied all the time.
+    fn log(&self, name: &str) -> anyhow::Result<File> {
+        let directory = self.programs.join("bench-logs");
+        std::fs::create_dir_all(&directory)?;
+        let path = directory.join(format!("{name}.log"));
+        File::options().read(true).write(true).create(true).truncate(true).open(&path).context("a log file")
+    }
+
+    pub(crate) fn node_peer(&self) -> PathBuf {
+        self.root.join("benches/peers/node")
+    }
+}
+
+pub(crate) struct Server {
+    contender: Contender,
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn start(
+        contender: Contender,
+        setting: Setting,
+        places: &Places,
+        core: Core,
+    ) -> anyhow::Result<Self> {
+        let name = contender.name();
+        let mut command = match contender {
+            Contender::Turnpike => core.command(places.programs.join("turnpike")),
+            Contender::Socketioxide => core.command(places.programs.join("bench-socketioxide")),
+            Contender::Floor => core.command(places.programs.join("bench-floor")),
+            Contender::Node => {
+                let mut command = core.command("node");
+                command.arg(places.node_peer().join("server.mjs")).env("NODE_ENV", "production");
+                command
+            }
+        };
+        let heartbeat_ms = setting.heartbeat.as_millis().to_string();
+        command
+            .env("PORT", "0")
+            .env("JWT_SECRET", SECRET)
+            .env("HEARTBEAT_MS", &heartbeat_ms)
+            .env("DEFLATE", if setting.deflate { "1" } else { "0" });
+        if contender == Contender::Turnpike {
+            command.env("ADMIN_PORT", "0").env("HEARTBEAT_INTERVAL", &heartbeat_ms);
+        }
+        let mut errors = places.log(name)?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.try_clone()?);
+        let mut child = command.spawn().with_context(|| format!("{name} did not start"))?;
+
+        let mut lines = BufReader::new(child.stdout.take().context("stdout of the server")?).lines();
+        let address = lines.by_ref().map_while(Result::ok).find_map(|line| listening(&line));
+        // Whatever else it says must not fill the pipe and stop it.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let Some(address) = address else {
+            child.kill().ok();
+            child.wait().ok();
+            anyhow::bail!("{name} ended before it listened: {}", tail(&mut errors));
+        };
+        Ok(Self { contender, child, address })
+    }
+
+    /// User and system seconds so far.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        process::cpu_seconds(self.child.id()).with_context(|| self.contender.name())
+    }
+
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
+        memory::resident_bytes(self.child.id()).with_context(|| self.contender.name())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The address in `{"listening":{"gateway":"http://127.0.0.1:3010"}}`.
+fn listening(line: &str) -> Option<SocketAddr> {
+    #[derive(Deserialize)]
+    struct Line {
+        listening: Listening,
+    }
+    #[derive(Deserialize)]
+    struct Listening {
+        gateway: String,
+    }
+    let line: Line = serde_json::from_str(line).ok()?;
+    let address: SocketAddr =
+        line.listening.gateway.strip_prefix("http://")?.trim_end_matches('/').parse().ok()?;
+    let ip = if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() };
+    Some(SocketAddr::new(ip, address.port()))
+}
+
+fn tail(file: &mut File) -> String {
+    let len = file.metadata().map_or(0, |metadata| metadata.len());
+    file.seek(SeekFrom::Start(len.saturating_sub(2_000))).ok();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_among_other_lines() {
+        assert_eq!(listening("Turnpike, development system"), None);
+        assert_eq!(listening(r#"{"level":"INFO","message":"started"}"#), None);
+        let line = r#"{"listening":{"gateway":"http://127.0.0.1:4242","admin":"http://127.0.0.1:1"}}"#;
+        assert_eq!(listening(line), Some(([127, 0, 0, 1], 4_242).into()));
+        let any = r#"{"listening":{"gateway":"http://0.0.0.0:7/"}}"#;
+        assert_eq!(listening(any), Some(([127, 0, 0, 1], 7).into()));
+    }
+}
