@@ -1,0 +1,36 @@
+//! The vocabulary of `tests/README.md` with the stock client, over every way in.
+//!
+//! The references run half of the matrix: they are here to prove the tests, not themselves.
+
+use crate::harness::{Kind, Run, Suite};
+
+macro_rules! matrix {
+    ($($server:ident: $kind:expr => { $($name:ident: $mode:literal, $parser:literal, $deflate:literal;)* })*) => {
+        $(mod $server {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                Run { server: $kind, mode: $mode, parser: $parser, deflate: $deflate }.go(Suite::new("conformance"));
+            })*
+        })*
+    };
+}
+
+matrix! {
+    node: Kind::Node => {
+        polling: "polling", "default", false;
+        polling_msgpack: "polling", "msgpack", false;
+        websocket_deflate: "websocket", "default", true;
+        websocket_msgpack: "websocket", "msgpack", false;
+        upgrade: "upgrade", "default", false;
+        upgrade_msgpack_deflate: "upgrade", "msgpack", true;
+    }
+    oxide: Kind::Oxide => {
+        polling: "polling", "default", false;
+        polling_msgpack: "polling", "msgpack", false;
+        websocket: "websocket", "default", false;
+        websocket_msgpack: "websocket", "msgpack", false;
+        upgrade: "upgrade", "default", false;
+        upgrade_msgpack: "upgrade", "msgpack", false;
+    }
+}

@@ -1,0 +1,102 @@
+//! A server under test, in a process of its own that ends when this value does.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::home;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Node's own `socket.io`.
+    Node,
+    Oxide,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Oxide => "oxide",
+        }
+    }
+
+    fn command(self) -> Command {
+        match self {
+            Self::Node => {
+                let mut node = Command::new("node");
+                node.current_dir(home().join("node")).arg("reference-server.mjs");
+                node
+            }
+            Self::Oxide => Command::new(env!("CARGO_BIN_EXE_oxide_reference")),
+        }
+    }
+}
+
+/// What differs from a server's defaults: the options of `turnpike_tests::Options`.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions(Vec<String>);
+
+impl ServerOptions {
+    pub fn flag(mut self, name: &str, on: bool) -> Self {
+        self.0.extend(on.then(|| format!("--{name}")));
+        self
+    }
+
+    pub fn value(mut self, name: &str, value: &(impl ToString + ?Sized)) -> Self {
+        self.0.extend([format!("--{name}"), value.to_string()]);
+        self
+    }
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    child: Child,
+    /// Held open: the server ends when it closes, even if this process is killed.
+    _stdin: ChildStdin,
+}
+
+impl Server {
+    pub fn start(kind: Kind, options: &ServerOptions) -> Self {
+        let mut child = kind
+            .command()
+            .args(&options.0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("the {} server does not start: {error}", kind.name()));
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (found, address) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if let Some(address) = listening(&line) {
+                    let _ = found.send(address);
+                }
+            }
+        });
+        let address = address
+            .recv_timeout(Duration::from_secs(30))
+            .unwrap_or_else(|_| panic!("the {} server did not say where it listens", kind.name()));
+        Self { address, child, _stdin: stdin }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is the test's business and not ours.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listening(line: &str) -> Option<SocketAddr> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    line.get("listening")?.as_str()?.strip_prefix("http://")?.parse().ok()
+}

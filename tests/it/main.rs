@@ -1,0 +1,10 @@
+//! End to end: real servers in processes of their own, official clients and raw bytes against them.
+//!
+//! Every server is on port 0 and ends with the test that started it, so runs side by side do not meet.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "and explains itself by printing")]
+#![allow(unreachable_pub, reason = "`pub` says what a module offers the others; nothing else can reach in")]
+
+mod conformance;
+mod harness;
