@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(config) => run::run(&config),
-        Command::Token(request, config) => print(&token::mint(&request, &config)?),
+        Command::Token(request, config) => token::print(&request, &config),
         Command::ConfigCheck { keys, given } => print(&format!(
             "the configuration is sound: {keys} keys, {given} of them given, the others at their defaults"
         )),

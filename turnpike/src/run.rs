@@ -135,7 +135,7 @@ fn announce(
             admin,
             program: &std::env::args().next().unwrap_or_else(|| "turnpike".into()),
             user: DEVELOPMENT_USER,
-            token: &token::mint_with(&request, secret)?,
+            token: &token::mint(&request, secret)?,
             token_validity: "valid for 24 hours",
             secret_path: config.auth.jwt_secret.is_none().then_some(path.as_path()),
             descriptors: descriptors.limit,

@@ -1,6 +1,7 @@
 //! `turnpike token`: a token from the command line, for development and for operators who hold the secret anyway.
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -10,6 +11,7 @@ use turnpike_wire::UserId;
 use turnpike_wire::limits::GRANTS_PER_TOKEN_MAX;
 
 use crate::config::Config;
+use crate::development;
 
 pub(crate) const FLAGS: &[&str] = &["user", "name", "room", "role", "ttl"];
 
@@ -50,7 +52,7 @@ impl Request {
         let name = arguments.take_one("name", "a name", faults);
         let role = arguments.take_one("role", "a role", faults);
         let ttl = arguments.take_one("ttl", "a duration", faults);
-        let rooms = arguments.take("room");
+        let rooms = arguments.take_values("room", "PATTERN=RIGHT,...", faults);
 
         if user.is_none() && faults.0.len() == faults_before {
             faults.push(Fault {
@@ -68,10 +70,7 @@ impl Request {
         let count = rooms.len();
         let rooms: Vec<Grant> = rooms
             .into_iter()
-            .filter_map(|flag| {
-                let text = flag.value.unwrap_or_default();
-                parsed("room", &text, text.parse::<Grant>(), faults)
-            })
+            .filter_map(|text| parsed("room", &text, text.parse::<Grant>(), faults))
             .collect();
         if count > GRANTS_PER_TOKEN_MAX {
             let _: Option<()> =
@@ -113,13 +112,25 @@ fn parsed<T, E: Display>(flag: &str, text: &str, outcome: Result<T, E>, faults: 
         .ok()
 }
 
-/// The token itself. In development this makes the secret if it does not exist yet, so that it does not matter whether
-/// the token or the system came first.
-pub(crate) fn mint(request: &Request, config: &Config) -> anyhow::Result<String> {
-    mint_with(request, &config.token_secret()?)
+/// Prints the token, and nothing else, to stdout. In development this makes the secret if it does not exist yet, so that
+/// it does not matter whether the token or the system came first.
+pub(crate) fn print(request: &Request, config: &Config) -> anyhow::Result<()> {
+    let directory = &config.node.data_dir;
+    let secret_is_new = config.auth.jwt_secret.is_none() && !development::secret_path(directory).exists();
+    let token = mint(request, &config.token_secret()?)?;
+    if secret_is_new {
+        // Somebody in the wrong directory would else wonder why the system refuses the token.
+        let path = std::path::absolute(development::secret_path(directory))?;
+        let path = path.display();
+        let _ = writeln!(
+            std::io::stderr(),
+            "turnpike: made the secret {path}; a system with another data directory has another"
+        );
+    }
+    crate::print(&token)
 }
 
-pub(crate) fn mint_with(request: &Request, secret: &Secret) -> anyhow::Result<String> {
+pub(crate) fn mint(request: &Request, secret: &Secret) -> anyhow::Result<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
     let claims = Claims {
         iat: Some(NumericDate(now)),

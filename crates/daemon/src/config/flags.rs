@@ -46,9 +46,17 @@ impl Arguments {
         parsed
     }
 
-    /// Takes a flag out, every time it was given.
-    pub fn take(&mut self, name: &str) -> Vec<Flag> {
+    fn take(&mut self, name: &str) -> Vec<Flag> {
         self.flags.extract_if(.., |flag| flag.name == name).collect()
+    }
+
+    /// Takes out a flag that may be given several times, with a value each time; else that is a fault.
+    pub fn take_values(&mut self, name: &str, expects: &str, faults: &mut Faults) -> Vec<String> {
+        let values: Vec<_> = self.take(name).into_iter().map(|flag| flag.value).collect();
+        if values.iter().any(Option::is_none) {
+            faults.push(no_value(&format!("--{name}"), name, expects));
+        }
+        values.into_iter().flatten().collect()
     }
 
     /// Takes out a flag that may be given once, with a value; else that is a fault.
@@ -56,10 +64,10 @@ impl Arguments {
         let mut given = self.take(name);
         let last = given.pop()?;
         if !given.is_empty() {
-            faults.push(given_twice(name, name));
+            faults.push(given_twice(&format!("--{name}"), name));
         }
         if last.value.is_none() {
-            faults.push(no_value(name, name, expects));
+            faults.push(no_value(&format!("--{name}"), name, expects));
         }
         last.value
     }

@@ -12,20 +12,24 @@ pub(super) fn nearest<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item =
         .map(|(_, candidate)| candidate.as_ref().to_owned())
 }
 
-/// The number of letters to insert, delete or replace (Levenshtein).
+/// The number of letters to insert, delete or replace, or of neighbours to swap (Damerau-Levenshtein, the restricted form).
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, letter) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    // `rows[i][j]`: the distance of the first `i` letters of the one from the first `j` of the other.
+    let mut rows = vec![vec![0; to.len() + 1]; from.len() + 1];
+    for i in 0..=from.len() {
+        for j in 0..=to.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replaced = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
+                let swapped = i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1];
+                let swapped = if swapped { rows[i - 2][j - 2] + 1 } else { usize::MAX };
+                replaced.min(swapped).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1)
+            };
         }
     }
-    row[to.len()]
+    rows[from.len()][to.len()]
 }
 
 #[cfg(test)]
@@ -35,7 +39,7 @@ mod tests {
     #[test]
     fn slips_are_recognised_and_other_words_are_not() {
         let known = ["port", "host", "admin-port", "heartbeat-interval"];
-        assert_eq!(nearest("prot", known).as_deref(), None); // two replacements of four letters
+        assert_eq!(nearest("prot", known).as_deref(), Some("port"));
         assert_eq!(nearest("pport", known).as_deref(), Some("port"));
         assert_eq!(nearest("hearbeat-intervall", known).as_deref(), Some("heartbeat-interval"));
         assert_eq!(nearest("colour", known), None);
@@ -44,7 +48,7 @@ mod tests {
     #[test]
     fn distances() {
         for (from, to, expected) in
-            [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3), ("ab", "ba", 2)]
+            [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3), ("ab", "ba", 1), ("abc", "ca", 3)]
         {
             assert_eq!(distance(from, to), expected, "{from} {to}");
         }

@@ -21,7 +21,7 @@ async fn answering(bytes: &'static str) -> SocketAddr {
     address
 }
 
-async fn outcome(address: SocketAddr) -> (Health, Tasks) {
+fn outcome(address: SocketAddr) -> (Health, Tasks) {
     let health = Health::new("0");
     let tasks = Tasks::new(health.clone());
     let check = health.check("listener");
@@ -31,7 +31,7 @@ async fn outcome(address: SocketAddr) -> (Health, Tasks) {
 
 #[tokio::test]
 async fn an_answer_makes_ready() {
-    let (health, _tasks) = outcome(answering("HTTP/1.1 200 OK\r\n\r\n").await).await;
+    let (health, _tasks) = outcome(answering("HTTP/1.1 200 OK\r\n\r\n").await);
     eventually("ready", async || health.ready().good).await;
 }
 
@@ -48,7 +48,7 @@ async fn refusals_errors_and_silence_do_not() {
         (answering("HTTP/1.1").await, "eof"),
         (silent.local_addr().unwrap(), "no answer within 1 s"),
     ] {
-        let (health, _tasks) = outcome(address).await;
+        let (health, _tasks) = outcome(address);
         let shown = || health.ready().body["checks"][0]["reason"].as_str().unwrap_or_default().to_owned();
         eventually(reason, async || shown().contains(reason)).await;
         assert!(!health.ready().good);

@@ -1,0 +1,10 @@
+//! The real binary as a process: what it prints, what it answers, what it refuses, and how it leaves.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, where it is allowed")]
+
+mod configuration;
+mod leaving;
+mod listening;
+mod process;
+mod secrets;
+mod token;

@@ -1,0 +1,82 @@
+use crate::process::{Directory, System, get, refused, run, stdout};
+
+/// 32 random hexadecimal digits, as a careful operator would draw them.
+const CANARY: &str = "c3f1a97be0d2465890fe17ab34cd62b8";
+
+const PRODUCTION: (&str, &str) = ("TURNPIKE_ENV", "production");
+
+#[test]
+fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
+    let directory = Directory::new();
+    let environment = [("JWT_SECRET", CANARY), ("LOG_LEVEL", "trace"), PRODUCTION];
+    let system = System::start_with(&directory, &[], &environment);
+    assert_eq!(system.block, "", "production prints the line for programs alone");
+    let mut seen = String::new();
+    for path in ["/health", "/ready", "/metrics", "/"] {
+        seen.push_str(&get(&system.admin, path).1);
+        seen.push_str(&get(&system.gateway, path).1);
+    }
+    seen.push_str(&system.stop().join("\n"));
+    seen.push_str(&stdout(run(&directory, &["config", "print"], &environment)));
+    seen.push_str(&stdout(run(&directory, &["config", "check"], &environment)));
+    seen.push_str(&refused(&["--port", "x", "--cors-origin", "x"], &environment));
+    seen.push_str(&refused(&["--jwt-secret", CANARY], &[]));
+    seen.push_str(&refused(&["--jwt-sceret", CANARY], &[]));
+    assert!(
+        seen.contains("turnpike is up") && seen.contains("jwt_secret is set and hidden"),
+        "it looked somewhere"
+    );
+    assert!(!seen.contains(CANARY));
+}
+
+#[test]
+fn production_needs_a_secret_and_names_everything_else_that_is_wrong_too() {
+    insta::assert_snapshot!(
+        refused(&["--drain-window", "9h"], &[PRODUCTION, ("PORT", "x"), ("TURNPIKE_QUEUE_SOFT_BYTES", "1MiB")]),
+        @r#"
+    turnpike: 4 configuration faults:
+      gateway.port (environment PORT): "x" is not a whole number; expected a whole number, from 0 to 65535
+      drain.window (flag --drain-window): "9h" is above 1h; expected a duration such as `500ms`, `25s`, `2m`, `1h` (a bare number is milliseconds), from 0s to 1h
+      auth.jwt_secret (default): is required in production; expected at least 32 random bytes, as `openssl rand -base64 48` makes them
+      queue.soft_bytes (environment TURNPIKE_QUEUE_SOFT_BYTES): "1MiB" is above queue.hard_bytes; expected at most queue.hard_bytes
+    "#
+    );
+}
+
+#[test]
+fn production_refuses_what_is_no_secret() {
+    let directory = Directory::new();
+    run(&directory, &["token", "--user", "u"], &[]);
+    let copied = std::fs::read_to_string(directory.path().join("data/development-secret")).unwrap();
+    for (secret, problem) in [
+        ("short", "has 5 bytes"),
+        (&CANARY[..31], "has 31 bytes"),
+        ("your-256-bit-secret-your-256-bit-secret", "looks like the placeholder of a sample"),
+        ("ChangeMe-ChangeMe-ChangeMe-ChangeMe", "looks like the placeholder of a sample"),
+        ("00000000000000000000000000000000", "repeats a few characters"),
+        ("12345678123456781234567812345678", "repeats a few characters"),
+        (copied.trim_end(), "is a development secret"),
+    ] {
+        let said = refused(&["token", "--user", "u"], &[PRODUCTION, ("JWT_SECRET", secret)]);
+        assert!(
+            said.contains("auth.jwt_secret (environment JWT_SECRET): ") && said.contains(problem),
+            "{said}"
+        );
+        assert!(!said.contains(secret), "{said}");
+    }
+    for secret in [CANARY, "+Zk3vV7m0qB1xw9Yd2Lr8sTnA4oPcE6hUjGiKf5lRbQ="] {
+        stdout(run(&directory, &["config", "check"], &[PRODUCTION, ("JWT_SECRET", secret)]));
+    }
+}
+
+#[test]
+fn a_guessable_secret_is_refused_in_development_too() {
+    assert!(refused(&[], &[("JWT_SECRET", "hunter2")]).contains("has 7 bytes"));
+}
+
+#[test]
+fn a_misspelt_environment_is_not_taken_for_development() {
+    let said = refused(&[], &[("TURNPIKE_ENV", "prod")]);
+    assert!(said.contains(r#"node.environment (environment TURNPIKE_ENV): "prod""#), "{said}");
+    assert!(said.contains("auth.jwt_secret (default): is required in production"), "{said}");
+}
