@@ -1,0 +1,99 @@
+//! The command line. By hand, because a parser crate would triple the time until the toolbox is built.
+
+use crate::plan::Step;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Help,
+    Test { only: Option<Step>, long: bool },
+    Check,
+    Bench(Vec<String>),
+    Fuzz { target: Option<String>, seconds: u64 },
+}
+
+/// Long enough to find something that the two seconds of the ordinary tests do not.
+const FUZZ_SECONDS: u64 = 60;
+
+pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task, String> {
+    let mut arguments = arguments.into_iter();
+    let task = arguments.next();
+    match task.as_deref() {
+        None | Some("help" | "--help" | "-h") => Ok(Task::Help),
+        Some("test") => {
+            let (mut only, mut long) = (None, false);
+            while let Some(argument) = arguments.next() {
+                match argument.as_str() {
+                    "--long" => long = true,
+                    "--only" => {
+                        let name = arguments.next().ok_or("--only wants the name of a step")?;
+                        only = Some(Step::named(&name).ok_or_else(|| format!("no step is called {name}"))?);
+                    }
+                    _ => return Err(unknown(&argument)),
+                }
+            }
+            Ok(Task::Test { only, long })
+        }
+        Some("check") => arguments.next().map_or(Ok(Task::Check), |argument| Err(unknown(&argument))),
+        Some("bench") => Ok(Task::Bench(arguments.collect())),
+        Some("fuzz") => {
+            let (mut target, mut seconds) = (None, FUZZ_SECONDS);
+            while let Some(argument) = arguments.next() {
+                match argument.as_str() {
+                    "--seconds" => {
+                        seconds = arguments
+                            .next()
+                            .and_then(|text| text.parse().ok())
+                            .ok_or("--seconds wants a whole number")?;
+                    }
+                    _ if argument.starts_with('-') || target.is_some() => return Err(unknown(&argument)),
+                    _ => target = Some(argument),
+                }
+            }
+            Ok(Task::Fuzz { target, seconds })
+        }
+        Some(other) => Err(format!("no task is called {other}")),
+    }
+}
+
+fn unknown(argument: &str) -> String {
+    format!("{argument} means nothing here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Task, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn tasks() {
+        assert_eq!(parsed(""), Ok(Task::Help));
+        assert_eq!(parsed("test"), Ok(Task::Test { only: None, long: false }));
+        assert_eq!(
+            parsed("test --long --only e2e"),
+            Ok(Task::Test { only: Some(Step::EndToEnd), long: true })
+        );
+        assert_eq!(
+            parsed("fuzz frame --seconds 5"),
+            Ok(Task::Fuzz { target: Some("frame".into()), seconds: 5 })
+        );
+        assert_eq!(parsed("bench --json fan-out"), Ok(Task::Bench(vec!["--json".into(), "fan-out".into()])));
+    }
+
+    #[test]
+    fn faults_are_told() {
+        for line in [
+            "tset",
+            "test --only nothing",
+            "test --only",
+            "test now",
+            "check it",
+            "fuzz a b",
+            "fuzz --seconds x",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Running a program: quietly with its output kept for the case of failure, or in the open.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+/// Silence for longer than this looks like a hang to whoever watches.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Finished {
+    pub status: ExitStatus,
+    /// Both streams, by line, in the order of their arrival.
+    pub output: Vec<String>,
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Runs it to its end, telling its latest line now and then.
+pub(crate) fn run_quietly(command: &mut Command) -> anyhow::Result<Finished> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{} does not start", command.get_program().display()))?;
+    let (line, lines) = mpsc::channel();
+    forward(child.stdout.take().expect("it was piped"), line.clone());
+    forward(child.stderr.take().expect("it was piped"), line);
+    let mut output: Vec<String> = Vec::new();
+    loop {
+        match lines.recv_timeout(SIGN_OF_LIFE) {
+            Ok(line) => output.push(line),
+            Err(RecvTimeoutError::Timeout) => {
+                let latest = output.iter().rev().find(|line| !line.trim().is_empty());
+                println!("    still at it: {}", latest.map_or("no output yet", |line| line.trim()));
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    Ok(Finished { status: child.wait()?, output })
+}
+
+fn forward(stream: impl Read + Send + 'static, lines: mpsc::Sender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            if lines.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+pub(crate) fn bench(arguments: Vec<String>) -> anyhow::Result<bool> {
+    let status =
+        cargo().args(["run", "--release", "-p", "turnpike-benches", "--"]).args(arguments).status()?;
+    Ok(status.success())
+}
+
+pub(crate) fn fuzz(target: Option<&str>, seconds: u64) -> anyhow::Result<bool> {
+    let status = cargo()
+        .args(["test", "-p", "turnpike-engine", "--test", "it", "--"])
+        .arg(target.map_or_else(|| "fuzz_".to_owned(), |target| format!("fuzz_{target}")))
+        .args(["--nocapture", "--test-threads", "2"])
+        .env("TURNPIKE_FUZZ_SECONDS", seconds.to_string())
+        .status()?;
+    Ok(status.success())
+}

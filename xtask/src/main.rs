@@ -1,0 +1,56 @@
+//! `cargo xtask`: the one toolbox of the house.
+//!
+//! It must not know what the other crates do, only how they are checked, tested and measured. It depends on no
+//! crate of the workspace, so that it is there even when none of them builds.
+
+#![allow(clippy::print_stdout, reason = "a command for people and CI speaks on standard output")]
+
+mod arguments;
+mod command;
+mod install;
+mod ledger;
+mod outcome;
+mod plan;
+mod report;
+
+use std::process::ExitCode;
+
+use arguments::Task;
+
+const USAGE: &str = "\
+cargo xtask <task>
+
+  test [--only <step>] [--long]   everything that must hold before a change goes in
+  check                           formatting and lints
+  bench [...]                     side-by-side figures; arguments go to turnpike-benches
+  fuzz [target] [--seconds N]     the fuzz tests of the engine, for longer
+
+Steps of test: install, fmt, clippy, build, rust, e2e, doc. --long also runs the tests marked as ignored.";
+
+fn main() -> ExitCode {
+    let task = match arguments::parse(std::env::args().skip(1)) {
+        Ok(task) => task,
+        Err(fault) => {
+            println!("{fault}\n\n{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    let done = match task {
+        Task::Help => {
+            println!("{USAGE}");
+            Ok(true)
+        }
+        Task::Test { only, long } => plan::test(only, long),
+        Task::Check => plan::check(),
+        Task::Bench(rest) => command::bench(rest),
+        Task::Fuzz { target, seconds } => command::fuzz(target.as_deref(), seconds),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

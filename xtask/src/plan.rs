@@ -1,0 +1,151 @@
+//! The steps of `cargo xtask test`, in order, and what each runs.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::command::{cargo, run_quietly};
+use crate::install::install;
+use crate::ledger::Ledger;
+use crate::outcome::{Outcome, of_cargo_test, of_nextest};
+use crate::report::Report;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Install,
+    Format,
+    Lint,
+    Build,
+    Rust,
+    EndToEnd,
+    Doc,
+}
+
+const STEPS: [Step; 7] =
+    [Step::Install, Step::Format, Step::Lint, Step::Build, Step::Rust, Step::EndToEnd, Step::Doc];
+
+impl Step {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Install => "install",
+            Self::Format => "fmt",
+            Self::Lint => "clippy",
+            Self::Build => "build",
+            Self::Rust => "rust",
+            Self::EndToEnd => "e2e",
+            Self::Doc => "doc",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        STEPS.into_iter().find(|step| step.name() == name)
+    }
+
+    /// What has to be there before this step can be run alone.
+    fn needs(self) -> &'static [Self] {
+        match self {
+            Self::EndToEnd => &[Self::Install, Self::Build],
+            Self::Rust => &[Self::Build],
+            _ => &[],
+        }
+    }
+}
+
+pub(crate) fn test(only: Option<Step>, long: bool) -> anyhow::Result<bool> {
+    let steps: Vec<Step> = match only {
+        None => STEPS.to_vec(),
+        Some(step) => step.needs().iter().copied().chain([step]).collect(),
+    };
+    run(&steps, long)
+}
+
+pub(crate) fn check() -> anyhow::Result<bool> {
+    run(&[Step::Format, Step::Lint], false)
+}
+
+fn run(steps: &[Step], long: bool) -> anyhow::Result<bool> {
+    let runner = Runner { nextest: has_nextest(), long, ledger: Ledger::new() };
+    let mut report = Report::default();
+    for (index, &step) in steps.iter().enumerate() {
+        println!("[{}/{}] {}", index + 1, steps.len(), step.name());
+        let start = Instant::now();
+        let (fine, outcome) = runner.run(step)?;
+        report.step(step.name(), start.elapsed(), fine, outcome);
+        if !fine && matches!(step, Step::Install | Step::Build) {
+            println!("    the steps behind it need it: stopping here");
+            break;
+        }
+    }
+    Ok(report.close())
+}
+
+struct Runner {
+    nextest: bool,
+    long: bool,
+    ledger: Ledger,
+}
+
+impl Runner {
+    fn run(&self, step: Step) -> anyhow::Result<(bool, Outcome)> {
+        if step == Step::Install {
+            return Ok(match install() {
+                Ok(()) => (true, Outcome::default()),
+                Err(error) => {
+                    println!("{error:#}");
+                    (false, Outcome::default())
+                }
+            });
+        }
+        let finished = run_quietly(&mut self.command(step))?;
+        let mut outcome = match step {
+            Step::Rust | Step::EndToEnd if self.nextest => of_nextest(&finished.output),
+            Step::Rust | Step::EndToEnd | Step::Doc => of_cargo_test(&finished.output),
+            _ => Outcome::default(),
+        };
+        if step == Step::EndToEnd {
+            self.ledger.settle(&mut outcome);
+        }
+        if !finished.status.success() {
+            println!("{}", finished.output.join("\n"));
+        }
+        Ok((finished.status.success(), outcome))
+    }
+
+    fn command(&self, step: Step) -> Command {
+        let mut cargo = cargo();
+        match step {
+            Step::Install => unreachable!("it is no single command"),
+            Step::Format => cargo.args(["fmt", "--all", "--check"]),
+            Step::Lint => {
+                cargo.args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+            }
+            // With the tests, so that dependencies are built with the one set of features that both need.
+            Step::Build => cargo.args(["build", "--workspace", "--all-targets", "--locked"]),
+            Step::Rust => self.tests(
+                &mut cargo,
+                "not package(turnpike-tests)",
+                &["--workspace", "--exclude=turnpike-tests"],
+            ),
+            Step::EndToEnd => {
+                self.tests(&mut cargo, "package(turnpike-tests)", &["--package=turnpike-tests"])
+            }
+            Step::Doc => cargo.args(["test", "--workspace", "--doc", "--locked"]),
+        };
+        cargo.env("TURNPIKE_TEST_LEDGER", self.ledger.path());
+        cargo
+    }
+
+    /// nextest takes a filter and leaves the set of packages, and so of features, as it was built.
+    fn tests<'a>(&self, cargo: &'a mut Command, filter: &str, packages: &[&str]) -> &'a mut Command {
+        if self.nextest {
+            cargo.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--no-tests=pass"]);
+            cargo.args(["--color=never", "--status-level=pass", "--failure-output=final", "-E", filter]);
+            return if self.long { cargo.args(["--run-ignored", "all"]) } else { cargo };
+        }
+        cargo.args(["test", "--locked", "--no-fail-fast", "--all-targets"]).args(packages);
+        if self.long { cargo.args(["--", "--include-ignored"]) } else { cargo }
+    }
+}
+
+fn has_nextest() -> bool {
+    cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success())
+}
