@@ -180,7 +180,8 @@ mod tests {
             "permessage-deflate; server_max_window_bits=15; server_max_window_bits=15",
             "permessage-deflate; mystery",
             "permessage-deflate;",
-            "mystery; text=\"a, permessage-deflate\"",
+            "mystery; text=\"a, permessage-deflate, b\"",
+            "mystery; text=\"a, permessage-deflate",
         ];
         for offers in declined {
             assert_eq!(negotiate_deflate(offers), None, "{offers}");

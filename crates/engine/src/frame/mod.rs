@@ -15,7 +15,7 @@ mod writer;
 
 pub use error::{ProtocolError, ReadError};
 pub use reader::Reader;
-pub use writer::{close_frame, write_frame, write_frame_header, write_masked_frame};
+pub use writer::{close_frame, frame_header_bytes, write_frame, write_frame_header, write_masked_frame};
 
 /// Which end of the connection we are. It decides who masks (RFC 6455 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

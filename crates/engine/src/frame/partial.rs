@@ -98,3 +98,25 @@ impl Message {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Header, Kind, Message};
+    use crate::frame::Limits;
+
+    /// Otherwise a message of many fragments would cost the square of its length.
+    #[test]
+    fn text_is_checked_once() {
+        let limits = Limits { frame_bytes_max: 100, message_bytes_max: 100 };
+        let header = Header { len: 2, key: [0; 4], kind: Kind::Text, fin: false, compressed: false, size: 6 };
+        let mut message = Message::begin(&header);
+        for (part, checked) in [("ab", 2), ("c", 3), ("", 3)] {
+            message.extend(part.as_bytes(), part.len(), false, &limits);
+            assert_eq!((message.fragment_ended(), message.checked), (Ok(()), checked));
+        }
+        for (byte, checked) in [(0xe1, 3), (0xbd, 3), (0xb9, 6)] {
+            message.extend(&[byte], 1, false, &limits);
+            assert_eq!((message.fragment_ended(), message.checked), (Ok(()), checked));
+        }
+    }
+}

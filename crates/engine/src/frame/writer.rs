@@ -21,6 +21,15 @@ pub fn write_frame_header(out: &mut Vec<u8>, opcode: Opcode, payload_bytes: usiz
     write_header(out, opcode, payload_bytes, compressed, 0);
 }
 
+/// How long [`write_frame_header`] makes it, for who wants a buffer of exactly the right size.
+pub fn frame_header_bytes(payload_bytes: usize) -> usize {
+    match payload_bytes {
+        0..126 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }
+}
+
 /// Appends one complete masked frame, as a client sends it.
 pub fn write_masked_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], compressed: bool, key: [u8; 4]) {
     out.reserve(header::HEADER_BYTES_MAX + payload.len());

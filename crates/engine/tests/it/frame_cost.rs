@@ -3,7 +3,8 @@
 //!
 //! `cargo test --release -p turnpike-engine --test it -- --ignored --nocapture frame_cost`
 //!
-//! Measured on a Xeon (model 207): see the figures beside each.
+//! One Xeon core, others busy: reading 128 B takes 23 ns (29 ns with the UTF-8 check, 120 ns when the frame comes in
+//! two reads and needs memory of its own), writing it 4 ns; 2 KB are compressed in 9 us and inflated in 1.5 us.
 
 #![allow(clippy::print_stdout, reason = "it is there to print")]
 

@@ -227,6 +227,18 @@ fn a_client_reads_what_a_server_writes() {
     assert_eq!(read(Role::Client, false, &frame(0x81, b"masked")), (vec![], Err(ProtocolError::Masked)));
 }
 
+#[test]
+fn a_frame_is_measured_against_both_limits() {
+    let limits = Limits { frame_bytes_max: 100, message_bytes_max: 10 };
+    let read = |len: usize| {
+        Reader::new(Role::Server, false)
+            .read(&mut frame(0x82, &vec![0; len]), &limits, |_| Ok::<_, Infallible>(()))
+    };
+    assert_eq!(read(10), Ok(()));
+    assert_eq!(read(11), Err(ReadError::Protocol(ProtocolError::MessageTooLong { max: 10 })));
+    assert_eq!(read(101), Err(ReadError::Protocol(ProtocolError::FrameTooLong { len: 101, max: 100 })));
+}
+
 fn compressed(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     deflate::compress(payload, &mut out);
