@@ -78,8 +78,7 @@ impl Encoded {
                 return plain.clone();
             }
         }
-        // Heads are shorter than this but for very long namespaces, and base64 is the only form that is longer.
-        let mut out = Vec::with_capacity(self.queue_bytes() + 16 * self.attachments.len() + 48);
+        let mut out = Vec::new();
         let mut line = Line::new(wire, self.compress_above, &mut out);
         match dialect {
             Dialect::Default => {
@@ -120,8 +119,8 @@ pub struct EventBuilder {
 
 impl EventBuilder {
     fn new(namespace: &str, name: &str) -> Self {
-        // Room for the name, its brackets, and the offset or a small argument.
-        let text = String::with_capacity(name.len() + 64);
+        // Most events fit, and none grows bit by bit.
+        let text = String::with_capacity(256);
         let namespace = if namespace == "/" { Str::from("/") } else { Str::copy_from_slice(namespace) };
         let event = Self {
             namespace,

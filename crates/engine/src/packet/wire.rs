@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::Wire;
 use super::engine_io::SEPARATOR;
-use crate::frame::{Opcode, deflate, write_frame, write_frame_header};
+use crate::frame::{Opcode, deflate, frame_header_bytes, write_frame, write_frame_header};
 
 /// Buffers of a thread that grew beyond this are not kept.
 const SCRATCH_BYTES_MAX: usize = 64 * 1024;
@@ -41,7 +41,8 @@ impl<'o> Line<'o> {
                 self.compressed(Opcode::Text, head, body);
             }
             Wire::Websocket | Wire::WebsocketDeflate => {
-                self.out.reserve(10 + bytes);
+                // In an empty buffer this leaves no room to spare: it becomes shared bytes without another allocation.
+                self.out.reserve(frame_header_bytes(bytes) + bytes);
                 write_frame_header(self.out, Opcode::Text, bytes, false);
                 self.out.extend_from_slice(head);
                 self.out.extend_from_slice(body);
