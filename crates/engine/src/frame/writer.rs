@@ -76,7 +76,7 @@ fn write_header(out: &mut Vec<u8>, opcode: Opcode, len: usize, compressed: bool,
 
 #[cfg(test)]
 mod tests {
-    use super::{close_frame, write_frame, write_masked_frame};
+    use super::{close_frame, frame_header_bytes, write_frame, write_frame_header, write_masked_frame};
     use crate::frame::Opcode;
 
     #[test]
@@ -96,6 +96,9 @@ mod tests {
             let mut out = b"before".to_vec();
             write_frame(&mut out, *opcode, &payload, *compressed);
             assert_eq!(out, [b"before", *header, &payload].concat());
+            let mut alone = Vec::new();
+            write_frame_header(&mut alone, *opcode, *len, *compressed);
+            assert_eq!((&alone[..], frame_header_bytes(*len)), (*header, header.len()));
         }
     }
 
