@@ -8,6 +8,10 @@ pub const CLOSE: u8 = 0x8;
 pub const PING: u8 = 0x9;
 pub const PONG: u8 = 0xa;
 
+/// In place of a length: it stands behind, in so many bytes (RFC 6455 5.2).
+const LEN_IN_2_BYTES: u8 = 0x7e;
+const LEN_IN_8_BYTES: u8 = 0x7f;
+
 /// A fixed masking key. Not zero: `ws` skips unmasking for a zero key, and Node would look cheaper than it is.
 pub const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -31,13 +35,13 @@ pub fn write_unmasked(out: &mut Vec<u8>, opcode: u8, payload: &[u8], compressed:
 
 fn write_header(out: &mut Vec<u8>, opcode: u8, len: usize, mask_bit: u8, compressed: bool) {
     out.push(0x80 | if compressed { 0x40 } else { 0 } | opcode);
-    if len < 126 {
+    if len < usize::from(LEN_IN_2_BYTES) {
         out.push(mask_bit | len as u8);
     } else if let Ok(len) = u16::try_from(len) {
-        out.push(mask_bit | 126);
+        out.push(mask_bit | LEN_IN_2_BYTES);
         out.extend_from_slice(&len.to_be_bytes());
     } else {
-        out.push(mask_bit | 127);
+        out.push(mask_bit | LEN_IN_8_BYTES);
         out.extend_from_slice(&(len as u64).to_be_bytes());
     }
 }
@@ -86,18 +90,19 @@ impl std::error::Error for BadFrame {}
 /// The header at the start of `bytes`, or `None` while it is incomplete.
 pub fn header(bytes: &[u8]) -> Result<Option<Header>, BadFrame> {
     let [first, second, ..] = *bytes else { return Ok(None) };
-    if first & 0x80 == 0 || first & 0x0f == 0 {
+    let (last, opcode) = (first & 0x80 != 0, first & 0x0f);
+    if !last || opcode == 0 {
         return Err(BadFrame::Fragmented);
     }
     if first & 0x30 != 0 {
         return Err(BadFrame::ReservedBits);
     }
     let (len_bytes, payload_bytes) = match second & 0x7f {
-        126 => match bytes.get(2..4) {
+        LEN_IN_2_BYTES => match bytes.get(2..4) {
             Some(len) => (2, usize::from(u16::from_be_bytes([len[0], len[1]]))),
             None => return Ok(None),
         },
-        127 => match bytes.get(2..10).and_then(|len| <[u8; 8]>::try_from(len).ok()) {
+        LEN_IN_8_BYTES => match bytes.get(2..10).and_then(|len| <[u8; 8]>::try_from(len).ok()) {
             Some(len) => (8, u64::from_be_bytes(len) as usize),
             None => return Ok(None),
         },
@@ -192,7 +197,7 @@ mod tests {
         let mut whole = Vec::new();
         Inbox::default()
             .read(&bytes, HEAD_BYTES_MAX, |frame| {
-                whole.push((frame.compressed, frame.payload_bytes, frame.head.to_vec()))
+                whole.push((frame.compressed, frame.payload_bytes, frame.head.to_vec()));
             })
             .unwrap();
         assert_eq!(whole.len(), 10);

@@ -4,6 +4,7 @@
 pub(crate) mod command;
 mod connection;
 mod driver;
+mod entering;
 mod fleet;
 mod job;
 mod worker;

@@ -31,7 +31,7 @@ use turnpike_benches::{frames, packets};
 #[command(name = "turnpike-benches")]
 struct Arguments {
     /// Scenarios by name, or `all`; `list` names them, `table` writes the README's table from the latest results.
-    #[arg(required = true)]
+    #[arg(default_value = "all")]
     what: Vec<String>,
     /// Rounds, in each of which every server has its turn.
     #[arg(long)]

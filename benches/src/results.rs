@@ -111,7 +111,7 @@ mod tests {
         let latest = Run::latest(&directory, "echo").unwrap().unwrap();
         fs::remove_dir_all(&directory).unwrap();
         assert_eq!(latest.rounds, 2);
-        assert_eq!(latest.spread(Contender::Floor, "k").unwrap().median, 2.0);
+        assert_eq!(latest.spread(Contender::Floor, "k"), Some(Spread { median: 2.0, min: 2.0, max: 2.0 }));
         assert_eq!(latest.spread(Contender::Node, "k"), None);
     }
 }

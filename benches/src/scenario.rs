@@ -130,8 +130,8 @@ impl Cost {
         sample.insert("server_core_share", self.cpu_seconds / self.wall_seconds);
         sample.insert("load_core_share", self.load_cpu_seconds / self.wall_seconds);
         if let Some(latency) = self.report.latency {
-            sample.insert("latency_p50_us", latency.p50_us);
-            sample.insert("latency_p99_us", latency.p99_us);
+            sample.insert("latency_p50_us", latency.p50);
+            sample.insert("latency_p99_us", latency.p99);
         }
     }
 }

@@ -238,15 +238,11 @@ impl Floor {
             return;
         }
         let name = event.get(22..event.len().saturating_sub(3)).unwrap_or_default();
-        let room = match self.rooms.get(name) {
-            Some(room) => *room,
-            None => {
-                let room = self.members.len() as u32;
-                self.rooms.insert(name.into(), room);
-                self.members.push(Vec::new());
-                room
-            }
-        };
+        let members = &mut self.members;
+        let room = *self.rooms.entry(name.into()).or_insert_with(|| {
+            members.push(Vec::new());
+            members.len() as u32 - 1
+        });
         peer.room = Some(room);
         self.members[room as usize].push(index as u32);
     }

@@ -117,11 +117,12 @@ pub(crate) struct Report {
     pub(crate) cpu_seconds: f64,
 }
 
+/// In microseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Latency {
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) max_us: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
 }
 
 impl Latency {
@@ -129,7 +130,7 @@ impl Latency {
         samples_us.sort_unstable();
         let max = *samples_us.last()?;
         let at = |share: f64| f64::from(samples_us[((samples_us.len() - 1) as f64 * share) as usize]);
-        Some(Self { p50_us: at(0.5), p99_us: at(0.99), max_us: f64::from(max) })
+        Some(Self { p50: at(0.5), p99: at(0.99), max: f64::from(max) })
     }
 }
 
@@ -141,7 +142,9 @@ mod tests {
     fn an_account_tells_lost_doubled_and_foreign() {
         let account = |numbers: &[u64]| {
             let mut account = Account::default();
-            numbers.iter().for_each(|number| account.add(*number));
+            for number in numbers {
+                account.add(*number);
+            }
             account
         };
         let sent = account(&[0, 1, 2, 3, 4]);

@@ -94,7 +94,7 @@ impl Connection {
             Ok(written) if written == bytes.len() => {}
             Ok(written) => self.outbox.extend_from_slice(&bytes[written..]),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                self.outbox.extend_from_slice(bytes)
+                self.outbox.extend_from_slice(bytes);
             }
             Err(error) => return Err(error),
         }

@@ -4,16 +4,17 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::mpsc::Receiver,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use jsonwebtoken::{EncodingKey, Header};
+use jsonwebtoken::EncodingKey;
 use mio::{Events, Interest, Poll, Token};
 
 use super::{
     command::{Account, Command, Sent},
-    connection::{Connection, Inflater, Stage},
+    connection::{Connection, Stage},
+    entering,
 };
 use crate::{
     frames::{self, Frame},
@@ -21,11 +22,6 @@ use crate::{
 };
 
 pub(crate) const WAKE: Token = Token(usize::MAX);
-/// The handshake's key is always the same, so the answer to it is known (RFC 6455 1.3).
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-/// What a browser offers.
-const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 /// One in so many connections inflates all it gets where that is a choice.
 const INFLATED_SHARE: usize = 50;
 const READ_BYTES: usize = 256 * 1024;
@@ -230,12 +226,7 @@ impl Fleet {
             return Ok(());
         }
         connection.stage = Stage::Upgrading;
-        let offer = if connection.deflate { OFFER } else { "" };
-        let request = format!(
-            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n",
-            self.target
-        );
+        let request = entering::request(self.target, connection.deflate);
         Ok(connection.write(request.as_bytes())?)
     }
 
@@ -273,7 +264,7 @@ impl Fleet {
             let upgrade_rest;
             let input = if connection.stage == Stage::Upgrading {
                 connection.response.extend_from_slice(&buffer[..read]);
-                match upgraded(connection)? {
+                match entering::upgraded(connection)? {
                     Some(rest) => upgrade_rest = rest,
                     None => continue,
                 }
@@ -329,16 +320,13 @@ impl Fleet {
         match packet {
             Packet::Message { number } => {
                 self.delivered += 1;
-                match number {
-                    Some(number) => {
-                        connection.received.add(number);
-                        connection.order = connection.order.rotate_left(7).wrapping_add(number);
-                    }
-                    None => {
-                        anyhow::ensure!(frame.compressed, "a message without its number");
-                        connection.received.messages += 1;
-                        connection.opaque = true;
-                    }
+                if let Some(number) = number {
+                    connection.received.add(number);
+                    connection.order = connection.order.rotate_left(7).wrapping_add(number);
+                } else {
+                    anyhow::ensure!(frame.compressed, "a message without its number");
+                    connection.received.messages += 1;
+                    connection.opaque = true;
                 }
                 job.seen(self, index, Seen::Message { number });
             }
@@ -361,7 +349,7 @@ impl Fleet {
             }
             Packet::Open if connection.stage == Stage::Opening => {
                 connection.stage = Stage::Entering;
-                packets::connect(&mut self.payload, &token(&self.secret, connection.user)?);
+                packets::connect(&mut self.payload, &entering::token(&self.secret, connection.user)?);
                 self.write_payload(index);
             }
             Packet::Connected if connection.stage == Stage::Entering => {
@@ -376,40 +364,7 @@ impl Fleet {
     }
 }
 
-/// Reads the response to the upgrade; returns what came behind it once it is whole.
-fn upgraded(connection: &mut Connection) -> anyhow::Result<Option<Vec<u8>>> {
-    let Some(end) = memchr::memmem::find(&connection.response, b"\r\n\r\n") else { return Ok(None) };
-    let response = std::mem::take(&mut connection.response);
-    let (head, rest) = response.split_at(end + 4);
-    anyhow::ensure!(head.starts_with(b"HTTP/1.1 101 "), "no upgrade: {}", text(head));
-    anyhow::ensure!(memchr::memmem::find(head, ACCEPT).is_some(), "wrong accept key: {}", text(head));
-    let deflates = memchr::memmem::find(head, b"permessage-deflate").is_some();
-    anyhow::ensure!(
-        deflates == connection.deflate,
-        "deflate offered: {}, taken: {deflates}",
-        connection.deflate
-    );
-    if deflates {
-        let keeps_context = memchr::memmem::find(head, b"server_no_context_takeover").is_none();
-        connection.inflater = Some(Box::new(Inflater::new(keeps_context)));
-    }
-    connection.stage = Stage::Opening;
-    Ok(Some(rest.to_vec()))
-}
-
-fn token(secret: &EncodingKey, user: u32) -> anyhow::Result<String> {
-    #[derive(serde::Serialize)]
-    struct Claims {
-        sub: String,
-        iat: u64,
-        exp: u64,
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let claims = Claims { sub: format!("user-{user}"), iat: now, exp: now + 3_600 };
-    Ok(jsonwebtoken::encode(&Header::default(), &claims, secret)?)
-}
-
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned()
 }
 

@@ -56,9 +56,9 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
         let report = prober.call(&probe(100))?;
         if let Some(latency) = report.latency {
             // The first broadcast also pays for caches and page faults; it counts too, a user would meet it.
-            longest = longest.max(latency.max_us / 1e3);
-            typical.push(latency.max_us / 1e3);
-            round_trip = latency.p50_us;
+            longest = longest.max(latency.max / 1e3);
+            typical.push(latency.max / 1e3);
+            round_trip = latency.p50;
         }
         anyhow::ensure!(report.operations > 0, "broadcast {broadcast}: no round trip at all");
         last = Some(report);

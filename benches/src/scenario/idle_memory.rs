@@ -38,6 +38,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 };
 
 const WATCH: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(250);
 
 fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     let server = bench.serve(Setting::default())?;
@@ -64,14 +65,14 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     driver.send(&Command::Idle { seconds: WATCH.as_secs_f64() })?;
     let begun = Instant::now();
     let mut returned = None;
-    while begun.elapsed() < WATCH - Duration::from_millis(100) {
+    while begun.elapsed() + LOOK < WATCH {
         let resident = server.resident_bytes()?;
         peak = peak.max(resident);
         // Within five per cent of what it was.
         if returned.is_none() && kilobytes(resident) <= each / 1024.0 * 1.05 {
             returned = Some(begun.elapsed().as_secs_f64());
         }
-        std::thread::sleep(Duration::from_millis(250));
+        std::thread::sleep(LOOK);
     }
     driver.report()?;
     let resident_after = server.resident_bytes()?;

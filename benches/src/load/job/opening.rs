@@ -8,7 +8,7 @@ use crate::load::{
 };
 
 /// A connection that has not entered by then never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Opening {
     first: usize,

@@ -46,7 +46,7 @@ impl Job for Sessions {
         match seen {
             Seen::Ready => session.sent = Some(fleet.send_message(index, &mut self.body).1),
             Seen::Message { number } if number == session.sent && !session.delivered => {
-                session.delivered = true
+                session.delivered = true;
             }
             Seen::Ack { .. } if session.leaving => fleet.send_close(index),
             Seen::Ack { .. } if !session.acked => session.acked = true,
