@@ -29,6 +29,8 @@ pub struct EngineConfig {
     pub upgrade_timeout: Duration,
     /// How long the attachments of a packet may take to arrive.
     pub attachments_timeout: Duration,
+    /// How long a websocket message may take from its first byte to its last.
+    pub message_timeout: Duration,
     pub http_header_timeout: Duration,
     /// How long the body of a post may take to arrive.
     pub http_body_timeout: Duration,
@@ -68,6 +70,7 @@ impl Default for EngineConfig {
             connect_timeout: Duration::from_secs(45),
             upgrade_timeout: Duration::from_secs(10),
             attachments_timeout: Duration::from_secs(20),
+            message_timeout: Duration::from_mins(1),
             http_header_timeout: Duration::from_secs(10),
             http_body_timeout: Duration::from_secs(20),
             http_header_bytes_max: 16 * 1024,

@@ -24,17 +24,13 @@ pub(super) fn decode(text: &str, limits: &Limits) -> Result<(Inbound, usize), Pa
         PacketData::Connect(auth) => {
             let auth = match auth {
                 Some(value) => Some(payload(text, value, None)?),
-                None => None,
+                None => nothing_follows(text, &ns).map(|()| None)?,
             };
             check::auth(auth.as_ref(), limits)?;
             Inbound::Connect { namespace: ns, auth }
         }
         PacketData::Disconnect => {
-            // The parser does not look at what follows.
-            let rest = text[1..].strip_prefix(ns.as_str()).unwrap_or(&text[1..]);
-            if !matches!(rest, "" | ",") {
-                return Err(PacketError::Payload);
-            }
+            nothing_follows(text, &ns)?;
             Inbound::Disconnect { namespace: ns }
         }
         PacketData::Event(value, ack) | PacketData::BinaryEvent(value, ack) => {
@@ -73,6 +69,15 @@ fn parse(text: &str, limits: &Limits) -> Result<(Packet, usize), PacketError> {
         }),
         Err(_) => Err(PacketError::Malformed),
     }
+}
+
+/// Behind the namespace. The parser does not look, and takes a number for granted.
+fn nothing_follows(text: &str, namespace: &str) -> Result<(), PacketError> {
+    let rest = match text[1..].strip_prefix(namespace) {
+        Some(rest) => rest.strip_prefix(',').unwrap_or(rest),
+        None => &text[1..],
+    };
+    if rest.is_empty() { Ok(()) } else { Err(PacketError::Payload) }
 }
 
 /// The payload's text. The parser passes silently over a number that it could not read: one that is too large, or that

@@ -14,9 +14,9 @@ use smallvec::SmallVec;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::Shard;
 use super::namespaces::{Asked, Pending};
 use super::polls::PollSide;
+use super::{Shard, timers};
 use crate::ack::Waiter;
 use crate::application::{Application, DisconnectReason, Handshake, Kind};
 use crate::frame::{self, Incoming, Opcode, ReadError, Reader, Role};
@@ -48,6 +48,9 @@ pub(crate) struct State<A: Application> {
     /// On the pump's list.
     pub(super) dirty: bool,
     pub(super) write_timer_armed: bool,
+    /// The number of the message that has begun and not ended; zero if there is none.
+    pub(super) unfinished: u32,
+    pub(super) messages_begun: u32,
     /// A socket was behind; when the outbox is empty the application is asked to refill it.
     pub(super) behind: bool,
     pub(super) ended: bool,
@@ -108,6 +111,8 @@ impl<A: Application> Conn<A> {
             blocked: false,
             dirty: false,
             write_timer_armed: false,
+            unfinished: 0,
+            messages_begun: 0,
             behind: false,
             ended: false,
             stalled_since_ms: 0,
@@ -261,8 +266,13 @@ impl<A: Application> Shard<A> {
         let max = self.config.payload_bytes_max;
         let limits = frame::Limits { frame_bytes_max: max, message_bytes_max: max };
         let mut reader = std::mem::replace(&mut state.reader, Reader::new(Role::Server, false));
-        let result = reader.read(bytes, &limits, |incoming| self.incoming(conn, state, &incoming));
+        let result = reader.read(bytes, &limits, |incoming| {
+            // Whatever is unfinished behind this is another message.
+            state.unfinished = 0;
+            self.incoming(conn, state, &incoming)
+        });
         state.reader = reader;
+        self.watch_unfinished(conn, state);
         match result {
             Ok(()) => {}
             Err(ReadError::Sink(reason)) => self.close_for(conn, state, reason, 1008),
@@ -270,6 +280,18 @@ impl<A: Application> Shard<A> {
                 let code = error.close_code();
                 self.close_for(conn, state, DisconnectReason::ProtocolError(error.to_string()), code);
             }
+        }
+    }
+
+    /// Memory for a message that has begun is the client's to use, but not for ever.
+    fn watch_unfinished(&self, conn: &Rc<Conn<A>>, state: &mut State<A>) {
+        if !state.reader.has_partial() {
+            state.unfinished = 0;
+        } else if state.unfinished == 0 {
+            state.messages_begun = state.messages_begun.wrapping_add(1).max(1);
+            state.unfinished = state.messages_begun;
+            let deadline = self.now_ms() + self.config.message_timeout.as_millis() as u64;
+            self.arm(conn.key, timers::Kind::Message(state.unfinished), deadline);
         }
     }
 

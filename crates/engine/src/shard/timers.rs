@@ -31,6 +31,8 @@ pub(super) enum Kind {
     /// The packet of this serial number must be complete.
     Attachments(u32),
     Ack(u64),
+    /// The websocket message of this number must have ended.
+    Message(u32),
 }
 
 /// An unmasked text frame: `2`.
@@ -115,6 +117,8 @@ impl<A: Application> Shard<A> {
             },
             Kind::Attachments(serial) => (state.decoder.pending() == Some(serial))
                 .then(|| DisconnectReason::ProtocolError("attachments did not arrive in time".to_owned())),
+            Kind::Message(number) => (state.unfinished == number)
+                .then(|| DisconnectReason::ProtocolError("message did not arrive in time".to_owned())),
             Kind::Ack(id) => {
                 for socket in &mut state.sockets {
                     let Some(waiters) = &mut socket.waiters else { continue };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::SinkExt as _;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 use turnpike_engine::packet::{Class, Encoded};
 use turnpike_engine::{DisconnectReason, EngineConfig};
 
@@ -122,10 +124,8 @@ async fn answers_that_nobody_reads_end_at_the_hard_limit() {
     // The client asks and never reads.
     let asking = async {
         for id in 0..1_000_000_u64 {
-            use futures_util::SinkExt as _;
             let text = format!("42{id}{}", json!(["echo", big]));
-            let message = tokio_tungstenite::tungstenite::Message::text(text);
-            if client.socket.send(message).await.is_err() {
+            if client.socket.send(Message::text(text)).await.is_err() {
                 return;
             }
         }

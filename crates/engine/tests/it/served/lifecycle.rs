@@ -80,12 +80,12 @@ async fn a_client_that_does_not_answer_meets_the_deadline() {
     let mut client = lab.client().await;
     let socket = lab.socket(&client);
     let question = || Encoded::event("/", "question").arg(&1);
-    let long = lab.handle().emit_with_ack(&socket, question(), Duration::from_secs(60));
+    let long = lab.handle().emit_with_ack(&socket, question(), Duration::from_mins(1));
     let asked = client.text().await;
     let id: u64 =
         asked.strip_prefix("42").and_then(|rest| rest.split('[').next()?.parse().ok()).expect("an id");
 
-    let too_many = lab.handle().emit_with_ack(&socket, question(), Duration::from_secs(60)).await;
+    let too_many = lab.handle().emit_with_ack(&socket, question(), Duration::from_mins(1)).await;
     assert_eq!(too_many.err(), Some(AckError::TooMany));
     client.send(&format!("43{}[1]", id + 77)).await;
     client.send(&format!("43{id}[\"first\"]")).await;
@@ -95,7 +95,7 @@ async fn a_client_that_does_not_answer_meets_the_deadline() {
 
     let timed = lab.handle().emit_with_ack(&socket, question(), Duration::from_millis(60)).await;
     assert_eq!(timed.err(), Some(AckError::Timeout));
-    let gone = lab.handle().emit_with_ack(&socket, question(), Duration::from_secs(60));
+    let gone = lab.handle().emit_with_ack(&socket, question(), Duration::from_mins(1));
     drop(client);
     assert_eq!(gone.await.err(), Some(AckError::Gone));
 }
@@ -196,4 +196,49 @@ async fn a_drain_closes_everyone_within_its_window_and_takes_nobody_in() {
     let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
     let refused = tokio_tungstenite::client_async(url, stream).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("503")));
+}
+
+#[tokio::test]
+async fn a_message_that_trickles_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let mut lab = Lab::start(EngineConfig { message_timeout: Duration::from_millis(400), ..Lab::config() });
+    let mut client = lab.client().await;
+    let stream = client.socket.get_mut();
+    // A masked text frame of 100,000 bytes, of which one comes now and then.
+    stream.write_all(&[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0x86, 0xa0, 0, 0, 0, 0]).await.expect("it reads");
+    let trickle = async {
+        while stream.write_all(b"4").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let reason = tokio::select! {
+        () = trickle => lab.disconnected().await,
+        reason = lab.disconnected() => reason,
+    };
+    assert_eq!(reason, DisconnectReason::ProtocolError("message did not arrive in time".to_owned()));
+    let mut rest = Vec::new();
+    let _ = client.socket.get_mut().read_to_end(&mut rest).await;
+}
+
+#[tokio::test]
+async fn a_stream_whose_reads_always_end_within_a_message_goes_on() {
+    use tokio::io::AsyncWriteExt as _;
+
+    let mut lab = Lab::start(EngineConfig { message_timeout: Duration::from_millis(300), ..Lab::config() });
+    let mut client = lab.client().await;
+    // Each write ends one message and begins the next, for longer than a message may take.
+    let frame = [0x81, 0x81, 0, 0, 0, 0, b'6'];
+    let stream = client.socket.get_mut();
+    stream.write_all(&frame[..3]).await.expect("it reads");
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(900) {
+        stream.write_all(&[&frame[3..], &frame[..3]].concat()).await.expect("it reads");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(lab.handle().counters().connections_now, 1);
+    assert_eq!(
+        lab.disconnected().await,
+        DisconnectReason::ProtocolError("message did not arrive in time".to_owned())
+    );
 }
