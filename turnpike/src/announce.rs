@@ -4,15 +4,18 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// Where a program on this machine reaches a listener.
-pub(crate) fn url(mut address: SocketAddr) -> String {
-    // "Every interface" is nothing that a client could connect to.
+/// Where a program on this machine reaches a listener: "every interface" is nothing that it could connect to.
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    format!("http://{address}")
+    address
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("http://{}", reachable(address))
 }
 
 /// The line for programs. Its form is a promise.
@@ -42,6 +45,7 @@ impl Block<'_> {
             "
   Turnpike {version}   THIS IS A DEVELOPMENT SET-UP, NOT FOR PRODUCTION
 
+  Demo         {gateway}/   open it in two browser windows
   Gateway      {gateway}   Socket.IO at /socket.io/, plain websocket at /ws
   Admin        {admin}   /live /ready /health /metrics
   Token        for user {user}, every room, {token_validity}:

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use turnpike_daemon::admin::Admin;
-use turnpike_daemon::config::{ByteSize, List, Loaded, Secret, Setting};
+use turnpike_daemon::config::{ByteSize, List, Loaded, OrOff, Secret, Setting};
 use turnpike_daemon::drain::DrainWindow;
 use turnpike_daemon::log::Log;
 use turnpike_daemon::{choice, section, settings};
-use turnpike_guard::SECRET_BYTES_MIN;
+use turnpike_guard::{Grant, SECRET_BYTES_MIN};
 
 use crate::development::{self, SecretError};
 
@@ -22,6 +22,7 @@ settings! {
         auth: Auth,
         heartbeat: Heartbeat,
         recovery: Recovery,
+        history: History,
         queue: Queue,
         limits: Limits,
         compression: Compression,
@@ -72,6 +73,12 @@ section! {
     pub(crate) struct Auth in "auth" {
         /// Secret of the tokens (HS256), at least 32 bytes. Required in production; in development one is made on first use.
         jwt_secret: Option<Secret> = "", "JWT_SECRET";
+        /// Tokens must bear this `iss`. Not set: any, or none.
+        issuer: Option<String> = "", "TURNPIKE_JWT_ISSUER";
+        /// Tokens must name this in their `aud`. Not set: tokens for an audience are refused.
+        audience: Option<String> = "", "TURNPIKE_JWT_AUDIENCE";
+        /// What a token without the claim `rooms` may do where. Not set: everything in development, nothing in production.
+        default_grants: Option<Grants> = "", "TURNPIKE_DEFAULT_GRANTS";
     }
 }
 
@@ -90,6 +97,26 @@ section! {
     pub(crate) struct Recovery in "recovery" {
         /// How long after a disconnect a client may return to its session.
         window: Duration = "2m", "TURNPIKE_RECOVERY_WINDOW", "0s" to "1d";
+        /// Sessions of clients that are away and may return. Beyond it the oldest are given up.
+        sessions_away_max: usize = "100000", "TURNPIKE_SESSIONS_AWAY_MAX", "1" to "100000000";
+    }
+}
+
+section! {
+    /// Messages that are kept for those who return. All of it is memory.
+    pub(crate) struct History in "history" {
+        /// Messages of one room.
+        room_messages_max: usize = "500", "TURNPIKE_HISTORY_ROOM_MESSAGES_MAX", "1" to "1000000";
+        /// Bytes of the messages of one room.
+        room_bytes_max: ByteSize = "1MiB", "TURNPIKE_HISTORY_ROOM_BYTES_MAX", "1KiB" to "1GiB";
+        /// Bytes of the messages of all rooms together; the oldest go first.
+        bytes_max: ByteSize = "128MiB", "TURNPIKE_HISTORY_BYTES_MAX", "1MiB" to "1000GiB";
+        /// Older messages go. Not less than the recovery window, or clients would return to a gap.
+        age_max: Duration = "10m", "TURNPIKE_HISTORY_AGE_MAX", "1s" to "7d";
+        /// How long the id of a message is remembered, so that sending it again does not say it twice.
+        dedupe_window: Duration = "10m", "TURNPIKE_DEDUPE_WINDOW", "1s" to "1d";
+        /// How many ids are remembered; beyond it the oldest go early.
+        dedupe_ids_max: usize = "262144", "TURNPIKE_DEDUPE_IDS_MAX", "1" to "100000000";
     }
 }
 
@@ -102,8 +129,8 @@ section! {
         hard_bytes: ByteSize = "256KiB", "TURNPIKE_QUEUE_HARD_BYTES", "1KiB" to "1GiB";
         /// How long the oldest byte may wait before the connection is closed.
         write_deadline: Duration = "10s", "TURNPIKE_WRITE_DEADLINE", "100ms" to "10m";
-        /// The kernel's send buffer of a connection, so that it does not hide a stalled client. Not set: left to the kernel.
-        send_buffer_bytes: Option<ByteSize> = "64KiB", "TURNPIKE_SEND_BUFFER_BYTES", "4KiB" to "64MiB";
+        /// The kernel's send buffer of a connection, small, so that it does not hide a stalled client. `off` leaves it to the kernel.
+        send_buffer_bytes: OrOff<ByteSize> = "64KiB", "TURNPIKE_SEND_BUFFER_BYTES", "4KiB" to "64MiB";
     }
 }
 
@@ -112,10 +139,20 @@ section! {
     pub(crate) struct Limits in "limits" {
         /// One message, one long-polling body, one message after decompression.
         payload_bytes_max: ByteSize = "1MB", "TURNPIKE_PAYLOAD_BYTES_MAX", "1KiB" to "5MB";
+        /// The body of one message: its JSON text and attachments. Every member gets a copy, and history keeps one.
+        body_bytes_max: ByteSize = "256KiB", "TURNPIKE_BODY_BYTES_MAX", "1" to "5MB";
+        /// Messages in the answer to one `room:join` together.
+        answer_bytes_max: ByteSize = "1MiB", "TURNPIKE_ANSWER_BYTES_MAX", "1KiB" to "64MiB";
+        /// Rooms that one connection may be in.
+        rooms_per_connection_max: usize = "100", "TURNPIKE_ROOMS_PER_CONNECTION_MAX", "1" to "100000";
         /// Request line and headers of an HTTP request.
         http_header_bytes_max: ByteSize = "16KiB", "TURNPIKE_HTTP_HEADER_BYTES_MAX", "8KiB" to "256KiB";
         /// How long the headers of a request may take to arrive.
         http_header_timeout: Duration = "10s", "TURNPIKE_HTTP_HEADER_TIMEOUT", "100ms" to "5m";
+        /// How long the body of a request may take to arrive.
+        http_body_timeout: Duration = "20s", "TURNPIKE_HTTP_BODY_TIMEOUT", "100ms" to "5m";
+        /// How long a websocket message may take from its first byte to its last.
+        message_timeout: Duration = "1m", "TURNPIKE_MESSAGE_TIMEOUT", "100ms" to "10m";
         /// How long a session may stay without having entered a namespace.
         connect_timeout: Duration = "45s", "TURNPIKE_CONNECT_TIMEOUT", "1s" to "10m";
         /// How long an upgrade from long-polling to websocket may take.
@@ -151,7 +188,29 @@ section! {
     /// permessage-deflate for websockets, gzip for long-polling.
     pub(crate) struct Compression in "compression" {
         /// Payloads from this size on are compressed for clients that can read it.
-        threshold: ByteSize = "1KiB", "COMPRESSION_THRESHOLD", "0" to "5MB";
+        threshold: OrOff<ByteSize> = "1KiB", "COMPRESSION_THRESHOLD", "0" to "5MB";
+    }
+}
+
+/// Grants of rooms, separated by spaces. `none` is the empty list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grants(pub(crate) Vec<Grant>, String);
+
+impl Setting for Grants {
+    const EXPECTS: &'static str =
+        "grants such as `chat:*=join,send news=join,history` (separated by spaces), or `none`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(Vec::new(), text.into()));
+        }
+        let grants = text.split_whitespace().map(str::parse).collect::<Result<Vec<Grant>, _>>();
+        let grants = grants.map_err(|error| format!("is not a list of grants: {error}"))?;
+        if grants.is_empty() { Err("is empty".into()) } else { Ok(Self(grants, text.into())) }
+    }
+
+    fn show(&self) -> String {
+        self.1.clone()
     }
 }
 
@@ -254,6 +313,15 @@ impl Config {
         NodeId::parse(machine.trim()).map_or_else(|_| "local".into(), |id| id.0)
     }
 
+    /// What a token without the claim `rooms` may do.
+    pub(crate) fn default_grants(&self) -> Vec<Grant> {
+        match &self.auth.default_grants {
+            Some(Grants(grants, _)) => grants.clone(),
+            None if self.is_production() => Vec::new(),
+            None => vec!["*=join,send,history,presence,typing".parse().expect("this is a grant")],
+        }
+    }
+
     /// That of the configuration, or the one that development makes for itself.
     pub(crate) fn token_secret(&self) -> Result<Secret, SecretError> {
         match &self.auth.jwt_secret {
@@ -265,7 +333,7 @@ impl Config {
 
 /// What no key can be wrong about alone.
 pub(crate) fn check(loaded: &mut Loaded<Config>) {
-    let Config { node, gateway, auth, queue, .. } = &loaded.settings;
+    let Config { node, gateway, auth, queue, recovery, history, limits, .. } = &loaded.settings;
     // A value that does not fit is treated as the strict one, so that the faults of production are in the same list.
     let production = node.environment == Kind::Production || loaded.faults.concern("node.environment");
     let secret_problem = match &auth.jwt_secret {
@@ -279,6 +347,8 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
     let any_beside_others =
         gateway.cors_origin.0.len() > 1 && gateway.cors_origin.0.iter().any(Origin::is_any);
     let queue_upside_down = queue.soft_bytes > queue.hard_bytes;
+    let history_too_short = history.age_max < recovery.window;
+    let body_too_large = limits.body_bytes_max > limits.payload_bytes_max;
 
     if let Some(problem) = secret_problem {
         let remedy = format!(
@@ -291,6 +361,16 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
     }
     if queue_upside_down {
         loaded.refuse("queue.soft_bytes", "is above queue.hard_bytes", "expected at most queue.hard_bytes");
+    }
+    if history_too_short {
+        loaded.refuse("history.age_max", "is below recovery.window", "expected at least recovery.window");
+    }
+    if body_too_large {
+        loaded.refuse(
+            "limits.body_bytes_max",
+            "is above limits.payload_bytes_max",
+            "expected at most limits.payload_bytes_max",
+        );
     }
 }
 

@@ -1,50 +1,212 @@
-//! The gateway as a part of this process.
+//! What the gateway is told: its part of the configuration, in its own words.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use prometheus::Registry;
-use tokio::net::TcpListener;
+use aws_lc_rs::hmac;
 use turnpike_daemon::config::Secret;
-use turnpike_daemon::drain::Drain;
-use turnpike_daemon::health::Health;
-use turnpike_daemon::tasks::Tasks;
+use turnpike_engine::{EngineConfig, Origins, packet};
+use turnpike_gateway::{Development, GatewayConfig, HistoryLimits, Limits};
+use turnpike_guard::{KeyError, TokenKey, Verifier};
 
-use crate::config::Config;
+use crate::config::{Config, Origin};
 
-pub(crate) struct Bound {
-    listener: TcpListener,
-    pub(crate) address: SocketAddr,
-}
+/// Stands for one use of the token secret. Another purpose takes another text.
+const TICKET_PURPOSE: &[u8] = b"turnpike recovery ticket v1";
 
-pub(crate) async fn bind(
+pub(crate) fn config(
     config: &Config,
-    _secret: &Secret,
-    _connections_max: usize,
-    _registry: &Registry,
-) -> std::io::Result<Bound> {
-    let listener = TcpListener::bind((config.gateway.host, config.gateway.port)).await?;
-    let address = listener.local_addr()?;
-    Ok(Bound { listener, address })
+    secret: &Secret,
+    connections_max: usize,
+) -> Result<GatewayConfig, KeyError> {
+    let mut tokens = Verifier::new(TokenKey::hs256(secret.reveal().as_bytes())?, config.default_grants());
+    if let Some(issuer) = &config.auth.issuer {
+        tokens = tokens.issuer(issuer);
+    }
+    if let Some(audience) = &config.auth.audience {
+        tokens = tokens.audience(audience);
+    }
+    Ok(GatewayConfig {
+        address: SocketAddr::new(config.gateway.host, config.gateway.port),
+        engine: engine(config, secret, connections_max),
+        tokens,
+        recovery_window: config.recovery.window,
+        limits: Limits {
+            rooms_per_connection_max: config.limits.rooms_per_connection_max,
+            body_bytes_max: config.limits.body_bytes_max.0,
+            answer_bytes_max: config.limits.answer_bytes_max.0,
+            sessions_away_max: config.recovery.sessions_away_max,
+        },
+        history: HistoryLimits {
+            room_messages_max: config.history.room_messages_max,
+            room_bytes_max: config.history.room_bytes_max.0,
+            bytes_max: config.history.bytes_max.0,
+            age_ms_max: u64::try_from(config.history.age_max.as_millis()).unwrap_or(u64::MAX),
+            dedupe_ms: u64::try_from(config.history.dedupe_window.as_millis()).unwrap_or(u64::MAX),
+            dedupe_ids_max: config.history.dedupe_ids_max,
+        },
+        development: (!config.is_production())
+            .then(|| Development { secret: secret.reveal().as_bytes().to_vec() }),
+    })
 }
 
-pub(crate) struct Serving;
-
-impl Bound {
-    pub(crate) fn serve(self, health: &Health, tasks: &Tasks) -> Serving {
-        let listening = health.check("gateway");
-        let router = health.public_routes();
-        tasks.spawn("gateway", |mut stop| async move {
-            listening.pass();
-            let serve = IntoFuture::into_future(axum::serve(self.listener, router));
-            tokio::select! { _ = serve => {}, () = stop.requested() => {} }
-        });
-        Serving
+#[allow(clippy::needless_update, reason = "needless until the engine gains a field")]
+fn engine(config: &Config, secret: &Secret, connections_max: usize) -> EngineConfig {
+    let Config { gateway, heartbeat, queue, limits, compression, .. } = config;
+    let defaults = EngineConfig::default();
+    EngineConfig {
+        node: config.node_id(),
+        shards: config.node.shards.map_or(defaults.shards, usize::from),
+        ping_interval: heartbeat.interval,
+        ping_timeout: heartbeat.timeout,
+        connect_timeout: limits.connect_timeout,
+        upgrade_timeout: limits.upgrade_timeout,
+        attachments_timeout: limits.attachments_timeout,
+        http_header_timeout: limits.http_header_timeout,
+        message_timeout: limits.message_timeout,
+        http_body_timeout: limits.http_body_timeout,
+        http_header_bytes_max: limits.http_header_bytes_max.0,
+        payload_bytes_max: limits.payload_bytes_max.0,
+        packet: packet::Limits {
+            attachments_max: limits.attachments_max,
+            attachment_bytes_max: limits.attachment_bytes_max.0,
+            json_depth_max: limits.json_depth_max,
+            json_keys_max: limits.json_keys_max,
+            // A packet is at most one message, and a message has its own limit.
+            packet_bytes_max: limits.payload_bytes_max.0,
+            namespace_bytes_max: limits.namespace_bytes_max.0,
+            event_name_bytes_max: limits.event_name_bytes_max.0,
+            arguments_max: limits.arguments_max,
+        },
+        namespaces_per_connection_max: limits.namespaces_per_connection_max,
+        acks_outstanding_max: limits.acks_outstanding_max,
+        events_waiting_max: limits.events_waiting_max,
+        queue_soft_bytes: queue.soft_bytes.0,
+        queue_hard_bytes: queue.hard_bytes.0,
+        write_deadline: queue.write_deadline,
+        send_buffer_bytes: queue.send_buffer_bytes.0.map(|bytes| bytes.0),
+        compression_threshold: compression.threshold.0.map(|bytes| bytes.0),
+        connections_max,
+        inbox_commands_max: limits.inbox_commands_max,
+        // The same on every node with the same token secret, so that a client can return to another node.
+        ticket_secrets: vec![derived(secret, TICKET_PURPOSE)],
+        origins: origins(&gateway.cors_origin.0),
+        // Nothing, as a test holds; but what the engine gains must not keep the product from being built.
+        ..defaults
     }
 }
 
-impl Serving {
-    pub(crate) async fn drain(&self, drain: &mut Drain, window: Duration) {
-        drain.phase("close connections", window, || 0, async {}).await;
+fn origins(listed: &[Origin]) -> Origins {
+    if listed.iter().any(Origin::is_any) {
+        Origins::Any
+    } else {
+        Origins::Listed(listed.iter().map(|origin| origin.as_str().to_owned()).collect())
+    }
+}
+
+/// A secret for one purpose, from which the other cannot be found.
+fn derived(secret: &Secret, purpose: &[u8]) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
+    hmac::sign(&key, purpose).as_ref().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use turnpike_daemon::config::{Environment, Sources, load};
+
+    use super::*;
+
+    fn with(environment: &[(&'static str, &'static str)]) -> GatewayConfig {
+        let environment = environment.iter().copied().collect::<Environment>();
+        let loaded = load::<Config>(Sources { environment, ..Sources::default() });
+        assert!(loaded.faults.is_empty(), "{}", loaded.faults);
+        config(&loaded.settings, &Secret::new("x".repeat(32)), 7).unwrap()
+    }
+
+    /// Fields and values, one a line, as `{:#?}` prints them.
+    fn lines(config: &impl std::fmt::Debug) -> Vec<String> {
+        format!("{config:#?}").lines().map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn what_is_not_configured_is_as_the_gateway_has_it_by_default() {
+        let given = with(&[]);
+        let expected = EngineConfig {
+            node: given.engine.node.clone(),
+            connections_max: 7,
+            ticket_secrets: given.engine.ticket_secrets.clone(),
+            ..EngineConfig::default()
+        };
+        assert_eq!(lines(&given.engine), lines(&expected));
+        assert_eq!(lines(&given.limits), lines(&Limits::default()));
+        assert_eq!(lines(&given.history), lines(&HistoryLimits::default()));
+    }
+
+    /// A key that reaches nothing is a lie to the operator, and a limit without a key is one that nobody can change.
+    #[test]
+    fn every_field_of_the_engine_and_the_gateway_has_a_key_that_changes_it() {
+        let other = with(&[
+            ("SERVER_ID", "other"),
+            ("TURNPIKE_SHARDS", "63"),
+            ("HEARTBEAT_INTERVAL", "11s"),
+            ("TURNPIKE_HEARTBEAT_TIMEOUT", "12s"),
+            ("TURNPIKE_CONNECT_TIMEOUT", "13s"),
+            ("TURNPIKE_UPGRADE_TIMEOUT", "14s"),
+            ("TURNPIKE_ATTACHMENTS_TIMEOUT", "15s"),
+            ("TURNPIKE_MESSAGE_TIMEOUT", "16s"),
+            ("TURNPIKE_HTTP_HEADER_TIMEOUT", "17s"),
+            ("TURNPIKE_HTTP_BODY_TIMEOUT", "18s"),
+            ("TURNPIKE_HTTP_HEADER_BYTES_MAX", "10000"),
+            ("TURNPIKE_PAYLOAD_BYTES_MAX", "900001"),
+            ("TURNPIKE_ATTACHMENTS_MAX", "3"),
+            ("TURNPIKE_ATTACHMENT_BYTES_MAX", "900002"),
+            ("TURNPIKE_JSON_DEPTH_MAX", "9"),
+            ("TURNPIKE_JSON_KEYS_MAX", "99"),
+            ("TURNPIKE_NAMESPACE_BYTES_MAX", "33"),
+            ("TURNPIKE_EVENT_NAME_BYTES_MAX", "34"),
+            ("TURNPIKE_ARGUMENTS_MAX", "35"),
+            ("TURNPIKE_NAMESPACES_PER_CONNECTION_MAX", "5"),
+            ("TURNPIKE_ACKS_OUTSTANDING_MAX", "6"),
+            ("TURNPIKE_EVENTS_WAITING_MAX", "8"),
+            ("TURNPIKE_QUEUE_SOFT_BYTES", "2KiB"),
+            ("TURNPIKE_QUEUE_HARD_BYTES", "3KiB"),
+            ("TURNPIKE_WRITE_DEADLINE", "19s"),
+            ("TURNPIKE_SEND_BUFFER_BYTES", "off"),
+            ("COMPRESSION_THRESHOLD", "off"),
+            ("TURNPIKE_INBOX_COMMANDS_MAX", "2000"),
+            ("CORS_ORIGIN", "https://a.example"),
+            ("TURNPIKE_ROOMS_PER_CONNECTION_MAX", "21"),
+            ("TURNPIKE_BODY_BYTES_MAX", "22"),
+            ("TURNPIKE_ANSWER_BYTES_MAX", "2300"),
+            ("TURNPIKE_SESSIONS_AWAY_MAX", "24"),
+            ("TURNPIKE_HISTORY_ROOM_MESSAGES_MAX", "25"),
+            ("TURNPIKE_HISTORY_ROOM_BYTES_MAX", "2600"),
+            ("TURNPIKE_HISTORY_BYTES_MAX", "27MiB"),
+            ("TURNPIKE_HISTORY_AGE_MAX", "28m"),
+            ("TURNPIKE_DEDUPE_WINDOW", "29m"),
+            ("TURNPIKE_DEDUPE_IDS_MAX", "30"),
+        ]);
+        let mut unchanged = Vec::new();
+        for (changed, default) in [
+            (lines(&other.engine), lines(&EngineConfig::default())),
+            (lines(&other.limits), lines(&Limits::default())),
+            (lines(&other.history), lines(&HistoryLimits::default())),
+        ] {
+            unchanged.extend(
+                changed
+                    .into_iter()
+                    .filter(|line| line.ends_with(',') && line.contains(": ") && default.contains(line)),
+            );
+        }
+        assert_eq!(unchanged, Vec::<String>::new());
+    }
+
+    #[test]
+    fn ticket_secrets_depend_on_the_token_secret_and_do_not_show_it() {
+        let secret = "c3f1a97be0d2465890fe17ab34cd62b8";
+        let of = |secret: &str| derived(&Secret::new(secret), TICKET_PURPOSE);
+        assert_eq!(of(secret), of(secret));
+        assert_ne!(of(secret), of("d3f1a97be0d2465890fe17ab34cd62b8"));
+        assert_ne!(of(secret), derived(&Secret::new(secret), b"another purpose"));
+        assert_eq!(of(secret).len(), 32);
     }
 }

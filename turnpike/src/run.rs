@@ -1,17 +1,20 @@
 //! The system in one process: bind everything, say where, serve, and leave in order when asked to.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use prometheus::Registry;
+use turnpike_daemon::admin::Admin;
 use turnpike_daemon::config::{Secret, Setting as _};
 use turnpike_daemon::descriptors::{self, Descriptors};
 use turnpike_daemon::drain::Drain;
 use turnpike_daemon::health::Health;
-use turnpike_daemon::metrics;
 use turnpike_daemon::signals::Signals;
 use turnpike_daemon::tasks::Tasks;
+use turnpike_daemon::{metrics, probe};
+use turnpike_gateway::Gateway;
 use turnpike_guard::Grant;
 use turnpike_wire::UserId;
 
@@ -26,8 +29,18 @@ const COMMIT: &str = match option_env!("TURNPIKE_COMMIT") {
 };
 /// Listeners, logs, epoll, the admin connections, and what libraries open for a moment.
 const DESCRIPTORS_RESERVED: u64 = 128;
+/// What clients get beyond the window to read the last words.
+const FAREWELL_MAX: Duration = Duration::from_secs(5);
+const STOP_MAX: Duration = Duration::from_secs(5);
 const DEVELOPMENT_USER: &str = "alice";
 const DEVELOPMENT_TOKEN_TTL: Duration = Duration::from_hours(24);
+
+/// Where the listeners are.
+#[derive(Clone, Copy)]
+struct Addresses {
+    gateway: SocketAddr,
+    admin: SocketAddr,
+}
 
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let started = SystemTime::now();
@@ -41,25 +54,28 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let health = Health::new(VERSION);
         let registry = Registry::new();
         metrics::Process::register(&registry, VERSION, COMMIT, started, log.clone())?;
-        let tasks = Tasks::new(health.clone());
-
-        let admin = config
-            .admin
-            .bind()
-            .await
-            .with_context(|| cannot_listen("admin", "ADMIN_PORT", config.admin.port))?;
         let connections_max = connections_max(config, descriptors);
-        let gateway = gateway::bind(config, &secret, connections_max, &registry)
-            .await
-            .with_context(|| cannot_listen("gateway", "PORT", config.gateway.port))?;
-        let addresses = (gateway.address, admin.address);
 
-        let gateway = gateway.serve(&health, &tasks);
-        tasks.spawn("admin listener", |mut stop| {
-            let serve = admin.serve(health.clone(), registry);
-            async move {
-                tokio::select! { () = serve => {}, () = stop.requested() => {} }
-            }
+        // Everything is bound before anything is served: an address in use must be found now.
+        let wanted = gateway::config(config, &secret, connections_max)?;
+        let address = wanted.address;
+        let gateway = Gateway::bind(wanted, &registry)
+            .with_context(|| format!("the gateway cannot listen on {address} (set HOST and PORT)"))?;
+        let Admin { host, port } = config.admin;
+        let admin = config.admin.bind().await.with_context(|| {
+            let address = SocketAddr::new(host, port);
+            format!("the admin listener cannot listen on {address} (set ADMIN_HOST and ADMIN_PORT)")
+        })?;
+        let addresses = Addresses { gateway: gateway.local_addr(), admin: admin.address };
+
+        let tasks = Tasks::new(health.clone());
+        let gateway = gateway.serve(health.public_routes())?;
+        let check = health.check("gateway");
+        let probed = announce::reachable(addresses.gateway);
+        tasks.spawn("gateway probe", |stop| probe::watch(probed, "/live", check, stop));
+        let admin = admin.serve(health.clone(), registry);
+        tasks.spawn("admin listener", |mut stop| async move {
+            tokio::select! { () = admin => {}, () = stop.requested() => {} }
         });
         started_up(config, descriptors, addresses);
         announce(config, &secret, addresses, descriptors, connections_max)?;
@@ -67,14 +83,27 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let ending = signals.next().await;
         tracing::info!(signal = ending.name, "asked to end");
         signals.exit_on_next(log.clone());
-        let mut drain = Drain::begin(&health);
-        gateway.drain(&mut drain, config.drain.window).await;
-        drain.end();
+        drain(gateway, &health, config.drain.window).await;
         tasks.stop();
         Ok(())
     });
     log.flush();
     outcome
+}
+
+/// In this order: nobody new, everybody told and closed over the window, then what is left is dropped.
+async fn drain(gateway: Gateway, health: &Health, window: Duration) {
+    let mut drain = Drain::begin(health);
+    let connections = || gateway.counters().connections_now;
+    let close = async {
+        let closed = gateway.drain(window).await;
+        tracing::info!(closed, "connections are closed");
+    };
+    drain.phase("close connections", window + FAREWELL_MAX, connections, close).await;
+    // Waits for threads, which must not hold up this one.
+    let stop = tokio::task::spawn_blocking(|| gateway.shutdown());
+    drain.phase("stop the shards", STOP_MAX, || 0, async { drop(stop.await) }).await;
+    drain.end();
 }
 
 /// What the process has room for, or less if it was told so.
@@ -96,11 +125,7 @@ fn connections_max(config: &Config, descriptors: Descriptors) -> usize {
     }
 }
 
-fn started_up(
-    config: &Config,
-    descriptors: Descriptors,
-    (gateway, admin): (std::net::SocketAddr, std::net::SocketAddr),
-) {
+fn started_up(config: &Config, descriptors: Descriptors, Addresses { gateway, admin }: Addresses) {
     tracing::info!(
         version = VERSION,
         commit = COMMIT,
@@ -120,7 +145,7 @@ fn started_up(
 fn announce(
     config: &Config,
     secret: &Secret,
-    (gateway, admin): (std::net::SocketAddr, std::net::SocketAddr),
+    Addresses { gateway, admin }: Addresses,
     descriptors: Descriptors,
     connections_max: usize,
 ) -> anyhow::Result<()> {
@@ -135,7 +160,7 @@ fn announce(
             admin,
             program: &std::env::args().next().unwrap_or_else(|| "turnpike".into()),
             user: DEVELOPMENT_USER,
-            token: &token::mint(&request, secret)?,
+            token: &token::mint(&request, config, secret)?,
             token_validity: "valid for 24 hours",
             secret_path: config.auth.jwt_secret.is_none().then_some(path.as_path()),
             descriptors: descriptors.limit,
@@ -150,8 +175,4 @@ fn announce(
     let mut stdout = std::io::stdout();
     let _ = stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush());
     Ok(())
-}
-
-fn cannot_listen(what: &str, key: &str, port: u16) -> String {
-    format!("the {what} cannot listen on port {port} ({key} sets another)")
 }

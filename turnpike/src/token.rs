@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use turnpike_daemon::config::{Arguments, Fault, Faults, Place, Secret, Setting as _};
-use turnpike_guard::{Claims, Grant, Name, NumericDate, Role};
+use turnpike_guard::{Audience, Claims, Grant, Name, NumericDate, Role};
 use turnpike_wire::UserId;
 use turnpike_wire::limits::GRANTS_PER_TOKEN_MAX;
 
@@ -117,7 +117,7 @@ fn parsed<T, E: Display>(flag: &str, text: &str, outcome: Result<T, E>, faults: 
 pub(crate) fn print(request: &Request, config: &Config) -> anyhow::Result<()> {
     let directory = &config.node.data_dir;
     let secret_is_new = config.auth.jwt_secret.is_none() && !development::secret_path(directory).exists();
-    let token = mint(request, &config.token_secret()?)?;
+    let token = mint(request, config, &config.token_secret()?)?;
     if secret_is_new {
         // Somebody in the wrong directory would else wonder why the system refuses the token.
         let path = std::path::absolute(development::secret_path(directory))?;
@@ -130,10 +130,12 @@ pub(crate) fn print(request: &Request, config: &Config) -> anyhow::Result<()> {
     crate::print(&token)
 }
 
-pub(crate) fn mint(request: &Request, secret: &Secret) -> anyhow::Result<String> {
+pub(crate) fn mint(request: &Request, config: &Config, secret: &Secret) -> anyhow::Result<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
     let claims = Claims {
         iat: Some(NumericDate(now)),
+        iss: config.auth.issuer.clone(),
+        aud: config.auth.audience.clone().map(Audience::One),
         name: request.name.clone(),
         rooms: request.rooms.clone(),
         role: request.role,

@@ -29,4 +29,4 @@ pub use print::{as_flags, as_markdown, as_toml};
 pub use secret::Secret;
 pub use section::{Settings, Values};
 pub use units::ByteSize;
-pub use value::{Form, List, Setting};
+pub use value::{Form, List, OrOff, Setting};

@@ -56,14 +56,14 @@ fn every_endpoint_answers() {
 
 #[test]
 fn a_port_in_use_is_a_failure_to_start_that_names_the_key() {
-    for (key, other) in [("PORT", "ADMIN_PORT"), ("ADMIN_PORT", "PORT")] {
+    for (host, key, other) in [("HOST", "PORT", "ADMIN_PORT"), ("ADMIN_HOST", "ADMIN_PORT", "PORT")] {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port().to_string();
         let output = run(&Directory::new(), &[], &[(key, &port), (other, "0")]);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(
-            stderr.contains(&format!("port {port} ({key} sets another): Address already in use")),
+            stderr.contains(&format!("{port} (set {host} and {key}): Address already in use")),
             "{stderr}"
         );
         assert_eq!(output.stdout, b"", "nothing was announced");

@@ -113,8 +113,9 @@ impl System {
         let mut block = String::new();
         loop {
             let Ok(line) = lines.recv_timeout(PATIENCE) else {
-                let log: Vec<_> = log.try_iter().collect();
                 let _ = child.kill();
+                let _ = child.wait();
+                let log: Vec<_> = log.iter().collect();
                 panic!("it did not say where it listens: {block}\n{}", log.join("\n"));
             };
             if line.starts_with('{') {

@@ -35,8 +35,8 @@ fn production_needs_a_secret_and_names_everything_else_that_is_wrong_too() {
         refused(&["--drain-window", "9h"], &[PRODUCTION, ("PORT", "x"), ("TURNPIKE_QUEUE_SOFT_BYTES", "1MiB")]),
         @r#"
     turnpike: 4 configuration faults:
-      gateway.port (environment PORT): "x" is not a whole number; expected a whole number, from 0 to 65535
-      drain.window (flag --drain-window): "9h" is above 1h; expected a duration such as `500ms`, `25s`, `2m`, `1h` (a bare number is milliseconds), from 0s to 1h
+      gateway.port (environment PORT): "x" is not a whole number; expected a whole number, from `0` to `65535`
+      drain.window (flag --drain-window): "9h" is above 1h; expected a duration such as `500ms`, `25s`, `2m`, `1h` (a bare number is milliseconds), from `0s` to `1h`
       auth.jwt_secret (default): is required in production; expected at least 32 random bytes, as `openssl rand -base64 48` makes them
       queue.soft_bytes (environment TURNPIKE_QUEUE_SOFT_BYTES): "1MiB" is above queue.hard_bytes; expected at most queue.hard_bytes
     "#

@@ -43,7 +43,7 @@ fn a_token_says_what_was_asked_for() {
     assert_eq!(token.lines().count(), 1);
     let identity = verified(&token, SECRET);
     assert_eq!((identity.user.as_str(), identity.role), ("alice", Role::Service));
-    assert_eq!(identity.name.as_ref().map(|name| name.as_str()), Some("Alice Ä."));
+    assert_eq!(identity.name.as_ref().map(turnpike_guard::Name::as_str), Some("Alice Ä."));
     assert!((7_190..=7_200).contains(&(identity.expires_at - now())));
     assert_eq!(identity.rooms.len(), 2);
 }
@@ -56,6 +56,16 @@ fn rights_are_those_of_the_rooms_named() {
     assert!(bob.can(Right::Send, &room("chat:lobby")) && !bob.can(Right::History, &room("chat:lobby")));
     assert!(!bob.can(Right::Join, &room("news")));
     assert!((3_590..=3_600).contains(&(bob.expires_at - now())), "an hour unless told otherwise");
+}
+
+#[test]
+fn a_token_bears_the_issuer_and_audience_that_the_system_asks_for() {
+    let environment =
+        [("JWT_SECRET", SECRET), ("TURNPIKE_JWT_ISSUER", "shop"), ("TURNPIKE_JWT_AUDIENCE", "turnpike")];
+    let token = stdout(run(&Directory::new(), &["token", "--user", "u"], &environment));
+    let key = TokenKey::hs256(SECRET.as_bytes()).unwrap();
+    let verifier = Verifier::new(key, Vec::new()).issuer("shop").audience("turnpike");
+    assert_eq!(verifier.check(token.trim_end(), now()).unwrap().user.as_str(), "u");
 }
 
 #[test]

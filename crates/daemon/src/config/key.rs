@@ -33,6 +33,8 @@ pub struct Kind {
     pub expects: &'static str,
     pub form: Form,
     pub secret: bool,
+    /// Whether the word `off` is a value too.
+    pub off: bool,
     parse: Parse,
 }
 
@@ -47,7 +49,7 @@ pub(super) struct Parsed {
 
 impl Kind {
     pub const fn of<T: Setting>() -> Self {
-        Self { expects: T::EXPECTS, form: T::FORM, secret: T::SECRET, parse: parse::<T> }
+        Self { expects: T::EXPECTS, form: T::FORM, secret: T::SECRET, off: T::OFF, parse: parse::<T> }
     }
 }
 
@@ -64,10 +66,10 @@ impl Key {
 
     /// What a right value looks like.
     pub fn expects(&self) -> String {
-        match self.range {
-            Some((least, most)) => format!("{}, from {least} to {most}", self.kind.expects),
-            None => self.kind.expects.to_owned(),
-        }
+        let range =
+            self.range.map(|(least, most)| format!(", from `{least}` to `{most}`")).unwrap_or_default();
+        let off = if self.kind.off { ", or `off`" } else { "" };
+        format!("{}{range}{off}", self.kind.expects)
     }
 
     pub(super) fn parse(&self, text: &str) -> Result<Parsed, String> {

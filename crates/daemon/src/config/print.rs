@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::key::{Key, Section};
+use super::key::Section;
 use super::load::Effective;
 use super::value::Form;
 
@@ -53,7 +53,7 @@ pub fn as_markdown(sections: &[Section]) -> String {
                 key.environment,
                 key.flag(),
                 key.about.trim(),
-                takes(key).replace('|', "\\|"),
+                key.expects().replace('|', "\\|"),
             );
         }
         out.push('\n');
@@ -92,11 +92,4 @@ fn wrapped(text: &str, width: usize, indent: usize) -> String {
         column += word.len();
     }
     out
-}
-
-fn takes(key: &Key) -> String {
-    match key.range {
-        Some((least, most)) => format!("{}, from `{least}` to `{most}`", key.kind.expects),
-        None => key.kind.expects.to_owned(),
-    }
 }

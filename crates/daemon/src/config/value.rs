@@ -21,6 +21,8 @@ pub trait Setting: Sized + Debug + Send + 'static {
     /// Completes "expected ...", and names the type in the documentation.
     const EXPECTS: &'static str;
     const FORM: Form = Form::Quoted;
+    /// Whether the word `off` is a value too.
+    const OFF: bool = false;
     /// Never shown: not in faults, not in `config print`, not in logs.
     const SECRET: bool = false;
 
@@ -134,6 +136,27 @@ impl<T: Setting> Setting for Option<T> {
 
     fn order(&self, other: &Self) -> Option<Ordering> {
         self.as_ref()?.order(other.as_ref()?)
+    }
+}
+
+/// A value, or none by the word `off`: for what has a default and can still be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrOff<T>(pub Option<T>);
+
+impl<T: Setting> Setting for OrOff<T> {
+    const EXPECTS: &'static str = T::EXPECTS;
+    const OFF: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "off" { Ok(Self(None)) } else { T::parse(text).map(|value| Self(Some(value))) }
+    }
+
+    fn show(&self) -> String {
+        self.0.as_ref().map_or_else(|| "off".into(), T::show)
+    }
+
+    fn order(&self, other: &Self) -> Option<Ordering> {
+        self.0.as_ref()?.order(other.0.as_ref()?)
     }
 }
 
