@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, reason = "the address goes to stdout, as the driver expects of every server")]
 
+mod fault;
 mod peer;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fault::Fault;
 use flate2::{Compress, Compression, FlushCompress};
 use mio::{Events, Interest, Poll, Token, net::TcpListener};
 use peer::{Peer, Read};
@@ -39,6 +41,8 @@ struct Floor {
     deflate: Option<Compress>,
     scratch: Vec<u8>,
     generation: u32,
+    fault: Option<Fault>,
+    broadcasts: u64,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -69,6 +73,8 @@ fn main() -> anyhow::Result<()> {
         deflate,
         scratch: Vec::new(),
         generation: 0,
+        fault: std::env::var("BENCH_FLOOR_FAULT").ok().and_then(|name| Fault::named(&name)),
+        broadcasts: 0,
     }
     .run()
 }
@@ -279,9 +285,13 @@ impl Floor {
             if *count == 0 {
                 continue;
             }
-            for member in &self.members[*room as usize] {
-                if let Some(peer) = self.peers[*member as usize].as_mut() {
-                    peer.write(bytes);
+            self.broadcasts += 1;
+            let spoilt = self.fault.filter(|_| self.broadcasts.is_multiple_of(Fault::EVERY));
+            for (place, member) in self.members[*room as usize].iter().enumerate() {
+                let Some(peer) = self.peers[*member as usize].as_mut() else { continue };
+                match spoilt {
+                    Some(fault) if place == 0 => peer.write(&fault.applied(bytes)),
+                    _ => peer.write(bytes),
                 }
             }
             bytes.clear();

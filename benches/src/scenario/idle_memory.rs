@@ -37,7 +37,6 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     measure,
 };
 
-const WATCH: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(250);
 
 fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
@@ -62,10 +61,11 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
 
     let sent = driver.call(&Command::Broadcast { body: Body::Text(64 * 1024) })?;
     let mut peak = server.resident_bytes()?;
-    driver.send(&Command::Idle { seconds: WATCH.as_secs_f64() })?;
+    let watch = Duration::from_secs(bench.pick(10, 1));
+    driver.send(&Command::Idle { seconds: watch.as_secs_f64() })?;
     let begun = Instant::now();
     let mut returned = None;
-    while begun.elapsed() + LOOK < WATCH {
+    while begun.elapsed() + LOOK < watch {
         let resident = server.resident_bytes()?;
         peak = peak.max(resident);
         // Within five per cent of what it was.

@@ -11,7 +11,7 @@ use crate::{
     packets::Body,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 pub(crate) struct Paced {
     body: Vec<u8>,

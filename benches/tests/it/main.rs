@@ -1,0 +1,45 @@
+//! The driver against the floor: it passes what is right and notices what is wrong.
+
+use std::process::{Command, Output};
+
+fn quick(scenario: &str, fault: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_turnpike-benches"))
+        .args([scenario, "--quick", "--servers", "floor", "--no-build"])
+        .env("BENCH_FLOOR_FAULT", fault)
+        .output()
+        .expect("the driver is built for this test")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_server_that_does_it_right_passes() {
+    for scenario in ["fanout-paced", "fanout-saturated", "echo", "session", "deflate-broadcast"] {
+        let output = quick(scenario, "");
+        assert!(output.status.success(), "{scenario}: {}", stdout(&output));
+        assert!(stdout(&output).contains("cpu_"), "{scenario} printed no figure: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn lost_doubled_and_foreign_deliveries_fail_the_run() {
+    for (fault, told) in [
+        ("lose", "deliveries"),
+        ("double", "messages sent to its room"),
+        ("swap", "the right number of messages, but not the right ones"),
+    ] {
+        let output = quick("fanout-paced", fault);
+        assert!(!output.status.success(), "{fault} went unnoticed: {}", stdout(&output));
+        assert!(stdout(&output).contains(told), "{fault}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn an_unknown_scenario_is_refused_with_the_known_ones() {
+    let output = Command::new(env!("CARGO_BIN_EXE_turnpike-benches")).arg("fanout").output().unwrap();
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("fanout-paced") && told.contains("idle-memory"), "{told}");
+}
