@@ -159,6 +159,15 @@ impl Lab {
         }
     }
 
+    /// The offset from which the application is asked to refill.
+    pub(super) async fn refill(&mut self) -> Option<String> {
+        loop {
+            if let Told::Refill { offset, .. } = self.next_told().await {
+                return offset;
+            }
+        }
+    }
+
     pub(super) async fn websocket(&self) -> Client {
         let address = self.server.local_addr();
         let socket = TcpSocket::new_v4().expect("a socket");
