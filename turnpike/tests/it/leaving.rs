@@ -1,4 +1,5 @@
-use crate::process::{Directory, System, eventually, get};
+use crate::polling::Client;
+use crate::process::{Directory, System, eventually, get, get_json, run, stdout};
 
 #[test]
 fn a_signal_ends_it_in_order() {
@@ -29,4 +30,38 @@ fn the_phases_of_the_drain_are_logged() {
     assert_eq!(lines[asked]["signal"], "SIGTERM");
     assert!(lines[up]["file_descriptors"].as_u64() >= lines[up]["file_descriptors_before"].as_u64());
     assert!(lines.iter().all(|line| line["level"] != "ERROR"), "{log:#?}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let directory = Directory::new();
+        let mut system = System::start(&directory);
+        // A client that never asks again: the drain waits for it to take its last words.
+        let _silent = Client::open(&system.gateway);
+        system.signal("TERM");
+        eventually("draining", || {
+            let (status, ready) = get_json(&system.admin, "/ready");
+            status == 503
+                && ready["draining"]["phase"] == "close connections"
+                && ready["draining"]["left"] == 1
+        });
+        assert_eq!(get_json(&system.admin, "/health").0, 200, "leaving is nothing unhealthy");
+        system.signal(signal);
+        assert_eq!(system.wait().code(), Some(code), "{signal}");
+    }
+}
+
+#[test]
+fn who_is_connected_is_told_why() {
+    let directory = Directory::new();
+    // How long a client that does not poll again is waited for.
+    let mut system = System::start_with(&directory, &["--write-deadline", "500ms"], &[]);
+    let token = stdout(run(&directory, &["token", "--user", "alice"], &[]));
+    let alice = Client::enter(&system.gateway, token.trim_end());
+    assert!(alice.receive("42[\"session\"").contains("alice"));
+    system.signal("TERM");
+    let farewell = alice.receive("42[\"disconnecting\"");
+    assert!(farewell.contains("3001") && farewell.contains("drain"), "{farewell}");
+    assert_eq!(system.wait().code(), Some(0));
 }

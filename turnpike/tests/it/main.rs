@@ -5,6 +5,8 @@
 mod configuration;
 mod leaving;
 mod listening;
+mod metrics;
+mod polling;
 mod process;
 mod secrets;
 mod token;

@@ -36,7 +36,7 @@ impl Environment {
             let place = || Place::Environment(name.clone());
             let Some(key) = keys().find(|key| key.environment == name) else {
                 // Names with our prefix are ours alone, so one that we do not know is a slip. Others belong to anybody.
-                if name.starts_with(PREFIX) && name != FILE_ENVIRONMENT {
+                if name.starts_with(PREFIX) && name != FILE_ENVIRONMENT && !is_service_link(name) {
                     let known = nearest(name, keys().map(|key| key.environment).chain([FILE_ENVIRONMENT]));
                     faults.push(Fault {
                         key: name.clone(),
@@ -66,6 +66,20 @@ impl Environment {
         }
         entries
     }
+}
+
+/// Kubernetes tells every pod where the services of its namespace are, under the names of the services: for one called
+/// `turnpike` that is `TURNPIKE_SERVICE_HOST`, `TURNPIKE_PORT_3010_TCP_ADDR` and the like, which are not meant for us.
+fn is_service_link(name: &str) -> bool {
+    let is_port = |(_, port): (&str, &str)| {
+        let (number, rest) = port.split_once('_').unwrap_or((port, ""));
+        let protocol = rest.split('_').next().unwrap_or_default();
+        number.bytes().all(|byte| byte.is_ascii_digit()) && ["TCP", "UDP", "SCTP"].contains(&protocol)
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.ends_with("_PORT")
+        || name.rsplit_once("_PORT_").is_some_and(is_port)
 }
 
 impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {

@@ -160,6 +160,28 @@ fn an_empty_variable_is_not_set() {
 }
 
 #[test]
+fn what_kubernetes_says_of_a_service_of_our_name_is_no_fault() {
+    let names = [
+        "TURNPIKE_SERVICE_HOST",
+        "TURNPIKE_SERVICE_PORT",
+        "TURNPIKE_SERVICE_PORT_HTTP",
+        "TURNPIKE_PORT",
+        "TURNPIKE_PORT_3010_TCP",
+        "TURNPIKE_PORT_3010_TCP_ADDR",
+        "TURNPIKE_PORT_3010_TCP_PORT",
+        "TURNPIKE_PORT_3010_TCP_PROTO",
+        "TURNPIKE_MEDIA_PORT_3020_UDP",
+        "TURNPIKE_ADMIN_SERVICE_HOST",
+    ];
+    for name in names {
+        assert_eq!(load_all(None, &[(name, "tcp://10.0.0.1:3010")], &[]).faults.0, [], "{name}");
+    }
+    for name in ["TURNPIKE_PORTS", "TURNPIKE_PORT_X_TCP", "TURNPIKE_PORT_3010_FTP", "TURNPIKE_SERVICE"] {
+        assert_eq!(load_all(None, &[(name, "1")], &[]).faults.0.len(), 1, "{name}");
+    }
+}
+
+#[test]
 fn the_bounds_of_a_range_are_inside_it() {
     for (text, fits) in [("1KiB", true), ("1023", false), ("5MB", true), ("5000001", false)] {
         let loaded = load_all(None, &[("TURNPIKE_REQUEST_BYTES_MAX", text)], &[]);
