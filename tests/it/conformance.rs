@@ -17,6 +17,18 @@ macro_rules! matrix {
 }
 
 matrix! {
+    engine: Kind::Engine => {
+        polling: "polling", "default", false;
+        polling_msgpack: "polling", "msgpack", false;
+        websocket: "websocket", "default", false;
+        websocket_deflate: "websocket", "default", true;
+        websocket_msgpack: "websocket", "msgpack", false;
+        websocket_msgpack_deflate: "websocket", "msgpack", true;
+        upgrade: "upgrade", "default", false;
+        upgrade_deflate: "upgrade", "default", true;
+        upgrade_msgpack: "upgrade", "msgpack", false;
+        upgrade_msgpack_deflate: "upgrade", "msgpack", true;
+    }
     node: Kind::Node => {
         polling: "polling", "default", false;
         polling_msgpack: "polling", "msgpack", false;

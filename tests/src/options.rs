@@ -25,6 +25,15 @@ pub struct Options {
     pub connect_timeout_ms: u64,
     #[arg(long, default_value_t = 1_000_000)]
     pub payload_bytes_max: u64,
+    // From here on: our engine's alone.
+    #[arg(long)]
+    pub queue_soft_bytes: Option<usize>,
+    #[arg(long)]
+    pub queue_hard_bytes: Option<usize>,
+    #[arg(long)]
+    pub write_deadline_ms: Option<u64>,
+    #[arg(long)]
+    pub upgrade_timeout_ms: Option<u64>,
 }
 
 impl Options {

@@ -13,6 +13,8 @@ pub enum Kind {
     /// Node's own `socket.io`.
     Node,
     Oxide,
+    /// Ours: the engine under an application of its own.
+    Engine,
 }
 
 impl Kind {
@@ -20,6 +22,7 @@ impl Kind {
         match self {
             Self::Node => "node",
             Self::Oxide => "oxide",
+            Self::Engine => "engine",
         }
     }
 
@@ -31,6 +34,7 @@ impl Kind {
                 node
             }
             Self::Oxide => Command::new(env!("CARGO_BIN_EXE_oxide_reference")),
+            Self::Engine => Command::new(env!("CARGO_BIN_EXE_engine_reference")),
         }
     }
 }

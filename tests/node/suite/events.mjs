@@ -203,13 +203,14 @@ if (mode === "upgrade") {
   feature("the upgrade during traffic loses and doubles nothing", async (t) => {
     for (let round = 0; round < 5; round++) {
       const socket = client(t, "/", { transports: [NodeXHR, LateWebSocket] });
+      socket.once("disconnect", (reason, details) => t.diagnostic(`${reason} ${details?.description?.message ?? details?.description}`));
       const ticks = record(socket, "tick");
       const acked = [];
       let sent = 0;
       let open = true;
       const send = () => {
         for (let i = 0; i < 5; i++) socket.emit("position", sent++, (...pair) => acked.push(pair));
-        if (open) setImmediate(send);
+        if (open && socket.connected) setImmediate(send);
       };
       socket.connect();
       await next(socket, "connect");
