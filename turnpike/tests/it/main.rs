@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, where it is allowed")]
 
+mod architecture;
 mod configuration;
 mod leaving;
 mod listening;
