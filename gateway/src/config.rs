@@ -1,0 +1,62 @@
+//! What a gateway can be told. The engine's part is the engine's own.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use turnpike_engine::EngineConfig;
+use turnpike_guard::Verifier;
+
+use crate::broker::HistoryLimits;
+
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// Where to listen; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Among it the name of the node, the origins that may connect and the secrets of recovery tickets.
+    pub engine: EngineConfig,
+    /// Says of a token who it is.
+    pub tokens: Verifier,
+    /// How long after a disconnect a client may return to its session. Zero: never.
+    pub recovery_window: Duration,
+    pub limits: Limits,
+    pub history: HistoryLimits,
+    /// Present in development alone: anybody is given a token for any name.
+    pub development: Option<Development>,
+}
+
+/// What one connection, and all of them, may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Each costs memory on the node, and time at every recovery.
+    pub rooms_per_connection_max: usize,
+    /// JSON text and attachments of a message's body. Every member gets a copy, and history keeps one.
+    pub body_bytes_max: usize,
+    /// What the messages in the answer to one join may weigh together.
+    pub answer_bytes_max: usize,
+    /// Sessions of clients that are away and may return; the oldest go first.
+    pub sessions_away_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            rooms_per_connection_max: 100,
+            body_bytes_max: 256 * 1024,
+            answer_bytes_max: 1024 * 1024,
+            sessions_away_max: 100_000,
+        }
+    }
+}
+
+/// The secret that development tokens are signed with.
+#[derive(Clone)]
+pub struct Development {
+    pub secret: Vec<u8>,
+}
+
+impl fmt::Debug for Development {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Development")
+    }
+}

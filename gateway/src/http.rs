@@ -1,0 +1,82 @@
+//! What the public port answers beside the engine: health, the demo page, and an error in our own form for the rest.
+
+mod cors;
+mod demo;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use turnpike_engine::Origins;
+use turnpike_wire::{Answer, Code, Failure};
+
+use crate::config::Development;
+use crate::drain::Draining;
+
+/// `process` holds the routes that the process adds to every listener of its own: its probes.
+pub(crate) fn router(
+    process: Router,
+    origins: Origins,
+    draining: Draining,
+    development: Option<Development>,
+) -> Router {
+    let api = Router::new()
+        .route("/api/v1/info/health", get(health))
+        .with_state(draining)
+        .fallback(nothing_here)
+        .layer(middleware::from_fn_with_state(Arc::new(origins), cors::allow));
+    let mut router = Router::new().merge(process);
+    if let Some(development) = development {
+        router = router.merge(demo::routes(development));
+    }
+    router
+        .merge(api)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::map_response(guard_browsers))
+}
+
+/// Whether this node should be given users, for whoever cannot ask its other ports.
+async fn health(State(draining): State<Draining>) -> Response {
+    let (status, text) = if draining.has_begun() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining")
+    } else {
+        (StatusCode::OK, "ok")
+    };
+    json(status, format!("{{\"status\":\"{text}\"}}"))
+}
+
+async fn nothing_here() -> Response {
+    failed(StatusCode::NOT_FOUND, Failure::new(Code::BadRequest, "there is nothing at this path"))
+}
+
+async fn wrong_method() -> Response {
+    failed(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Failure::new(Code::BadRequest, "this path does not take that method"),
+    )
+}
+
+fn failed(status: StatusCode, failure: Failure) -> Response {
+    let answer: Answer<()> = Answer::Failed(failure);
+    json(status, serde_json::to_string(&answer).expect("numbers and texts can always be written"))
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, body).into_response()
+}
+
+/// A browser takes an answer for what we say it is, and never inside of another page.
+async fn guard_browsers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    response
+}

@@ -1,0 +1,84 @@
+//! The demo: a page, its script and style, and a token for whoever asks. In development alone.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use turnpike_guard::{Claims, Name, Rights, mint};
+use turnpike_wire::{Code, Failure, UserId};
+
+use super::{failed, json};
+use crate::app::now_ms;
+use crate::config::Development;
+
+const PAGE: &str = include_str!("../../../web/index.html");
+const STYLE: &str = include_str!("../../../web/style.css");
+const APP: &str = include_str!("../../../web/app.js");
+const CLIENT: &str = include_str!("../../../web/turnpike.js");
+const ICON: &str = include_str!("../../../web/icon.svg");
+
+/// Nothing from elsewhere, nothing inline. `'self'` includes the websocket of the same origin.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const TOKEN_TTL_SECONDS: u64 = 12 * 60 * 60;
+const REQUEST_BYTES_MAX: usize = 1024;
+
+pub(super) fn routes(development: Development) -> Router {
+    Router::new()
+        .route("/", get(async || asset("text/html; charset=utf-8", PAGE)))
+        .route("/style.css", get(async || asset("text/css; charset=utf-8", STYLE)))
+        .route("/app.js", get(async || asset("text/javascript; charset=utf-8", APP)))
+        .route("/turnpike.js", get(async || asset("text/javascript; charset=utf-8", CLIENT)))
+        .route("/icon.svg", get(async || asset("image/svg+xml", ICON)))
+        .route("/dev/token", post(token).with_state(development))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+}
+
+fn asset(kind: &'static str, content: &'static str) -> Response {
+    let headers: [(HeaderName, &str); 3] = [
+        (header::CONTENT_TYPE, kind),
+        // Revalidated each time: it changes with the binary, and there is little of it.
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+    ];
+    (headers, content).into_response()
+}
+
+async fn token(State(development): State<Development>, headers: HeaderMap, body: Bytes) -> Response {
+    #[derive(Deserialize)]
+    struct Wanted<'a> {
+        user: UserId,
+        #[serde(borrow, default)]
+        name: Option<std::borrow::Cow<'a, str>>,
+    }
+
+    // Other pages cannot send this type without asking first, and nobody answers them.
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json"));
+    let bad = |message: String| failed(StatusCode::BAD_REQUEST, Failure::new(Code::BadRequest, message));
+    if !is_json {
+        return bad("the body must be application/json".to_owned());
+    }
+    let wanted: Wanted<'_> = match serde_json::from_slice(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => return bad(error.to_string()),
+    };
+    let expires_at = now_ms() / 1000 + TOKEN_TTL_SECONDS;
+    let mut claims = Claims::new(wanted.user, expires_at);
+    claims.name = match wanted.name.as_deref().map(Name::parse).transpose() {
+        Ok(name) => name,
+        Err(problem) => return bad(problem.to_owned()),
+    };
+    let everything = turnpike_guard::Pattern::parse("*").expect("a star alone is a pattern");
+    claims.rooms = Some(vec![turnpike_guard::Grant { pattern: everything, can: Rights::ALL }]);
+    match mint(&development.secret, &claims) {
+        Ok(token) => json(StatusCode::OK, format!("{{\"token\":\"{token}\",\"expires_at\":{expires_at}}}")),
+        Err(_) => failed(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal.into()),
+    }
+}

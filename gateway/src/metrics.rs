@@ -1,0 +1,227 @@
+//! What the gateway tells Prometheus: what clients asked for and how it ended, and the engine's own counts.
+
+use std::sync::{Arc, OnceLock};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use turnpike_engine::Counters;
+use turnpike_wire::Code;
+use turnpike_wire::event::ClientEvent;
+
+use crate::app::App;
+
+/// Counted where it happens.
+pub(crate) struct Meters {
+    events: IntCounterVec,
+    /// By event (the last row: unknown ones) and code (the last column: done), found once.
+    event_counters: Vec<OnceLock<IntCounter>>,
+    messages: IntCounterVec,
+    tokens_refused: IntCounterVec,
+}
+
+impl Meters {
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let vec = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let cells = (ClientEvent::ALL.len() + 1) * (Code::ALL.len() + 1);
+        Ok(Self {
+            events: vec(
+                "turnpike_gateway_events_total",
+                "Events of clients, by name and how they ended.",
+                &["event", "outcome"],
+            )?,
+            event_counters: (0..cells).map(|_| OnceLock::new()).collect(),
+            messages: vec("turnpike_gateway_messages_total", "Messages accepted, by kind.", &["kind"])?,
+            tokens_refused: vec(
+                "turnpike_gateway_tokens_refused_total",
+                "Connects refused for their token, by reason.",
+                &["reason"],
+            )?,
+        })
+    }
+
+    pub(crate) fn event(&self, event: Option<ClientEvent>, failed: Option<Code>) {
+        let position = |event| ClientEvent::ALL.iter().position(|known| *known == event);
+        let row = event.and_then(position).unwrap_or(ClientEvent::ALL.len());
+        let position = |code| Code::ALL.iter().position(|known| *known == code);
+        let column = failed.and_then(position).unwrap_or(Code::ALL.len());
+        let cell = &self.event_counters[row * (Code::ALL.len() + 1) + column];
+        cell.get_or_init(|| {
+            let name = event.map_or("unknown", ClientEvent::name);
+            self.events.with_label_values(&[name, failed.map_or("ok", Code::slug)])
+        })
+        .inc();
+    }
+
+    pub(crate) fn message(&self, kind: &'static str) {
+        self.messages.with_label_values(&[kind]).inc();
+    }
+
+    pub(crate) fn token_refused(&self, reason: &'static str) {
+        self.tokens_refused.with_label_values(&[reason]).inc();
+    }
+}
+
+type Read<T> = fn(&T) -> u64;
+
+const LEVELS: &[(&str, &str, Read<Counters>)] = &[
+    ("connections", "Connections open.", |c| c.connections_now),
+    ("websockets", "Connections whose transport is a websocket.", |c| c.websockets_now),
+    ("sockets", "Sockets: connections that have entered.", |c| c.sockets_now),
+    ("rooms", "Rooms with members on this node, counted once for each shard.", |c| c.rooms_now),
+    ("queue_bytes", "Bytes that wait to be written to clients.", |c| c.queue_bytes_now),
+];
+
+const TOTALS: &[(&str, &str, Read<Counters>)] = &[
+    ("connections_opened_total", "Connections opened.", |c| c.connections_opened),
+    ("connections_refused_total", "Connections refused because the node was full.", |c| {
+        c.connections_refused_full
+    }),
+    ("connects_refused_total", "Requests to enter that were refused.", |c| c.handshakes_refused),
+    ("upgrades_total", "Sessions that moved from long-polling to a websocket.", |c| c.upgrades),
+    ("upgrades_failed_total", "Upgrades that were begun and not completed.", |c| c.upgrades_failed),
+    ("sessions_recovered_total", "Sessions taken up again.", |c| c.sockets_recovered),
+    ("recoveries_refused_total", "Tickets that opened nothing.", |c| c.recoveries_refused),
+    ("received_events_total", "Events received.", |c| c.events_in),
+    ("received_bytes_total", "Bytes received.", |c| c.bytes_in),
+    ("sent_bytes_total", "Bytes sent.", |c| c.bytes_out),
+    ("deliveries_total", "Events queued to a connection.", |c| c.deliveries),
+    ("broadcasts_total", "Broadcasts, counted once for each shard with members.", |c| c.broadcasts),
+    ("deliveries_deferred_total", "Events not queued because their receiver was behind.", |c| {
+        c.deliveries_deferred
+    }),
+    ("volatile_dropped_total", "Volatile events dropped because their receiver was behind.", |c| {
+        c.volatile_dropped
+    }),
+    ("state_replaced_total", "Waiting events that a newer one of the same state replaced.", |c| {
+        c.state_replaced
+    }),
+    ("refills_total", "Connections that were behind and were given what they missed.", |c| c.refills),
+    ("commands_stale_total", "Commands for sockets that were gone.", |c| c.commands_stale),
+    ("polls_total", "Long-polling requests.", |c| c.polls),
+    ("posts_total", "Long-polling bodies received.", |c| c.posts),
+    ("handed_over_total", "Requests that arrived on another shard than their session's.", |c| c.handed_over),
+    ("acks_timed_out_total", "Answers of clients that did not come in time.", |c| c.acks_timed_out),
+    ("panics_total", "Panics, each of which ended one connection.", |c| c.panics),
+];
+
+const CLOSED: &[(&str, Read<Counters>)] = &[
+    ("client_left", |c| c.closed_client_left),
+    ("transport_closed", |c| c.closed_transport_closed),
+    ("transport_error", |c| c.closed_transport_error),
+    ("ping_timeout", |c| c.closed_ping_timeout),
+    ("protocol_error", |c| c.closed_protocol_error),
+    ("slow_reader", |c| c.closed_slow_reader),
+    ("server", |c| c.closed_server),
+    ("shutdown", |c| c.closed_shutdown),
+];
+
+const OWN_LEVELS: &[(&str, &str, Read<App>)] = &[
+    ("sessions_away", "Sessions whose client is away and may return.", |app| app.sessions.away_now() as u64),
+    ("history_rooms", "Rooms that are remembered.", |app| app.broker.levels().rooms as u64),
+    ("history_messages", "Messages kept for those who return.", |app| app.broker.levels().messages as u64),
+    ("history_bytes", "Bytes of the messages kept.", |app| app.broker.levels().bytes as u64),
+    ("message_ids", "Message ids remembered to recognise repetitions.", |app| {
+        app.broker.levels().message_ids as u64
+    }),
+];
+
+const OWN_TOTALS: &[(&str, &str, Read<App>)] =
+    &[("sessions_crowded_out_total", "Sessions given up early because too many were away.", |app| {
+        app.sessions.crowded_out()
+    })];
+
+/// Read when somebody asks.
+pub(crate) struct Readings {
+    app: Arc<App>,
+    levels: Vec<(IntGauge, Read<Counters>)>,
+    totals: Vec<(IntCounter, Read<Counters>)>,
+    closed: IntCounterVec,
+    own_levels: Vec<(IntGauge, Read<App>)>,
+    own_totals: Vec<(IntCounter, Read<App>)>,
+}
+
+impl Readings {
+    pub(crate) fn register(registry: &Registry, app: &Arc<App>) -> Result<(), prometheus::Error> {
+        let named = |name: &str| format!("turnpike_gateway_{name}");
+        let readings = Self {
+            app: Arc::clone(app),
+            levels: gauges(LEVELS, named)?,
+            totals: counters(TOTALS, named)?,
+            closed: IntCounterVec::new(
+                Opts::new(named("connections_closed_total"), "Connections closed, by reason."),
+                &["reason"],
+            )?,
+            own_levels: gauges(OWN_LEVELS, named)?,
+            own_totals: counters(OWN_TOTALS, named)?,
+        };
+        registry.register(Box::new(readings))
+    }
+
+    fn update(&self) {
+        let engine = self.app.handle.counters();
+        set_gauges(&self.levels, &engine);
+        raise_counters(&self.totals, &engine);
+        for (reason, read) in CLOSED {
+            raise(&self.closed.with_label_values(&[*reason]), read(&engine));
+        }
+        set_gauges(&self.own_levels, &self.app);
+        raise_counters(&self.own_totals, &self.app);
+    }
+
+    fn collectors(&self) -> impl Iterator<Item = &dyn Collector> {
+        let gauges = self.levels.iter().map(|(gauge, _)| gauge);
+        let gauges = gauges.chain(self.own_levels.iter().map(|(gauge, _)| gauge));
+        let counters = self.totals.iter().map(|(counter, _)| counter);
+        let counters = counters.chain(self.own_totals.iter().map(|(counter, _)| counter));
+        gauges
+            .map(|gauge| gauge as &dyn Collector)
+            .chain(counters.map(|counter| counter as &dyn Collector))
+            .chain(std::iter::once(&self.closed as &dyn Collector))
+    }
+}
+
+impl Collector for Readings {
+    fn desc(&self) -> Vec<&Desc> {
+        self.collectors().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.update();
+        self.collectors().flat_map(Collector::collect).collect()
+    }
+}
+
+fn gauges<T>(
+    table: &[(&str, &str, Read<T>)],
+    named: impl Fn(&str) -> String,
+) -> Result<Vec<(IntGauge, Read<T>)>, prometheus::Error> {
+    table.iter().map(|(name, help, read)| Ok((IntGauge::new(named(name), *help)?, *read))).collect()
+}
+
+fn counters<T>(
+    table: &[(&str, &str, Read<T>)],
+    named: impl Fn(&str) -> String,
+) -> Result<Vec<(IntCounter, Read<T>)>, prometheus::Error> {
+    table.iter().map(|(name, help, read)| Ok((IntCounter::new(named(name), *help)?, *read))).collect()
+}
+
+fn set_gauges<T>(gauges: &[(IntGauge, Read<T>)], source: &T) {
+    for (gauge, read) in gauges {
+        gauge.set(i64::try_from(read(source)).unwrap_or(i64::MAX));
+    }
+}
+
+fn raise_counters<T>(counters: &[(IntCounter, Read<T>)], source: &T) {
+    for (counter, read) in counters {
+        raise(counter, read(source));
+    }
+}
+
+fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}

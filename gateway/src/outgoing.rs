@@ -1,0 +1,81 @@
+//! The events that the gateway sends, ready for the engine.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use turnpike_engine::SocketRef;
+use turnpike_engine::packet::{Class, Encoded, EventBuilder};
+use turnpike_wire::event::server::{
+    DISCONNECTING, Disconnecting, ERROR, Error, MESSAGE, Message, RESYNC, Resync, SESSION, Session,
+};
+use turnpike_wire::{Failure, UserId};
+
+use crate::app::{App, NAMESPACE, now_ms};
+use crate::broker::Stored;
+
+/// Makes events for this node's clients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing {
+    /// Payloads from this size on are compressed.
+    pub(crate) compress_above: usize,
+}
+
+pub(crate) struct Greeting<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) user: &'a UserId,
+    pub(crate) socket: &'a SocketRef,
+    pub(crate) recovered: bool,
+}
+
+impl Outgoing {
+    pub(crate) fn session(self, greeting: &Greeting<'_>, offset: &str) -> Arc<Encoded> {
+        let Greeting { app, user, socket, recovered } = *greeting;
+        let session = Session {
+            connection: &socket.id().to_string(),
+            user,
+            node: &app.node,
+            recovered,
+            server_time: now_ms(),
+            ping_interval_ms: app.ping_interval_ms,
+            ping_timeout_ms: app.ping_timeout_ms,
+        };
+        self.event(SESSION).arg(&session).offset(offset).build()
+    }
+
+    pub(crate) fn message(self, message: &Stored, offset: &str) -> Arc<Encoded> {
+        self.event(MESSAGE)
+            .raw_arg(&message.data)
+            .attachments(message.attachments.clone())
+            .offset(offset)
+            .build()
+    }
+
+    pub(crate) fn volatile_message(
+        self,
+        message: &Message<'_>,
+        attachments: Vec<bytes::Bytes>,
+    ) -> Arc<Encoded> {
+        self.event(MESSAGE).arg(message).attachments(attachments).class(Class::Volatile).build()
+    }
+
+    pub(crate) fn resync(self, resync: &Resync<'_>, offset: &str) -> Arc<Encoded> {
+        self.event(RESYNC).arg(resync).offset(offset).build()
+    }
+
+    pub(crate) fn disconnecting(self, disconnecting: &Disconnecting) -> Arc<Encoded> {
+        self.unnumbered(DISCONNECTING, disconnecting)
+    }
+
+    pub(crate) fn error(self, event: &str, failure: &Failure) -> Arc<Encoded> {
+        self.unnumbered(ERROR, &Error::new(event, failure))
+    }
+
+    /// For what nobody needs to get twice. It ends in an object: a string there would be taken for an offset.
+    fn unnumbered(self, name: &str, data: &impl Serialize) -> Arc<Encoded> {
+        self.event(name).arg(data).class(Class::Volatile).build()
+    }
+
+    fn event(self, name: &str) -> EventBuilder {
+        Encoded::event(NAMESPACE, name).compress_above(self.compress_above)
+    }
+}

@@ -1,0 +1,15 @@
+//! The gateway over real sockets: a server of its own for each test, on a port of the system's choice, and clients that
+//! speak the protocols by hand.
+// In a test a panic is the answer, also outside of the functions that bear the attribute.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod drain;
+mod entering;
+mod house;
+mod http;
+mod messages;
+mod raw;
+mod recovery;
+mod rooms;
+mod slow;
