@@ -137,7 +137,7 @@ class Log {
     const entry = { text, element };
     this.#pending.push(entry);
     return {
-      stored: ({ message_id: id, ts, seq }) => {
+      stored: ({ result_id: id, ts, seq }) => {
         const at = this.#pending.indexOf(entry);
         if (at < 0) return;
         this.#pending.splice(at, 1);

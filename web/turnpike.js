@@ -81,7 +81,7 @@ class Client {
     return this.request("room:leave", { room });
   }
 
-  /** Resolves to { message_id, epoch, seq, ts } once the message is stored. Sent again after a reconnect under the same id, so it is there once. */
+  /** Resolves to { result_id, epoch, seq, ts } once the message is stored. Sent again after a reconnect under the same id, so it is there once. */
   send(room, body) {
     const id = newId();
     return new Promise((resolve, reject) => {

@@ -1,10 +1,9 @@
 //! `message:send`: the answer means that the message has its place in the room and that everybody there will get it.
 
 use bytes::Bytes;
-use turnpike_engine::Kind;
 use turnpike_engine::packet::Args;
 use turnpike_guard::{Right, Role};
-use turnpike_wire::event::client::{MessageSend, MessageSent, SentId};
+use turnpike_wire::event::client::{MessageSend, MessageSent};
 use turnpike_wire::event::server::Message;
 use turnpike_wire::{Code, Failure};
 
@@ -67,7 +66,7 @@ pub(super) fn apply(
     let receipt = published.map_err(|_| overloaded())?;
     app.meters.message(if receipt.duplicate { "duplicate" } else { "stored" });
     Ok(Reply::new(MessageSent {
-        id: sent_id(caller, &receipt.id),
+        id: &receipt.id,
         epoch: app.broker.epoch(),
         seq: receipt.seq,
         ts: receipt.ts,
@@ -93,12 +92,5 @@ fn volatile(caller: &Caller<'_>, send: &MessageSend<'_>, attachments: &[Bytes]) 
     app.handle.broadcast(&send.room, event, None).map_err(|_| overloaded())?;
     app.meters.message("volatile");
     let seq = app.broker.lane_of(&send.room).seq(&send.room);
-    Ok(Reply::new(MessageSent { id: sent_id(caller, id), epoch, seq, ts, duplicate: false }))
-}
-
-fn sent_id<'a>(caller: &Caller<'_>, id: &'a str) -> SentId<'a> {
-    match caller.session.kind {
-        Kind::SocketIo => SentId::SocketIo { id },
-        Kind::Raw => SentId::Raw { message_id: id },
-    }
+    Ok(Reply::new(MessageSent { id, epoch, seq, ts, duplicate: false }))
 }

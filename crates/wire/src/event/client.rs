@@ -109,22 +109,13 @@ pub struct MessageSend<'a> {
 /// For a volatile message `seq` is where the room stood; the message has no position of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MessageSent<'a> {
-    #[serde(flatten)]
-    pub id: SentId<'a>,
+    pub id: &'a str,
     pub epoch: u64,
     pub seq: u64,
     /// Milliseconds since 1970.
     pub ts: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
-}
-
-/// The message's id. In an answer over the plain websocket `id` names the request that is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum SentId<'a> {
-    SocketIo { id: &'a str },
-    Raw { message_id: &'a str },
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -185,12 +176,9 @@ mod tests {
         let message = RawValue::from_string(r#"{"seq":41}"#.to_owned()).unwrap();
         let joined = RoomJoined { room: &room, epoch: 7, seq: 41, recovered: false, messages: &[&message] };
         insta::assert_snapshot!(serde_json::to_string(&joined).unwrap(), @r#"{"room":"chat:a","epoch":7,"seq":41,"recovered":false,"messages":[{"seq":41}]}"#);
-        let id = SentId::SocketIo { id: "m1" };
-        let sent = MessageSent { id, epoch: 7, seq: 42, ts: 1_790_000_000_000, duplicate: false };
+        let sent = MessageSent { id: "m1", epoch: 7, seq: 42, ts: 1_790_000_000_000, duplicate: false };
         insta::assert_snapshot!(serde_json::to_string(&sent).unwrap(), @r#"{"id":"m1","epoch":7,"seq":42,"ts":1790000000000}"#);
-        insta::assert_snapshot!(serde_json::to_string(&MessageSent { duplicate: true, ..sent.clone() }).unwrap(), @r#"{"id":"m1","epoch":7,"seq":42,"ts":1790000000000,"duplicate":true}"#);
-        let raw = MessageSent { id: SentId::Raw { message_id: "m1" }, ..sent };
-        insta::assert_snapshot!(serde_json::to_string(&raw).unwrap(), @r#"{"message_id":"m1","epoch":7,"seq":42,"ts":1790000000000}"#);
+        insta::assert_snapshot!(serde_json::to_string(&MessageSent { duplicate: true, ..sent }).unwrap(), @r#"{"id":"m1","epoch":7,"seq":42,"ts":1790000000000,"duplicate":true}"#);
         insta::assert_snapshot!(serde_json::to_string(&Pong { data: None, server_time: 5 }).unwrap(), @r#"{"data":null,"server_time":5}"#);
     }
 }
