@@ -1,18 +1,29 @@
-//! Every configuration key of the product, and what must hold between them.
+//! Every configuration key of the product.
 //!
 //! A key stands here (or with its part in `turnpike-daemon`) once its feature exists, not before.
+
+mod check;
+mod grants;
+mod node_id;
+mod origin;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use turnpike_daemon::admin::Admin;
-use turnpike_daemon::config::{ByteSize, List, Loaded, OrOff, Secret, Setting};
+use turnpike_daemon::config::{ByteSize, List, OrOff, Secret};
 use turnpike_daemon::drain::DrainWindow;
 use turnpike_daemon::log::Log;
 use turnpike_daemon::{choice, section, settings};
-use turnpike_guard::{Grant, SECRET_BYTES_MIN};
+use turnpike_guard::Grant;
 
+pub(crate) use self::check::check;
+pub(crate) use self::grants::Grants;
+pub(crate) use self::node_id::NodeId;
+pub(crate) use self::origin::Origin;
 use crate::development::{self, SecretError};
 
 settings! {
@@ -29,6 +40,33 @@ settings! {
         admin: Admin,
         log: Log,
         drain: DrainWindow,
+    }
+}
+
+impl Config {
+    pub(crate) fn is_production(&self) -> bool {
+        self.node.environment == Kind::Production
+    }
+
+    pub(crate) fn node_id(&self) -> String {
+        self.node.id.clone().or_else(NodeId::of_machine).map_or_else(|| "local".into(), NodeId::into_string)
+    }
+
+    /// What a token without the claim `rooms` may do.
+    pub(crate) fn default_grants(&self) -> Vec<Grant> {
+        match &self.auth.default_grants {
+            Some(grants) => grants.as_slice().to_vec(),
+            None if self.is_production() => Vec::new(),
+            None => vec!["*=join,send,history,presence,typing".parse().expect("this is a grant")],
+        }
+    }
+
+    /// That of the configuration, or the one that development makes for itself.
+    pub(crate) fn token_secret(&self) -> Result<Secret, SecretError> {
+        match &self.auth.jwt_secret {
+            Some(secret) => Ok(secret.clone()),
+            None => development::secret(&self.node.data_dir),
+        }
     }
 }
 
@@ -189,300 +227,5 @@ section! {
     pub(crate) struct Compression in "compression" {
         /// Payloads from this size on are compressed for clients that can read it.
         threshold: OrOff<ByteSize> = "1KiB", "COMPRESSION_THRESHOLD", "0" to "5MB";
-    }
-}
-
-/// Grants of rooms, separated by spaces. `none` is the empty list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Grants(pub(crate) Vec<Grant>, String);
-
-impl Setting for Grants {
-    const EXPECTS: &'static str =
-        "grants such as `chat:*=join,send news=join,history` (separated by spaces), or `none`";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Self(Vec::new(), text.into()));
-        }
-        let grants = text.split_whitespace().map(str::parse).collect::<Result<Vec<Grant>, _>>();
-        let grants = grants.map_err(|error| format!("is not a list of grants: {error}"))?;
-        if grants.is_empty() { Err("is empty".into()) } else { Ok(Self(grants, text.into())) }
-    }
-
-    fn show(&self) -> String {
-        self.1.clone()
-    }
-}
-
-/// Letters, digits, `-`, `_` and `.`: it stands in session ids and thereby in URLs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NodeId(String);
-
-impl NodeId {
-    const BYTES_MAX: usize = 64;
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Setting for NodeId {
-    const EXPECTS: &'static str = "1 to 64 letters, digits, `-`, `_` or `.`";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if text.is_empty() || text.len() > Self::BYTES_MAX || !text.bytes().all(allowed) {
-            return Err("is not a node's name".into());
-        }
-        Ok(Self(text.into()))
-    }
-
-    fn show(&self) -> String {
-        self.0.clone()
-    }
-}
-
-/// `*`, or an origin as browsers send it: scheme, host, and the port unless it is the scheme's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Origin(String);
-
-impl Origin {
-    pub(crate) fn is_any(&self) -> bool {
-        self.0 == "*"
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Setting for Origin {
-    const EXPECTS: &'static str =
-        "`*`, or origins such as `https://app.example.com` or `http://localhost:5173`";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        if text == "*" {
-            return Ok(Self(text.into()));
-        }
-        let (scheme, authority) = text.split_once("://").ok_or("is not an origin")?;
-        if !["http", "https"].contains(&scheme) {
-            return Err("has another scheme than http and https".into());
-        }
-        let (host, port) = match authority.rsplit_once(':') {
-            // The colons of an IPv6 address stand in brackets.
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-            _ => (authority, None),
-        };
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host_is_sound = match bracketed {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            // Browsers send it in lower case, and it is compared exactly: what could never match is a slip.
-            None => {
-                !host.is_empty()
-                    && host.bytes().all(|byte| {
-                        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
-                    })
-            }
-        };
-        if !host_is_sound {
-            return Err("has no host in lower case, or more than scheme, host and port".into());
-        }
-        match port {
-            Some("80") if scheme == "http" => Err("names a port that browsers leave out".into()),
-            Some("443") if scheme == "https" => Err("names a port that browsers leave out".into()),
-            Some(port) if port.parse::<u16>().is_err() => Err("has no port after the colon".into()),
-            _ => Ok(Self(text.into())),
-        }
-    }
-
-    fn show(&self) -> String {
-        self.0.clone()
-    }
-}
-
-impl Config {
-    pub(crate) fn is_production(&self) -> bool {
-        self.node.environment == Kind::Production
-    }
-
-    pub(crate) fn node_id(&self) -> String {
-        if let Some(id) = &self.node.id {
-            return id.as_str().to_owned();
-        }
-        let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        NodeId::parse(machine.trim()).map_or_else(|_| "local".into(), |id| id.0)
-    }
-
-    /// What a token without the claim `rooms` may do.
-    pub(crate) fn default_grants(&self) -> Vec<Grant> {
-        match &self.auth.default_grants {
-            Some(Grants(grants, _)) => grants.clone(),
-            None if self.is_production() => Vec::new(),
-            None => vec!["*=join,send,history,presence,typing".parse().expect("this is a grant")],
-        }
-    }
-
-    /// That of the configuration, or the one that development makes for itself.
-    pub(crate) fn token_secret(&self) -> Result<Secret, SecretError> {
-        match &self.auth.jwt_secret {
-            Some(secret) => Ok(secret.clone()),
-            None => development::secret(&self.node.data_dir),
-        }
-    }
-}
-
-/// What no key can be wrong about alone.
-pub(crate) fn check(loaded: &mut Loaded<Config>) {
-    let Config { node, gateway, auth, queue, recovery, history, limits, .. } = &loaded.settings;
-    // A value that does not fit is treated as the strict one, so that the faults of production are in the same list.
-    let production = node.environment == Kind::Production || loaded.faults.concern("node.environment");
-    let secret_problem = match &auth.jwt_secret {
-        _ if loaded.faults.concern("auth.jwt_secret") => None,
-        None => production.then(|| "is required in production".to_owned()),
-        Some(secret) if secret.reveal().len() < SECRET_BYTES_MIN => {
-            Some(format!("has {} bytes, and whoever guesses it is everybody", secret.reveal().len()))
-        }
-        Some(secret) => secret_weakness(secret.reveal()).filter(|_| production).map(ToOwned::to_owned),
-    };
-    let any_beside_others =
-        gateway.cors_origin.0.len() > 1 && gateway.cors_origin.0.iter().any(Origin::is_any);
-    let queue_upside_down = queue.soft_bytes > queue.hard_bytes;
-    let history_too_short = history.age_max < recovery.window;
-    let body_too_large = limits.body_bytes_max > limits.payload_bytes_max;
-
-    if let Some(problem) = secret_problem {
-        let remedy = format!(
-            "expected at least {SECRET_BYTES_MIN} random bytes, as `openssl rand -base64 48` makes them"
-        );
-        loaded.refuse("auth.jwt_secret", problem, remedy);
-    }
-    if any_beside_others {
-        loaded.refuse("gateway.cors_origin", "has `*` beside origins", "expected either `*` or origins");
-    }
-    if queue_upside_down {
-        loaded.refuse("queue.soft_bytes", "is above queue.hard_bytes", "expected at most queue.hard_bytes");
-    }
-    if history_too_short {
-        loaded.refuse("history.age_max", "is below recovery.window", "expected at least recovery.window");
-    }
-    if body_too_large {
-        loaded.refuse(
-            "limits.body_bytes_max",
-            "is above limits.payload_bytes_max",
-            "expected at most limits.payload_bytes_max",
-        );
-    }
-}
-
-/// Why a long enough secret is none.
-fn secret_weakness(secret: &str) -> Option<&'static str> {
-    /// Words from sample files. In 48 random base64 characters the shortest stands by chance once in a hundred thousand.
-    const WORDS: &[&str] =
-        &["secret", "changeme", "change-me", "change_me", "password", "example", "default", "turnpike"];
-    const LETTERS_MIN: usize = 10;
-    if secret.starts_with(development::SECRET_PREFIX) {
-        return Some("is a development secret");
-    }
-    let lower = secret.to_ascii_lowercase();
-    if WORDS.iter().any(|word| lower.contains(word)) {
-        return Some("looks like the placeholder of a sample");
-    }
-    let mut letters: Vec<u8> = secret.bytes().collect();
-    letters.sort_unstable();
-    letters.dedup();
-    // 32 random hexadecimal digits have 14 different ones on average, and fewer than 10 once in ten thousand.
-    (letters.len() < LETTERS_MIN).then_some("repeats a few characters")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use turnpike_daemon::config::{Environment, Key, Settings as _, Sources, as_markdown, load};
-
-    use super::*;
-
-    fn keys() -> Vec<&'static Key> {
-        Config::sections().iter().flat_map(|section| section.keys).collect()
-    }
-
-    #[test]
-    fn every_default_fits_its_own_key() {
-        for key in keys() {
-            let loaded = load::<Config>(Sources {
-                environment: Environment::from_iter([(key.environment, key.default)]),
-                ..Sources::default()
-            });
-            assert!(loaded.faults.is_empty(), "{}", loaded.faults);
-            let effective = loaded.effective.iter().find(|effective| effective.key.path == key.path).unwrap();
-            assert_eq!(effective.shown, key.default, "{}: the default is written as it is shown", key.path);
-        }
-    }
-
-    #[test]
-    fn every_bound_is_inside_its_own_range() {
-        for (key, bound) in keys().into_iter().filter_map(|key| Some((key, key.range?))) {
-            for bound in [bound.0, bound.1] {
-                let loaded = load::<Config>(Sources {
-                    environment: Environment::from_iter([(key.environment, bound)]),
-                    ..Sources::default()
-                });
-                assert!(loaded.faults.is_empty(), "{}", loaded.faults);
-            }
-        }
-    }
-
-    #[test]
-    fn names_are_unique_and_ours_bear_our_prefix() {
-        /// The names that operators of comparable systems expect. All others must be recognisable as ours, because only
-        /// then a slip in one is found.
-        const EXPECTED: &[&str] = &[
-            "SERVER_ID",
-            "DATA_DIR",
-            "HOST",
-            "PORT",
-            "MAX_CONNECTIONS",
-            "CORS_ORIGIN",
-            "JWT_SECRET",
-            "HEARTBEAT_INTERVAL",
-            "COMPRESSION_THRESHOLD",
-            "ADMIN_HOST",
-            "ADMIN_PORT",
-            "LOG_LEVEL",
-        ];
-        let keys = keys();
-        for name_of in [|key: &Key| key.path.to_owned(), |key: &Key| key.environment.to_owned(), Key::flag] {
-            let names: HashSet<String> = keys.iter().map(|key| name_of(key)).collect();
-            assert_eq!(names.len(), keys.len());
-        }
-        for key in &keys {
-            let name = key.environment;
-            assert!(EXPECTED.contains(&name) || name.starts_with("TURNPIKE_"), "{name}");
-        }
-        let reserved = ["config", "help", "version", "h", "V"].iter().chain(crate::token::FLAGS);
-        for flag in reserved {
-            assert!(keys.iter().all(|key| key.flag() != *flag), "{flag}");
-        }
-    }
-
-    /// `UPDATE_DOCS=1 cargo test -p turnpike` writes the tables anew.
-    #[test]
-    fn the_document_is_what_the_code_says() {
-        const BEGIN: &str =
-            "<!-- The tables are made from the code: UPDATE_DOCS=1 cargo test -p turnpike -->\n";
-        const END: &str = "<!-- end of the tables -->";
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
-        let document = std::fs::read_to_string(path).unwrap();
-        let (before, rest) = document.split_once(BEGIN).expect("the document has a place for the tables");
-        let (_, after) = rest.split_once(END).expect("the tables have an end");
-        let expected = format!("{before}{BEGIN}\n{}{END}{after}", as_markdown(&Config::sections()));
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(path, expected).unwrap();
-        } else {
-            assert!(
-                document == expected,
-                "docs/configuration.md differs from the code; run UPDATE_DOCS=1 cargo test -p turnpike"
-            );
-        }
     }
 }

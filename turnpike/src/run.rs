@@ -87,6 +87,8 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         tasks.stop();
         Ok(())
     });
+    // Not by dropping it: that waits for threads, and one that is stuck must not keep the process.
+    runtime.shutdown_background();
     log.flush();
     outcome
 }

@@ -14,25 +14,29 @@ use crate::tasks::Stop;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 const DEADLINE: Duration = Duration::from_secs(1);
-/// One slow answer is no outage; two in a row are one.
-const FAILURES_MAX: u32 = 2;
+/// One slow answer is no outage. More of the last eight are one: a listener of several threads answers from another one
+/// each time, and if one of them is stuck, most probes are still answered.
+const FAILURES_MAX: u32 = 1;
 
 /// Sets `check` by whether `GET path` at `address` is answered with 200, until it is stopped.
 pub async fn watch(address: SocketAddr, path: &'static str, check: Check, mut stop: Stop) {
-    let mut failures = 0;
+    // One bit a probe, the newest lowest.
+    let mut failures: u8 = 0;
     loop {
         let next = Instant::now() + INTERVAL;
-        match answers(address, path).await {
+        let outcome = answers(address, path).await;
+        failures = failures << 1 | u8::from(outcome.is_err());
+        match outcome {
+            Ok(()) if failures.count_ones() <= FAILURES_MAX => check.pass(),
             Ok(()) => {
-                failures = 0;
-                check.pass();
+                let count = failures.count_ones();
+                check.fail(format!(
+                    "GET http://{address}{path}: {count} of the last {} probes failed",
+                    u8::BITS
+                ));
             }
-            Err(reason) => {
-                failures += 1;
-                if failures >= FAILURES_MAX {
-                    check.fail(format!("GET http://{address}{path}: {reason}"));
-                }
-            }
+            Err(_) if failures.count_ones() <= FAILURES_MAX => {}
+            Err(reason) => check.fail(format!("GET http://{address}{path}: {reason}")),
         }
         tokio::select! {
             () = sleep_until(next) => {}

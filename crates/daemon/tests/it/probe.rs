@@ -10,10 +10,15 @@ use crate::http::eventually;
 
 /// Answers every connection with the same bytes, whatever it asks.
 async fn answering(bytes: &'static str) -> SocketAddr {
+    answering_in_turn(vec![bytes]).await
+}
+
+/// Answers one connection with this and the next with that, and then begins again.
+async fn answering_in_turn(answers: Vec<&'static str>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        loop {
+        for bytes in answers.iter().cycle() {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.write_all(bytes.as_bytes()).await.unwrap();
         }
@@ -53,4 +58,13 @@ async fn refusals_errors_and_silence_do_not() {
         eventually(reason, async || shown().contains(reason)).await;
         assert!(!health.ready().good);
     }
+}
+
+#[tokio::test]
+async fn a_listener_that_answers_most_of_the_time_is_not_ready() {
+    const OK: &str = "HTTP/1.1 200 OK\r\n\r\n";
+    let (health, _tasks) = outcome(answering_in_turn(vec![OK, OK, "broken"]).await);
+    eventually("ready at first", async || health.ready().good).await;
+    let reason = || health.ready().body["checks"][0]["reason"].as_str().unwrap_or_default().to_owned();
+    eventually("not ready", async || reason().contains("of the last 8 probes failed")).await;
 }

@@ -1,0 +1,70 @@
+//! What must hold between keys, and what production asks of them.
+
+use turnpike_daemon::config::Loaded;
+use turnpike_guard::SECRET_BYTES_MIN;
+
+use super::{Config, Kind, Origin};
+use crate::development;
+
+/// What no key can be wrong about alone.
+pub(crate) fn check(loaded: &mut Loaded<Config>) {
+    let Config { node, gateway, auth, queue, recovery, history, limits, .. } = &loaded.settings;
+    // A value that does not fit is treated as the strict one, so that the faults of production are in the same list.
+    let production = node.environment == Kind::Production || loaded.faults.concern("node.environment");
+    let secret_problem = match &auth.jwt_secret {
+        _ if loaded.faults.concern("auth.jwt_secret") => None,
+        None => production.then(|| "is required in production".to_owned()),
+        Some(secret) if secret.reveal().len() < SECRET_BYTES_MIN => {
+            Some(format!("has {} bytes, and whoever guesses it is everybody", secret.reveal().len()))
+        }
+        Some(secret) => secret_weakness(secret.reveal()).filter(|_| production).map(ToOwned::to_owned),
+    };
+    let any_beside_others =
+        gateway.cors_origin.0.len() > 1 && gateway.cors_origin.0.iter().any(Origin::is_any);
+    let queue_upside_down = queue.soft_bytes > queue.hard_bytes;
+    let history_too_short = history.age_max < recovery.window;
+    let body_too_large = limits.body_bytes_max > limits.payload_bytes_max;
+
+    if let Some(problem) = secret_problem {
+        let remedy = format!(
+            "expected at least {SECRET_BYTES_MIN} random bytes, as `openssl rand -base64 48` makes them"
+        );
+        loaded.refuse("auth.jwt_secret", problem, remedy);
+    }
+    if any_beside_others {
+        loaded.refuse("gateway.cors_origin", "has `*` beside origins", "expected either `*` or origins");
+    }
+    if queue_upside_down {
+        loaded.refuse("queue.soft_bytes", "is above queue.hard_bytes", "expected at most queue.hard_bytes");
+    }
+    if history_too_short {
+        loaded.refuse("history.age_max", "is below recovery.window", "expected at least recovery.window");
+    }
+    if body_too_large {
+        loaded.refuse(
+            "limits.body_bytes_max",
+            "is above limits.payload_bytes_max",
+            "expected at most limits.payload_bytes_max",
+        );
+    }
+}
+
+/// Why a long enough secret is none.
+fn secret_weakness(secret: &str) -> Option<&'static str> {
+    /// Words from sample files. In 48 random base64 characters the shortest stands by chance once in a hundred thousand.
+    const WORDS: &[&str] =
+        &["secret", "changeme", "change-me", "change_me", "password", "example", "default", "turnpike"];
+    const LETTERS_MIN: usize = 10;
+    if secret.starts_with(development::SECRET_PREFIX) {
+        return Some("is a development secret");
+    }
+    let lower = secret.to_ascii_lowercase();
+    if WORDS.iter().any(|word| lower.contains(word)) {
+        return Some("looks like the placeholder of a sample");
+    }
+    let mut letters: Vec<u8> = secret.bytes().collect();
+    letters.sort_unstable();
+    letters.dedup();
+    // 32 random hexadecimal digits have 14 different ones on average, and fewer than 10 once in ten thousand.
+    (letters.len() < LETTERS_MIN).then_some("repeats a few characters")
+}

@@ -1,0 +1,90 @@
+//! What the declarations of all keys must hold.
+
+use std::collections::HashSet;
+
+use turnpike_daemon::config::{Environment, Key, Settings as _, Sources, as_markdown, load};
+
+use super::Config;
+
+fn keys() -> Vec<&'static Key> {
+    Config::sections().iter().flat_map(|section| section.keys).collect()
+}
+
+#[test]
+fn every_default_fits_its_own_key() {
+    for key in keys() {
+        let loaded = load::<Config>(Sources {
+            environment: Environment::from_iter([(key.environment, key.default)]),
+            ..Sources::default()
+        });
+        assert!(loaded.faults.is_empty(), "{}", loaded.faults);
+        let effective = loaded.effective.iter().find(|effective| effective.key.path == key.path).unwrap();
+        assert_eq!(effective.shown, key.default, "{}: the default is written as it is shown", key.path);
+    }
+}
+
+#[test]
+fn every_bound_is_inside_its_own_range() {
+    for (key, bound) in keys().into_iter().filter_map(|key| Some((key, key.range?))) {
+        for bound in [bound.0, bound.1] {
+            let loaded = load::<Config>(Sources {
+                environment: Environment::from_iter([(key.environment, bound)]),
+                ..Sources::default()
+            });
+            assert!(loaded.faults.is_empty(), "{}", loaded.faults);
+        }
+    }
+}
+
+#[test]
+fn names_are_unique_and_ours_bear_our_prefix() {
+    /// The names that operators of comparable systems expect. All others must be recognisable as ours, because only
+    /// then a slip in one is found.
+    const EXPECTED: &[&str] = &[
+        "SERVER_ID",
+        "DATA_DIR",
+        "HOST",
+        "PORT",
+        "MAX_CONNECTIONS",
+        "CORS_ORIGIN",
+        "JWT_SECRET",
+        "HEARTBEAT_INTERVAL",
+        "COMPRESSION_THRESHOLD",
+        "ADMIN_HOST",
+        "ADMIN_PORT",
+        "LOG_LEVEL",
+    ];
+    let keys = keys();
+    for name_of in [|key: &Key| key.path.to_owned(), |key: &Key| key.environment.to_owned(), Key::flag] {
+        let names: HashSet<String> = keys.iter().map(|key| name_of(key)).collect();
+        assert_eq!(names.len(), keys.len());
+    }
+    for key in &keys {
+        let name = key.environment;
+        assert!(EXPECTED.contains(&name) || name.starts_with("TURNPIKE_"), "{name}");
+    }
+    let reserved = ["config", "help", "version", "h", "V"].iter().chain(crate::token::FLAGS);
+    for flag in reserved {
+        assert!(keys.iter().all(|key| key.flag() != *flag), "{flag}");
+    }
+}
+
+/// `UPDATE_DOCS=1 cargo test -p turnpike` writes the tables anew.
+#[test]
+fn the_document_is_what_the_code_says() {
+    const BEGIN: &str = "<!-- The tables are made from the code: UPDATE_DOCS=1 cargo test -p turnpike -->\n";
+    const END: &str = "<!-- end of the tables -->";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = document.split_once(BEGIN).expect("the document has a place for the tables");
+    let (_, after) = rest.split_once(END).expect("the tables have an end");
+    let expected = format!("{before}{BEGIN}\n{}{END}{after}", as_markdown(&Config::sections()));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, expected).unwrap();
+    } else {
+        assert!(
+            document == expected,
+            "docs/configuration.md differs from the code; run UPDATE_DOCS=1 cargo test -p turnpike"
+        );
+    }
+}
