@@ -106,7 +106,9 @@ async fn pinged(Data(data): Data<serde_json::Value>, ack: AckSender) {
     ack.send(&Pong { ok: true, data, server_time: now_ms() }).ok();
 }
 
-async fn connected(socket: SocketRef) {
+/// Called from the middleware: the connect handler runs in a task of its own beside the CONNECT reply, and an event
+/// that a client sends at once can come before handlers that were registered there, and is then dropped.
+fn listen(socket: &SocketRef) {
     socket.on("room:join", joined);
     socket.on("room:leave", left);
     socket.on("message:send", sent);
@@ -124,9 +126,10 @@ async fn main() -> anyhow::Result<()> {
     let authenticate = async move |socket: SocketRef, Data(auth): Data<Auth>| {
         let token = jsonwebtoken::decode::<Claims>(&auth.token, &key, &validation)?;
         socket.extensions.insert(User(token.claims.sub));
+        listen(&socket);
         Ok::<(), jsonwebtoken::errors::Error>(())
     };
-    io.ns("/", connected.with(authenticate));
+    io.ns("/", (async || {}).with(authenticate));
 
     let port: u16 = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(0);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;

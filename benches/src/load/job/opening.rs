@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use crate::load::{
     command::Rooms,
+    connection::Stage,
     fleet::{Fleet, Job, Seen, Turn},
 };
 
 /// A connection that has not entered by then never will.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Opening {
     first: usize,
@@ -81,7 +82,16 @@ impl Job for Opening {
             return Turn::Over;
         }
         if now - self.last_progress > PATIENCE {
-            fleet.fault(format!("{} of {} connections entered", self.ready, self.count));
+            let stuck: Vec<_> = fleet
+                .connections
+                .iter()
+                .flatten()
+                .map(|connection| connection.stage)
+                .filter(|stage| *stage != Stage::Ready)
+                .take(5)
+                .collect();
+            fleet
+                .fault(format!("{} of {} connections entered; others are {stuck:?}", self.ready, self.count));
             return Turn::Over;
         }
         Turn::Wait(now + Duration::from_millis(2))
