@@ -8,3 +8,5 @@
 
 mod conformance;
 mod harness;
+mod heartbeat;
+mod recovery;
