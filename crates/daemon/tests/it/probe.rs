@@ -47,13 +47,13 @@ async fn refusals_errors_and_silence_do_not() {
         listener.local_addr().unwrap()
     };
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    for (address, reason) in [
+    let cases = [
         (closed, "refused"),
         (answering("HTTP/1.1 503 Service Unavailable\r\n\r\n").await, "answered HTTP/1.1 503"),
         (answering("HTTP/1.1").await, "eof"),
         (silent.local_addr().unwrap(), "no answer within 1 s"),
-    ] {
-        let (health, _tasks) = outcome(address);
+    ];
+    for ((health, _tasks), reason) in cases.map(|(address, reason)| (outcome(address), reason)) {
         let shown = || health.ready().body["checks"][0]["reason"].as_str().unwrap_or_default().to_owned();
         eventually(reason, async || shown().contains(reason)).await;
         assert!(!health.ready().good);
@@ -63,7 +63,7 @@ async fn refusals_errors_and_silence_do_not() {
 #[tokio::test]
 async fn a_listener_that_answers_most_of_the_time_is_not_ready() {
     const OK: &str = "HTTP/1.1 200 OK\r\n\r\n";
-    let (health, _tasks) = outcome(answering_in_turn(vec![OK, OK, "broken"]).await);
+    let (health, _tasks) = outcome(answering_in_turn(vec![OK, "broken", "broken"]).await);
     eventually("ready at first", async || health.ready().good).await;
     let reason = || health.ready().body["checks"][0]["reason"].as_str().unwrap_or_default().to_owned();
     eventually("not ready", async || reason().contains("of the last 8 probes failed")).await;
