@@ -1,7 +1,6 @@
 //! Answers: of the application to a client's event, and of a client to the application's event.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -11,11 +10,12 @@ use crate::command::Command;
 use crate::handle::{Handle, is_shard_of_this_thread};
 use crate::ids::{SocketId, SocketRef};
 use crate::packet::Args;
+use crate::rooms::NamespaceIndex;
 
 /// The answer that a client waits for. Dropping it leaves the client waiting until its own deadline.
 pub struct AckReply {
     pub(crate) to: SocketRef,
-    pub(crate) namespace: Arc<str>,
+    pub(crate) namespace: NamespaceIndex,
     pub(crate) id: u64,
     pub(crate) handle: Handle,
 }
@@ -23,7 +23,7 @@ pub struct AckReply {
 /// An answer on its way to its connection.
 pub(crate) struct Answer {
     pub(crate) to: SocketRef,
-    pub(crate) namespace: Arc<str>,
+    pub(crate) namespace: NamespaceIndex,
     pub(crate) id: u64,
     pub(crate) args_json: String,
     pub(crate) attachments: Vec<Bytes>,

@@ -201,7 +201,9 @@ impl<A: Application> Shard<A> {
         if state.ended {
             return Poll::Ready(None);
         }
-        self.drive_application(conn, &mut state, context);
+        if state.is_busy() {
+            self.drive_application(conn, &mut state, context);
+        }
         let mut reads = 0;
         loop {
             if state.blocked {
@@ -234,8 +236,10 @@ impl<A: Application> Shard<A> {
                 }
                 Poll::Ready(Ok(())) => {
                     self.read_bytes(conn, &mut state, buffer.filled_mut());
-                    // What the application left for later must know our waker.
-                    self.drive_application(conn, &mut state, context);
+                    if state.is_busy() {
+                        // What the application left for later must know our waker.
+                        self.drive_application(conn, &mut state, context);
+                    }
                     reads += 1;
                     if reads == READS_PER_TURN {
                         context.waker().wake_by_ref();

@@ -167,7 +167,7 @@ impl<A: Application> Shard<A> {
                 let open = self.open_text(SessionSecret::random(), false);
                 outbox::push_text(&mut state.outbox, wire, &open);
             } else if authorized {
-                self.connect_raw(&conn, &mut state, None, None);
+                self.connect_raw(&conn, &mut state);
             }
             self.read_bytes(&conn, &mut state, &mut unread.to_vec());
             self.flush(&conn, &mut state);

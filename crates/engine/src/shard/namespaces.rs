@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use smallvec::SmallVec;
@@ -15,24 +14,24 @@ use crate::application::{
     TicketClaims,
 };
 use crate::ids::{SocketId, SocketRef};
-use crate::packet::{Args, Inbound, RawInbound, Reply};
+use crate::packet::{Args, Inbound, RawInbound, Reply, Str};
 use crate::ticket::Ticket;
 
 /// What a client asked the application for.
 pub(super) enum Asked {
     /// `raw_id`: what a raw client wants its answer to bear.
     Connect {
-        namespace: String,
-        auth: Option<String>,
+        namespace: Str,
+        auth: Option<Str>,
         raw_id: Option<u64>,
     },
     Event {
-        namespace: String,
+        namespace: Str,
         args: Args,
         ack: Option<u64>,
     },
     Leave {
-        namespace: String,
+        namespace: Str,
     },
 }
 
@@ -47,7 +46,7 @@ type Answered<A> = Result<Admission<<A as Application>::Socket>, Refusal>;
 /// What the engine needs to finish a CONNECT that the application has answered.
 pub(super) struct Entering {
     socket: SocketRef,
-    namespace: String,
+    namespace: Str,
     raw_id: Option<u64>,
     /// The ticket that was shown and is genuine, with the id it speaks of.
     resumed: Option<(SocketId, String)>,
@@ -76,15 +75,9 @@ impl<A: Application> Shard<A> {
                 self.client_answered(state, &namespace, id, args);
                 return Ok(());
             }
-            Inbound::Connect { namespace, auth } => Asked::Connect {
-                namespace: namespace.to_string(),
-                auth: auth.map(|auth| auth.to_string()),
-                raw_id: None,
-            },
-            Inbound::Event { namespace, args, ack } => {
-                Asked::Event { namespace: namespace.to_string(), args, ack }
-            }
-            Inbound::Disconnect { namespace } => Asked::Leave { namespace: namespace.to_string() },
+            Inbound::Connect { namespace, auth } => Asked::Connect { namespace, auth, raw_id: None },
+            Inbound::Event { namespace, args, ack } => Asked::Event { namespace, args, ack },
+            Inbound::Disconnect { namespace } => Asked::Leave { namespace },
         };
         self.ask(conn, state, asked)
     }
@@ -98,23 +91,17 @@ impl<A: Application> Shard<A> {
     ) -> Result<(), DisconnectReason> {
         let inbound = RawInbound::parse(text, &self.config.packet).map_err(protocol_error)?;
         let asked = if inbound.event == RAW_CONNECT {
-            let auth = (inbound.data != "null").then(|| inbound.data.to_owned());
-            Asked::Connect { namespace: RAW_NAMESPACE.to_owned(), auth, raw_id: inbound.id }
+            let auth = (inbound.data != "null").then(|| Str::copy_from_slice(inbound.data));
+            Asked::Connect { namespace: RAW_NAMESPACE.into(), auth, raw_id: inbound.id }
         } else {
-            Asked::Event { namespace: RAW_NAMESPACE.to_owned(), args: inbound.to_args(), ack: inbound.id }
+            Asked::Event { namespace: RAW_NAMESPACE.into(), args: inbound.to_args(), ack: inbound.id }
         };
         self.ask(conn, state, asked)
     }
 
     /// A raw client that brought its token in the request's headers is connected without asking.
-    pub(super) fn connect_raw(
-        self: &Rc<Self>,
-        conn: &Rc<Conn<A>>,
-        state: &mut State<A>,
-        auth: Option<String>,
-        raw_id: Option<u64>,
-    ) {
-        let asked = Asked::Connect { namespace: RAW_NAMESPACE.to_owned(), auth, raw_id };
+    pub(super) fn connect_raw(self: &Rc<Self>, conn: &Rc<Conn<A>>, state: &mut State<A>) {
+        let asked = Asked::Connect { namespace: RAW_NAMESPACE.into(), auth: None, raw_id: None };
         if let Err(reason) = self.ask(conn, state, asked) {
             self.close_for(conn, state, reason, 1008);
         }
@@ -187,8 +174,9 @@ impl<A: Application> Shard<A> {
     }
 
     pub(super) fn push_answer(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, answer: &ack::Answer) {
+        let namespace = self.rooms.borrow().namespace_name(answer.namespace).clone();
         let reply = Reply::Ack {
-            namespace: &answer.namespace,
+            namespace: &namespace,
             id: answer.id,
             args_json: &answer.args_json,
             attachments: &answer.attachments,
@@ -206,16 +194,13 @@ impl<A: Application> Shard<A> {
             Asked::Event { namespace, args, ack } => {
                 self.counters.events_in.add(1);
                 let index = self.socket_of(state, &namespace).ok_or_else(|| not_entered(&namespace))?;
-                let namespace = self.rooms.borrow().namespace_name(state.sockets[index].namespace).clone();
-                let to = self.socket_ref(conn.key, &state.sockets[index]);
-                let ack = ack.map(|id| AckReply {
-                    to,
-                    namespace: Arc::clone(&namespace),
-                    id,
-                    handle: self.handle.clone(),
-                });
+                let socket = &state.sockets[index];
+                let namespace = self.rooms.borrow().namespace_name(socket.namespace).clone();
+                let to = self.socket_ref(conn.key, socket);
+                let handle = || self.handle.clone();
+                let ack = ack.map(|id| AckReply { to, namespace: socket.namespace, id, handle: handle() });
                 let event = Event { socket: to, namespace, args, ack };
-                let app = state.sockets[index].app.clone();
+                let app = socket.app.clone();
                 if let Step::Later(future) = self.with_answers(conn, state, || self.app.event(&app, event)) {
                     state.pending = Some(Box::new(Pending::Event(future)));
                     conn.wake();
@@ -243,8 +228,8 @@ impl<A: Application> Shard<A> {
         self: &Rc<Self>,
         conn: &Rc<Conn<A>>,
         state: &mut State<A>,
-        namespace: String,
-        auth: Option<String>,
+        namespace: Str,
+        auth: Option<Str>,
         raw_id: Option<u64>,
     ) {
         if self.socket_of(state, &namespace).is_some() {
@@ -264,8 +249,8 @@ impl<A: Application> Shard<A> {
         let resume = self.resume(auth.as_deref(), &mut entering);
         let request = ConnectRequest {
             socket,
-            namespace: entering.namespace.as_str().into(),
-            auth,
+            namespace: (*entering.namespace).into(),
+            auth: auth.map(|auth| auth.to_string()),
             handshake: state.handshake.clone().unwrap_or_else(|| Self::peer_handshake(state.peer)),
             resume,
             kind: state.kind,
