@@ -111,3 +111,129 @@ fn read(said: &[u8]) -> Option<Ticket> {
         payload: payload.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_763_000_000;
+
+    fn keys(secrets: &[&str]) -> TicketKeys {
+        TicketKeys::new(secrets)
+    }
+
+    fn ticket() -> Ticket {
+        Ticket {
+            expires: NOW + 120,
+            socket_id: "AbCdEfGhIjKlMnOpQrSt".to_owned(),
+            payload: b"alice\0\xff".to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_ticket_says_what_was_sealed_in_it() {
+        let keys = keys(&["secret"]);
+        for ticket in [
+            ticket(),
+            Ticket { expires: u64::MAX, socket_id: String::new(), payload: Vec::new() },
+            Ticket { expires: NOW + 1, socket_id: "é".repeat(127), payload: vec![7; 1_000] },
+        ] {
+            let text = keys.seal(&ticket).unwrap();
+            assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{text}");
+            assert_eq!(keys.open(&text, NOW), Ok(ticket));
+        }
+    }
+
+    /// Tickets are out with clients when a node of a new version starts: the format must not change unnoticed.
+    #[test]
+    fn the_format_stays() {
+        let text = keys(&["secret"]).seal(&ticket()).unwrap();
+        assert_eq!(
+            text,
+            "AQAAAABpFT84FEFiQ2RFZkdoSWpLbE1uT3BRclN0YWxpY2UA_wV0VvChLBp_9oK3DOOSP4aBpgrl3WBOSngLCxLPmlgv"
+        );
+    }
+
+    #[test]
+    fn a_ticket_counts_until_it_expires() {
+        let keys = keys(&["secret"]);
+        let text = keys.seal(&ticket()).unwrap();
+        assert_eq!(keys.open(&text, NOW + 119), Ok(ticket()));
+        assert_eq!(keys.open(&text, NOW + 120), Err(TicketError::Expired));
+        assert_eq!(keys.open(&text, u64::MAX), Err(TicketError::Expired));
+    }
+
+    #[test]
+    fn nothing_of_a_ticket_can_be_changed() {
+        let keys = keys(&["secret"]);
+        let text = keys.seal(&ticket()).unwrap();
+        let sealed = BASE64_URL_SAFE_NO_PAD.decode(&text).unwrap();
+        for at in 0..sealed.len() {
+            for bit in 0..8 {
+                let mut changed = sealed.clone();
+                changed[at] ^= 1 << bit;
+                let changed = BASE64_URL_SAFE_NO_PAD.encode(changed);
+                assert_eq!(keys.open(&changed, NOW), Err(TicketError::Forged), "byte {at}, bit {bit}");
+            }
+        }
+        for end in 0..sealed.len() {
+            let cut = keys.open(&BASE64_URL_SAFE_NO_PAD.encode(&sealed[..end]), NOW);
+            let expected = if end < MAC_BYTES { TicketError::Malformed } else { TicketError::Forged };
+            assert_eq!(cut, Err(expected), "cut at {end}");
+        }
+        // A second way to write the same bytes would be a second ticket to whoever keeps account of them.
+        let last = text.chars().last().unwrap();
+        for other in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".chars() {
+            let changed = format!("{}{other}", &text[..text.len() - 1]);
+            assert_eq!(keys.open(&changed, NOW).is_ok(), other == last, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_ticket_is_malformed() {
+        let keys = keys(&["secret"]);
+        let text = keys.seal(&ticket()).unwrap();
+        for text in ["", "a", "é", "a b", &format!("{text}="), &format!(" {text}"), &"A".repeat(2_049)] {
+            assert_eq!(keys.open(text, NOW), Err(TicketError::Malformed), "{text}");
+        }
+        assert_eq!(keys.open(&"A".repeat(2_048), NOW), Err(TicketError::Forged));
+        // Sealed by us, but of a version that this one does not know, or not a ticket inside.
+        for said in [
+            &b"\x02\0\0\0\0\0\0\0\0\0"[..],
+            b"",
+            b"\x01\0\0\0\0\0\0\0",
+            b"\x01\0\0\0\0\0\0\0\0\x02a",
+            b"\x01\0\0\0\0\0\0\0\0\x01\xff",
+        ] {
+            let sealed = [said, mac(&keys.sealing, said).as_ref()].concat();
+            let opened = keys.open(&BASE64_URL_SAFE_NO_PAD.encode(sealed), 0);
+            assert_eq!(opened, Err(TicketError::Malformed), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_can_be_replaced() {
+        let (old, new) = (keys(&["old"]), keys(&["new"]));
+        let both = keys(&["new", "older", "old"]);
+        let by_old = old.seal(&ticket()).unwrap();
+        assert_eq!(both.open(&by_old, NOW), Ok(ticket()));
+        let by_both = both.seal(&ticket()).unwrap();
+        assert_eq!(new.open(&by_both, NOW), Ok(ticket()));
+        assert_eq!(new.open(&by_old, NOW), Err(TicketError::Forged));
+        assert_eq!(old.open(&by_both, NOW), Err(TicketError::Forged));
+    }
+
+    #[test]
+    fn a_ticket_that_would_be_too_long_is_not_sealed() {
+        let keys = keys(&["secret"]);
+        let with = |payload| Ticket { payload: vec![0; payload], socket_id: String::new(), ..ticket() };
+        // 1,536 bytes are 2,048 characters: 10 in front, 32 behind.
+        let longest = keys.seal(&with(1_494)).unwrap();
+        assert_eq!(longest.len(), 2_048);
+        assert_eq!(keys.open(&longest, NOW), Ok(with(1_494)));
+        let refused = Err(TicketError::TooLarge { bytes_max: 2_048 });
+        assert_eq!(keys.seal(&with(1_495)), refused);
+        let long_id = Ticket { socket_id: "a".repeat(256), ..ticket() };
+        assert_eq!(keys.seal(&long_id), refused);
+    }
+}

@@ -113,6 +113,9 @@ impl Args {
         if u32::try_from(text.len()).is_err() {
             return Err(PacketError::TooLarge { bytes_max: u32::MAX as usize });
         }
+        // Space around the array is JSON, but would come between an ack's number and the array when the text is sent on.
+        let array = text.trim_matches([' ', '\t', '\r', '\n']);
+        let text = if array.len() == text.len() { text } else { Str::copy_from_slice(array) };
         let mut spans = SmallVec::new();
         let mut scanner = Scanner::new(&text, limits, Announced::new(attachments));
         scanner.array(|span| {

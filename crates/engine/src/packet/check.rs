@@ -21,8 +21,8 @@ pub(super) fn namespace(namespace: &str, limits: &Limits) -> Result<(), PacketEr
     Ok(())
 }
 
-pub(super) fn ack(id: i64) -> Result<u64, PacketError> {
-    u64::try_from(id).ok().filter(|id| *id < ACK_BOUND).ok_or(PacketError::AckId)
+pub(super) fn ack(id: impl TryInto<u64>) -> Result<u64, PacketError> {
+    id.try_into().ok().filter(|id| *id < ACK_BOUND).ok_or(PacketError::AckId)
 }
 
 /// Auth is an object or absent.

@@ -55,7 +55,8 @@ impl<'a> RawInbound<'a> {
             Err(PacketError::ReservedEvent) if event == "connect" => {}
             checked => checked?,
         }
-        let id = id.map(|span| text[span].parse().map_err(|_| PacketError::AckId).and_then(check::ack));
+        let id =
+            id.map(|span| text[span].parse::<u64>().map_err(|_| PacketError::AckId).and_then(check::ack));
         Ok(Self { id: id.transpose()?, event, data: data.map_or("null", |span| &text[span]), quoted })
     }
 
@@ -72,20 +73,21 @@ pub(super) fn event(name: &str, data: &str, attachments: &[Bytes]) -> String {
     format!("{{\"event\":{name},\"data\":{data}}}")
 }
 
-/// An answer: the fields of the first argument behind the request's number. An argument that is no object stands under
-/// `data`. A field `id` of the answer's own, which would hide the number, is called `result_id`.
+/// An answer: the fields of the first argument behind the request's number. An argument that is no object, or
+/// is binary, stands under `data`. A field `id` of the answer's own, which would hide the number, is called `result_id`.
 pub(super) fn answer(id: u64, args: &str, attachments: &[Bytes]) -> String {
     let mut answer = format!("{{\"id\":{id}");
     if let Some(argument) = first_element(args) {
         let argument = binary_text::embed(argument, attachments);
         answer.reserve(argument.len() + 16);
         let numbered = answer.len();
+        let whole = argument.starts_with("{\"$binary\":");
         let members = Scanner::new(&argument, &Limits::TRUSTING, ()).object(|key, value| {
             let key = if key.is("id") { "result_id" } else { key.text() };
             answer.extend([",\"", key, "\":", &argument[value]]);
             Ok(())
         });
-        if members.is_err() {
+        if whole || members.is_err() {
             answer.truncate(numbered);
             answer.extend([",\"data\":", &argument]);
         }

@@ -2,6 +2,7 @@
 //! run by default, since a time says nothing in the dev profile or on a busy machine:
 //!
 //! `cargo test --release -p turnpike-engine --test it -- --ignored --nocapture packet_cost`
+#![allow(clippy::print_stdout, reason = "figures are for reading")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

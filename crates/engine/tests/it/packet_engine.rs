@@ -1,10 +1,13 @@
 //! Engine.IO packets and polling bodies.
+#![allow(clippy::unwrap_used, reason = "what helps a test is a test")]
 
 use std::borrow::Cow;
 
 use engineioxide_core::{Packet, ProtocolVersion};
 use proptest::prelude::*;
-use turnpike_engine::packet::{EnginePacket, Limits, PacketError, open_packet, parse_engine, polling_packets};
+use turnpike_engine::packet::{
+    EnginePacket, Limits, PacketError, open_packet, parse_engine, polling_packets,
+};
 
 fn binary(bytes: &[u8]) -> EnginePacket<'_> {
     EnginePacket::Binary(Cow::Borrowed(bytes))

@@ -1,4 +1,5 @@
 //! Packets of the msgpack parser from clients.
+#![allow(clippy::unwrap_used, reason = "what helps a test is a test")]
 
 use turnpike_engine::packet::{Decoder, Inbound, Limits, PacketError, Parser};
 
@@ -38,10 +39,7 @@ fn packets_of_the_stock_client_are_read() {
             r#"connect /admin {"token":"abc"}"#,
         ),
         ("82a47479706501a36e7370a12f", "disconnect /"),
-        (
-            "83a47479706501a76f7074696f6e7381a8636f6d7072657373c3a36e7370a52f63686174",
-            "disconnect /chat",
-        ),
+        ("83a47479706501a76f7074696f6e7381a8636f6d7072657373c3a36e7370a52f63686174", "disconnect /chat"),
         (
             "84a47479706502a46461746191a161a76f7074696f6e7381a8636f6d7072657373c3a36e7370a12f",
             r#"event / - ["a"] []"#,
@@ -147,9 +145,17 @@ fn packets_are_refused() {
         ("type 2.0", packet(b"\xcb\x40\x00\x00\x00\x00\x00\x00\x00", b"\xa4data\x90"), E::Msgpack),
         ("type twice", b"\x83\xa4type\x00\xa4type\x01\xa3nsp\xa1/".to_vec(), E::Msgpack),
         ("namespace twice", b"\x83\xa3nsp\xa2/a\xa3nsp\xa2/b\xa4type\x00".to_vec(), E::Msgpack),
-        ("data twice", b"\x84\xa3nsp\xa1/\xa4type\x02\xa4data\x91\xa1a\xa4data\x91\xa1b".to_vec(), E::Msgpack),
+        (
+            "data twice",
+            b"\x84\xa3nsp\xa1/\xa4type\x02\xa4data\x91\xa1a\xa4data\x91\xa1b".to_vec(),
+            E::Msgpack,
+        ),
         ("more keys than there are", b"\x84\xa4type\x00\xa3nsp\xa1/".to_vec(), E::Msgpack),
-        ("21 keys", [&b"\xde\x00\x15\xa4type\x00\xa3nsp\xa1/"[..], &b"\xa1x\xc0".repeat(19)].concat(), E::Msgpack),
+        (
+            "21 keys",
+            [&b"\xde\x00\x15\xa4type\x00\xa3nsp\xa1/"[..], &b"\xa1x\xc0".repeat(19)].concat(),
+            E::Msgpack,
+        ),
         ("auth is an array", packet(b"\x00", b"\xa4data\x90"), E::Payload),
         ("auth is text", packet(b"\x00", b"\xa4data\xa1a"), E::Payload),
         ("auth with binary", packet(b"\x00", b"\xa4data\x81\xa1a\xc4\x01x"), E::Payload),
@@ -205,14 +211,20 @@ fn placeholders_of_a_clients_own_are_refused() {
 fn ack_numbers_are_exact() {
     let with = |id: &[u8]| [b"\x84\xa4type\x02\xa3nsp\xa1/\xa4data\x91\xa1a\xa2id", id].concat();
     assert_eq!(read(&with(b"\xc0")).as_deref(), Ok(r#"event / - ["a"] []"#));
-    for (id, shown) in [(&b"\x00"[..], "0"), (b"\xcd\x01\x00", "256"), (b"\xcf\x00\x1f\xff\xff\xff\xff\xff\xff", "9007199254740991")]
-    {
+    for (id, shown) in [
+        (&b"\x00"[..], "0"),
+        (b"\xcd\x01\x00", "256"),
+        (b"\xcf\x00\x1f\xff\xff\xff\xff\xff\xff", "9007199254740991"),
+    ] {
         assert_eq!(read(&with(id)), Ok(format!(r#"event / {shown} ["a"] []"#)));
     }
-    for id in [&b"\xff"[..], b"\xcf\x00\x20\x00\x00\x00\x00\x00\x00", b"\xd3\x80\x00\x00\x00\x00\x00\x00\x00"] {
+    for id in [&b"\xff"[..], b"\xcf\x00\x20\x00\x00\x00\x00\x00\x00", b"\xd3\x80\x00\x00\x00\x00\x00\x00\x00"]
+    {
         assert_eq!(read(&with(id)), Err(PacketError::AckId), "{id:x?}");
     }
-    for id in [&b"\xcf\x80\x00\x00\x00\x00\x00\x00\x00"[..], b"\xa11", b"\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00"] {
+    for id in
+        [&b"\xcf\x80\x00\x00\x00\x00\x00\x00\x00"[..], b"\xa11", b"\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00"]
+    {
         assert_eq!(read(&with(id)), Err(PacketError::Msgpack), "{id:x?}");
     }
 }
@@ -231,7 +243,10 @@ fn limits_hold_at_their_edge() {
     };
     let read = |bytes: &[u8]| read_within(bytes, &limits).err();
     assert_eq!(read(&event(b"\x93\xa1a\xc4\x03xxx\xc4\x01x")), None);
-    assert_eq!(read(&event(b"\x93\xa1a\xc4\x03xxx\xc4\x02xx")), Some(PacketError::AttachmentsTooLarge { bytes_max: 4 }));
+    assert_eq!(
+        read(&event(b"\x93\xa1a\xc4\x03xxx\xc4\x02xx")),
+        Some(PacketError::AttachmentsTooLarge { bytes_max: 4 })
+    );
     let three = b"\x94\xa1a\xc4\x00\xc4\x00\xc4\x00";
     assert_eq!(read(&event(three)), Some(PacketError::TooManyAttachments { attachments_max: 2 }));
 
@@ -240,11 +255,20 @@ fn limits_hold_at_their_edge() {
     // Those of the placeholders count as well, as they do when they come as text.
     let keys = |more: &[u8]| event(&[b"\x93\xa1a\xc4\x00", more].concat());
     assert_eq!(read(&keys(b"\x82\xa1a\x01\xa1b\x01")), None);
-    assert_eq!(read(&keys(b"\x83\xa1a\x01\xa1b\x01\xa1c\x01")), Some(PacketError::TooManyKeys { keys_max: 4 }));
+    assert_eq!(
+        read(&keys(b"\x83\xa1a\x01\xa1b\x01\xa1c\x01")),
+        Some(PacketError::TooManyKeys { keys_max: 4 })
+    );
     assert_eq!(read(&event(b"\x94\xa1a\x01\x02\x03")), None);
-    assert_eq!(read(&event(b"\x95\xa1a\x01\x02\x03\x04")), Some(PacketError::TooManyArguments { arguments_max: 4 }));
+    assert_eq!(
+        read(&event(b"\x95\xa1a\x01\x02\x03\x04")),
+        Some(PacketError::TooManyArguments { arguments_max: 4 })
+    );
     assert_eq!(read(&event(b"\x91\xa6abcdef")), Some(PacketError::EventNameTooLong { bytes_max: 5 }));
-    assert_eq!(read(b"\x82\xa4type\x00\xa3nsp\xa5/chat"), Some(PacketError::NamespaceTooLong { bytes_max: 4 }));
+    assert_eq!(
+        read(b"\x82\xa4type\x00\xa3nsp\xa5/chat"),
+        Some(PacketError::NamespaceTooLong { bytes_max: 4 })
+    );
 
     // The neutral text counts: 12 control characters are 72 bytes of it.
     let text = |length: u8| argument(&[&[0xd9, length][..], &vec![1; length.into()]].concat());
@@ -261,7 +285,8 @@ fn nesting_cannot_exhaust_the_stack() {
         assert_eq!(read(&deep).ok(), None);
         let options = [b"\x83\xa4type\x00\xa3nsp\xa1/\xa7options", &open.repeat(300_000)[..]].concat();
         assert_eq!(read(&options), Err(PacketError::Msgpack));
-        let closed = [b"\x83\xa4type\x00\xa3nsp\xa1/\xa7options", &open.repeat(300_000)[..], b"\xc0"].concat();
+        let closed =
+            [b"\x83\xa4type\x00\xa3nsp\xa1/\xa7options", &open.repeat(300_000)[..], b"\xc0"].concat();
         assert_eq!(read(&closed), Err(PacketError::Msgpack));
     }
 }
