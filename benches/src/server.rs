@@ -118,7 +118,12 @@ impl Server {
             .env("HEARTBEAT_MS", &heartbeat_ms)
             .env("DEFLATE", if setting.deflate { "1" } else { "0" });
         if contender == Contender::Turnpike {
-            command.env("ADMIN_PORT", "0").env("HEARTBEAT_INTERVAL", &heartbeat_ms);
+            // The pong's deadline must lie before the next ping; it is 20 s unless heartbeats are shorter than that.
+            let timeout_ms = setting.heartbeat.as_millis().min(20_000).to_string();
+            command
+                .env("ADMIN_PORT", "0")
+                .env("HEARTBEAT_INTERVAL", &heartbeat_ms)
+                .env("TURNPIKE_HEARTBEAT_TIMEOUT", timeout_ms);
         }
         let mut errors = places.log(name)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.try_clone()?);

@@ -103,7 +103,7 @@ impl Account {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) seconds: f64,
-    /// Connections opened, messages sent, echoes or sessions, by command.
+    /// Connections opened, messages sent, echoes, sessions or heartbeats, by command.
     pub(crate) operations: u64,
     pub(crate) deliveries: u64,
     /// All messages sent since the process began, for `Verify`.

@@ -70,6 +70,7 @@ pub(crate) struct Fleet {
     payload: Vec<u8>,
     frame: Vec<u8>,
     pub(crate) delivered: u64,
+    pub(crate) heartbeats: u64,
     pub(crate) sent: Sent,
     numbers: u64,
     pub(crate) failures: u64,
@@ -96,6 +97,7 @@ impl Fleet {
             payload: Vec::new(),
             frame: Vec::new(),
             delivered: 0,
+            heartbeats: 0,
             sent: Sent::new(),
             numbers: u64::from(process) * 100_000_000,
             failures: 0,
@@ -343,6 +345,7 @@ impl Fleet {
                 }
             }
             Packet::Ping => {
+                self.heartbeats += 1;
                 self.frame.clear();
                 frames::write_masked(&mut self.frame, frames::TEXT, b"3");
                 connection.write(&self.frame)?;

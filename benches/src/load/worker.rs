@@ -103,7 +103,9 @@ fn perform(fleet: &mut Fleet, command: Command) -> anyhow::Result<Report> {
             report.latency = job.latency();
         }
         Command::Idle { seconds } => {
+            let before = fleet.heartbeats;
             fleet.drive(&mut Idle::until(begun + Duration::from_secs_f64(seconds)))?;
+            report.operations = fleet.heartbeats - before;
         }
         Command::Hold => {}
         Command::Verify { sent } => {

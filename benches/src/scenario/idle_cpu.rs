@@ -40,11 +40,19 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     })?;
     driver.call(&Command::Idle { seconds: bench.pick(2.0, 0.1) })?;
     let cost = Cost::of(&server, &mut driver, &Command::Idle { seconds: heartbeat })?;
+    // A server that pings less often does less; it is the same work for all or no comparison.
+    // Coarse timers are late by a few hundredths of the quick heartbeat.
+    let heartbeats = cost.report.operations as f64 / f64::from(count);
+    anyhow::ensure!(
+        (bench.pick(0.97, 0.85)..1.05).contains(&heartbeats),
+        "{heartbeats:.2} heartbeats a connection instead of one"
+    );
     let per_second = cost.cpu_seconds / f64::from(count) / cost.report.seconds * 1e6;
     let mut sample = Sample::new();
     sample.insert("cpu_us_per_second", per_second * heartbeat / HEARTBEAT_SECONDS);
     sample.insert("cpu_us_per_heartbeat", per_second * heartbeat);
     sample.insert("heartbeat_seconds", heartbeat);
+    sample.insert("heartbeats_per_connection", heartbeats);
     cost.explain(&mut sample);
     Ok(sample)
 }
