@@ -1,7 +1,6 @@
 //! The gateway as the engine's application: what clients do arrives here, in order for each of them.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use turnpike_engine::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Kind, Refusal, SocketRef, Step,
@@ -10,6 +9,7 @@ use turnpike_guard::Verifier;
 use turnpike_wire::Disconnect;
 
 use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::Meters;
 use crate::outgoing::Outgoing;
@@ -27,6 +27,7 @@ pub(crate) struct App {
     pub(crate) ping_timeout_ms: u64,
     pub(crate) recovery_window_ms: u64,
     pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
     pub(crate) tokens: Verifier,
     pub(crate) broker: Broker,
     pub(crate) sessions: Sessions,
@@ -53,7 +54,7 @@ impl Application for App {
             return;
         }
         if self.recovery_window_ms > 0 && session.kind == Kind::SocketIo && may_return(reason) {
-            let until_ms = now_ms() + self.recovery_window_ms;
+            let until_ms = self.clock.steady_ms() + self.recovery_window_ms;
             state.at = Whereabouts::Away { until_ms };
             drop(state);
             self.sessions.wait_for(socket.id(), until_ms, &self.broker);
@@ -82,9 +83,4 @@ fn may_return(reason: &DisconnectReason) -> bool {
         }
         DisconnectReason::ClientLeft | DisconnectReason::ProtocolError(_) => false,
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

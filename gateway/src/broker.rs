@@ -27,6 +27,7 @@ use turnpike_wire::{MessageId, RoomId, UserId};
 
 pub(crate) use self::lane::{Lane, Lost};
 use self::seen::First;
+use crate::clock::Moment;
 use crate::offset::{Boot, LANES, Vector, lane_of};
 
 /// How much of the past is kept. All of it is memory.
@@ -66,8 +67,8 @@ pub(crate) struct Stored {
     pub(crate) pos: u64,
     /// In the room.
     pub(crate) seq: u64,
-    /// Milliseconds since 1970.
-    pub(crate) ts: u64,
+    /// When it came, by the steady clock.
+    kept_ms: u64,
     /// The JSON of the event's data.
     pub(crate) data: Box<str>,
     /// What the placeholders in `data` stand for.
@@ -154,21 +155,21 @@ impl Broker {
     pub(crate) fn publish<E>(
         &self,
         publication: &Publication<'_>,
-        now_ms: u64,
+        now: Moment,
         deliver: impl FnOnce(&Stored, &Vector) -> Result<(), E>,
     ) -> Result<Receipt, E> {
         let mut lane = self.lane_of(publication.room);
         let index = lane.index;
         let seen = publication.id.map(|id| lane.seen.key(publication.room, publication.from, id));
         if let (Some(key), Some(id)) = (seen, publication.id)
-            && let Some(first) = lane.seen.first(key, now_ms)
+            && let Some(first) = lane.seen.first(key, now.steady_ms)
         {
             return Ok(Receipt { id: id.as_str().into(), seq: first.seq, ts: first.ts, duplicate: true });
         }
         let pos = lane.head() + 1;
         let seq = lane.seq(publication.room) + 1;
         // The clock may be set back; a room's messages stay in order by time as well.
-        let ts = now_ms.max(lane.latest_ts());
+        let ts = now.unix_ms.max(lane.latest_ts());
         let id: Box<str> = match publication.id {
             Some(id) => id.as_str().into(),
             // Unique because the position is.
@@ -186,13 +187,13 @@ impl Broker {
         };
         let data = serde_json::to_string(&event).expect("ids, numbers and raw JSON can always be written");
         let attachments = publication.attachments.to_vec();
-        let stored = Stored { pos, seq, ts, data: data.into(), attachments };
+        let stored = Stored { pos, seq, kept_ms: now.steady_ms, data: data.into(), attachments };
         let mut vector = self.vector();
         vector.set(index, pos);
         deliver(&stored, &vector)?;
-        lane.append(publication.room, stored);
+        lane.append(publication.room, ts, stored);
         if let Some(key) = seen {
-            lane.seen.remember(key, First { seq, ts });
+            lane.seen.remember(key, First { seq, ts }, now.steady_ms);
         }
         // Release: who reads this position also finds the message handed over.
         self.handed[index].store(pos, Ordering::Release);
@@ -220,9 +221,9 @@ impl Broker {
     }
 
     /// Forgets what is too old. For calling now and then, about once a second.
-    pub(crate) fn sweep(&self, now_ms: u64) {
+    pub(crate) fn sweep(&self, steady_ms: u64) {
         for index in 0..LANES {
-            self.lane(index).sweep(now_ms);
+            self.lane(index).sweep(steady_ms);
         }
     }
 

@@ -8,10 +8,11 @@ use turnpike_guard::{Identity, Right, TokenError};
 use turnpike_wire::event::server::Resync;
 use turnpike_wire::{Code, Disconnect, Failure, RoomId};
 
-use crate::app::{App, NAMESPACE, now_ms};
+use crate::app::{App, NAMESPACE};
+use crate::clock::unix_ms;
 use crate::offset::{self, Vector};
-use crate::outgoing::Greeting;
-use crate::replay::{Frame, Membership, replay};
+use crate::outgoing::{self, Greeting};
+use crate::replay::{Membership, Replay, replay};
 use crate::session::{Session, Whereabouts};
 
 type Admitted = Result<Admission<Arc<Session>>, Refusal>;
@@ -46,7 +47,7 @@ fn identify(app: &App, request: &ConnectRequest) -> Result<Identity, Option<Toke
     let auth = request.auth.as_deref().and_then(|auth| serde_json::from_str::<Auth<'_>>(auth).ok());
     let header = || request.handshake.header("authorization").and_then(bearer);
     let token = auth.as_ref().and_then(|auth| auth.token.as_deref()).or_else(header).ok_or(None)?;
-    app.tokens.check(token, now_ms() / 1000).map_err(Some)
+    app.tokens.check(token, unix_ms() / 1000).map_err(Some)
 }
 
 /// RFC 6750 2.1; the scheme's name is read without case (RFC 9110 11.1).
@@ -73,7 +74,7 @@ fn enter(app: &App, request: &ConnectRequest, identity: Identity, lost: &[(RoomI
         })
     });
     joined.map_err(|Overloaded| overloaded(request.kind))?;
-    lane.enter(&room);
+    let room = lane.enter(&room);
     let membership = Membership { room, joined: lane.head() };
     drop(lane);
     let session = Session::new(identity, request.kind, socket, vec![membership]);
@@ -115,7 +116,7 @@ fn resume(app: &App, request: &ConnectRequest, identified: Option<&Identity>) ->
     // enough until the earlier token ends.
     let identity = identified.unwrap_or(&earlier.identity);
     let same_user = identity.user == earlier.identity.user && resume.payload == identity.user.as_bytes();
-    if !same_user || identity.expires_at <= now_ms() / 1000 {
+    if !same_user || identity.expires_at <= unix_ms() / 1000 {
         return Resumed::NO;
     }
     // From here on nobody else can take it: there is one winner.
@@ -141,16 +142,16 @@ fn resume(app: &App, request: &ConnectRequest, identified: Option<&Identity>) ->
         Some(from) => replay(&lanes, &state.rooms, from),
         None => return Resumed::NO,
     };
-    if !replay.lost.is_empty() {
+    if !replay.lost().is_empty() {
         drop(lanes);
         state.give_up(&app.broker);
         drop(state);
         app.sessions.remove(resume.socket_id, &earlier);
         replace(app, before);
-        return Resumed::No { lost: replay.lost };
+        return Resumed::No { lost: replay.lost().to_vec() };
     }
     let from = from.expect("replayed from it");
-    let sent = send_resumed(app, &socket, identity, &state.rooms, from, &replay.frames);
+    let sent = send_resumed(app, &socket, identity, &state.rooms, from, &replay);
     drop(lanes);
     if sent.is_err() {
         // The session stays as it was, for the next attempt.
@@ -181,7 +182,7 @@ fn send_resumed(
     identity: &Identity,
     rooms: &[Membership],
     from: Vector,
-    frames: &[Frame],
+    replay: &Replay,
 ) -> Result<(), Overloaded> {
     let greeting = Greeting { app, user: &identity.user, socket, recovered: true };
     let offset = offset::write(app.broker.boot(), &from);
@@ -189,11 +190,7 @@ fn send_resumed(
     for membership in rooms {
         app.handle.join(socket, NAMESPACE, &membership.room)?;
     }
-    for frame in frames {
-        let offset = offset::write(app.broker.boot(), &frame.offset);
-        app.handle.emit(socket, app.outgoing.message(&frame.message, offset.as_str()))?;
-    }
-    Ok(())
+    outgoing::send_replay(app, socket, replay)
 }
 
 pub(crate) fn close(why: Disconnect) -> Close {

@@ -46,9 +46,9 @@ impl Reply {
     }
 
     fn of<T: Serialize>(answer: &Answer<T>) -> Self {
-        let json =
-            serde_json::to_string(answer).expect("answers are structures of texts, numbers and raw JSON");
-        Self { args_json: format!("[{json}]"), attachments: Vec::new() }
+        let args_json =
+            serde_json::to_string(&[answer]).expect("answers are structures of texts, numbers and raw JSON");
+        Self { args_json, attachments: Vec::new() }
     }
 }
 

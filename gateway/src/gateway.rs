@@ -12,8 +12,9 @@ use axum::Router;
 use prometheus::Registry;
 use turnpike_engine::{Counters, Origins, Server};
 
-use crate::app::{App, now_ms};
+use crate::app::App;
 use crate::broker::Broker;
+use crate::clock::{Clock, unix_ms};
 use crate::config::{Development, GatewayConfig};
 use crate::drain::{self, Draining};
 use crate::http;
@@ -49,9 +50,9 @@ impl Gateway {
         let compress_above = engine.compression_threshold.unwrap_or(usize::MAX);
         let (ping_interval, ping_timeout) = (engine.ping_interval, engine.ping_timeout);
         let engine = Server::bind(address, engine)?;
-        let now_ms = now_ms();
+        let epoch = unix_ms();
         // Keyed at random by the standard library, which is random enough to tell one start from another.
-        let boot = Boot(RandomState::new().hash_one(now_ms) as u32);
+        let boot = Boot(RandomState::new().hash_one(epoch) as u32);
         let app = Arc::new(App {
             node,
             ping_interval_ms: ping_interval.as_millis() as u64,
@@ -59,8 +60,9 @@ impl Gateway {
             recovery_window_ms: recovery_window.as_millis() as u64,
             sessions: Sessions::new(limits.sessions_away_max),
             limits,
+            clock: Clock::start(),
             tokens,
-            broker: Broker::new(boot, now_ms, &history),
+            broker: Broker::new(boot, epoch, &history),
             handle: engine.handle(),
             outgoing: Outgoing { compress_above },
             meters: Meters::register(registry).map_err(io::Error::other)?,
@@ -118,9 +120,9 @@ impl Sweeper {
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new().name("gateway-sweeper".to_owned()).spawn(move || {
             while stopped.recv_timeout(SWEEP_EVERY) == Err(RecvTimeoutError::Timeout) {
-                let now_ms = now_ms();
-                app.sessions.sweep(now_ms, &app.broker);
-                app.broker.sweep(now_ms);
+                let steady_ms = app.clock.steady_ms();
+                app.sessions.sweep(steady_ms, &app.broker);
+                app.broker.sweep(steady_ms);
             }
         })?;
         Ok(Self { stop, thread })

@@ -5,6 +5,7 @@
 
 mod app;
 mod broker;
+mod clock;
 mod config;
 mod connect;
 mod drain;

@@ -16,7 +16,9 @@ pub(crate) struct Meters {
     events: IntCounterVec,
     /// By event (the last row: unknown ones) and code (the last column: done), found once.
     event_counters: Vec<OnceLock<IntCounter>>,
-    messages: IntCounterVec,
+    pub(crate) stored: IntCounter,
+    pub(crate) duplicates: IntCounter,
+    pub(crate) volatile: IntCounter,
     tokens_refused: IntCounterVec,
 }
 
@@ -27,6 +29,8 @@ impl Meters {
             registry.register(Box::new(vec.clone()))?;
             Ok(vec)
         };
+        let messages = vec("turnpike_gateway_messages_total", "Messages accepted, by kind.", &["kind"])?;
+        let kind = |kind: &str| messages.with_label_values(&[kind]);
         let cells = (ClientEvent::ALL.len() + 1) * (Code::ALL.len() + 1);
         Ok(Self {
             events: vec(
@@ -35,7 +39,9 @@ impl Meters {
                 &["event", "outcome"],
             )?,
             event_counters: (0..cells).map(|_| OnceLock::new()).collect(),
-            messages: vec("turnpike_gateway_messages_total", "Messages accepted, by kind.", &["kind"])?,
+            stored: kind("stored"),
+            duplicates: kind("duplicate"),
+            volatile: kind("volatile"),
             tokens_refused: vec(
                 "turnpike_gateway_tokens_refused_total",
                 "Connects refused for their token, by reason.",
@@ -55,10 +61,6 @@ impl Meters {
             self.events.with_label_values(&[name, failed.map_or("ok", Code::slug)])
         })
         .inc();
-    }
-
-    pub(crate) fn message(&self, kind: &'static str) {
-        self.messages.with_label_values(&[kind]).inc();
     }
 
     pub(crate) fn token_refused(&self, reason: &'static str) {

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use turnpike_engine::SocketRef;
 use turnpike_engine::packet::{Class, Encoded, EventBuilder};
+use turnpike_engine::{Overloaded, SocketRef};
 use turnpike_wire::event::server::{
     DISCONNECTING, Disconnecting, ERROR, Error, MESSAGE, Message, RESYNC, Resync, SESSION, Session,
 };
 use turnpike_wire::{Failure, UserId};
 
-use crate::app::{App, NAMESPACE, now_ms};
+use crate::app::{App, NAMESPACE};
 use crate::broker::Stored;
+use crate::clock::unix_ms;
+use crate::offset;
+use crate::replay::{Piece, Replay};
 
 /// Makes events for this node's clients.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +38,7 @@ impl Outgoing {
             user,
             node: &app.node,
             recovered,
-            server_time: now_ms(),
+            server_time: unix_ms(),
             ping_interval_ms: app.ping_interval_ms,
             ping_timeout_ms: app.ping_timeout_ms,
         };
@@ -78,4 +81,20 @@ impl Outgoing {
     fn event(self, name: &str) -> EventBuilder {
         Encoded::event(NAMESPACE, name).compress_above(self.compress_above)
     }
+}
+
+/// Everything that was missed, to one socket.
+pub(crate) fn send_replay(app: &App, socket: &SocketRef, replay: &Replay) -> Result<(), Overloaded> {
+    for (piece, offset) in replay.pieces() {
+        let offset = offset::write(app.broker.boot(), offset);
+        let event = match piece {
+            Piece::Lost { room, seq } => {
+                let resync = Resync { room, epoch: app.broker.epoch(), seq };
+                app.outgoing.resync(&resync, offset.as_str())
+            }
+            Piece::Message(message) => app.outgoing.message(message, offset.as_str()),
+        };
+        app.handle.emit(socket, event)?;
+    }
+    Ok(())
 }

@@ -1,13 +1,13 @@
 //! A client that read too slowly and has caught up with its queue: it is given what was not queued meanwhile.
 
-use turnpike_engine::{Overloaded, SocketRef};
+use turnpike_engine::SocketRef;
 use turnpike_wire::Disconnect;
-use turnpike_wire::event::server::Resync;
 
 use crate::app::App;
 use crate::connect::close;
 use crate::offset::{self, Vector};
-use crate::replay::{Membership, Replay, replay};
+use crate::outgoing;
+use crate::replay::{Membership, replay};
 use crate::session::Session;
 
 /// `offset` is that of the last event that was queued to the socket.
@@ -20,25 +20,10 @@ pub(crate) fn refill(app: &App, session: &Session, socket: &SocketRef, offset: O
     let lanes = app.broker.lanes(state.rooms.iter().map(Membership::lane));
     let replay = replay(&lanes, &state.rooms, from);
     // While the lanes are held nothing is published, so the socket is level exactly where the replay ends.
-    let sent = send(app, socket, from, &replay);
+    let sent = app.handle.level(socket).and_then(|()| outgoing::send_replay(app, socket, &replay));
     drop(lanes);
     if sent.is_err() {
         tracing::warn!(%socket, "connection closed: no room in the shard's inbox to refill it");
         app.handle.close(socket, close(Disconnect::Overloaded));
     }
-}
-
-fn send(app: &App, socket: &SocketRef, from: Vector, replay: &Replay) -> Result<(), Overloaded> {
-    app.handle.level(socket)?;
-    let (boot, epoch) = (app.broker.boot(), app.broker.epoch());
-    let unchanged = offset::write(boot, &from);
-    for (room, seq) in &replay.lost {
-        let resync = Resync { room, epoch, seq: *seq };
-        app.handle.emit(socket, app.outgoing.resync(&resync, unchanged.as_str()))?;
-    }
-    for frame in &replay.frames {
-        let offset = offset::write(boot, &frame.offset);
-        app.handle.emit(socket, app.outgoing.message(&frame.message, offset.as_str()))?;
-    }
-    Ok(())
 }

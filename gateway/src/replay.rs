@@ -28,23 +28,39 @@ impl Membership {
 
 #[derive(Debug)]
 pub(crate) struct Replay {
+    /// What the receiver has before any of it.
+    from: Vector,
     /// Rooms whose history does not reach back that far, and the position up to which it is gone; what comes after is
-    /// among the frames. They must be named to the client before any frame is sent: a frame's offset may lie beyond them.
-    pub(crate) lost: Vec<(RoomId, u64)>,
-    pub(crate) frames: Vec<Frame>,
+    /// among the frames.
+    lost: Vec<(RoomId, u64)>,
+    /// Each with what the receiver has been given after it.
+    frames: Vec<(Arc<Stored>, Vector)>,
 }
 
+/// What to send.
 #[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) message: Arc<Stored>,
-    /// What the receiver has been given after this one.
-    pub(crate) offset: Vector,
+pub(crate) enum Piece<'a> {
+    Lost { room: &'a RoomId, seq: u64 },
+    Message(&'a Stored),
+}
+
+impl Replay {
+    pub(crate) fn lost(&self) -> &[(RoomId, u64)] {
+        &self.lost
+    }
+
+    /// What to send, in this order, each with the offset that it bears. Losses come first and move nothing: whoever has
+    /// a later piece has been told of them, and whoever has not is told again.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (Piece<'_>, &Vector)> {
+        let lost = self.lost.iter().map(|(room, seq)| (Piece::Lost { room, seq: *seq }, &self.from));
+        lost.chain(self.frames.iter().map(|(message, offset)| (Piece::Message(message), offset)))
+    }
 }
 
 /// `lanes` are at least those of the rooms, in the order of their index. As long as they are held, the frames and what
 /// is published afterwards fit together without a gap.
 pub(crate) fn replay(lanes: &[LaneGuard<'_>], rooms: &[Membership], from: Vector) -> Replay {
-    let mut replay = Replay { lost: Vec::new(), frames: Vec::new() };
+    let mut replay = Replay { from, lost: Vec::new(), frames: Vec::new() };
     let mut given = from;
     for lane in lanes {
         let after = from.at(lane.index);
@@ -61,7 +77,7 @@ pub(crate) fn replay(lanes: &[LaneGuard<'_>], rooms: &[Membership], from: Vector
         missed.sort_unstable_by_key(|message| message.pos);
         for message in missed {
             given.set(lane.index, message.pos);
-            replay.frames.push(Frame { message, offset: given });
+            replay.frames.push((message, given));
         }
         // Nothing more of this lane is missing. Rooms that are joined later remember where.
         given.set(lane.index, lane.head().max(after));

@@ -27,7 +27,7 @@ pub(crate) struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whereabouts {
     Connected(SocketRef),
-    /// Until this time, in milliseconds since 1970, somebody may come and take it over.
+    /// Until this time, by the steady clock, somebody may come and take it over.
     Away {
         until_ms: u64,
     },

@@ -68,12 +68,12 @@ impl Sessions {
     }
 
     /// Gives up the sessions whose time is over.
-    pub(crate) fn sweep(&self, now_ms: u64, broker: &Broker) {
+    pub(crate) fn sweep(&self, steady_ms: u64, broker: &Broker) {
         loop {
             let due = {
                 let mut away = self.away();
                 match away.front() {
-                    Some((until_ms, _)) if *until_ms <= now_ms => away.pop_front(),
+                    Some((until_ms, _)) if *until_ms <= steady_ms => away.pop_front(),
                     _ => None,
                 }
             };

@@ -13,7 +13,7 @@ pub(crate) struct Lane {
     limits: Arc<HistoryLimits>,
     /// Position of the latest message.
     head: u64,
-    /// And when that was.
+    /// And when that was, in milliseconds since 1970.
     latest_ts: u64,
     rooms: HashMap<RoomId, Room>,
     /// Which room to shorten first: every message that is kept, oldest first, and some that are gone already.
@@ -76,9 +76,12 @@ impl Lane {
         self.rooms.get(room).map_or(self.forgotten_seq, |room| room.seq)
     }
 
-    /// A session is in the room; as long as one is, the room keeps its place.
-    pub(crate) fn enter(&mut self, room: &RoomId) {
+    /// A session is in the room; as long as one is, the room keeps its place. Gives the room's own copy of its name, so
+    /// that its members need not keep one each.
+    pub(crate) fn enter(&mut self, room: &RoomId) -> RoomId {
         self.room(room).members += 1;
+        let (name, _) = self.rooms.get_key_value(room).expect("it was made just now");
+        name.clone()
     }
 
     /// A session is not in the room any more and will not come back to it.
@@ -119,10 +122,10 @@ impl Lane {
         history.messages.iter().skip(history.messages.len().saturating_sub(count)).cloned().collect()
     }
 
-    pub(super) fn append(&mut self, room: &RoomId, message: Stored) {
+    pub(super) fn append(&mut self, room: &RoomId, ts: u64, message: Stored) {
         let bytes = message.bytes();
         self.head = message.pos;
-        self.latest_ts = message.ts;
+        self.latest_ts = ts;
         self.order.push_back((room.clone(), message.pos));
         self.messages += 1;
         self.bytes += bytes;
@@ -147,12 +150,13 @@ impl Lane {
         self.tidy_order();
     }
 
-    pub(super) fn sweep(&mut self, now_ms: u64) {
-        self.seen.expire(now_ms);
-        let before = now_ms.saturating_sub(self.limits.age_ms_max);
+    pub(super) fn sweep(&mut self, steady_ms: u64) {
+        self.seen.expire(steady_ms);
         while let Some((room, pos)) = self.order.front() {
             let oldest = self.rooms.get(room).and_then(Room::oldest);
-            if oldest.is_some_and(|oldest| oldest.pos == *pos && oldest.ts >= before) {
+            if oldest.is_some_and(|oldest| {
+                oldest.pos == *pos && oldest.kept_ms + self.limits.age_ms_max >= steady_ms
+            }) {
                 break;
             }
             self.drop_oldest();

@@ -19,8 +19,9 @@ pub(crate) struct First {
 
 pub(crate) struct Seen {
     hashers: [RandomState; 2],
-    first: HashMap<Key, First>,
-    /// Oldest first.
+    /// With the time at which each was remembered.
+    first: HashMap<Key, (First, u64)>,
+    /// By that time.
     order: VecDeque<(u64, Key)>,
     window_ms: u64,
     ids_max: usize,
@@ -43,20 +44,21 @@ impl Seen {
     }
 
     pub(crate) fn first(&self, key: Key, now_ms: u64) -> Option<First> {
-        self.first.get(&key).copied().filter(|first| first.ts + self.window_ms > now_ms)
+        let (first, since_ms) = self.first.get(&key)?;
+        (since_ms + self.window_ms > now_ms).then_some(*first)
     }
 
-    pub(crate) fn remember(&mut self, key: Key, first: First) {
-        self.expire(first.ts);
+    pub(crate) fn remember(&mut self, key: Key, first: First, now_ms: u64) {
+        self.expire(now_ms);
         while self.order.len() >= self.ids_max {
             self.forget_oldest();
         }
-        self.first.insert(key, first);
-        self.order.push_back((first.ts, key));
+        self.first.insert(key, (first, now_ms));
+        self.order.push_back((now_ms, key));
     }
 
     pub(crate) fn expire(&mut self, now_ms: u64) {
-        while self.order.front().is_some_and(|(ts, _)| ts + self.window_ms <= now_ms) {
+        while self.order.front().is_some_and(|(since_ms, _)| since_ms + self.window_ms <= now_ms) {
             self.forget_oldest();
         }
         if self.order.is_empty() && self.order.capacity() > 1024 {
@@ -70,9 +72,9 @@ impl Seen {
     }
 
     fn forget_oldest(&mut self) {
-        let Some((ts, key)) = self.order.pop_front() else { return };
+        let Some((since_ms, key)) = self.order.pop_front() else { return };
         // Sent again after the window, it was remembered anew and stands further back in the order as well.
-        if self.first.get(&key).is_some_and(|first| first.ts == ts) {
+        if self.first.get(&key).is_some_and(|(_, remembered_ms)| *remembered_ms == since_ms) {
             self.first.remove(&key);
         }
     }
@@ -100,17 +102,13 @@ mod tests {
     fn ids_are_forgotten_after_the_window_and_when_there_are_too_many() {
         let mut seen = Seen::new(100, 3);
         let keys: Vec<Key> = (0..5).map(|id| key(&seen, "a", "alice", &id.to_string())).collect();
-        seen.remember(keys[0], First { seq: 1, ts: 1_000 });
-        assert_eq!(seen.first(keys[0], 1_099), Some(First { seq: 1, ts: 1_000 }));
+        seen.remember(keys[0], First { seq: 1, ts: 7 }, 1_000);
+        assert_eq!(seen.first(keys[0], 1_099), Some(First { seq: 1, ts: 7 }));
         assert_eq!(seen.first(keys[0], 1_100), None);
-        seen.remember(keys[0], First { seq: 9, ts: 1_150 });
-        assert_eq!(
-            seen.first(keys[0], 1_160),
-            Some(First { seq: 9, ts: 1_150 }),
-            "not lost with its old entry"
-        );
+        seen.remember(keys[0], First { seq: 9, ts: 8 }, 1_150);
+        assert_eq!(seen.first(keys[0], 1_160), Some(First { seq: 9, ts: 8 }), "not lost with its old entry");
         for (index, key) in keys.iter().enumerate().skip(1) {
-            seen.remember(*key, First { seq: 0, ts: 1_160 + index as u64 });
+            seen.remember(*key, First { seq: 0, ts: 9 }, 1_160 + index as u64);
         }
         assert_eq!(seen.len(), 3);
         assert_eq!(seen.first(keys[1], 1_170), None, "pushed out");

@@ -13,12 +13,16 @@ fn room(name: &str) -> RoomId {
     RoomId::parse(name).unwrap()
 }
 
+fn at(ms: u64) -> Moment {
+    Moment { unix_ms: ms, steady_ms: ms }
+}
+
 fn send(broker: &Broker, room: &RoomId, id: Option<&str>, now_ms: u64) -> Receipt {
     let from = UserId::parse("alice").unwrap();
     let id = id.map(|id| MessageId::parse(id).unwrap());
     let body = RawValue::from_string(r#"{"text":"hi"}"#.to_owned()).unwrap();
     let publication = Publication { room, from: &from, id: id.as_ref(), body: &body, attachments: &[] };
-    broker.publish(&publication, now_ms, |_, _| Ok::<_, ()>(())).unwrap()
+    broker.publish(&publication, at(now_ms), |_, _| Ok::<_, ()>(())).unwrap()
 }
 
 fn seqs(messages: &[Arc<Stored>]) -> Vec<u64> {
@@ -59,10 +63,10 @@ fn what_could_not_be_delivered_was_never_published() {
     let (from, id) = (UserId::parse("alice").unwrap(), MessageId::parse("m1").unwrap());
     let body = RawValue::from_string("1".to_owned()).unwrap();
     let publication = Publication { room: &a, from: &from, id: Some(&id), body: &body, attachments: &[] };
-    assert_eq!(broker.publish(&publication, 1, |_, _| Err("overloaded")), Err("overloaded"));
+    assert_eq!(broker.publish(&publication, at(1), |_, _| Err("overloaded")), Err("overloaded"));
     assert_eq!(broker.vector(), Vector::default());
     assert!(broker.lane_of(&a).latest(&a, 10).is_empty());
-    let receipt = broker.publish(&publication, 2, |_, _| Ok::<_, ()>(())).unwrap();
+    let receipt = broker.publish(&publication, at(2), |_, _| Ok::<_, ()>(())).unwrap();
     assert_eq!(receipt.seq, 1);
     assert!(!receipt.duplicate);
 }
@@ -176,7 +180,7 @@ fn a_vector_never_names_what_was_not_handed_over() {
                     let room = room(&format!("chat:{}", (number * 7 + publisher) % 40));
                     let publication =
                         Publication { room: &room, from: &from, id: None, body: &body, attachments: &[] };
-                    let delivered = broker.publish(&publication, 1, |stored, vector| {
+                    let delivered = broker.publish(&publication, at(1), |stored, vector| {
                         let mut inbox = inbox.lock().unwrap();
                         let lane = lane_of(&room);
                         assert_eq!(inbox.at(lane) + 1, stored.pos, "a lane is handed over in order");

@@ -8,8 +8,8 @@ use turnpike_wire::event::server::Message;
 use turnpike_wire::{Code, Failure};
 
 use super::{Caller, Reply, data, gone, overloaded};
-use crate::app::now_ms;
 use crate::broker::Publication;
+use crate::clock::unix_ms;
 use crate::config::Limits;
 use crate::{offset, placeholder};
 
@@ -59,12 +59,16 @@ pub(super) fn apply(
         body: send.body,
         attachments,
     };
-    let published = app.broker.publish(&publication, now_ms(), |stored, vector| {
+    let published = app.broker.publish(&publication, app.clock.now(), |stored, vector| {
         let offset = offset::write(app.broker.boot(), vector);
         app.handle.broadcast(&send.room, app.outgoing.message(stored, offset.as_str()), None)
     });
     let receipt = published.map_err(|_| overloaded())?;
-    app.meters.message(if receipt.duplicate { "duplicate" } else { "stored" });
+    if receipt.duplicate {
+        app.meters.duplicates.inc();
+    } else {
+        app.meters.stored.inc();
+    }
     Ok(Reply::new(MessageSent {
         id: &receipt.id,
         epoch: app.broker.epoch(),
@@ -77,7 +81,7 @@ pub(super) fn apply(
 /// Handed on and forgotten: no position, no history, and none of it for who reads slowly.
 fn volatile(caller: &Caller<'_>, send: &MessageSend<'_>, attachments: &[Bytes]) -> Result<Reply, Failure> {
     let app = caller.app;
-    let (epoch, ts) = (app.broker.epoch(), now_ms());
+    let (epoch, ts) = (app.broker.epoch(), unix_ms());
     let made_up;
     let id = if let Some(id) = &send.id {
         id.as_str()
@@ -90,7 +94,7 @@ fn volatile(caller: &Caller<'_>, send: &MessageSend<'_>, attachments: &[Bytes]) 
         Message { room: &send.room, epoch, seq: None, id, from, ts, body: send.body, volatile: true };
     let event = app.outgoing.volatile_message(&message, attachments.to_vec());
     app.handle.broadcast(&send.room, event, None).map_err(|_| overloaded())?;
-    app.meters.message("volatile");
+    app.meters.volatile.inc();
     let seq = app.broker.lane_of(&send.room).seq(&send.room);
     Ok(Reply::new(MessageSent { id, epoch, seq, ts, duplicate: false }))
 }

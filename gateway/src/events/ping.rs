@@ -7,7 +7,7 @@ use turnpike_wire::limits::PING_BYTES_MAX;
 use turnpike_wire::{Code, Failure};
 
 use super::{Reply, data};
-use crate::app::now_ms;
+use crate::clock::unix_ms;
 
 pub(super) fn parse(args: &Args) -> Result<Option<&RawValue>, Failure> {
     if args.is_empty() {
@@ -25,5 +25,5 @@ pub(super) fn parse(args: &Args) -> Result<Option<&RawValue>, Failure> {
 }
 
 pub(super) fn apply(data: Option<&RawValue>) -> Reply {
-    Reply::new(Pong { data, server_time: now_ms() })
+    Reply::new(Pong { data, server_time: unix_ms() })
 }

@@ -41,8 +41,8 @@ pub(super) fn apply(caller: &Caller<'_>, join: &RoomJoin) -> Result<Reply, Failu
     let mut lane = app.broker.lane_of(&join.room);
     if !is_member {
         app.handle.join(socket, NAMESPACE, &join.room).map_err(|_| overloaded())?;
-        lane.enter(&join.room);
-        state.rooms.push(Membership { room: join.room.clone(), joined: lane.head() });
+        let room = lane.enter(&join.room);
+        state.rooms.push(Membership { room, joined: lane.head() });
     }
     let seq = lane.seq(&join.room);
     let past = if reads {

@@ -11,7 +11,7 @@ use turnpike_guard::{Claims, Name, Rights, mint};
 use turnpike_wire::{Code, Failure, UserId};
 
 use super::{failed, json};
-use crate::app::now_ms;
+use crate::clock::unix_ms;
 use crate::config::Development;
 
 const PAGE: &str = include_str!("../../../web/index.html");
@@ -69,7 +69,7 @@ async fn token(State(development): State<Development>, headers: HeaderMap, body:
         Ok(wanted) => wanted,
         Err(error) => return bad(error.to_string()),
     };
-    let expires_at = now_ms() / 1000 + TOKEN_TTL_SECONDS;
+    let expires_at = unix_ms() / 1000 + TOKEN_TTL_SECONDS;
     let mut claims = Claims::new(wanted.user, expires_at);
     claims.name = match wanted.name.as_deref().map(Name::parse).transpose() {
         Ok(name) => name,

@@ -12,6 +12,7 @@ use turnpike_wire::UserId;
 
 use super::*;
 use crate::broker::{Broker, HistoryLimits, Publication};
+use crate::clock::Moment;
 use crate::offset::{self, Boot};
 
 const ROOMS: usize = 6;
@@ -70,7 +71,7 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Debug, Clone)]
 enum Event {
     Message { room: usize, seq: u64, offset: String },
-    Resync { room: usize, seq: u64 },
+    Resync { room: usize, seq: u64, offset: String },
 }
 
 #[derive(Default)]
@@ -117,9 +118,10 @@ impl World {
         let (room, from) = (&self.rooms[index], UserId::parse("bob").unwrap());
         let body = RawValue::from_string("1".to_owned()).unwrap();
         let publication = Publication { room, from: &from, id: None, body: &body, attachments: &[] };
+        let now = Moment { unix_ms: self.now_ms, steady_ms: self.now_ms };
         let (clients, boot) = (&mut self.clients, self.broker.boot());
         self.broker
-            .publish(&publication, self.now_ms, |stored, vector| {
+            .publish(&publication, now, |stored, vector| {
                 let offset = offset::write(boot, vector).as_str().to_owned();
                 for client in clients.iter_mut().filter(|client| client.online && !client.behind) {
                     if client.rooms.iter().any(|membership| membership.room == *room) {
@@ -170,13 +172,14 @@ impl World {
                     member.offset = Some(offset);
                     member.got += 1;
                 }
-                Event::Resync { room, seq } => {
+                Event::Resync { room, seq, offset } => {
                     // Told again if the first telling may not have arrived, but never back to before it.
                     assert!(
                         seq + 1 >= member.expected[&room],
                         "client {client} was sent back in room {room}"
                     );
                     member.expected.insert(room, seq + 1);
+                    member.offset = Some(offset);
                     self.told_lost += 1;
                 }
             }
@@ -192,18 +195,17 @@ impl World {
         let replay = replay(&lanes, &memberships, from);
         drop(lanes);
         let mut events = Vec::new();
-        for (room, seq) in &replay.lost {
-            events.push(Event::Resync { room: self.index(room), seq: *seq });
-        }
-        for frame in &replay.frames {
-            let room = memberships
-                .iter()
-                .find(|membership| frame.message.data.contains(&format!("\"{}\"", membership.room)))
-                .map(|membership| self.index(&membership.room))
-                .unwrap();
-            let offset = offset::write(self.broker.boot(), &frame.offset).as_str().to_owned();
+        for (piece, offset) in replay.pieces() {
+            let offset = offset::write(self.broker.boot(), offset).as_str().to_owned();
             self.clients[client].queued_offset = Some(offset.clone());
-            events.push(Event::Message { room, seq: frame.message.seq, offset });
+            events.push(match piece {
+                Piece::Lost { room, seq } => Event::Resync { room: self.index(room), seq, offset },
+                Piece::Message(message) => {
+                    let named = |room: &RoomId| message.data.contains(&format!("\"{room}\""));
+                    let room = self.rooms.iter().position(named).unwrap();
+                    Event::Message { room, seq: message.seq, offset }
+                }
+            });
         }
         self.clients[client].queue.extend(events);
     }

@@ -1,0 +1,38 @@
+//! What time it is, in the two ways that matter: by the wall for others to read, and steadily for measuring.
+//!
+//! Nothing here decides by the wall clock how long something lasts: it may be set back or forward by an hour.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    started: Instant,
+}
+
+/// One moment on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Since 1970, by the wall clock.
+    pub(crate) unix_ms: u64,
+    /// Since the start of the node.
+    pub(crate) steady_ms: u64,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { started: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        Moment { unix_ms: unix_ms(), steady_ms: self.steady_ms() }
+    }
+
+    pub(crate) fn steady_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
