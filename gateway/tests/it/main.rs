@@ -13,3 +13,4 @@ mod raw;
 mod recovery;
 mod rooms;
 mod slow;
+mod storm;
