@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use turnpike_engine::{Admission, Close, ConnectRequest, Kind, Overloaded, Refusal, SocketRef, TicketClaims};
+use turnpike_engine::{Admission, ConnectRequest, Kind, Overloaded, Refusal, SocketRef, TicketClaims};
 use turnpike_guard::{Identity, Right, TokenError};
 use turnpike_wire::event::server::Resync;
 use turnpike_wire::{Code, Disconnect, Failure, RoomId};
 
 use crate::app::{App, NAMESPACE};
 use crate::clock::unix_ms;
+use crate::ending::dismiss;
 use crate::offset::{self, Vector};
 use crate::outgoing::{self, Greeting};
 use crate::replay::{Membership, Replay, replay};
@@ -170,7 +171,7 @@ fn resume(app: &App, request: &ConnectRequest, identified: Option<&Identity>) ->
 /// The client has come back before its earlier connection was known to be dead.
 fn replace(app: &App, before: Whereabouts) {
     if let Whereabouts::Connected(old) = before {
-        app.handle.close(&old, close(Disconnect::Replaced));
+        dismiss(app, &old, Disconnect::Replaced);
     }
 }
 
@@ -191,10 +192,6 @@ fn send_resumed(
         app.handle.join(socket, NAMESPACE, &membership.room)?;
     }
     outgoing::send_replay(app, socket, replay)
-}
-
-pub(crate) fn close(why: Disconnect) -> Close {
-    Close { code: why.code(), reason: why.slug().to_owned(), reconnect: why.comes_back() }
 }
 
 /// The stock client is told by `connect_error` and its `data`. The raw one gets the same form as for any other request,

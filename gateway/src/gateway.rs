@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::broker::Broker;
 use crate::clock::{Clock, unix_ms};
 use crate::config::{Development, GatewayConfig};
-use crate::drain::{self, Draining};
+use crate::ending::{self, Draining};
 use crate::http;
 use crate::metrics::{Meters, Readings};
 use crate::offset::Boot;
@@ -83,7 +83,7 @@ impl Gateway {
     /// Takes nobody in any more, and closes everybody evenly over the window. Gives their number.
     pub async fn drain(&self, window: Duration) -> usize {
         self.draining.begin();
-        drain::drain(&self.app, window).await
+        ending::drain(&self.app, window).await
     }
 
     /// Drops whoever is still connected, and waits for the threads to end.

@@ -15,7 +15,7 @@ use turnpike_engine::Origins;
 use turnpike_wire::{Answer, Code, Failure};
 
 use crate::config::Development;
-use crate::drain::Draining;
+use crate::ending::Draining;
 
 /// `process` holds the routes that the process adds to every listener of its own: its probes.
 pub(crate) fn router(

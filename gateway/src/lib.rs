@@ -8,7 +8,7 @@ mod broker;
 mod clock;
 mod config;
 mod connect;
-mod drain;
+mod ending;
 mod events;
 mod gateway;
 mod http;

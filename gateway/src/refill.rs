@@ -4,7 +4,7 @@ use turnpike_engine::SocketRef;
 use turnpike_wire::Disconnect;
 
 use crate::app::App;
-use crate::connect::close;
+use crate::ending::dismiss;
 use crate::offset::{self, Vector};
 use crate::outgoing;
 use crate::replay::{Membership, replay};
@@ -24,6 +24,6 @@ pub(crate) fn refill(app: &App, session: &Session, socket: &SocketRef, offset: O
     drop(lanes);
     if sent.is_err() {
         tracing::warn!(%socket, "connection closed: no room in the shard's inbox to refill it");
-        app.handle.close(socket, close(Disconnect::Overloaded));
+        dismiss(app, socket, Disconnect::Overloaded);
     }
 }

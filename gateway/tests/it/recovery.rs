@@ -95,6 +95,11 @@ async fn a_session_is_won_by_the_newest_connection_also_before_the_old_one_is_kn
     let memory = alice.memory.clone();
     let (mut again, session) = Client::return_with(&house, "alice", &memory).await;
     assert_eq!(session["recovered"], true);
+    let farewell = alice.event().await;
+    assert_eq!(
+        (&*farewell.name, &farewell.data),
+        ("disconnecting", &json!({ "code": 3505, "reason": "replaced" }))
+    );
     assert!(alice.next_event().await.is_none(), "the old connection is closed");
     gone(&house, 1).await;
     again.say("chat:a", 1).await;
