@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
-use super::scan::{Announced, Scanner, unescape};
+use super::placeholder::Announced;
+use super::scan::{Scanner, unescape};
 use super::{Limits, PacketError, Str, binary_text, check};
 
 /// Neutral arguments, whatever form the client speaks.

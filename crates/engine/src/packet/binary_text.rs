@@ -7,7 +7,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use super::scan::{Placeholders, Scanner};
+use super::placeholder::Placeholders;
+use super::scan::Scanner;
 use super::{Limits, PacketError};
 
 /// Puts the attachments in place of the placeholders that name them. Text that is not valid, or a placeholder that names

@@ -1,6 +1,7 @@
 //! What every form of packet has in common and must be checked in each: namespace, ack number, auth, event name.
 
-use super::scan::{Announced, Scanner};
+use super::placeholder::Announced;
+use super::scan::Scanner;
 use super::{Limits, PacketError, Str};
 
 /// JavaScript counts its acks in doubles: above this a number is no longer the one that was meant.

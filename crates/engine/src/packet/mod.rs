@@ -16,6 +16,7 @@ mod engine_io;
 mod error;
 mod inbound;
 mod msgpack;
+mod placeholder;
 mod raw;
 mod reply;
 mod scan;

@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::scan::{Announced, Scanner};
+use super::placeholder::Announced;
+use super::scan::Scanner;
 use super::{Args, Limits, PacketError, binary_text, check};
 
 /// A request from a raw client. `data` is JSON text, `null` when it was left out.

@@ -123,6 +123,11 @@ fn placeholders_without_attachment_stay_what_they_are() {
     assert_eq!(sent(&event, Dialect::Raw), [text(&format!(r#"{{"event":"a","data":{lone}}}"#))]);
     let msgpack = b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1a\x82\xac_placeholder\xc3\xa3num\x03";
     assert_eq!(sent(&event, Dialect::Msgpack), [Message::Binary(msgpack.to_vec())]);
+    let more = r#"{"_placeholder":true,"num":0,"x":1}"#;
+    let event = Encoded::event("/", "a").raw_arg(more).attachments(vec![Bytes::new()]).build();
+    let msgpack =
+        b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1a\x83\xac_placeholder\xc3\xa3num\x00\xa1x\x01";
+    assert_eq!(sent(&event, Dialect::Msgpack), [Message::Binary(msgpack.to_vec())]);
     let broken = Encoded::event("/", "a").raw_arg("{").attachments(vec![Bytes::new()]).build();
     assert_eq!(sent(&broken, Dialect::Raw), [text(r#"{"event":"a","data":{}"#)]);
     let msgpack = b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\xc0";

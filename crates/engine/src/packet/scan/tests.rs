@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::placeholder::Announced;
 use super::*;
 
 fn scan(text: &str) -> Result<(), PacketError> {
@@ -32,6 +33,8 @@ fn json_is_accepted() {
         r#""\"\\\/\b\f\n\r\t""#,
         r#""\u0000\uFFFF\uabCD""#,
         r#""\ud83d\ude00""#,
+        r#""\ud800\udc00\udbff\udfff""#,
+        r#""\ud7ff\ue000""#,
         "\"é😀\u{2028}\u{7f}\"",
         "[]",
         "[ ]",
@@ -90,6 +93,11 @@ fn what_is_no_json_is_refused_where_it_goes_wrong() {
         (r#""\ud83dx""#, 7),
         (r#""\ud83d\n""#, 7),
         (r#""\ud83d\ud83d""#, 7),
+        (r#""\udbff""#, 7),
+        (r#""\ud800\udbff""#, 7),
+        (r#""\ud800\ue000""#, 7),
+        (r#""\udc00""#, 1),
+        (r#""\udfff""#, 1),
         (r#""\ude00""#, 1),
         (r#""\ude00\ud83d""#, 1),
         ("[", 1),
