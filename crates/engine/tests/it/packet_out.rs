@@ -134,6 +134,17 @@ fn placeholders_without_attachment_stay_what_they_are() {
     assert_eq!(sent(&broken, Dialect::Msgpack), [Message::Binary(msgpack.to_vec())]);
 }
 
+/// `serde_json` reads this one as its neighbour unless it is told to take care.
+#[test]
+fn doubles_keep_their_last_digit_in_msgpack() {
+    let event = Encoded::event("/", "a").raw_arg("3.430131811093504e-86").build();
+    let packet = [
+        &b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1a\xcb"[..],
+        &3.430_131_811_093_504e-86_f64.to_be_bytes(),
+    ];
+    assert_eq!(sent(&event, Dialect::Msgpack), [Message::Binary(packet.concat())]);
+}
+
 #[test]
 fn long_containers_have_long_heads_in_msgpack() {
     for (length, head) in [
