@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use turnpike_engine::{Admission, ConnectRequest, Kind, Overloaded, Refusal, SocketRef, TicketClaims};
+use turnpike_engine::{Admission, Close, ConnectRequest, Kind, Overloaded, Refusal, SocketRef, TicketClaims};
 use turnpike_guard::{Identity, Right, TokenError};
 use turnpike_wire::event::server::Resync;
 use turnpike_wire::{Code, Disconnect, Failure, RoomId};
@@ -191,7 +191,7 @@ fn send_resumed(
     for membership in rooms {
         app.handle.join(socket, NAMESPACE, &membership.room)?;
     }
-    outgoing::send_replay(app, socket, replay)
+    app.handle.refill(socket, outgoing::missed(app, replay))
 }
 
 /// The stock client is told by `connect_error` and its `data`. The raw one gets the same form as for any other request,
@@ -203,7 +203,8 @@ fn refusal(kind: Kind, failure: &Failure) -> Refusal {
         Kind::Raw => {
             let data = serde_json::to_string(failure).expect("numbers and texts can always be written");
             let why = if failure.code == Code::TokenExpired { Some(Disconnect::TokenExpired) } else { None };
-            let close = why.map(|why| (why.code(), why.slug().to_owned()));
+            // The answer has said it; the code is for those who see only that.
+            let close = why.map(|why| Close::new(why.code(), why.slug(), why.comes_back()));
             Refusal { message, data: Some(data), close }
         }
     }
@@ -212,6 +213,7 @@ fn refusal(kind: Kind, failure: &Failure) -> Refusal {
 /// Half of what this client was to be sent may wait in a full inbox already. Its connection goes with it, so that none of
 /// it can reach a second attempt.
 fn overloaded(kind: Kind) -> Refusal {
-    let close = Some((Disconnect::Overloaded.code(), Disconnect::Overloaded.slug().to_owned()));
+    let why = Disconnect::Overloaded;
+    let close = Some(Close::new(why.code(), why.slug(), why.comes_back()));
     Refusal { close, ..refusal(kind, &Code::Unavailable.into()) }
 }

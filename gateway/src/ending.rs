@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use turnpike_engine::{Close, SocketRef};
 use turnpike_wire::Disconnect;
-use turnpike_wire::event::server::Disconnecting;
 
 use crate::app::App;
 
@@ -26,20 +25,14 @@ impl Draining {
 
 /// Tells one client why, and closes its connection.
 pub(crate) fn dismiss(app: &App, socket: &SocketRef, why: Disconnect) {
-    // A full inbox spares the client the announcement; it is closed all the same.
-    let _ = app.handle.emit(socket, app.outgoing.disconnecting(&why.into()));
-    app.handle.close(socket, close(why));
+    app.handle.close(socket, close(app, why));
 }
 
-fn close(why: Disconnect) -> Close {
-    Close { code: why.code(), reason: why.slug().to_owned(), reconnect: why.comes_back() }
+pub(crate) fn close(app: &App, why: Disconnect) -> Close {
+    Close::new(why.code(), why.slug(), why.comes_back()).farewell(app.outgoing.disconnecting(&why.into()))
 }
 
 /// Takes nobody in any more, and closes everybody evenly over the window. Gives their number.
 pub(crate) async fn drain(app: &App, window: Duration) -> usize {
-    let farewell = app.outgoing.disconnecting(&Disconnecting::from(Disconnect::Drain));
-    for socket in app.sessions.connected() {
-        let _ = app.handle.emit(&socket, Arc::clone(&farewell));
-    }
-    app.handle.drain(window, &close(Disconnect::Drain)).await
+    app.handle.drain(window, &close(app, Disconnect::Drain)).await
 }

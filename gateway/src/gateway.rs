@@ -80,6 +80,11 @@ impl Gateway {
         self.app.handle.counters()
     }
 
+    /// Shards whose thread has ended, which only a fault brings about.
+    pub fn shards_stopped(&self) -> usize {
+        self.app.handle.shards_stopped()
+    }
+
     /// Takes nobody in any more, and closes everybody evenly over the window. Gives their number.
     pub async fn drain(&self, window: Duration) -> usize {
         self.draining.begin();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use turnpike_engine::SocketRef;
 use turnpike_engine::packet::{Class, Encoded, EventBuilder};
-use turnpike_engine::{Overloaded, SocketRef};
 use turnpike_wire::event::server::{
     DISCONNECTING, Disconnecting, ERROR, Error, MESSAGE, Message, RESYNC, Resync, SESSION, Session,
 };
@@ -13,7 +13,7 @@ use turnpike_wire::{Failure, UserId};
 use crate::app::{App, NAMESPACE};
 use crate::broker::Stored;
 use crate::clock::unix_ms;
-use crate::offset;
+use crate::offset::{self, Vector};
 use crate::replay::{Piece, Replay};
 
 /// Makes events for this node's clients.
@@ -83,18 +83,17 @@ impl Outgoing {
     }
 }
 
-/// Everything that was missed, to one socket.
-pub(crate) fn send_replay(app: &App, socket: &SocketRef, replay: &Replay) -> Result<(), Overloaded> {
-    for (piece, offset) in replay.pieces() {
+/// Everything that was missed, as events for one socket.
+pub(crate) fn missed(app: &App, replay: &Replay) -> Vec<Arc<Encoded>> {
+    let event = |(piece, offset): (Piece<'_>, &Vector)| {
         let offset = offset::write(app.broker.boot(), offset);
-        let event = match piece {
+        match piece {
             Piece::Lost { room, seq } => {
                 let resync = Resync { room, epoch: app.broker.epoch(), seq };
                 app.outgoing.resync(&resync, offset.as_str())
             }
             Piece::Message(message) => app.outgoing.message(message, offset.as_str()),
-        };
-        app.handle.emit(socket, event)?;
-    }
-    Ok(())
+        }
+    };
+    replay.pieces().map(event).collect()
 }

@@ -20,7 +20,7 @@ pub(crate) fn refill(app: &App, session: &Session, socket: &SocketRef, offset: O
     let lanes = app.broker.lanes(state.rooms.iter().map(Membership::lane));
     let replay = replay(&lanes, &state.rooms, from);
     // While the lanes are held nothing is published, so the socket is level exactly where the replay ends.
-    let sent = app.handle.level(socket).and_then(|()| outgoing::send_replay(app, socket, &replay));
+    let sent = app.handle.refill(socket, outgoing::missed(app, &replay));
     drop(lanes);
     if sent.is_err() {
         tracing::warn!(%socket, "connection closed: no room in the shard's inbox to refill it");

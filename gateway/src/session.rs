@@ -57,13 +57,6 @@ impl State {
         self.at == Whereabouts::Connected(*socket)
     }
 
-    pub(crate) fn socket(&self) -> Option<SocketRef> {
-        match self.at {
-            Whereabouts::Connected(socket) => Some(socket),
-            Whereabouts::Away { .. } | Whereabouts::Gone => None,
-        }
-    }
-
     pub(crate) fn membership(&self, room: &RoomId) -> Option<usize> {
         self.rooms.iter().position(|membership| membership.room == *room)
     }

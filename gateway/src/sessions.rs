@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use turnpike_engine::{SocketId, SocketRef};
+use turnpike_engine::SocketId;
 
 use crate::broker::Broker;
 use crate::session::{Session, Whereabouts};
@@ -80,17 +80,6 @@ impl Sessions {
             let Some((until_ms, id)) = due else { return };
             self.give_up(id, until_ms, broker);
         }
-    }
-
-    /// Everybody who is connected.
-    pub(crate) fn connected(&self) -> Vec<SocketRef> {
-        let mut sockets = Vec::new();
-        for index in 0..PARTS {
-            // Copied out first: a session's lock is never taken under that of its part.
-            let sessions: Vec<_> = self.lock_part(index).values().cloned().collect();
-            sockets.extend(sessions.iter().filter_map(|session| session.state().socket()));
-        }
-        sockets
     }
 
     /// At least as many as wait: some of them have returned.

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::ack::AckReply;
+use crate::command::Close;
 use crate::ids::{SocketId, SocketRef};
 use crate::packet::Args;
 
@@ -117,8 +118,9 @@ pub struct Refusal {
     pub message: String,
     /// The text of a JSON value that says more.
     pub data: Option<String>,
-    /// Close the whole connection, with this websocket code and reason.
-    pub close: Option<(u16, String)>,
+    /// Close the whole connection. If it is one to come back from, the stock client is not told that it was refused,
+    /// which it would take as final.
+    pub close: Option<Close>,
 }
 
 pub struct Event {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ack::{AckError, Answer, Waiter};
+use crate::application::DisconnectReason;
 use crate::ids::{SessionSecret, SocketId, SocketRef};
 use crate::packet::{Args, Encoded, EventBuilder};
 use crate::polling::PollAnswer;
@@ -50,8 +51,9 @@ pub(crate) enum Command {
         socket: SocketRef,
         reply: oneshot::Sender<Vec<String>>,
     },
-    Level {
+    Refill {
         socket: SocketRef,
+        events: Vec<Arc<Encoded>>,
     },
     Close {
         socket: SocketRef,
@@ -84,7 +86,7 @@ pub(crate) enum PollRequest {
 }
 
 /// How the server ends a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Close {
     /// The websocket close code of the raw protocol.
     pub code: u16,
@@ -92,4 +94,20 @@ pub struct Close {
     /// Whether the client should come back by itself: the transport is then closed under the stock client, which
     /// reconnects; otherwise its namespace is, which it takes as final.
     pub reconnect: bool,
+    /// The last event that the client gets, whatever else waits for it.
+    pub farewell: Option<Arc<Encoded>>,
+}
+
+impl Close {
+    pub fn new(code: u16, reason: impl Into<String>, reconnect: bool) -> Self {
+        Self { code, reason: reason.into(), reconnect, farewell: None }
+    }
+
+    pub fn farewell(self, event: Arc<Encoded>) -> Self {
+        Self { farewell: Some(event), ..self }
+    }
+
+    pub(crate) fn as_reason(&self) -> DisconnectReason {
+        DisconnectReason::Server { code: self.code, reason: self.reason.clone() }
+    }
 }

@@ -140,9 +140,10 @@ impl Handle {
         async move { received.await.unwrap_or_default() }
     }
 
-    /// The socket that was behind is level again: what is sent to it from here on is queued.
-    pub fn level(&self, socket: &SocketRef) -> Result<(), Overloaded> {
-        self.try_send(socket.shard(), Command::Level { socket: *socket })
+    /// Gives a socket, all at once or not at all, what it missed while it was behind. From here on what is sent to it
+    /// is queued again.
+    pub fn refill(&self, socket: &SocketRef, events: Vec<Arc<Encoded>>) -> Result<(), Overloaded> {
+        self.try_send(socket.shard(), Command::Refill { socket: *socket, events })
     }
 
     pub fn close(&self, socket: &SocketRef, close: Close) {
@@ -171,6 +172,11 @@ impl Handle {
             sum.add(&shard.counters);
         }
         sum
+    }
+
+    /// Shards whose thread has ended: their clients are gone, and the kernel gives them no new ones.
+    pub fn shards_stopped(&self) -> usize {
+        self.0.shards.iter().filter(|shard| shard.inbox.is_closed()).count()
     }
 
     pub fn shards(&self) -> usize {

@@ -99,7 +99,10 @@ impl Session {
 
     pub(crate) fn packet<'a>(&mut self, via: Via, packet: &'a EnginePacket<'a>) -> Act<'a> {
         match (via, packet) {
-            (Via::Probe, EnginePacket::PingProbe) if self.transport == Transport::Polling => {
+            // One at a time: a second probe would take the first one's `5` for its own end.
+            (Via::Probe, EnginePacket::PingProbe)
+                if self.transport == Transport::Polling && self.upgrade == Upgrade::None =>
+            {
                 self.upgrade = Upgrade::Probed;
                 Act::AnswerProbe
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::connection::State;
 use super::{Conn, Shard, timers};
 use crate::ack::{AckError, Answer, Waiter};
-use crate::application::{Application, DisconnectReason};
+use crate::application::Application;
 use crate::command::{Close, Command};
 use crate::ids::{Key, SocketRef};
 use crate::packet::{Dialect, Encoded, EventBuilder};
@@ -73,8 +73,15 @@ impl<A: Application> Shard<A> {
                 // Whoever asked may have gone.
                 let _ = reply.send(names);
             }
-            Command::Level { socket } => {
-                self.with_socket(&socket, |_, state, index| state.sockets[index].behind = false);
+            Command::Refill { socket, events } => {
+                let count = events.len();
+                self.with_socket(&socket, |conn, state, index| {
+                    state.sockets[index].behind = false;
+                    for event in &events {
+                        self.deliver(conn, state, index, event);
+                    }
+                });
+                return Ok(count);
             }
             Command::Close { socket, close } => self.close(&socket, &close),
             Command::Poll { secret, request, reply } => self.poll_from_elsewhere(secret, request, reply),
@@ -256,8 +263,7 @@ impl<A: Application> Shard<A> {
             gone = self.close_socket(conn, state, index, close).map(|socket| (conn.key, socket));
         });
         if let Some((key, socket)) = gone {
-            let reason = DisconnectReason::Server { code: close.code, reason: close.reason.clone() };
-            self.forget_socket(key, socket, &reason);
+            self.forget_socket(key, socket, &close.as_reason());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How connections end: at once, after what is queued was written, or after what was asked was done.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -15,6 +16,7 @@ use crate::frame;
 use crate::ids::Key;
 use crate::outbox;
 use crate::packet::{Reply, Wire, encode_reply};
+use crate::rooms::Rooms;
 use crate::session::Transport;
 
 /// How long a socket that we closed waits for its client to close as well, so that the last bytes arrive.
@@ -68,21 +70,38 @@ impl<A: Application> Shard<A> {
         index: usize,
         close: &Close,
     ) -> Option<Socket<A>> {
-        let reason = DisconnectReason::Server { code: close.code, reason: close.reason.clone() };
         if state.kind == Kind::Raw || close.reconnect {
-            self.close_for(conn, state, reason, close.code);
+            self.close_transport(conn, state, close);
             return None;
         }
+        Self::say_farewell(state, &self.rooms.borrow(), close);
         // The stock client takes the end of its namespace as final, and the end of the transport as an accident.
         let socket = state.sockets.remove(index);
         let namespace = self.rooms.borrow().namespace_name(socket.namespace).clone();
         self.push_reply(conn, state, &Reply::Disconnect { namespace: &namespace });
         if state.sockets.is_empty() {
-            self.close_for(conn, state, reason, close.code);
+            self.close_for(conn, state, close.as_reason(), close.code);
         } else {
             self.mark_dirty(conn, state);
         }
         Some(socket)
+    }
+
+    /// Closes the connection at the application's wish.
+    pub(super) fn close_transport(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, close: &Close) {
+        if matches!(state.ending, Ending::No) {
+            Self::say_farewell(state, &self.rooms.borrow(), close);
+        }
+        self.close_for(conn, state, close.as_reason(), close.code);
+    }
+
+    /// Past all limits: it is one event, and the last.
+    fn say_farewell(state: &mut State<A>, rooms: &Rooms, close: &Close) {
+        let Some(event) = &close.farewell else { return };
+        let namespace = rooms.namespace(event.namespace());
+        if namespace.is_some_and(|namespace| state.socket_in(namespace).is_some()) {
+            state.outbox.push_shared(Arc::clone(event));
+        }
     }
 
     pub(super) fn push_reply(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, reply: &Reply<'_>) {

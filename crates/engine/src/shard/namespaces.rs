@@ -350,21 +350,23 @@ impl<A: Application> Shard<A> {
     fn refused(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, entering: &Entering, refusal: Refusal) {
         self.counters.handshakes_refused.add(1);
         let data = refusal.data.as_deref();
-        match state.kind {
-            Kind::SocketIo => {
+        let comes_back = refusal.close.as_ref().is_some_and(|close| close.reconnect);
+        match (state.kind, entering.raw_id) {
+            (Kind::SocketIo, _) if comes_back => {}
+            (Kind::SocketIo, _) => {
                 let reply =
                     Reply::ConnectError { namespace: &entering.namespace, message: &refusal.message, data };
                 self.push_reply(conn, state, &reply);
             }
-            Kind::Raw => {
+            (Kind::Raw, Some(id)) => {
                 let answer = format!("[{{\"ok\":false,\"error\":{}}}]", data.unwrap_or("null"));
-                self.push_raw_answer(conn, state, entering.raw_id.unwrap_or(0), &answer);
+                self.push_raw_answer(conn, state, id, &answer);
             }
+            // The close frame says it.
+            (Kind::Raw, None) => {}
         }
         match (refusal.close, state.kind) {
-            (Some((code, reason)), _) => {
-                self.close_for(conn, state, DisconnectReason::Server { code, reason: reason.clone() }, code);
-            }
+            (Some(close), _) => self.close_transport(conn, state, &close),
             (None, Kind::Raw) if state.sockets.is_empty() => {
                 let reason = refusal.message;
                 self.close_for(conn, state, DisconnectReason::Server { code: 1008, reason }, 1008);

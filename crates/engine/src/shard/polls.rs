@@ -230,13 +230,15 @@ impl<A: Application> Shard<A> {
         let (shard, timeout) = (Rc::clone(self), self.config.upgrade_timeout);
         tokio::task::spawn_local(async move {
             let mut probe =
-                Probe { reader: Reader::new(Role::Server, deflate), stream: Some(stream), deflate };
+                Probe { reader: Reader::new(Role::Server, deflate), stream: Some(stream), deflate, answered: false };
             let done = tokio::time::timeout(timeout, probe.run(&shard, &conn, unread.to_vec())).await;
             if done.unwrap_or(false) {
                 shard.counters.upgrades.add(1);
             } else {
                 shard.counters.upgrades_failed.add(1);
-                conn.state.borrow_mut().session.probe_ended();
+                if probe.answered {
+                    conn.state.borrow_mut().session.probe_ended();
+                }
             }
         });
     }
@@ -247,6 +249,8 @@ struct Probe {
     reader: Reader,
     stream: Option<TcpStream>,
     deflate: bool,
+    /// This is the session's probe; others that come meanwhile end without a trace.
+    answered: bool,
 }
 
 /// How a probe's step went.
@@ -299,6 +303,7 @@ impl Probe {
         let mut after_switch: Vec<Owned> = Vec::new();
         let mut switched = false;
         let stream = &self.stream;
+        let answered = &mut self.answered;
         let result = self.reader.read(bytes, &limits, |incoming| {
             if switched {
                 after_switch.push(Owned::of(&incoming));
@@ -311,6 +316,7 @@ impl Probe {
             };
             match state.session.packet(Via::Probe, &packet) {
                 Act::AnswerProbe => {
+                    *answered = true;
                     let mut answer = Vec::new();
                     frame::write_frame(&mut answer, Opcode::Text, b"3probe", false);
                     // The first bytes on a fresh socket: its buffer takes them whole.

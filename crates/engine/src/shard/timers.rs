@@ -158,8 +158,7 @@ impl<A: Application> Shard<A> {
                 }
                 for conn in wave {
                     let mut state = conn.state.borrow_mut();
-                    let reason = DisconnectReason::Server { code: close.code, reason: close.reason.clone() };
-                    shard.close_for(conn, &mut state, reason, close.code);
+                    shard.close_transport(conn, &mut state, &close);
                 }
             }
             // What was queued is on its way; a client that does not take it is cut off at the deadline.

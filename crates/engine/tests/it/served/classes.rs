@@ -37,7 +37,7 @@ async fn stall(lab: &mut Lab, socket: &SocketRef) -> usize {
             match tokio::time::timeout(FOR_GOOD, lab.refill()).await {
                 Err(_) => return number,
                 Ok(offset) => {
-                    lab.handle().level(socket).expect("room in the inbox");
+                    lab.handle().refill(socket, Vec::new()).expect("room in the inbox");
                     number = offset.map_or(0, |offset| after(&offset));
                 }
             }
@@ -82,12 +82,9 @@ async fn a_reader_that_is_behind_is_refilled_from_where_it_stopped() {
         offset.as_deref().and_then(|offset| offset[1..].parse::<u64>().ok()).expect("ours") + 1;
     assert!(first_missing as usize <= sent);
 
-    lab.handle().level(&socket).expect("room in the inbox");
-    for number in first_missing..first_missing + 3 {
-        lab.handle()
-            .emit(&socket, numbered(number as usize, Class::Reliable, KB))
-            .expect("room in the inbox");
-    }
+    let missed =
+        (first_missing..first_missing + 3).map(|number| numbered(number as usize, Class::Reliable, KB));
+    lab.handle().refill(&socket, missed.collect()).expect("room in the inbox");
     let mut expected = last.map_or(0, |last| last + 1);
     while expected < first_missing + 3 {
         let (_, data) = client.received().await;

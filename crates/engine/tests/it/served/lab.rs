@@ -101,7 +101,7 @@ impl Application for App {
             "panic" => panic!("as asked"),
             "leave me" => {
                 let reconnect = arg["reconnect"] == json!(true);
-                self.handle.close(&socket, Close { code: 3001, reason: "as asked".to_owned(), reconnect });
+                self.handle.close(&socket, Close::new(3001, "as asked", reconnect));
             }
             other => panic!("unknown event {other}"),
         }

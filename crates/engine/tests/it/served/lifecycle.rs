@@ -180,10 +180,12 @@ async fn a_drain_closes_everyone_within_its_window_and_takes_nobody_in() {
     for _ in 0..60 {
         clients.push(lab.client().await);
     }
-    let close = Close { code: 3001, reason: "drain".to_owned(), reconnect: true };
+    let close =
+        Close::new(3001, "drain", true).farewell(Encoded::event("/", "disconnecting").arg(&3001).build());
     let drained = lab.handle().drain(Duration::from_millis(500), &close);
     let closing = async {
         for client in &mut clients {
+            assert_eq!(client.received().await, ("disconnecting".to_owned(), json!(3001)));
             assert_eq!(client.next_text().await, None);
         }
     };
