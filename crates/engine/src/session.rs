@@ -212,6 +212,10 @@ mod tests {
         let mut session = Session::new(Transport::Polling, 0);
         assert!(matches!(session.packet(Via::Probe, &EnginePacket::Upgrade), Act::Fault(_)), "not probed");
         assert_eq!(session.packet(Via::Probe, &EnginePacket::PingProbe), Act::AnswerProbe);
+        assert!(
+            matches!(session.packet(Via::Probe, &EnginePacket::PingProbe), Act::Fault(_)),
+            "one at a time"
+        );
         assert!(matches!(session.packet(Via::Probe, &EnginePacket::Message("x")), Act::Fault(_)));
         assert_eq!(session.transport(), Transport::Polling, "a bad probe leaves the session where it was");
         assert_eq!(session.packet(Via::Polling, &EnginePacket::Message("y")), Act::Text("y"));

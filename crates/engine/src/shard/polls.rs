@@ -229,8 +229,12 @@ impl<A: Application> Shard<A> {
         let Some(conn) = self.session(secret) else { return };
         let (shard, timeout) = (Rc::clone(self), self.config.upgrade_timeout);
         tokio::task::spawn_local(async move {
-            let mut probe =
-                Probe { reader: Reader::new(Role::Server, deflate), stream: Some(stream), deflate, answered: false };
+            let mut probe = Probe {
+                reader: Reader::new(Role::Server, deflate),
+                stream: Some(stream),
+                deflate,
+                answered: false,
+            };
             let done = tokio::time::timeout(timeout, probe.run(&shard, &conn, unread.to_vec())).await;
             if done.unwrap_or(false) {
                 shard.counters.upgrades.add(1);
