@@ -49,10 +49,12 @@ impl Default for Limits {
     }
 }
 
-/// The secret that development tokens are signed with.
+/// What development tokens are signed with, and what they must name to be accepted.
 #[derive(Clone)]
 pub struct Development {
     pub secret: Vec<u8>,
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
 }
 
 impl fmt::Debug for Development {

@@ -80,9 +80,10 @@ impl Gateway {
         self.app.handle.counters()
     }
 
-    /// Shards whose thread has ended, which only a fault brings about.
-    pub fn shards_stopped(&self) -> usize {
-        self.app.handle.shards_stopped()
+    /// Counts the shards whose thread has ended, which before a shutdown only a fault brings about.
+    pub fn shards_stopped(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let handle = self.app.handle.clone();
+        move || handle.shards_stopped()
     }
 
     /// Takes nobody in any more, and closes everybody evenly over the window. Gives their number.

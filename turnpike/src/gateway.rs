@@ -44,8 +44,11 @@ pub(crate) fn config(
             dedupe_ms: u64::try_from(config.history.dedupe_window.as_millis()).unwrap_or(u64::MAX),
             dedupe_ids_max: config.history.dedupe_ids_max,
         },
-        development: (!config.is_production())
-            .then(|| Development { secret: secret.reveal().as_bytes().to_vec() }),
+        development: (!config.is_production()).then(|| Development {
+            secret: secret.reveal().as_bytes().to_vec(),
+            issuer: config.auth.issuer.clone(),
+            audience: config.auth.audience.clone(),
+        }),
     })
 }
 

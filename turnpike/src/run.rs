@@ -10,9 +10,9 @@ use turnpike_daemon::admin::Admin;
 use turnpike_daemon::config::{Secret, Setting as _};
 use turnpike_daemon::descriptors::{self, Descriptors};
 use turnpike_daemon::drain::Drain;
-use turnpike_daemon::health::Health;
+use turnpike_daemon::health::{Check, Health};
 use turnpike_daemon::signals::Signals;
-use turnpike_daemon::tasks::Tasks;
+use turnpike_daemon::tasks::{Stop, Tasks};
 use turnpike_daemon::{metrics, probe};
 use turnpike_gateway::Gateway;
 use turnpike_guard::Grant;
@@ -73,6 +73,9 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let check = health.check("gateway");
         let probed = announce::reachable(addresses.gateway);
         tasks.spawn("gateway probe", |stop| probe::watch(probed, "/live", check, stop));
+        let stopped = gateway.shards_stopped();
+        let check = health.check("shards");
+        tasks.spawn("shard watch", |stop| watch_shards(stopped, check, stop));
         let admin = admin.serve(health.clone(), registry);
         tasks.spawn("admin listener", |mut stop| async move {
             tokio::select! { () = admin => {}, () = stop.requested() => {} }
@@ -91,6 +94,21 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     runtime.shutdown_background();
     log.flush();
     outcome
+}
+
+/// A shard that ended takes its clients with it, and the kernel gives its share to the others: nothing else shows it.
+async fn watch_shards(stopped: impl Fn() -> usize, check: Check, mut stop: Stop) {
+    const INTERVAL: Duration = Duration::from_secs(1);
+    loop {
+        match stopped() {
+            0 => check.pass(),
+            count => check.fail(format!("{count} shards have stopped; restart the process")),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = stop.requested() => return,
+        }
+    }
 }
 
 /// In this order: nobody new, everybody told and closed over the window, then what is left is dropped.

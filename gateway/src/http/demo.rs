@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
-use turnpike_guard::{Claims, Name, Rights, mint};
+use turnpike_guard::{Audience, Claims, Name, Rights, mint};
 use turnpike_wire::{Code, Failure, UserId};
 
 use super::{failed, json};
@@ -75,6 +75,8 @@ async fn token(State(development): State<Development>, headers: HeaderMap, body:
         Ok(name) => name,
         Err(problem) => return bad(problem.to_owned()),
     };
+    claims.iss = development.issuer;
+    claims.aud = development.audience.map(Audience::One);
     let everything = turnpike_guard::Pattern::parse("*").expect("a star alone is a pattern");
     claims.rooms = Some(vec![turnpike_guard::Grant { pattern: everything, can: Rights::ALL }]);
     match mint(&development.secret, &claims) {

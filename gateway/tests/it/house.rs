@@ -40,7 +40,7 @@ impl House {
             recovery_window: Duration::from_mins(1),
             limits: Limits::default(),
             history: HistoryLimits::default(),
-            development: Some(Development { secret: SECRET.to_vec() }),
+            development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),
         };
         change(&mut config);
         let registry = Registry::new();
