@@ -10,3 +10,7 @@ mod conformance;
 mod harness;
 mod heartbeat;
 mod recovery;
+mod traps_frames;
+mod traps_packets;
+mod traps_polling;
+mod traps_upgrade;

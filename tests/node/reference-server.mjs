@@ -14,6 +14,7 @@ const { values: options } = parseArgs({
     "ping-interval-ms": { type: "string", default: "25000" },
     "ping-timeout-ms": { type: "string", default: "20000" },
     "connect-timeout-ms": { type: "string", default: "45000" },
+    "upgrade-timeout-ms": { type: "string", default: "10000" },
     "payload-bytes-max": { type: "string", default: "1000000" },
   },
 });
@@ -26,6 +27,7 @@ const io = new Server(http, {
   connectionStateRecovery: recoveryWindow > 0 ? { maxDisconnectionDuration: recoveryWindow } : undefined,
   pingInterval: Number(options["ping-interval-ms"]),
   pingTimeout: Number(options["ping-timeout-ms"]),
+  upgradeTimeout: Number(options["upgrade-timeout-ms"]),
   connectTimeout: Number(options["connect-timeout-ms"]),
   maxHttpBufferSize: Number(options["payload-bytes-max"]),
 });

@@ -25,6 +25,8 @@ pub struct Options {
     pub connect_timeout_ms: u64,
     #[arg(long, default_value_t = 1_000_000)]
     pub payload_bytes_max: u64,
+    #[arg(long, default_value_t = 10_000)]
+    pub upgrade_timeout_ms: u64,
     // From here on: our engine's alone.
     #[arg(long)]
     pub queue_soft_bytes: Option<usize>,
@@ -32,8 +34,6 @@ pub struct Options {
     pub queue_hard_bytes: Option<usize>,
     #[arg(long)]
     pub write_deadline_ms: Option<u64>,
-    #[arg(long)]
-    pub upgrade_timeout_ms: Option<u64>,
 }
 
 impl Options {
@@ -43,6 +43,10 @@ impl Options {
 
     pub fn ping_timeout(&self) -> Duration {
         Duration::from_millis(self.ping_timeout_ms)
+    }
+
+    pub fn upgrade_timeout(&self) -> Duration {
+        Duration::from_millis(self.upgrade_timeout_ms)
     }
 
     pub fn connect_timeout(&self) -> Duration {

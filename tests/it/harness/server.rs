@@ -87,6 +87,13 @@ impl Server {
         Self { address, child, _stdin: stdin }
     }
 
+    /// What the process has in memory now.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

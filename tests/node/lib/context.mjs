@@ -17,12 +17,12 @@ export const deflate = environment("SUITE_DEFLATE") === "on";
 
 const deviations = JSON.parse(readFileSync(new URL("../../deviations.json", import.meta.url)))[server] ?? {};
 
-/// Registers one test. Where the table of deviations knows it for this server it is skipped (the feature is absent),
+/// Registers one test. Where the table of deviations knows it for this server it is skipped,
 /// has to fail (the server deviates: when it stops doing so the table is out of date), or may do either (varies).
 export function feature(name, options, body = options) {
   const deviation = find(name);
   const limits = { timeout: 30_000, ...(typeof options === "object" ? options : {}) };
-  if (deviation?.kind === "absent") return test(name, { skip: deviation.reason }, () => {});
+  if (deviation?.kind === "skip") return test(name, { skip: deviation.reason }, () => {});
   if (deviation === undefined) return test(name, limits, body);
   return test(`${name} (known to differ)`, limits, async (t) => {
     try {

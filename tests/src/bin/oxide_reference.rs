@@ -200,6 +200,7 @@ async fn main() -> anyhow::Result<()> {
         .ping_interval(options.ping_interval())
         .ping_timeout(options.ping_timeout())
         .connect_timeout(options.connect_timeout())
+        .upgrade_timeout(options.upgrade_timeout())
         .max_payload(options.payload_bytes_max)
         // What does not fit is an error to the caller, by default at 128: the suite sends more than that at once.
         .max_buffer_size(20_000)

@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
         queue_soft_bytes: options.queue_soft_bytes.unwrap_or(QUEUE_SOFT_BYTES),
         queue_hard_bytes: options.queue_hard_bytes.unwrap_or(QUEUE_HARD_BYTES),
         write_deadline: options.write_deadline_ms.map_or(defaults.write_deadline, Duration::from_millis),
-        upgrade_timeout: options.upgrade_timeout_ms.map_or(defaults.upgrade_timeout, Duration::from_millis),
+        upgrade_timeout: options.upgrade_timeout(),
         compression_threshold: options.deflate.then_some(1024),
         // As far as the references go. That the limit holds has tests of its own beside the packet layer.
         packet: Limits { json_keys_max: 100_000, ..defaults.packet },

@@ -49,16 +49,6 @@ impl Conformance {
         self.sent(self.handle.emit(to, event.build()));
     }
 
-    fn replay(&self, to: &SocketRef, entries: Vec<Entry>) {
-        for entry in entries {
-            let event = Encoded::event(&entry.namespace, entry.name)
-                .raw_arg(&entry.argument)
-                .attachments(entry.attachments)
-                .offset(&entry.position.to_string());
-            self.sent(self.handle.emit(to, event.build()));
-        }
-    }
-
     fn broadcast(
         &self,
         namespace: &str,
@@ -136,7 +126,9 @@ impl Application for Conformance {
                     self.sent(self.handle.join(id, &member.namespace, room));
                 }
             }
-            self.replay(id, log.missed(&member.namespace, id.id(), from));
+            for entry in log.missed(&member.namespace, id.id(), from) {
+                self.sent(self.handle.emit(id, encoded(entry)));
+            }
             return;
         }
         let auth: &RawValue = serde_json::from_str(&member.auth).expect("the engine hands out JSON");
@@ -167,10 +159,9 @@ impl Application for Conformance {
 
     fn refill(&self, member: &Arc<Member>, id: &SocketRef, offset: Option<&str>) {
         let log = self.log();
-        self.sent(self.handle.level(id));
-        if let Some(from) = offset.and_then(|offset| offset.parse().ok()) {
-            self.replay(id, log.missed(&member.namespace, id.id(), from));
-        }
+        let from = offset.and_then(|offset| offset.parse().ok());
+        let missed = from.map_or_else(Vec::new, |from| log.missed(&member.namespace, id.id(), from));
+        self.sent(self.handle.refill(id, missed.into_iter().map(encoded).collect()));
     }
 }
 
@@ -283,13 +274,21 @@ impl Conformance {
                 });
             }
             ("leave:me", _) => {
-                let close = Close { code: 3500, reason: "as asked".to_owned(), reconnect: false };
-                self.handle.close(&id, close);
+                self.handle.close(&id, Close::new(3500, "as asked", false));
             }
             _ => return None,
         }
         Some(Step::Now(()))
     }
+}
+
+/// An entry of the log, once more.
+fn encoded(entry: Entry) -> Arc<Encoded> {
+    Encoded::event(&entry.namespace, entry.name)
+        .raw_arg(&entry.argument)
+        .attachments(entry.attachments)
+        .offset(&entry.position.to_string())
+        .build()
 }
 
 /// On the shard's own thread.
