@@ -112,12 +112,14 @@ fn run() -> anyhow::Result<bool> {
     if !arguments.no_build {
         build::everything(&places, &wanted)?;
     }
+    let recorded = !arguments.quick && !arguments.no_record;
     let mut sound = true;
     for scenario in scenarios {
         let run = measure(scenario, &arguments, &wanted, &places);
         report(scenario, &run);
-        if !arguments.quick && !arguments.no_record {
+        if recorded {
             run.keep(&benches.join("results"))?;
+            table::write(&benches)?;
         }
         sound &= run
             .contenders

@@ -21,6 +21,8 @@ use turnpike_benches::frames;
 const LISTENER: Token = Token(usize::MAX);
 /// As many frames go into one write to a member, so that the saturated floor says what it says: ten frames a write.
 const FRAMES_PER_WRITE_MAX: usize = 10;
+/// Heartbeats that are due within this time share a wake-up.
+const HEARTBEAT_TICK: Duration = Duration::from_millis(50);
 const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
@@ -83,8 +85,12 @@ impl Floor {
     fn run(&mut self) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(1_024);
         let mut buffer = vec![0; 64 * 1024];
+        let mut last_beat = Instant::now();
         loop {
-            let timeout = self.heartbeats.front().map(|due| due.0.saturating_duration_since(Instant::now()));
+            let timeout = self
+                .heartbeats
+                .front()
+                .map(|due| due.0.max(last_beat + HEARTBEAT_TICK).saturating_duration_since(Instant::now()));
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error.into()),
                 _ => {}
@@ -105,7 +111,10 @@ impl Floor {
                 }
             }
             self.broadcast();
-            self.beat();
+            if last_beat.elapsed() >= HEARTBEAT_TICK {
+                last_beat = Instant::now();
+                self.beat(last_beat);
+            }
         }
     }
 
@@ -323,8 +332,7 @@ impl Floor {
         peer.write(&frame[start..4 + len]);
     }
 
-    fn beat(&mut self) {
-        let now = Instant::now();
+    fn beat(&mut self, now: Instant) {
         while let Some((due, index, generation)) = self.heartbeats.front().copied()
             && due <= now
         {
