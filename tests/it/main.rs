@@ -9,6 +9,8 @@
 mod conformance;
 mod harness;
 mod heartbeat;
+mod plain;
+mod product;
 mod recovery;
 mod traps_frames;
 mod traps_packets;

@@ -7,16 +7,24 @@ mod ledger;
 mod node;
 mod server;
 mod trap;
+pub mod turnpike;
 pub mod websocket;
 
-pub use node::{Run, Suite};
-pub use server::{Kind, Server, ServerOptions};
+pub use node::{Run, Suite, require_packages};
+pub use server::{Kind, Server, ServerOptions, listen_line};
 pub use trap::spring;
 pub(crate) use trap::trap;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The folder of this package: `tests/`.
 pub fn home() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// By name, without `SIG`. The shell's own `kill` is there on any machine.
+pub fn signal(name: &str, process: u32) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().unwrap();
+    assert!(sent.success(), "SIG{name} to {process}");
 }

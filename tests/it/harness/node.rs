@@ -48,15 +48,20 @@ impl Run {
     /// # Panics
     /// When a test of the suite fails, with what it said.
     pub fn go(self, suite: Suite) {
-        require_packages();
-        let options = suite.options.value("parser", self.parser).flag("deflate", self.deflate);
+        let options = suite.options.clone().value("parser", self.parser).flag("deflate", self.deflate);
         let server = Server::start(self.server, &options);
+        self.against(&server, self.server.name(), suite);
+    }
+
+    /// The same against a server that runs already.
+    pub fn against(self, server: &Server, server_name: &str, suite: Suite) {
+        require_packages();
         let mut child = Command::new("node")
             .current_dir(home().join("node"))
             .args(["--test-reporter=./lib/reporter.mjs", "--test-reporter-destination=stdout"])
             .arg(format!("suite/{}.mjs", suite.file))
             .env("SUITE_URL", server.url())
-            .env("SUITE_SERVER", self.server.name())
+            .env("SUITE_SERVER", server_name)
             .env("SUITE_MODE", self.mode)
             .env("SUITE_PARSER", self.parser)
             .env("SUITE_DEFLATE", if self.deflate { "on" } else { "off" })
@@ -114,7 +119,7 @@ impl Run {
     }
 }
 
-fn require_packages() {
+pub fn require_packages() {
     let installed = home().join("node/node_modules/socket.io-client/package.json");
     assert!(installed.exists(), "the npm packages are missing: `cargo xtask test --only install` gets them");
 }

@@ -64,27 +64,42 @@ pub struct Server {
 
 impl Server {
     pub fn start(kind: Kind, options: &ServerOptions) -> Self {
-        let mut child = kind
-            .command()
-            .args(&options.0)
+        let mut command = kind.command();
+        command.args(&options.0);
+        Self::from_command(kind.name(), command, |line| Some(listen_line(line)?.as_str()?.to_owned()))
+    }
+
+    /// `address` finds the address in the part of the line that says where the server listens.
+    pub fn from_command(
+        name: &str,
+        mut command: Command,
+        address: impl Fn(&str) -> Option<String> + Send + 'static,
+    ) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("the {} server does not start: {error}", kind.name()));
+            .unwrap_or_else(|error| panic!("the {name} server does not start: {error}"));
         let stdin = child.stdin.take().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (found, address) = mpsc::channel();
+        let (found, address_found) = mpsc::channel();
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                if let Some(address) = listening(&line) {
+                if let Some(address) = address(&line) {
                     let _ = found.send(address);
                 }
             }
         });
-        let address = address
+        let address = address_found
             .recv_timeout(Duration::from_secs(30))
-            .unwrap_or_else(|_| panic!("the {} server did not say where it listens", kind.name()));
+            .unwrap_or_else(|_| panic!("the {name} server did not say where it listens"));
+        let address = address.strip_prefix("http://").and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("the {name} server named no address"));
         Self { address, child, _stdin: stdin }
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What the process has in memory now.
@@ -107,7 +122,8 @@ impl Drop for Server {
     }
 }
 
-fn listening(line: &str) -> Option<SocketAddr> {
-    let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    line.get("listening")?.as_str()?.strip_prefix("http://")?.parse().ok()
+/// What a line says about where its program listens, if it is that line.
+pub fn listen_line(line: &str) -> Option<serde_json::Value> {
+    let mut line: serde_json::Value = serde_json::from_str(line).ok()?;
+    line.get_mut("listening").map(serde_json::Value::take)
 }
