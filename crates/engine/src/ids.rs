@@ -1,17 +1,33 @@
 //! The two identities of a client: the secret one that names its session in URLs, and the public one that
 //! others may see. They are drawn separately, so that neither tells the other.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Fills a buffer with unpredictable bytes.
-pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).expect("the operating system gives random bytes");
-    bytes
+/// Random bytes are drawn for many ids at once: a draw costs more than the bytes.
+const DRAWN_BYTES: usize = 1_024;
+
+thread_local! {
+    static DRAWN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Unpredictable bytes, each given out once.
+fn random_bytes<const N: usize>() -> [u8; N] {
+    DRAWN.with_borrow_mut(|drawn| {
+        if drawn.len() < N {
+            drawn.resize(DRAWN_BYTES, 0);
+            SystemRandom::new().fill(drawn).expect("the operating system gives random bytes");
+        }
+        let rest = drawn.len() - N;
+        let bytes = drawn[rest..].try_into().expect("just as many were split off");
+        drawn[rest..].fill(0);
+        drawn.truncate(rest);
+        bytes
+    })
 }
 
 /// A socket's public id: 120 random bits, written as 20 characters.

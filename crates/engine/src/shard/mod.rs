@@ -213,7 +213,7 @@ impl<A: Application> Shard<A> {
         entry.insert(Rc::clone(&conn));
         drop(conns);
         let connect_by = now + self.config.connect_timeout.as_millis() as u64;
-        self.arm(key, timers::Kind::Beat, first_ping);
+        self.arm_beat(key, first_ping);
         self.arm(key, timers::Kind::Connect, connect_by);
         self.counters.connections_now.add(1);
         self.counters.connections_opened.add(1);
