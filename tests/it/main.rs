@@ -15,4 +15,5 @@ mod recovery;
 mod traps_frames;
 mod traps_packets;
 mod traps_polling;
+mod traps_slow;
 mod traps_upgrade;

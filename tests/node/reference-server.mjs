@@ -15,6 +15,10 @@ const { values: options } = parseArgs({
     "ping-timeout-ms": { type: "string", default: "20000" },
     "connect-timeout-ms": { type: "string", default: "45000" },
     "upgrade-timeout-ms": { type: "string", default: "10000" },
+    // Nothing here has a bound like these: they are taken so that every server takes the same options.
+    "queue-soft-bytes": { type: "string" },
+    "queue-hard-bytes": { type: "string" },
+    "write-deadline-ms": { type: "string" },
     "payload-bytes-max": { type: "string", default: "1000000" },
   },
 });

@@ -27,7 +27,7 @@ pub struct Options {
     pub payload_bytes_max: u64,
     #[arg(long, default_value_t = 10_000)]
     pub upgrade_timeout_ms: u64,
-    // From here on: our engine's alone.
+    // From here on: our engine alone heeds them.
     #[arg(long)]
     pub queue_soft_bytes: Option<usize>,
     #[arg(long)]

@@ -23,6 +23,8 @@ pub const HANDSHAKE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-We
 
 pub struct Frames {
     pub stream: TcpStream,
+    /// Engine.IO's pings, as a client should.
+    pub answers_pings: bool,
     /// Read and not yet taken apart.
     unread: Vec<u8>,
 }
@@ -60,11 +62,22 @@ impl Frames {
         (this, head)
     }
 
+    /// The handshake over a socket that the caller has shaped.
+    pub async fn over(stream: TcpStream, server: &Server) -> Self {
+        let mut this = Self { stream, answers_pings: true, unread: Vec::new() };
+        let path = "/socket.io/?EIO=4&transport=websocket";
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{HANDSHAKE}\r\n", server.address);
+        this.bytes(request.as_bytes()).await;
+        let head = this.head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        this
+    }
+
     /// A connection on which these bytes have been written.
     pub async fn raw(server: &Server, bytes: &[u8]) -> Self {
         let stream = TcpStream::connect(server.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut this = Self { stream, unread: Vec::new() };
+        let mut this = Self { stream, answers_pings: true, unread: Vec::new() };
         this.bytes(bytes).await;
         this
     }
@@ -111,7 +124,9 @@ impl Frames {
         loop {
             match self.take() {
                 // Engine.IO's ping, which some servers send at once.
-                Some(Frame { first, payload }) if first == FIN | TEXT && payload == b"2" => {
+                Some(Frame { first, payload })
+                    if first == FIN | TEXT && payload == b"2" && self.answers_pings =>
+                {
                     self.send(FIN | TEXT, b"3").await;
                 }
                 Some(frame) => return Some(frame),
