@@ -146,6 +146,11 @@ impl Server {
         process::cpu_seconds(self.child.id()).with_context(|| self.contender.name())
     }
 
+    /// Seconds in which it was ready to run and something else had its core.
+    pub(crate) fn waited_seconds(&self) -> anyhow::Result<f64> {
+        process::waited_seconds(self.child.id()).with_context(|| self.contender.name())
+    }
+
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
         memory::resident_bytes(self.child.id()).with_context(|| self.contender.name())
     }

@@ -115,6 +115,8 @@ pub(crate) struct Report {
     pub(crate) failed: Vec<String>,
     /// What the load process itself has used since it began.
     pub(crate) cpu_seconds: f64,
+    /// How long it was ready to run and something else had its core, since it began.
+    pub(crate) waited_seconds: f64,
 }
 
 /// In microseconds.

@@ -35,6 +35,12 @@ impl Driver {
     }
 
     pub(crate) fn send(&mut self, command: &Command) -> anyhow::Result<()> {
+        if let Command::Open { count, .. } = command {
+            anyhow::ensure!(
+                *count <= CONNECTIONS_PER_PROCESS_MAX,
+                "{count} connections in one load process; at most {CONNECTIONS_PER_PROCESS_MAX}"
+            );
+        }
         let mut line = serde_json::to_vec(command)?;
         line.push(b'\n');
         self.input.write_all(&line).context("the load process has gone")?;

@@ -123,5 +123,6 @@ fn perform(fleet: &mut Fleet, command: Command) -> anyhow::Result<Report> {
     report.failures = std::mem::take(&mut fleet.failures);
     report.failed = std::mem::take(&mut fleet.failed);
     report.cpu_seconds = process::cpu_seconds(std::process::id())?;
+    report.waited_seconds = process::waited_seconds(std::process::id())?;
     Ok(report)
 }

@@ -32,11 +32,21 @@ fn stat_seconds(pid: u32) -> anyhow::Result<f64> {
 }
 
 fn scheduled_seconds(pid: u32) -> anyhow::Result<f64> {
+    schedstat_seconds(pid, 0)
+}
+
+/// How long its threads were ready to run and did not get their core: what other processes took from it.
+pub(crate) fn waited_seconds(pid: u32) -> anyhow::Result<f64> {
+    schedstat_seconds(pid, 1)
+}
+
+/// A field of all living threads' schedstat: time on the processor, time waiting for it.
+fn schedstat_seconds(pid: u32, field: usize) -> anyhow::Result<f64> {
     let mut nanoseconds = 0.0;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let Ok(schedstat) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-        let on_cpu = schedstat.split_ascii_whitespace().next().and_then(|field| field.parse::<f64>().ok());
-        nanoseconds += on_cpu.unwrap_or(0.0);
+        let value = schedstat.split_ascii_whitespace().nth(field).and_then(|value| value.parse::<f64>().ok());
+        nanoseconds += value.unwrap_or(0.0);
     }
     Ok(nanoseconds / 1e9)
 }

@@ -40,11 +40,12 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     })?;
     driver.call(&Command::Idle { seconds: bench.pick(2.0, 0.1) })?;
     let cost = Cost::of(&server, &mut driver, &Command::Idle { seconds: heartbeat })?;
-    // A server that pings less often does less; it is the same work for all or no comparison.
-    // Coarse timers are late by a few hundredths of the quick heartbeat.
+    // A server that pings less often does less; it is the same work for all or no comparison. The quick heartbeat is
+    // so short that coarse timers and a busy machine show.
     let heartbeats = cost.report.operations as f64 / f64::from(count);
+    let (least, most) = bench.pick((0.97, 1.03), (0.5, 1.5));
     anyhow::ensure!(
-        (bench.pick(0.97, 0.85)..1.05).contains(&heartbeats),
+        (least..most).contains(&heartbeats),
         "{heartbeats:.2} heartbeats a connection instead of one"
     );
     let per_second = cost.cpu_seconds / f64::from(count) / cost.report.seconds * 1e6;
