@@ -35,7 +35,8 @@ matrix! {
         websocket_deflate: "websocket", "default", true;
         websocket_msgpack: "websocket", "msgpack", false;
         upgrade: "upgrade", "default", false;
-        upgrade_msgpack_deflate: "upgrade", "msgpack", true;
+        // Without deflate: its compressor takes four times as long as all the rest of the suite.
+        upgrade_msgpack: "upgrade", "msgpack", false;
     }
     oxide: Kind::Oxide => {
         polling: "polling", "default", false;

@@ -12,6 +12,7 @@ mod heartbeat;
 mod plain;
 mod product;
 mod recovery;
+mod stalled;
 mod traps_frames;
 mod traps_packets;
 mod traps_polling;

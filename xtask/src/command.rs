@@ -4,12 +4,12 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 /// Silence for longer than this looks like a hang to whoever watches.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Finished {
     pub status: ExitStatus,
@@ -40,12 +40,14 @@ pub(crate) fn run_quietly(command: &mut Command) -> anyhow::Result<Finished> {
     forward(child.stdout.take().expect("it was piped"), line.clone());
     forward(child.stderr.take().expect("it was piped"), line);
     let mut output: Vec<String> = Vec::new();
+    let mut next_sign = Instant::now() + SIGN_OF_LIFE;
     loop {
-        match lines.recv_timeout(SIGN_OF_LIFE) {
+        match lines.recv_timeout(next_sign.saturating_duration_since(Instant::now())) {
             Ok(line) => output.push(line),
             Err(RecvTimeoutError::Timeout) => {
                 let latest = output.iter().rev().find(|line| !line.trim().is_empty());
                 println!("    still at it: {}", latest.map_or("no output yet", |line| line.trim()));
+                next_sign = Instant::now() + SIGN_OF_LIFE;
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }

@@ -20,6 +20,9 @@ pub(crate) enum Step {
     Doc,
 }
 
+/// More than cores: these tests wait for one another's processes most of the time.
+const END_TO_END_THREADS: usize = 4;
+
 const STEPS: [Step; 7] =
     [Step::Install, Step::Format, Step::Lint, Step::Build, Step::Rust, Step::EndToEnd, Step::Doc];
 
@@ -130,7 +133,8 @@ impl Runner {
             }
             Step::Doc => cargo.args(["test", "--workspace", "--doc", "--locked"]),
         };
-        cargo.env("TURNPIKE_TEST_LEDGER", self.ledger.path());
+        // A failed test says what it expected; the way there is asked for by hand.
+        cargo.env("TURNPIKE_TEST_LEDGER", self.ledger.path()).env("RUST_BACKTRACE", "0");
         cargo
     }
 

@@ -1,8 +1,10 @@
 //! The real binary, on ports of its own and in a directory of its own.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 
 use super::home;
 use super::server::{Server, listen_line};
@@ -12,6 +14,8 @@ pub const SECRET: &str = "0123456789-abcdefghij-ABCDEFGHIJ-of-the-tests";
 
 pub struct Turnpike {
     pub server: Server,
+    /// Where the metrics are.
+    pub admin: SocketAddr,
     directory: Directory,
 }
 
@@ -46,10 +50,14 @@ impl Turnpike {
             .env("JWT_SECRET", SECRET)
             .envs([("PORT", "0"), ("ADMIN_PORT", "0"), ("TURNPIKE_SHARDS", "2"), ("LOG_LEVEL", "warn")])
             .envs(environment.iter().copied());
-        let server = Server::from_command("turnpike", command, |line| {
-            Some(listen_line(line)?["gateway"].as_str()?.to_owned())
+        let (found, admin) = mpsc::channel();
+        let server = Server::from_command("turnpike", command, move |line| {
+            let addresses = listen_line(line)?;
+            let _ = found.send(addresses["admin"].as_str()?.strip_prefix("http://")?.parse().ok()?);
+            Some(addresses["gateway"].as_str()?.to_owned())
         });
-        Self { server, directory }
+        let admin = admin.recv().expect("it was named in the same line");
+        Self { server, admin, directory }
     }
 
     /// What `turnpike token` prints.
