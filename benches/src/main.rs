@@ -176,10 +176,18 @@ fn measure(scenario: &Scenario, arguments: &Arguments, wanted: &[Contender], pla
         date: machine::date(),
         commit: machine::commit(&places.root),
         machine: Machine::here(),
-        command: format!("cargo xtask bench -- {}", std::env::args().skip(1).collect::<Vec<_>>().join(" ")),
+        command: command_for(scenario.name, std::env::args().skip(1)),
         rounds,
         contenders,
     }
+}
+
+/// The command that makes this scenario's figures again: the same options, this scenario alone.
+fn command_for(scenario: &str, words: impl Iterator<Item = String>) -> String {
+    let is_name =
+        |word: &String| word == "all" || scenario::ALL.iter().any(|scenario| scenario.name == *word);
+    let options = words.filter(|word| !is_name(word) && word != "--no-build").map(|word| format!(" {word}"));
+    format!("cargo xtask bench -- {scenario}{}", options.collect::<String>())
 }
 
 fn spelled(sample: &Sample) -> String {
@@ -210,4 +218,18 @@ fn report(scenario: &Scenario, run: &Run) {
         }
     }
     println!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recorded_command_is_for_one_scenario() {
+        let words = ["all", "--rounds", "3", "--no-build"].map(String::from);
+        assert_eq!(command_for("echo", words.into_iter()), "cargo xtask bench -- echo --rounds 3");
+        let words = ["echo", "session", "--servers", "floor"].map(String::from);
+        assert_eq!(command_for("echo", words.into_iter()), "cargo xtask bench -- echo --servers floor");
+        assert_eq!(command_for("echo", std::iter::empty()), "cargo xtask bench -- echo");
+    }
 }
