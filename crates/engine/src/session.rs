@@ -175,7 +175,7 @@ impl Session {
         self.ping_due_ms = now_ms + heartbeat.interval.as_millis() as u64;
         let pong_due_ms = now_ms + heartbeat.timeout.as_millis() as u64;
         self.pong_due_ms = NonZeroU64::new(pong_due_ms);
-        (Beat::Ping, pong_due_ms)
+        (Beat::Ping, pong_due_ms.min(self.ping_due_ms))
     }
 }
 
@@ -196,6 +196,18 @@ mod tests {
         assert_eq!(session.beat(23_050, HEARTBEAT), (Beat::Nothing, 28_050));
         assert_eq!(session.beat(28_050, HEARTBEAT), (Beat::Ping, 48_050));
         assert_eq!(session.beat(48_050, HEARTBEAT).0, Beat::Dead);
+    }
+
+    #[test]
+    fn an_interval_shorter_than_the_timeout_is_kept() {
+        let heartbeat = Heartbeat { interval: Duration::from_secs(10), timeout: Duration::from_secs(20) };
+        let mut session = Session::new(Transport::Websocket, 0);
+        assert_eq!(session.beat(0, heartbeat), (Beat::Ping, 10_000));
+        session.pong();
+        assert_eq!(session.beat(10_000, heartbeat), (Beat::Ping, 20_000));
+        // Unanswered: no second ping, and no end before the deadline.
+        assert_eq!(session.beat(20_000, heartbeat), (Beat::Nothing, 30_000));
+        assert_eq!(session.beat(30_000, heartbeat).0, Beat::Dead);
     }
 
     #[test]
