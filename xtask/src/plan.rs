@@ -129,7 +129,8 @@ impl Runner {
                 &["--workspace", "--exclude=turnpike-tests"],
             ),
             Step::EndToEnd => {
-                self.tests(&mut cargo, "package(turnpike-tests)", &["--package=turnpike-tests"])
+                let cargo = self.tests(&mut cargo, "package(turnpike-tests)", &["--package=turnpike-tests"]);
+                if self.nextest { cargo.arg(format!("--test-threads={END_TO_END_THREADS}")) } else { cargo }
             }
             Step::Doc => cargo.args(["test", "--workspace", "--doc", "--locked"]),
         };
