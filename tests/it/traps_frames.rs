@@ -279,6 +279,23 @@ trap! {
         socket.answers().await;
     }
 
+    an_offer_that_forces_a_small_window_is_passed_over_for_the_next(server, deflating()) {
+        for (offers, taken) in [
+            ("permessage-deflate; server_max_window_bits=10", false),
+            ("permessage-deflate; server_max_window_bits=10, permessage-deflate", true),
+            ("permessage-deflate; no_such_parameter, permessage-deflate; client_max_window_bits", true),
+            ("x-webkit-deflate-frame", false),
+            ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", false),
+        ] {
+            let (_, head) = Frames::try_open(&server, &format!("{HANDSHAKE}Sec-WebSocket-Extensions: {offers}\r\n")).await;
+            assert!(head.starts_with("HTTP/1.1 101 "), "{offers}: {head}");
+            let head = head.to_ascii_lowercase();
+            assert_eq!(head.contains("sec-websocket-extensions: permessage-deflate"), taken, "{offers}: {head}");
+            // One compressed frame for all: nobody's window may depend on what came before.
+            assert_eq!(head.contains("server_no_context_takeover"), taken, "{offers}: {head}");
+        }
+    }
+
     a_compressed_message_is_read(server, deflating()) {
         let mut socket = Frames::open_with_deflate(&server).await;
         socket.enter().await;
