@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 
@@ -72,11 +72,18 @@ pub(crate) fn bench(arguments: Vec<String>) -> anyhow::Result<bool> {
 }
 
 pub(crate) fn fuzz(target: Option<&str>, seconds: u64) -> anyhow::Result<bool> {
+    const SEED: &str = "TURNPIKE_FUZZ_SEED";
+    // The ordinary tests always try the same inputs; who asks for more wants others. Each target prints its seed.
+    let seed = std::env::var(SEED).unwrap_or_else(|_| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        now.as_millis().to_string()
+    });
     let status = cargo()
         .args(["test", "-p", "turnpike-engine", "--test", "it", "--"])
         .arg(target.map_or_else(|| "fuzz_".to_owned(), |target| format!("fuzz_{target}")))
         .args(["--nocapture", "--test-threads", "2"])
         .env("TURNPIKE_FUZZ_SECONDS", seconds.to_string())
+        .env(SEED, seed)
         .status()?;
     Ok(status.success())
 }
