@@ -149,7 +149,7 @@ impl<A: Application> Shard<A> {
                 if state.waiting.capacity() > 16 {
                     state.waiting.shrink_to_fit();
                 }
-                Self::let_posts_go_on(state);
+                Self::let_post_go_on(state);
                 return;
             };
             if let Err(reason) = self.dispatch(conn, state, asked) {
@@ -162,6 +162,11 @@ impl<A: Application> Shard<A> {
     fn with_answers<T>(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, call: impl FnOnce() -> T) -> T {
         let mut answers = self.answers.take();
         let result = ack::collect(&mut answers, call);
+        self.push_answers(conn, state, answers);
+        result
+    }
+
+    fn push_answers(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, mut answers: Vec<ack::Answer>) {
         for answer in answers.drain(..) {
             if answer.to.key == conn.key {
                 self.push_answer(conn, state, &answer);
@@ -169,8 +174,8 @@ impl<A: Application> Shard<A> {
                 self.answer(&answer);
             }
         }
+        // Kept for the next call.
         self.answers.replace(answers);
-        result
     }
 
     pub(super) fn push_answer(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, answer: &ack::Answer) {
@@ -200,8 +205,10 @@ impl<A: Application> Shard<A> {
                 let handle = || self.handle.clone();
                 let ack = ack.map(|id| AckReply { to, namespace: socket.namespace, id, handle: handle() });
                 let event = Event { socket: to, namespace, args, ack };
-                let app = socket.app.clone();
-                if let Step::Later(future) = self.with_answers(conn, state, || self.app.event(&app, event)) {
+                let mut answers = self.answers.take();
+                let step = ack::collect(&mut answers, || self.app.event(&socket.app, event));
+                self.push_answers(conn, state, answers);
+                if let Step::Later(future) = step {
                     state.pending = Some(Box::new(Pending::Event(future)));
                     conn.wake();
                 }
@@ -246,7 +253,7 @@ impl<A: Application> Shard<A> {
             };
             return self.entered(conn, state, entering, Err(refusal));
         }
-        let resume = self.resume(auth.as_deref(), &mut entering);
+        let resume = self.resume(state, auth.as_deref(), &mut entering);
         let request = ConnectRequest {
             socket,
             namespace: (*entering.namespace).into(),
@@ -265,14 +272,15 @@ impl<A: Application> Shard<A> {
     }
 
     /// Opens the ticket of a client that wants to go on. One that is not genuine is as good as none.
-    fn resume(&self, auth: Option<&str>, entering: &mut Entering) -> Option<Resume> {
+    fn resume(&self, state: &State<A>, auth: Option<&str>, entering: &mut Entering) -> Option<Resume> {
         let tickets = self.tickets.as_ref()?;
         let auth = auth.filter(|auth| auth.contains("\"pid\""))?;
         let fields: ResumeFields = serde_json::from_str(auth).ok()?;
         let pid = fields.pid?;
         let opened = tickets.open(&pid, unix_seconds()).ok();
         let resume = opened.and_then(|ticket| {
-            let socket_id = SocketId::parse(&ticket.socket_id)?;
+            // Sockets of one connection are told apart by their ids.
+            let socket_id = SocketId::parse(&ticket.socket_id).filter(|id| state.socket(*id).is_none())?;
             Some(Resume { socket_id, payload: ticket.payload, offset: fields.offset })
         });
         match &resume {
