@@ -40,6 +40,16 @@ feature("a broadcast reaches the members, the sender among them, and nobody else
   assert.deepEqual(seen.map((list) => [...list]), [[{ hello: "all" }], [{ hello: "all" }], []]);
 });
 
+feature("what a handler sends before its ack arrives before the ack", async (t) => {
+  const room = freshRoom();
+  const socket = await joined(t, room);
+  const order = [];
+  socket.on("room:event", () => order.push("event"));
+  await new Promise((resolve) => socket.emit("room:send", room, 1, () => resolve(order.push("ack"))));
+  await settled(socket);
+  assert.deepEqual(order, ["event", "ack"]);
+});
+
 feature("a broadcast to the others spares the sender", async (t) => {
   const room = freshRoom();
   const [a, b] = [await joined(t, room), await joined(t, room)];
