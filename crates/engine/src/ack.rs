@@ -69,9 +69,18 @@ impl AckReply {
 
 /// Collects the answers that are given while `call` runs.
 pub(crate) fn collect<T>(pool: &mut Vec<Answer>, call: impl FnOnce() -> T) -> T {
+    /// A panic in the application must not leave the list behind: answers given later would go there and be lost.
+    struct Collecting;
+    impl Drop for Collecting {
+        fn drop(&mut self) {
+            AT_HAND.take();
+        }
+    }
     AT_HAND.set(Some(std::mem::take(pool)));
+    let collecting = Collecting;
     let result = call();
     *pool = AT_HAND.take().expect("it was put there above, and calls do not nest");
+    drop(collecting);
     result
 }
 

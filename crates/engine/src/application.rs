@@ -161,6 +161,11 @@ pub enum DisconnectReason {
 }
 
 impl DisconnectReason {
+    /// The application panicked over it.
+    pub(crate) fn internal() -> Self {
+        Self::ProtocolError("internal".to_owned())
+    }
+
     /// A constant name, fit for a metric's label.
     pub fn slug(&self) -> &'static str {
         match self {

@@ -61,6 +61,7 @@ impl Outbox {
         for item in self.items.iter_mut().skip(usize::from(self.written > 0)) {
             if let Item::Shared(old) = item
                 && old.class() == (Class::State { key })
+                && old.namespace() == event.namespace()
             {
                 self.bytes = self.bytes + event.queue_bytes() - old.queue_bytes();
                 *old = Arc::clone(event);
@@ -72,7 +73,9 @@ impl Outbox {
 
     /// Queues bytes of this client alone; `write` appends them in the client's form.
     pub(crate) fn push_own(&mut self, wire: Wire, write: impl FnOnce(&mut Vec<u8>)) {
-        match (self.items.back_mut(), wire) {
+        // What is being written stays as long as it is: it leaves, and is taken off the count, as a whole.
+        let open = self.items.len() > 1 || self.written == 0;
+        match (self.items.back_mut().filter(|_| open), wire) {
             (Some(Item::Packets(bytes)), Wire::Polling) => {
                 let before = bytes.len();
                 bytes.push(SEPARATOR);
@@ -266,6 +269,25 @@ mod tests {
         assert!(whole.windows(5).any(|window| window == b"\x81\x03two"));
     }
 
+    /// A client that is slow but not gone must not be held to account for what has long been written.
+    #[test]
+    fn a_queue_that_never_runs_empty_counts_what_waits() {
+        let mut outbox = Outbox::default();
+        let packet = "x".repeat(100);
+        push_text(&mut outbox, Wire::Websocket, &packet);
+        let mut scratch = Vec::new();
+        for _ in 0..1_000 {
+            push_text(&mut outbox, Wire::Websocket, &packet);
+            // Never to the end of what there is.
+            let count = outbox.next_bytes(FORM, &mut scratch).len().min(102);
+            outbox.advance(FORM, count - 1);
+            push_text(&mut outbox, Wire::Websocket, "");
+            let count = outbox.next_bytes(FORM, &mut scratch).len().min(3);
+            outbox.advance(FORM, count);
+            assert!(outbox.bytes() < 1_000, "{} bytes", outbox.bytes());
+        }
+    }
+
     #[test]
     fn the_newest_state_takes_the_place_of_the_older() {
         let mut outbox = Outbox::default();
@@ -273,6 +295,8 @@ mod tests {
         outbox.push_shared(event("second", Class::State { key: 2 }));
         assert!(outbox.replace_state(&event("newer", Class::State { key: 2 })));
         assert!(!outbox.replace_state(&event("other", Class::State { key: 3 })));
+        let elsewhere = Encoded::event("/admin", "same key").class(Class::State { key: 2 }).build();
+        assert!(!outbox.replace_state(&elsewhere));
         outbox.advance(FORM, 1);
         assert!(!outbox.replace_state(&event("late", Class::State { key: 1 })), "half written already");
         let text = String::from_utf8_lossy(&drain(&mut outbox, 1_000)).into_owned();

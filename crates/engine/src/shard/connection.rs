@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -72,9 +71,9 @@ pub(crate) struct State<A: Application> {
 
 pub(super) enum Ending {
     No,
-    /// The client is gone; what it had asked for is still done.
+    /// The client is gone; what it had asked for is still done, and nothing is queued for it any more.
     AfterWork(DisconnectReason),
-    /// What is queued is still written, if the client takes it in time.
+    /// What is queued is still written, if the client takes it in time, and nothing behind it.
     AfterFlush(DisconnectReason),
 }
 
@@ -153,6 +152,10 @@ impl<A: Application> State<A> {
         self.sockets.iter().position(|socket| socket.id == id)
     }
 
+    pub(super) fn is_ending(&self) -> bool {
+        !matches!(self.ending, Ending::No)
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         self.pending.is_some() || !self.waiting.is_empty()
     }
@@ -174,14 +177,10 @@ impl<A: Application> Future for Connection<A> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Self { shard, conn } = &*self;
         conn.remember_waker(context);
-        let end = match catch_unwind(AssertUnwindSafe(|| shard.turn(conn, context))) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(end)) => end,
-            Err(_) => {
-                shard.counters.panics.add(1);
-                tracing::error!(conn = ?conn.key, "connection closed: handling it panicked");
-                Some(DisconnectReason::ProtocolError("internal".to_owned()))
-            }
+        let end = match shard.guarded(|| shard.turn(conn, context)) {
+            Some(Poll::Pending) => return Poll::Pending,
+            Some(Poll::Ready(end)) => end,
+            None => Some(DisconnectReason::internal()),
         };
         if let Some(reason) = end {
             shard.end(conn, &reason);

@@ -40,8 +40,11 @@ impl<A: Application> Shard<A> {
         reason: DisconnectReason,
         code: u16,
     ) {
-        if state.ended || matches!(state.ending, Ending::AfterFlush(_)) {
-            return;
+        match &mut state.ending {
+            Ending::No if !state.ended => {}
+            // It has been told, or can be told nothing any more.
+            Ending::AfterWork(known) => return *known = reason,
+            _ => return,
         }
         let text = match &reason {
             DisconnectReason::Server { reason, .. } | DisconnectReason::ProtocolError(reason) => {
@@ -89,15 +92,13 @@ impl<A: Application> Shard<A> {
 
     /// Closes the connection at the application's wish.
     pub(super) fn close_transport(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, close: &Close) {
-        if matches!(state.ending, Ending::No) {
-            Self::say_farewell(state, &self.rooms.borrow(), close);
-        }
+        Self::say_farewell(state, &self.rooms.borrow(), close);
         self.close_for(conn, state, close.as_reason(), close.code);
     }
 
     /// Past all limits: it is one event, and the last.
     fn say_farewell(state: &mut State<A>, rooms: &Rooms, close: &Close) {
-        let Some(event) = &close.farewell else { return };
+        let Some(event) = close.farewell.as_ref().filter(|_| !state.is_ending()) else { return };
         let namespace = rooms.namespace(event.namespace());
         if namespace.is_some_and(|namespace| state.socket_in(namespace).is_some()) {
             state.outbox.push_shared(Arc::clone(event));
@@ -105,6 +106,9 @@ impl<A: Application> Shard<A> {
     }
 
     pub(super) fn push_reply(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, reply: &Reply<'_>) {
+        if state.is_ending() {
+            return;
+        }
         let form = state.form;
         let threshold = self.config.compression_threshold.unwrap_or(usize::MAX);
         state.outbox.push_own(form.wire, |out| encode_reply(reply, form.dialect, form.wire, threshold, out));
@@ -158,7 +162,7 @@ impl<A: Application> Shard<A> {
             waiter.answer(socket.id, Err(AckError::Gone));
         }
         let id = self.socket_ref(key, &socket);
-        self.app.disconnect(&socket.app, &id, reason);
+        self.guarded(|| self.app.disconnect(&socket.app, &id, reason));
     }
 
     fn count_end(&self, reason: &DisconnectReason) {

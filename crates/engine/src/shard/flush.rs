@@ -21,6 +21,9 @@ impl<A: Application> Shard<A> {
         index: usize,
         event: &Arc<Encoded>,
     ) {
+        if state.is_ending() {
+            return;
+        }
         match event.class() {
             Class::Reliable => {
                 if state.sockets[index].behind {
@@ -38,7 +41,7 @@ impl<A: Application> Shard<A> {
                 }
             }
             Class::State { .. } => {
-                if state.blocked && state.outbox.replace_state(event) {
+                if (state.blocked || state.form.wire == Wire::Polling) && state.outbox.replace_state(event) {
                     self.counters.state_replaced.add(1);
                     self.account(state);
                     return;
@@ -111,7 +114,7 @@ impl<A: Application> Shard<A> {
         }
         self.account(state);
         if state.outbox.is_empty() {
-            if state.behind {
+            if state.behind && !state.is_ending() {
                 state.behind = false;
                 self.work.level.borrow_mut().push(conn.key);
                 self.wake_pump();
@@ -153,7 +156,11 @@ impl<A: Application> Shard<A> {
             *scratch = Vec::new();
         }
         drop(scratch);
-        if failed {
+        if failed && state.is_busy() && !state.is_ending() {
+            state.outbox.clear();
+            state.ending = Ending::AfterWork(DisconnectReason::TransportError);
+            conn.wake();
+        } else if failed {
             self.doom(conn, state, DisconnectReason::TransportError);
         } else if state.blocked {
             conn.wake();

@@ -16,6 +16,7 @@ mod timers;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -120,6 +121,17 @@ impl<A: Application> Shard<A> {
         self.conn(key)
     }
 
+    /// Runs what calls the application. None: it panicked, which costs the connection concerned and nobody else: not
+    /// the tasks of the shard, nor what is left to do for others.
+    fn guarded<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
+        let result = catch_unwind(AssertUnwindSafe(call));
+        if result.is_err() {
+            self.counters.panics.add(1);
+            tracing::error!("a call to the application panicked");
+        }
+        result.ok()
+    }
+
     fn socket_ref(&self, key: Key, socket: &Socket<A>) -> SocketRef {
         SocketRef { shard: self.index, key, id: socket.id }
     }
@@ -161,7 +173,7 @@ impl<A: Application> Shard<A> {
             self.counters.connections_refused_full.add(1);
             return;
         };
-        {
+        let begun = self.guarded(|| {
             let mut state = conn.state.borrow_mut();
             if kind == Kind::SocketIo {
                 let open = self.open_text(SessionSecret::random(), false);
@@ -171,8 +183,12 @@ impl<A: Application> Shard<A> {
             }
             self.read_bytes(&conn, &mut state, &mut unread.to_vec());
             self.flush(&conn, &mut state);
+        });
+        if begun.is_some() {
+            connection::start(self, &conn);
+        } else {
+            self.end(&conn, &DisconnectReason::internal());
         }
-        connection::start(self, &conn);
     }
 
     fn open_text(&self, secret: SessionSecret, upgrades: bool) -> String {

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::connection::{Ending, State};
+use super::connection::State;
 use super::{Conn, Shard};
 use crate::application::{Application, DisconnectReason};
 use crate::command::PollRequest;
 use crate::frame::{self, Incoming, Opcode, ReadError, Reader, Role};
 use crate::ids::{Key, SessionSecret};
-use crate::packet::{Wire, parse_engine, polling_packets};
+use crate::packet::{PollingPackets, Wire, parse_engine, polling_packets};
 use crate::polling::{HttpFault, PollAnswer};
 use crate::session::{Act, Get, Transport, Via};
 
@@ -21,8 +21,58 @@ use crate::session::{Act, Get, Transport, Via};
 pub(super) struct PollSide {
     parked: Option<oneshot::Sender<PollAnswer>>,
     gzip: bool,
-    /// Posts that wait until the application has caught up.
-    posts: Vec<oneshot::Sender<()>>,
+    /// A post is being taken.
+    posting: bool,
+    /// It waits until the application has caught up.
+    post_waits: Option<oneshot::Sender<()>>,
+}
+
+/// Packets of a post that are taken before others get their turn.
+const PACKETS_PER_SLICE: usize = 64;
+
+/// How far a post has been taken.
+enum Taken {
+    Slice,
+    Until(oneshot::Receiver<()>),
+    Done(PollAnswer),
+}
+
+/// A post that is being taken. Dropped before it was, because its client hung up, it ends the session: nobody could
+/// tell what of it was done.
+struct Posting<A: Application> {
+    shard: Rc<Shard<A>>,
+    conn: Rc<Conn<A>>,
+    answered: bool,
+}
+
+impl<A: Application> Posting<A> {
+    /// Two at once have no order, and end the session.
+    fn begin(shard: &Rc<Shard<A>>, conn: &Rc<Conn<A>>) -> Option<Self> {
+        let mut state = conn.state.borrow_mut();
+        if state.session.transport() == Transport::Websocket {
+            return None;
+        }
+        let side = state.poll.get_or_insert_default();
+        if side.posting {
+            shard.doom(conn, &mut state, DisconnectReason::ProtocolError("two posts at once".to_owned()));
+            return None;
+        }
+        side.posting = true;
+        Some(Self { shard: Rc::clone(shard), conn: Rc::clone(conn), answered: false })
+    }
+}
+
+impl<A: Application> Drop for Posting<A> {
+    fn drop(&mut self) {
+        let mut state = self.conn.state.borrow_mut();
+        if let Some(side) = &mut state.poll {
+            side.posting = false;
+            side.post_waits = None;
+        }
+        if !self.answered {
+            self.shard.doom(&self.conn, &mut state, DisconnectReason::TransportError);
+        }
+    }
 }
 
 /// A parked poll. Dropped before it was answered, it tells the session that its client hung up.
@@ -137,62 +187,79 @@ impl<A: Application> Shard<A> {
         }
     }
 
-    /// Takes the packets of a post.
+    /// Takes the packets of a post, in slices, and no faster than the application does: what waits, waits in the body.
     pub(crate) async fn post(self: &Rc<Self>, secret: SessionSecret, body: Bytes) -> PollAnswer {
         self.counters.posts.add(1);
         self.counters.bytes_in.add(body.len() as u64);
-        loop {
-            let may_go_on = {
-                let Some(conn) = self.session(secret) else { return HttpFault::SessionUnknown.answer() };
-                let mut state = conn.state.borrow_mut();
-                if state.waiting.len() < self.config.events_waiting_max {
-                    return self.take_post(&conn, &mut state, &body);
-                }
-                let (sender, may_go_on) = oneshot::channel();
-                state.poll.get_or_insert_default().posts.push(sender);
-                may_go_on
-            };
-            // An error means that the session ended; the next look finds that.
-            let _ = may_go_on.await;
-        }
+        let Some(conn) = self.session(secret) else { return HttpFault::SessionUnknown.answer() };
+        let Some(mut posting) = Posting::begin(self, &conn) else { return HttpFault::BadRequest.answer() };
+        let answer = self.take_post(&conn, &body).await;
+        posting.answered = true;
+        answer
     }
 
-    pub(super) fn let_posts_go_on(state: &mut State<A>) {
-        if let Some(side) = &mut state.poll {
-            for post in side.posts.drain(..) {
-                // Its client may have hung up.
-                let _ = post.send(());
-            }
-        }
-    }
-
-    fn take_post(self: &Rc<Self>, conn: &Rc<Conn<A>>, state: &mut State<A>, body: &[u8]) -> PollAnswer {
-        if state.session.transport() == Transport::Websocket {
-            return HttpFault::BadRequest.answer();
-        }
-        let fault = |state: &mut State<A>, reason| {
-            self.doom(conn, state, reason);
-            HttpFault::BadRequest.answer()
-        };
+    async fn take_post(self: &Rc<Self>, conn: &Rc<Conn<A>>, body: &[u8]) -> PollAnswer {
         let Ok(text) = std::str::from_utf8(body) else {
-            return fault(state, DisconnectReason::ProtocolError("body is not UTF-8".to_owned()));
+            let reason = DisconnectReason::ProtocolError("body is not UTF-8".to_owned());
+            self.doom(conn, &mut conn.state.borrow_mut(), reason);
+            return HttpFault::BadRequest.answer();
         };
-        for packet in polling_packets(text, &self.config.packet) {
-            if !matches!(state.ending, Ending::No) {
-                break;
-            }
-            let taken = packet
-                .map_err(super::connection::protocol_error)
-                .and_then(|packet| self.engine_packet(conn, state, Via::Polling, &packet));
-            if let Err(reason) = taken {
-                return fault(state, reason);
+        let mut packets = polling_packets(text, &self.config.packet);
+        loop {
+            match self.guarded(|| self.take_packets(conn, &mut packets)) {
+                Some(Taken::Slice) => tokio::task::yield_now().await,
+                // An error means that the session ended; the next look finds that.
+                Some(Taken::Until(may_go_on)) => drop(may_go_on.await),
+                Some(Taken::Done(answer)) => return answer,
+                None => {
+                    self.end(conn, &DisconnectReason::internal());
+                    return HttpFault::BadRequest.answer();
+                }
             }
         }
-        if !matches!(state.ending, Ending::No) || state.is_busy() {
+    }
+
+    pub(super) fn let_post_go_on(state: &mut State<A>) {
+        if let Some(side) = &mut state.poll
+            && let Some(post) = side.post_waits.take()
+        {
+            // Its client may have hung up.
+            let _ = post.send(());
+        }
+    }
+
+    fn take_packets(self: &Rc<Self>, conn: &Rc<Conn<A>>, packets: &mut PollingPackets<'_>) -> Taken {
+        let mut state = conn.state.borrow_mut();
+        if state.ended {
+            return Taken::Done(HttpFault::SessionUnknown.answer());
+        }
+        let mut slice = 0;
+        let taken = loop {
+            if state.waiting.len() >= self.config.events_waiting_max && !state.is_ending() {
+                let (sender, may_go_on) = oneshot::channel();
+                state.poll.get_or_insert_default().post_waits = Some(sender);
+                break Taken::Until(may_go_on);
+            }
+            if slice == PACKETS_PER_SLICE {
+                break Taken::Slice;
+            }
+            slice += 1;
+            let Some(packet) = packets.next().filter(|_| !state.is_ending()) else {
+                break Taken::Done(PollAnswer::ok());
+            };
+            let result = packet
+                .map_err(super::connection::protocol_error)
+                .and_then(|packet| self.engine_packet(conn, &mut state, Via::Polling, &packet));
+            if let Err(reason) = result {
+                self.doom(conn, &mut state, reason);
+                return Taken::Done(HttpFault::BadRequest.answer());
+            }
+        };
+        if state.is_ending() || state.is_busy() {
             conn.wake();
         }
-        self.flush(conn, state);
-        PollAnswer::ok()
+        self.flush(conn, &mut state);
+        taken
     }
 
     /// A request that another shard's listener took.
@@ -274,10 +341,14 @@ impl Probe {
         mut bytes: Vec<u8>,
     ) -> bool {
         loop {
-            match self.take(shard, conn, &mut bytes) {
-                Probed::Switched => return true,
-                Probed::Failed => return false,
-                Probed::More => {}
+            match shard.guarded(|| self.take(shard, conn, &mut bytes)) {
+                Some(Probed::Switched) => return true,
+                Some(Probed::More) => {}
+                Some(Probed::Failed) => return false,
+                None => {
+                    shard.end(conn, &DisconnectReason::internal());
+                    return true;
+                }
             }
             let Some(stream) = &self.stream else { return false };
             bytes.resize(1_024, 0);

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -106,13 +105,10 @@ impl<A: Application> Shard<A> {
             if matches!(command, Command::Stop) {
                 return true;
             }
-            match catch_unwind(AssertUnwindSafe(|| self.apply(command))) {
-                Ok(Ok(cost)) => deliveries += cost,
-                Ok(Err(large)) => *job = self.go_on(large),
-                Err(_) => {
-                    self.counters.panics.add(1);
-                    tracing::error!("a command to the engine panicked");
-                }
+            match self.guarded(|| self.apply(command)) {
+                Some(Ok(cost)) => deliveries += cost,
+                Some(Err(large)) => *job = self.go_on(large),
+                None => {}
             }
         }
         false
@@ -136,7 +132,7 @@ impl<A: Application> Shard<A> {
             for socket in state.sockets.iter().filter(|socket| socket.behind) {
                 self.counters.refills.add(1);
                 let id = self.socket_ref(key, socket);
-                self.app.refill(&socket.app, &id, socket.offset.as_deref());
+                self.guarded(|| self.app.refill(&socket.app, &id, socket.offset.as_deref()));
             }
         }
     }

@@ -76,7 +76,7 @@ impl<A: Application> Shard<A> {
                     tokio::task::yield_now().await;
                 }
                 if let Some(conn) = self.conn(timer.key) {
-                    self.fire(&conn, timer.kind, now);
+                    self.guarded(|| self.fire(&conn, timer.kind, now));
                 }
             }
             if due.capacity() > 4_096 {
@@ -119,7 +119,12 @@ impl<A: Application> Shard<A> {
                 }
                 None
             }
-            Kind::Connect => (state.sockets.is_empty() && !state.is_busy())
+            Kind::Connect if state.sockets.is_empty() && state.is_busy() => {
+                // Being decided on. If it is refused, the time is up all the same.
+                self.arm(conn.key, Kind::Connect, now + TICK_MS);
+                None
+            }
+            Kind::Connect => (state.sockets.is_empty())
                 .then(|| DisconnectReason::ProtocolError("no namespace was entered in time".to_owned())),
             Kind::Write => {
                 state.write_timer_armed = false;

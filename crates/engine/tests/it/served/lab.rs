@@ -1,7 +1,8 @@
 //! The application under test, and a client for it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use axum::Router;
@@ -31,7 +32,12 @@ pub(super) enum Told {
 pub(super) struct App {
     pub(super) handle: Handle,
     told: mpsc::UnboundedSender<Told>,
+    this: Weak<Self>,
     pub(super) sockets: Mutex<HashMap<String, SocketRef>>,
+    /// Makes the calls that nobody answers panic.
+    pub(super) panics: AtomicBool,
+    /// Events that were handled to their end.
+    pub(super) handled: AtomicU64,
 }
 
 impl Application for App {
@@ -61,6 +67,11 @@ impl Application for App {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 admitted
             }),
+            "/never" => Step::later(async move {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                refuse("no")
+            }),
+            "/panic" => panic!("as asked"),
             _ => Step::Now(refuse("Invalid namespace")),
         }
     }
@@ -75,6 +86,7 @@ impl Application for App {
         let text = |key: &str| arg[key].as_str().unwrap_or_default().to_owned();
         match event.name() {
             "echo" => {
+                self.handled.fetch_add(1, Ordering::Relaxed);
                 if let Some(ack) = event.ack {
                     ack.send(&arg);
                 }
@@ -93,12 +105,20 @@ impl Application for App {
             "slow" => {
                 let ack = event.ack.expect("slow answers");
                 let wait = Duration::from_millis(arg["ms"].as_u64().unwrap_or(0));
+                let app = self.this.upgrade().expect("it lives while it is called");
                 return Step::later(async move {
                     tokio::time::sleep(wait).await;
+                    app.handled.fetch_add(1, Ordering::Relaxed);
                     ack.send(&arg["n"]);
                 });
             }
             "panic" => panic!("as asked"),
+            "panic later" => {
+                return Step::later(async {
+                    tokio::task::yield_now().await;
+                    panic!("as asked");
+                });
+            }
             "leave me" => {
                 let reconnect = arg["reconnect"] == json!(true);
                 self.handle.close(&socket, Close::new(3001, "as asked", reconnect));
@@ -110,10 +130,12 @@ impl Application for App {
 
     fn disconnect(&self, (): &(), _: &SocketRef, reason: &DisconnectReason) {
         let _ = self.told.send(Told::Disconnected(reason.clone()));
+        assert!(!self.panics.load(Ordering::Relaxed), "as asked");
     }
 
     fn refill(&self, (): &(), socket: &SocketRef, offset: Option<&str>) {
         let _ = self.told.send(Told::Refill { socket: *socket, offset: offset.map(str::to_owned) });
+        assert!(!self.panics.load(Ordering::Relaxed), "as asked");
     }
 }
 
@@ -127,7 +149,14 @@ impl Lab {
     pub(super) fn start(config: EngineConfig) -> Self {
         let bound = Server::bind("127.0.0.1:0".parse().expect("an address"), config).expect("a free port");
         let (told, received) = mpsc::unbounded_channel();
-        let app = Arc::new(App { handle: bound.handle(), told, sockets: Mutex::default() });
+        let app = Arc::new_cyclic(|this| App {
+            handle: bound.handle(),
+            told,
+            this: Weak::clone(this),
+            sockets: Mutex::default(),
+            panics: AtomicBool::new(false),
+            handled: AtomicU64::new(0),
+        });
         let server = bound.serve(&app, &Router::new()).expect("threads");
         Self { app, server, told: received }
     }

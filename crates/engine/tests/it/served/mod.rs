@@ -1,7 +1,10 @@
 //! The engine as a whole, over real sockets: a small application, and clients that speak raw frames.
 
 mod classes;
+mod endings;
+mod http;
 mod lab;
 mod lifecycle;
 mod ordering;
+mod polling;
 mod shards;

@@ -3,38 +3,19 @@
 use std::collections::HashSet;
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use turnpike_engine::EngineConfig;
 use turnpike_engine::packet::Class;
 
 use super::lab::{Lab, numbered};
 
-/// One HTTP request on a connection of its own, which the kernel gives to whichever shard it likes.
-async fn request(lab: &Lab, method: &str, query: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(lab.server.local_addr()).await.expect("it listens");
-    let request = format!(
-        "{method} /socket.io/?EIO=4&transport=polling{query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("it answers");
-    answer.split_once("\r\n\r\n").expect("a head").1.to_owned()
-}
-
 #[tokio::test]
 async fn polls_find_their_session_on_whichever_shard_they_land() {
     let lab = Lab::start(EngineConfig { shards: 4, ..Lab::config() });
     for round in 0..20 {
-        let open = request(&lab, "GET", "", "").await;
-        let sid = open.split('"').nth(3).expect("a session id").to_owned();
-        let query = format!("&sid={sid}");
-        assert_eq!(request(&lab, "POST", &query, "40").await, "ok");
-        assert!(request(&lab, "GET", &query, "").await.starts_with("40{\"sid\""));
-        let post = format!("420{}", json!(["echo", round]));
-        assert_eq!(request(&lab, "POST", &query, &post).await, "ok");
-        assert_eq!(request(&lab, "GET", &query, "").await, format!("430[{round}]"));
+        let session = lab.polling().await;
+        session.enter().await;
+        assert_eq!(session.post(&format!("420{}", json!(["echo", round]))).await.body, "ok");
+        assert_eq!(session.get().await.body, format!("430[{round}]"));
     }
     assert!(lab.handle().counters().handed_over > 10, "{:?}", lab.handle().counters());
 }
@@ -68,12 +49,9 @@ async fn a_websocket_that_lands_elsewhere_still_takes_its_session_over() {
     let lab = Lab::start(EngineConfig { shards: 4, ..Lab::config() });
     let address = lab.server.local_addr();
     for round in 0..12 {
-        let open = request(&lab, "GET", "", "").await;
-        let sid = open.split('"').nth(3).expect("a session id").to_owned();
-        let query = format!("&sid={sid}");
-        assert_eq!(request(&lab, "POST", &query, "40").await, "ok");
-        assert!(request(&lab, "GET", &query, "").await.starts_with("40{\"sid\""));
-        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket&sid={sid}");
+        let session = lab.polling().await;
+        session.enter().await;
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket{}", session.query());
         let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("it upgrades");
         socket.send(Message::text("2probe")).await.expect("it reads");
         let text = |message: Option<Result<Message, _>>| {
