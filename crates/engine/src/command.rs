@@ -81,8 +81,14 @@ pub(crate) enum Command {
 }
 
 pub(crate) enum PollRequest {
-    Get { gzip: bool },
-    Post { body: Bytes },
+    Get {
+        gzip: bool,
+    },
+    Post {
+        body: Bytes,
+    },
+    /// Whether a websocket may try to take the session over.
+    Upgrade,
 }
 
 /// How the server ends a connection.

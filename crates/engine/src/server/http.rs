@@ -130,6 +130,12 @@ async fn engine_io<A: Application>(
     };
     match (query.transport, session, request.method()) {
         (Some("websocket"), session, &Method::GET) => {
+            if let Some((owner, secret)) = session {
+                let answer = poll(shard, owner, secret, PollRequest::Upgrade).await;
+                if answer.status != StatusCode::OK.as_u16() {
+                    return respond(answer);
+                }
+            }
             let target = session.map_or(Target::NewSession, |(shard, secret)| Target::Session(shard, secret));
             websocket(shard, peer, &mut request, &target)
         }
@@ -178,6 +184,7 @@ async fn poll<A: Application>(
     match request {
         PollRequest::Get { gzip } => shard.get(secret, gzip).await,
         PollRequest::Post { body } => shard.post(secret, body).await,
+        PollRequest::Upgrade => shard.may_upgrade(secret),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::packet::{Decoder, Dialect, EnginePacket, Parser, Wire, parse_engine};
 use crate::rooms::{NamespaceIndex, RoomIndex};
 use crate::session::{Act, Session, Via};
 
-/// Reads of one connection before others get their turn.
+/// Reads of one connection before others get their turn: fewer if one fills the whole buffer, for that is work enough.
 const READS_PER_TURN: usize = 8;
 
 pub(crate) struct Conn<A: Application> {
@@ -234,13 +234,14 @@ impl<A: Application> Shard<A> {
                     state.ending = Ending::AfterWork(DisconnectReason::TransportClosed);
                 }
                 Poll::Ready(Ok(())) => {
+                    let flooded = buffer.remaining() == 0;
                     self.read_bytes(conn, &mut state, buffer.filled_mut());
                     if state.is_busy() {
                         // What the application left for later must know our waker.
                         self.drive_application(conn, &mut state, context);
                     }
                     reads += 1;
-                    if reads == READS_PER_TURN {
+                    if reads == READS_PER_TURN || flooded {
                         context.waker().wake_by_ref();
                         break;
                     }

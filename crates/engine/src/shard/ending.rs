@@ -199,6 +199,8 @@ async fn linger(mut stream: TcpStream) {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }
+            // A client that floods must not keep the shard from its other work.
+            tokio::task::yield_now().await;
         }
     };
     // Out of time: the socket is dropped either way.

@@ -10,6 +10,7 @@ mod ending;
 mod flush;
 mod namespaces;
 mod polls;
+mod probe;
 mod pump;
 mod timers;
 

@@ -2,9 +2,11 @@
 
 mod classes;
 mod endings;
+mod fairness;
 mod http;
 mod lab;
 mod lifecycle;
 mod ordering;
 mod polling;
 mod shards;
+mod upgrades;
