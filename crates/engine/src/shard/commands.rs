@@ -77,6 +77,7 @@ impl<A: Application> Shard<A> {
                 let count = events.len();
                 self.with_socket(&socket, |conn, state, index| {
                     state.sockets[index].behind = false;
+                    state.sockets[index].refilling = false;
                     for event in &events {
                         self.deliver(conn, state, index, event);
                     }

@@ -83,6 +83,8 @@ pub(crate) struct Socket<A: Application> {
     pub(super) namespace: NamespaceIndex,
     /// Reliable events are not queued: the application refills what was missed.
     pub(super) behind: bool,
+    /// The application was asked to, and has not answered yet.
+    pub(super) refilling: bool,
     pub(super) rooms: SmallVec<[RoomIndex; 4]>,
     #[expect(clippy::box_collection, reason = "nearly always absent, and then eight bytes instead of 48")]
     pub(super) waiters: Option<Box<HashMap<u64, Waiter>>>,

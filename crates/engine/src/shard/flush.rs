@@ -116,7 +116,7 @@ impl<A: Application> Shard<A> {
         if state.outbox.is_empty() {
             if state.behind && !state.is_ending() {
                 state.behind = false;
-                self.work.level.borrow_mut().push(conn.key);
+                self.work.level.borrow_mut().push_back(conn.key);
                 self.wake_pump();
             }
             if let Ending::AfterFlush(reason) = &state.ending {

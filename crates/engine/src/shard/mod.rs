@@ -75,7 +75,7 @@ struct Work {
     /// Connections with output that nobody has tried to write yet.
     dirty: RefCell<VecDeque<Key>>,
     /// Connections that were behind and have written everything.
-    level: RefCell<Vec<Key>>,
+    level: RefCell<VecDeque<Key>>,
     doomed: RefCell<Vec<(Key, DisconnectReason)>>,
     waker: RefCell<Option<Waker>>,
     pumping: Cell<bool>,

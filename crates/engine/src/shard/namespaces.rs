@@ -316,6 +316,7 @@ impl<A: Application> Shard<A> {
             id: socket.id,
             namespace: index,
             behind: false,
+            refilling: false,
             rooms: SmallVec::new(),
             waiters: None,
             offset: None,

@@ -17,6 +17,8 @@ use crate::command::Command;
 const COMMANDS_PER_TURN: usize = 256;
 /// Deliveries queued before they are written: at about 30 ns each, a fraction of a millisecond.
 const DELIVERIES_PER_TURN: usize = 16_384;
+/// The application reads its history for each of them.
+const REFILLS_PER_TURN: usize = 64;
 
 /// Commands that have left the inbox.
 #[derive(Default)]
@@ -125,11 +127,12 @@ impl<A: Application> Shard<A> {
 
     /// Asks the application to refill the sockets that were behind and whose clients have read everything.
     fn refill(&self) {
-        let level = std::mem::take(&mut *self.work.level.borrow_mut());
-        for key in level {
+        for _ in 0..REFILLS_PER_TURN {
+            let Some(key) = self.work.level.borrow_mut().pop_front() else { return };
             let Some(conn) = self.conn(key) else { continue };
-            let state = conn.state.borrow();
-            for socket in state.sockets.iter().filter(|socket| socket.behind) {
+            let mut state = conn.state.borrow_mut();
+            for socket in state.sockets.iter_mut().filter(|socket| socket.behind && !socket.refilling) {
+                socket.refilling = true;
                 self.counters.refills.add(1);
                 let id = self.socket_ref(key, socket);
                 self.guarded(|| self.app.refill(&socket.app, &id, socket.offset.as_deref()));

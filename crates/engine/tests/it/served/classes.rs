@@ -159,3 +159,43 @@ async fn one_event_larger_than_the_soft_limit_still_arrives() {
     let (_, data) = client.received().await;
     assert_eq!(data[1].as_str().map(str::len), Some(300 * KB));
 }
+
+/// A refill that takes a while must not be asked for twice: the second would repeat the first.
+#[tokio::test]
+async fn each_socket_of_a_connection_is_refilled_once() {
+    let mut lab = Lab::start(config());
+    let mut client = lab.client().await;
+    let root = lab.socket(&client);
+    client.enter("40/later,").await;
+    let later = lab.socket(&client);
+    for (socket, namespace) in [(root, "/"), (later, "/later")] {
+        let deferred = lab.handle().counters().deliveries_deferred;
+        for number in 0..400 {
+            let event = Encoded::event(namespace, "message").arg(&"x".repeat(KB));
+            let event = event.offset(&format!("o{number}")).build();
+            lab.handle().emit(&socket, event).expect("room in the inbox");
+        }
+        lab.handle().rooms(&socket).await;
+        assert!(lab.handle().counters().deliveries_deferred > deferred, "it is behind");
+        // Reads all there is, and the application takes its time to refill.
+        let asked = loop {
+            tokio::select! {
+                told = lab.next_told() => if let Told::Refill { socket, .. } = told { break socket },
+                _ = client.text() => {}
+            }
+        };
+        assert_eq!(asked, socket);
+        let more = tokio::time::timeout(Duration::from_millis(100), lab.refill()).await;
+        assert!(more.is_err(), "asked again for one that is being refilled");
+    }
+    // Once it has been refilled it can be behind, and asked for, again.
+    lab.handle()
+        .refill(&root, (0..400).map(|number| numbered(number, Class::Reliable, KB)).collect())
+        .expect("room");
+    loop {
+        tokio::select! {
+            told = lab.next_told() => if let Told::Refill { socket, .. } = told { break assert_eq!(socket, root) },
+            _ = client.text() => {}
+        }
+    }
+}
