@@ -50,6 +50,8 @@ counters! {
     websockets_now,
     sockets_now,
     rooms_now,
+    /// Deadlines that have not passed, also of what is long done.
+    timers_now,
     connections_opened,
     connections_refused_full,
     handshakes_refused,

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::namespaces::{Asked, Pending};
 use super::polls::PollSide;
-use super::{Shard, timers};
+use super::Shard;
 use crate::ack::Waiter;
 use crate::application::{Application, DisconnectReason, Handshake, Kind};
 use crate::frame::{self, Incoming, Opcode, ReadError, Reader, Role};
@@ -47,6 +47,9 @@ pub(crate) struct State<A: Application> {
     /// On the pump's list.
     pub(super) dirty: bool,
     pub(super) write_timer_armed: bool,
+    /// One at a time, however many messages and packets come in parts.
+    pub(super) message_timer_armed: bool,
+    pub(super) attachments_timer_armed: bool,
     /// The number of the message that has begun and not ended; zero if there is none.
     pub(super) unfinished: u32,
     pub(super) messages_begun: u32,
@@ -112,6 +115,8 @@ impl<A: Application> Conn<A> {
             blocked: false,
             dirty: false,
             write_timer_armed: false,
+            message_timer_armed: false,
+            attachments_timer_armed: false,
             unfinished: 0,
             messages_begun: 0,
             behind: false,
@@ -296,8 +301,7 @@ impl<A: Application> Shard<A> {
         } else if state.unfinished == 0 {
             state.messages_begun = state.messages_begun.wrapping_add(1).max(1);
             state.unfinished = state.messages_begun;
-            let deadline = self.now_ms() + self.config.message_timeout.as_millis() as u64;
-            self.arm(conn.key, timers::Kind::Message(state.unfinished), deadline);
+            self.arm_message(conn.key, state);
         }
     }
 
@@ -372,7 +376,7 @@ impl<A: Application> Shard<A> {
             return self.inbound(conn, state, inbound);
         }
         if let Some(serial) = state.decoder.pending() {
-            self.arm_attachments(conn.key, serial);
+            self.arm_attachments(conn.key, state, serial);
         }
         Ok(())
     }

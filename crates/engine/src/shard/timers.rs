@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::connection::Ending;
+use super::connection::{Ending, State};
 use super::{Conn, Shard, TICK_MS};
 use crate::ack::AckError;
 use crate::application::{Application, DisconnectReason};
@@ -56,9 +56,23 @@ impl<A: Application> Shard<A> {
         self.arm(key, Kind::Beat, deadline_ms.next_multiple_of(self.beat_grain_ms()));
     }
 
-    pub(super) fn arm_attachments(&self, key: Key, serial: u32) {
-        let deadline = self.now_ms() + self.config.attachments_timeout.as_millis() as u64;
-        self.arm(key, Kind::Attachments(serial), deadline);
+    /// If there is a timer for an earlier packet, that one sees to this as well, so that a client cannot fill the wheel.
+    /// The packet then has up to twice its time.
+    pub(super) fn arm_attachments(&self, key: Key, state: &mut State<A>, serial: u32) {
+        if !state.attachments_timer_armed {
+            state.attachments_timer_armed = true;
+            let deadline = self.now_ms() + self.config.attachments_timeout.as_millis() as u64;
+            self.arm(key, Kind::Attachments(serial), deadline);
+        }
+    }
+
+    /// As for attachments.
+    pub(super) fn arm_message(&self, key: Key, state: &mut State<A>) {
+        if !state.message_timer_armed {
+            state.message_timer_armed = true;
+            let deadline = self.now_ms() + self.config.message_timeout.as_millis() as u64;
+            self.arm(key, Kind::Message(state.unfinished), deadline);
+        }
     }
 
     /// Turns the wheel for as long as the shard runs.
@@ -79,6 +93,8 @@ impl<A: Application> Shard<A> {
                     self.guarded(|| self.fire(&conn, timer.kind, now));
                 }
             }
+            let timers = self.wheel.borrow().len() as u64;
+            self.counters.timers_now.add(timers.wrapping_sub(self.counters.timers_now.get()));
             if due.capacity() > 4_096 {
                 due = Vec::new();
             }
@@ -139,10 +155,23 @@ impl<A: Application> Shard<A> {
                 Ending::AfterFlush(reason) => Some(reason.clone()),
                 _ => None,
             },
-            Kind::Attachments(serial) => (state.decoder.pending() == Some(serial))
-                .then(|| DisconnectReason::ProtocolError("attachments did not arrive in time".to_owned())),
-            Kind::Message(number) => (state.unfinished == number)
-                .then(|| DisconnectReason::ProtocolError("message did not arrive in time".to_owned())),
+            Kind::Attachments(serial) => {
+                state.attachments_timer_armed = false;
+                let pending = state.decoder.pending();
+                if let Some(other) = pending.filter(|pending| *pending != serial) {
+                    self.arm_attachments(conn.key, &mut state, other);
+                }
+                (pending == Some(serial))
+                    .then(|| DisconnectReason::ProtocolError("attachments did not arrive in time".to_owned()))
+            }
+            Kind::Message(number) => {
+                state.message_timer_armed = false;
+                if state.unfinished != 0 && state.unfinished != number {
+                    self.arm_message(conn.key, &mut state);
+                }
+                (state.unfinished == number)
+                    .then(|| DisconnectReason::ProtocolError("message did not arrive in time".to_owned()))
+            }
             Kind::Ack(id) => {
                 for socket in &mut state.sockets {
                     let Some(waiters) = &mut socket.waiters else { continue };

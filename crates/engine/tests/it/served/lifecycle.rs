@@ -239,8 +239,36 @@ async fn a_stream_whose_reads_always_end_within_a_message_goes_on() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(lab.handle().counters().connections_now, 1);
+    assert!(lab.handle().counters().timers_now < 10, "a timer for each: {:?}", lab.handle().counters());
     assert_eq!(
         lab.disconnected().await,
         DisconnectReason::ProtocolError("message did not arrive in time".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn attachments_are_waited_for_and_not_for_ever() {
+    use futures_util::SinkExt as _;
+    use tokio_tungstenite::tungstenite::Message;
+
+    let mut lab =
+        Lab::start(EngineConfig { attachments_timeout: Duration::from_millis(300), ..Lab::config() });
+    let mut client = lab.client().await;
+    let packet = r#"451-["echo",{"_placeholder":true,"num":0}]"#;
+    let begun = std::time::Instant::now();
+    let mut count = 0;
+    while begun.elapsed() < Duration::from_millis(600) {
+        client.send(packet).await;
+        count += 1;
+        // So that the engine sees one without the other.
+        lab.until("it is read", |counters| counters.bytes_in >= 40 * count).await;
+        client.socket.send(Message::binary(vec![1])).await.expect("it reads");
+    }
+    assert!(lab.handle().counters().timers_now < 10, "a timer for each: {:?}", lab.handle().counters());
+    assert_eq!(lab.handle().counters().connections_now, 1);
+    client.send(packet).await;
+    assert_eq!(
+        lab.disconnected().await,
+        DisconnectReason::ProtocolError("attachments did not arrive in time".to_owned())
     );
 }
