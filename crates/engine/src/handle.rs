@@ -192,11 +192,12 @@ impl Handle {
     pub(crate) fn send(&self, shard: usize, command: Command) {
         if let Err(mpsc::error::TrySendError::Full(command)) = self.0.shards[shard].inbox.try_send(command) {
             let inbox = self.0.shards[shard].inbox.clone();
-            let wait = async move { drop(inbox.send(command).await) };
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(wait);
+                runtime.spawn(async move { drop(inbox.send(command).await) });
             } else {
-                tracing::error!("command lost: inbox full, and the caller has no runtime");
+                // A thread of its own, so not one that the shard waits for. Fails if the shard is gone, and then there
+                // is nobody to tell.
+                let _ = inbox.blocking_send(command);
             }
         }
     }

@@ -131,6 +131,10 @@ fn listen(address: SocketAddr, config: &EngineConfig, reuse_port: bool) -> io::R
         // Inherited by accepted sockets. The kernel doubles what it is told.
         socket.set_send_buffer_size(bytes / 2)?;
     }
+    // Inherited as well. Whoever takes nothing of what was written to it for so long is gone for the heartbeats too; this
+    // ends the answers of HTTP, which have no deadline of their own, and holds for closing sockets and zero windows.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(config.ping_interval + config.ping_timeout))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -13,9 +13,9 @@ use smallvec::SmallVec;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::Shard;
 use super::namespaces::{Asked, Pending};
 use super::polls::PollSide;
-use super::Shard;
 use crate::ack::Waiter;
 use crate::application::{Application, DisconnectReason, Handshake, Kind};
 use crate::frame::{self, Incoming, Opcode, ReadError, Reader, Role};

@@ -239,8 +239,12 @@ impl<A: Application> Shard<A> {
         auth: Option<Str>,
         raw_id: Option<u64>,
     ) {
-        if self.socket_of(state, &namespace).is_some() {
+        if let Some(index) = self.socket_of(state, &namespace) {
             // The client is in already; a second socket would double every event it gets.
+            if let Some(raw_id) = raw_id {
+                let id = state.sockets[index].id;
+                self.push_raw_connected(conn, state, raw_id, id);
+            }
             return;
         }
         let socket = SocketRef { shard: self.index, key: conn.key, id: SocketId::random() };
@@ -336,8 +340,7 @@ impl<A: Application> Shard<A> {
                 self.push_reply(conn, state, &reply);
             }
             (Kind::Raw, Some(raw_id)) => {
-                let answer = format!("[{{\"ok\":true,\"connection\":\"{id}\"}}]");
-                self.push_raw_answer(conn, state, raw_id, &answer);
+                self.push_raw_connected(conn, state, raw_id, socket.id);
             }
             (Kind::Raw, None) => {}
         }
@@ -382,6 +385,11 @@ impl<A: Application> Shard<A> {
             }
             (None, _) => self.mark_dirty(conn, state),
         }
+    }
+
+    fn push_raw_connected(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, raw_id: u64, id: SocketId) {
+        let answer = format!("[{{\"ok\":true,\"connection\":\"{id}\"}}]");
+        self.push_raw_answer(conn, state, raw_id, &answer);
     }
 
     fn push_raw_answer(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, id: u64, args_json: &str) {

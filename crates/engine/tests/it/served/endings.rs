@@ -162,3 +162,21 @@ async fn a_panic_in_front_of_the_first_read_leaves_no_connection() {
         tokio::time::timeout(super::lab::BROKEN, http.stream.read_to_end(&mut rest)).await.expect("it ends");
     lab.until("gone", |counters| counters.connections_now == 0 && counters.panics == 1).await;
 }
+
+#[tokio::test]
+async fn a_shutdown_finds_room_in_a_full_inbox() {
+    let lab = Lab::start(EngineConfig { inbox_commands_max: 4, ..Lab::config() });
+    let mut client = lab.client().await;
+    let socket = lab.socket(&client);
+    client.event("block", &json!({"ms": 500})).await;
+    while lab.app.handled.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    while lab.handle().emit(&socket, numbered(0, Class::Reliable, 1)).is_ok() {}
+    let (done, waiting) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        lab.server.shutdown();
+        done.send(())
+    });
+    tokio::time::timeout(super::lab::BROKEN, waiting).await.expect("it ends").expect("without a panic");
+}

@@ -112,6 +112,11 @@ impl Application for App {
                     ack.send(&arg["n"]);
                 });
             }
+            "block" => {
+                let wait = Duration::from_millis(arg["ms"].as_u64().unwrap_or(0));
+                self.handled.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(wait);
+            }
             "panic" => panic!("as asked"),
             "panic later" => {
                 return Step::later(async {

@@ -8,5 +8,7 @@ mod lab;
 mod lifecycle;
 mod ordering;
 mod polling;
+mod raw;
+mod requests;
 mod shards;
 mod upgrades;
