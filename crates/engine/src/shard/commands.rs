@@ -4,22 +4,31 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::connection::State;
 use super::{Conn, Shard, timers};
 use crate::ack::{AckError, Answer, Waiter};
 use crate::application::Application;
 use crate::command::{Close, Command};
-use crate::ids::{Key, SocketRef};
-use crate::packet::{Dialect, Encoded, EventBuilder};
+use crate::ids::{Key, SocketId, SocketRef};
+use crate::packet::{Args, Dialect, Encoded, EventBuilder};
 use crate::rooms::RoomIndex;
 
-/// A broadcast to a room so large that it is done in slices.
+/// A broadcast to a room so large that it is done in slices, or one that asks for answers.
 pub(super) struct Job {
     room: RoomIndex,
     event: Arc<Encoded>,
     except: Option<Key>,
+    ask: Option<Ask>,
     members: Vec<Key>,
     next: usize,
+}
+
+struct Ask {
+    id: u64,
+    timeout: Duration,
+    answers: mpsc::UnboundedSender<(SocketId, Result<Args, AckError>)>,
 }
 
 /// Members that are served at once; more are served in slices of as many. Queueing to so many and writing to them
@@ -43,21 +52,18 @@ impl<A: Application> Shard<A> {
                 self.emit_with_ack(&to, event, timeout, waiter);
             }
             Command::BroadcastWithAck { namespace, room, event, timeout, answers } => {
-                let members = self.members(&namespace, &room);
-                let count = members.len();
                 let id = self.draw_ack_id();
-                let event = event.ack(id).build();
-                for key in members {
-                    let Some(conn) = self.conn(key) else { continue };
-                    let mut state = conn.state.borrow_mut();
-                    let rooms = self.rooms.borrow();
-                    let Some(namespace) = rooms.namespace(&namespace) else { continue };
-                    drop(rooms);
-                    let Some(index) = state.socket_in(namespace) else { continue };
-                    let waiter = Waiter::Many(answers.clone());
-                    self.await_answer(&conn, &mut state, index, id, timeout, waiter, &event);
+                let ask = Some(Ask { id, timeout, answers });
+                if let Some((room, members)) = self.members(&namespace, &room) {
+                    return Err(Job {
+                        room,
+                        event: event.ack(id).build(),
+                        except: None,
+                        ask,
+                        members,
+                        next: 0,
+                    });
                 }
-                return Ok(count);
             }
             Command::Answer(answer) => self.answer(&answer),
             Command::Join { socket, namespace, room } => self.join(&socket, &namespace, &room),
@@ -117,10 +123,10 @@ impl<A: Application> Shard<A> {
         false
     }
 
-    fn members(&self, namespace: &str, room: &str) -> Vec<Key> {
+    fn members(&self, namespace: &str, room: &str) -> Option<(RoomIndex, Vec<Key>)> {
         let rooms = self.rooms.borrow();
-        let found = rooms.namespace(namespace).and_then(|namespace| rooms.find(namespace, room));
-        found.map_or_else(Vec::new, |room| rooms.get(room).members.clone())
+        let room = rooms.find(rooms.namespace(namespace)?, room)?;
+        Some((room, rooms.get(room).members.clone()))
     }
 
     fn broadcast(&self, name: &str, event: Arc<Encoded>, except: Option<Key>) -> Result<usize, Job> {
@@ -130,7 +136,14 @@ impl<A: Application> Shard<A> {
         self.counters.broadcasts.add(1);
         let room = rooms.get(index);
         if room.members.len() > WHOLE_MEMBERS_MAX {
-            return Err(Job { room: index, event, except, members: room.members.clone(), next: 0 });
+            return Err(Job {
+                room: index,
+                event,
+                except,
+                ask: None,
+                members: room.members.clone(),
+                next: 0,
+            });
         }
         for key in &room.members {
             if Some(*key) != except
@@ -154,8 +167,13 @@ impl<A: Application> Shard<A> {
             {
                 let mut state = conn.state.borrow_mut();
                 let member = state.sockets.iter().position(|socket| socket.rooms.contains(&job.room));
-                if let Some(index) = member {
-                    self.deliver(&conn, &mut state, index, &job.event);
+                match (member, &job.ask) {
+                    (None, _) => {}
+                    (Some(index), None) => self.deliver(&conn, &mut state, index, &job.event),
+                    (Some(index), Some(Ask { id, timeout, answers })) => {
+                        let waiter = Waiter::Many(answers.clone());
+                        self.await_answer(&conn, &mut state, index, *id, *timeout, waiter, &job.event);
+                    }
                 }
             }
         }

@@ -109,7 +109,10 @@ impl<A: Application> Shard<A> {
             }
             match self.guarded(|| self.apply(command)) {
                 Some(Ok(cost)) => deliveries += cost,
-                Some(Err(large)) => *job = self.go_on(large),
+                Some(Err(large)) => {
+                    *job = self.go_on(large);
+                    deliveries += SLICE_MEMBERS;
+                }
                 None => {}
             }
         }

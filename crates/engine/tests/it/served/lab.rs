@@ -38,6 +38,8 @@ pub(super) struct App {
     pub(super) panics: AtomicBool,
     /// Events that were handled to their end.
     pub(super) handled: AtomicU64,
+    /// What the engine had delivered when the last echo was asked for.
+    pub(super) deliveries_at_echo: AtomicU64,
 }
 
 impl Application for App {
@@ -87,6 +89,7 @@ impl Application for App {
         match event.name() {
             "echo" => {
                 self.handled.fetch_add(1, Ordering::Relaxed);
+                self.deliveries_at_echo.store(self.handle.counters().deliveries, Ordering::Relaxed);
                 if let Some(ack) = event.ack {
                     ack.send(&arg);
                 }
@@ -161,6 +164,7 @@ impl Lab {
             sockets: Mutex::default(),
             panics: AtomicBool::new(false),
             handled: AtomicU64::new(0),
+            deliveries_at_echo: AtomicU64::new(0),
         });
         let server = bound.serve(&app, &Router::new()).expect("threads");
         Self { app, server, told: received }

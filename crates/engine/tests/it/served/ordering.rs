@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use turnpike_engine::EngineConfig;
-use turnpike_engine::packet::Class;
+use turnpike_engine::packet::{Class, Encoded};
 
-use super::lab::{Lab, numbered};
+use super::lab::{BROKEN, Lab, numbered};
 
 #[tokio::test]
 async fn events_are_handled_in_order_however_long_each_takes() {
@@ -105,4 +105,49 @@ async fn joins_emits_and_broadcasts_keep_the_order_they_were_sent_in() {
         assert_eq!(client.received().await.1[0], json!(expected));
     }
     lab.until("the room is forgotten", |counters| counters.rooms_now == 0).await;
+}
+
+/// As every broadcast to thousands, one that asks is done in slices, and what is sent behind it arrives behind it.
+#[tokio::test]
+async fn a_room_of_thousands_is_asked_while_others_are_served() {
+    const MEMBERS: usize = 1_000;
+    let lab = Lab::start(Lab::config());
+    let mut bystander = lab.client().await;
+    let mut clients = Vec::new();
+    for _ in 0..MEMBERS {
+        let client = lab.client().await;
+        lab.handle().join(&lab.socket(&client), "/", "hall").expect("room in the inbox");
+        clients.push(client);
+    }
+    lab.until("all joined", |counters| counters.sockets_now == MEMBERS as u64 + 1).await;
+    let question = Encoded::event("/", "question").arg(&1);
+    let answers = lab.handle().broadcast_with_ack("/", "hall", &question, Duration::from_secs(20));
+    lab.handle().broadcast("hall", numbered(0, Class::Reliable, 10), None).expect("room in the inbox");
+    let asking = async {
+        for client in &mut clients {
+            let asked = client.text().await;
+            let id =
+                asked.strip_prefix("42").and_then(|rest| rest.split('[').next()).expect("an id").to_owned();
+            assert!(asked.contains("question"), "{asked}");
+            assert_eq!(client.received().await.1[0], json!(0));
+            client.send(&format!("43{id}[1]")).await;
+        }
+    };
+    let (answers, ()) = tokio::join!(answers, asking);
+    let answers = answers.expect("room in the inbox");
+    assert_eq!(answers.iter().filter(|(_, answer)| answer.is_ok()).count(), MEMBERS);
+    // An event of another client is handled in the midst of it, at the latest when it is tried again.
+    let begun = std::time::Instant::now();
+    loop {
+        assert!(begun.elapsed() < BROKEN / 4, "always before or behind all of them");
+        let before = lab.handle().counters().deliveries;
+        drop(lab.handle().broadcast_with_ack("/", "hall", &question, Duration::from_millis(1)));
+        bystander.send(&format!("421{}", json!(["echo", 1]))).await;
+        assert_eq!(bystander.text().await, "431[1]");
+        let at_echo = lab.app.deliveries_at_echo.load(std::sync::atomic::Ordering::Relaxed);
+        lab.until("all asked", |counters| counters.deliveries == before + MEMBERS as u64).await;
+        if (before + 1..before + MEMBERS as u64).contains(&at_echo) {
+            break;
+        }
+    }
 }
