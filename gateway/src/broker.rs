@@ -4,8 +4,9 @@
 //! This broker is the one of a single process, in memory. Its contract is what a broker shared by many nodes gives too:
 //!
 //! - A message has a position in its room (`seq`, without gaps) and in its lane. Both are given out in one order.
-//! - Messages of a lane are handed to the deliverer in the order of their lane positions, and each is handed over wholly
-//!   before [`Broker::vector`] names it. So whoever is sent something that bears a vector has been sent everything up to it.
+//! - Messages of a lane are handed to the deliverer in the order of their lane positions, those of all lanes one after the
+//!   other, and each wholly before [`Broker::vector`] names it. So whoever is sent something that bears a vector has been
+//!   sent everything up to it, and what comes later never bears less.
 //! - While a [`LaneGuard`] is held nothing is published in that lane: what is read under it and what is joined under it
 //!   fit together exactly.
 //! - A room's history reaches back to a known point. A read from before that point is answered with a loss, never with a hole.
@@ -105,6 +106,8 @@ pub(crate) struct Broker {
     lanes: [Mutex<Lane>; LANES],
     /// How far each lane has been handed to the deliverer.
     handed: [AtomicU64; LANES],
+    /// Held while a message is handed over, for about a microsecond: writing the event and putting it into the inboxes.
+    handing_over: Mutex<()>,
     /// Ids given to messages that have no position.
     drawn: AtomicU64,
 }
@@ -138,6 +141,7 @@ impl Broker {
             epoch,
             lanes: std::array::from_fn(|_| Mutex::new(Lane::new(Arc::clone(&limits)))),
             handed: std::array::from_fn(|_| AtomicU64::new(0)),
+            handing_over: Mutex::new(()),
             drawn: AtomicU64::new(0),
         }
     }
@@ -188,16 +192,29 @@ impl Broker {
         let data = serde_json::to_string(&event).expect("ids, numbers and raw JSON can always be written");
         let attachments = publication.attachments.to_vec();
         let stored = Stored { pos, seq, kept_ms: now.steady_ms, data: data.into(), attachments };
-        let mut vector = self.vector();
-        vector.set(index, pos);
-        deliver(&stored, &vector)?;
+        self.hand_over(index, &stored, deliver)?;
         lane.append(publication.room, ts, stored);
         if let Some(key) = seen {
             lane.seen.remember(key, First { seq, ts }, now.steady_ms);
         }
-        // Release: who reads this position also finds the message handed over.
-        self.handed[index].store(pos, Ordering::Release);
         Ok(Receipt { id, seq, ts, duplicate: false })
+    }
+
+    /// One after the other, also between lanes: a vector that was read before another lane's message was handed over, and
+    /// went out behind it, would take its receiver back, and a recovery would bring that message again.
+    fn hand_over<E>(
+        &self,
+        lane: usize,
+        stored: &Stored,
+        deliver: impl FnOnce(&Stored, &Vector) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _turn = self.handing_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut vector = self.vector();
+        vector.set(lane, stored.pos);
+        deliver(stored, &vector)?;
+        // Release: who reads this position also finds the message handed over.
+        self.handed[lane].store(stored.pos, Ordering::Release);
+        Ok(())
     }
 
     /// An id for a message without a position.

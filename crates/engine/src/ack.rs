@@ -1,6 +1,6 @@
 //! Answers: of the application to a client's event, and of a client to the application's event.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub(crate) struct Answer {
 }
 
 thread_local! {
+    /// Whether the call that is running has sent commands to its own shard. An answer must not overtake them.
+    static SENT_BEFORE: Cell<bool> = const { Cell::new(false) };
     /// Answers given on the shard's own thread, for whoever called the application to pick up. It spares the most
     /// frequent answer of all, the one given at once, the way through the inbox.
     static AT_HAND: RefCell<Option<Vec<Answer>>> = const { RefCell::new(None) };
@@ -55,7 +57,7 @@ impl AckReply {
         let Self { to, namespace, id, handle } = self;
         let answer = Answer { to, namespace, id, args_json, attachments };
         let elsewhere = AT_HAND.with_borrow_mut(|at_hand| match at_hand {
-            Some(list) if is_shard_of_this_thread(&to) => {
+            Some(list) if is_shard_of_this_thread(to.shard()) && !SENT_BEFORE.get() => {
                 list.push(answer);
                 None
             }
@@ -64,6 +66,13 @@ impl AckReply {
         if let Some(answer) = elsewhere {
             handle.send(to.shard(), Command::Answer(answer));
         }
+    }
+}
+
+/// A command is on its way to this shard.
+pub(crate) fn note_command(shard: usize) {
+    if is_shard_of_this_thread(shard) {
+        SENT_BEFORE.set(true);
     }
 }
 
@@ -77,6 +86,7 @@ pub(crate) fn collect<T>(pool: &mut Vec<Answer>, call: impl FnOnce() -> T) -> T 
         }
     }
     AT_HAND.set(Some(std::mem::take(pool)));
+    SENT_BEFORE.set(false);
     let collecting = Collecting;
     let result = call();
     *pool = AT_HAND.take().expect("it was put there above, and calls do not nest");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::ack::{AckError, Answers, Waiter};
+use crate::ack::{AckError, Answers, Waiter, note_command};
 use crate::command::{Close, Command};
 use crate::counters::{Counters, ShardCounters};
 use crate::ids::SocketRef;
@@ -28,8 +28,8 @@ pub(crate) fn mark_shard_thread(index: u16) {
     SHARD_OF_THREAD.set(Some(index));
 }
 
-pub(crate) fn is_shard_of_this_thread(socket: &SocketRef) -> bool {
-    SHARD_OF_THREAD.get() == Some(socket.shard)
+pub(crate) fn is_shard_of_this_thread(shard: usize) -> bool {
+    SHARD_OF_THREAD.get().is_some_and(|own| usize::from(own) == shard)
 }
 
 pub(crate) struct ShardHandle {
@@ -83,6 +83,7 @@ impl Handle {
         }
         let mut permits = Vec::with_capacity(shards.len());
         for shard in shards.iter() {
+            note_command(shard);
             permits.push(self.0.shards[shard].inbox.try_reserve().map_err(|_| Overloaded)?);
         }
         let room: Arc<str> = room.into();
@@ -124,6 +125,7 @@ impl Handle {
 
     pub fn join(&self, socket: &SocketRef, namespace: &str, room: &str) -> Result<(), Overloaded> {
         let permit = self.0.shards[socket.shard()].inbox.try_reserve().map_err(|_| Overloaded)?;
+        note_command(socket.shard());
         // Known from here on: a broadcast that is sent after this join reaches the shard after it.
         self.0.whereabouts.enter(namespace, room, socket.shard());
         permit.send(Command::Join { socket: *socket, namespace: namespace.into(), room: room.into() });
@@ -184,12 +186,14 @@ impl Handle {
     }
 
     pub(crate) fn try_send(&self, shard: usize, command: Command) -> Result<(), Overloaded> {
+        note_command(shard);
         self.0.shards[shard].inbox.try_send(command).map_err(|_| Overloaded)
     }
 
     /// For what must not be refused: answers, closes. When the inbox is full it waits in a task of its own; there
     /// are no more of them than there are events being handled.
     pub(crate) fn send(&self, shard: usize, command: Command) {
+        note_command(shard);
         if let Err(mpsc::error::TrySendError::Full(command)) = self.0.shards[shard].inbox.try_send(command) {
             let inbox = self.0.shards[shard].inbox.clone();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {

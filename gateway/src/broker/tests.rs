@@ -210,3 +210,35 @@ fn a_vector_never_names_what_was_not_handed_over() {
         assert!(watcher.join().unwrap() > 0);
     });
 }
+
+/// What goes out later never takes its receiver back, whichever lanes it comes from.
+#[test]
+fn vectors_go_out_in_their_order() {
+    use std::sync::Mutex;
+
+    let broker = Broker::new(Boot(1), 1, &HistoryLimits::default());
+    let sent = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let (broker, sent) = (&broker, &sent);
+            scope.spawn(move || {
+                let body = RawValue::from_string("1".to_owned()).unwrap();
+                let from = UserId::parse("alice").unwrap();
+                for number in 0..5_000 {
+                    let room = RoomId::parse(&format!("room-{thread}-{}", number % 7)).unwrap();
+                    let publication =
+                        Publication { room: &room, from: &from, id: None, body: &body, attachments: &[] };
+                    let handed: Result<_, ()> = broker.publish(&publication, at(1), |_, vector| {
+                        sent.lock().unwrap().push(*vector);
+                        Ok(())
+                    });
+                    handed.unwrap();
+                }
+            });
+        }
+    });
+    let sent = sent.into_inner().unwrap();
+    for (earlier, later) in sent.iter().zip(&sent[1..]) {
+        assert!(earlier.is_within(later), "{earlier:?} went out before {later:?}");
+    }
+}

@@ -181,7 +181,8 @@ async fn methods_and_bodies_that_have_no_place_here_are_refused() {
     http.ask("GET", "&EIO=3", "").await;
     let answer = http.answer().await.expect("an answer");
     assert_eq!(answer.body, r#"{"code":5,"message":"Unsupported protocol version"}"#);
-    assert_eq!(session.post(&"4".repeat(1_001)).await.status, 413);
+    // An eighth above the limit is the stock client's miscount of base64; what is in it has the limit all the same.
+    assert_eq!(session.post(&"4".repeat(1_126)).await.status, 413);
     // Announced by nobody, and found while it is read.
     let mut http = lab.http().await;
     let head = format!(
