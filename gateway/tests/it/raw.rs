@@ -79,9 +79,9 @@ async fn the_token_in_the_header_and_a_talk_with_a_stock_client() {
         &json!({ "id": 9, "event": "message:send", "data": { "room": "chat:a", "id": "m1", "body": 1 } }),
     )
     .await;
+    assert_eq!(raw.next().await.unwrap()["data"]["id"], "m1", "a sender sees the message before its answer");
     let sent = raw.next().await.unwrap();
     assert_eq!((&sent["id"], &sent["result_id"], &sent["seq"]), (&json!(9), &json!("m1"), &json!(2)));
-    assert_eq!(raw.next().await.unwrap()["data"]["id"], "m1");
     raw.send(&json!({ "id": 8, "event": "ping", "data": 5 })).await;
     assert_eq!(raw.next().await.unwrap()["data"], 5);
 }

@@ -189,7 +189,7 @@ async fn methods_and_bodies_that_have_no_place_here_are_refused() {
         "POST /socket.io/?EIO=4&transport=polling{} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
         session.query()
     );
-    http.write(format!("{head}400\r\n{}\r\n", "x".repeat(1_024)).as_bytes()).await;
+    http.write(format!("{head}480\r\n{}\r\n", "x".repeat(1_152)).as_bytes()).await;
     let answer = http.answer().await.expect("an answer");
     assert_eq!(answer.status, 413, "{}", answer.head);
     assert_eq!(lab.handle().counters().connections_now, 1, "none of it has hurt the session");
