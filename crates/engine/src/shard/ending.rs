@@ -32,6 +32,19 @@ impl<A: Application> Shard<A> {
         }
     }
 
+    /// The client is gone. What it had asked for is still done, if anything.
+    pub(super) fn hang_up(&self, conn: &Conn<A>, state: &mut State<A>) {
+        match state.ending {
+            Ending::No if state.is_busy() => {
+                state.outbox.clear();
+                state.ending = Ending::AfterWork(DisconnectReason::TransportError);
+                conn.wake();
+            }
+            Ending::AfterWork(_) => {}
+            _ => self.doom(conn, state, DisconnectReason::TransportError),
+        }
+    }
+
     /// Closes with a close frame (or the polling equivalent), once what is queued has been written.
     pub(super) fn close_for(
         &self,

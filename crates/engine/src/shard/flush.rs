@@ -156,12 +156,8 @@ impl<A: Application> Shard<A> {
             *scratch = Vec::new();
         }
         drop(scratch);
-        if failed && state.is_busy() && !state.is_ending() {
-            state.outbox.clear();
-            state.ending = Ending::AfterWork(DisconnectReason::TransportError);
-            conn.wake();
-        } else if failed {
-            self.doom(conn, state, DisconnectReason::TransportError);
+        if failed {
+            self.hang_up(conn, state);
         } else if state.blocked {
             conn.wake();
             if !state.write_timer_armed {

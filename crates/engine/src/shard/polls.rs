@@ -68,7 +68,7 @@ impl<A: Application> Drop for Posting<A> {
             side.post_waits = None;
         }
         if !self.answered {
-            self.shard.doom(&self.conn, &mut state, DisconnectReason::TransportError);
+            self.shard.hang_up(&self.conn, &mut state);
         }
     }
 }
@@ -89,7 +89,7 @@ impl<A: Application> Drop for PollGuard<A> {
         let mut state = conn.state.borrow_mut();
         if state.session.is_parked() {
             state.session.unpark();
-            self.shard.doom(&conn, &mut state, DisconnectReason::TransportError);
+            self.shard.hang_up(&conn, &mut state);
         }
     }
 }
@@ -160,7 +160,7 @@ impl<A: Application> Shard<A> {
         let body = state.outbox.take_polling(state.form.dialect, self.config.payload_bytes_max);
         self.counters.bytes_out.add(body.len() as u64);
         if parked.send(self.packets(body, gzip)).is_err() {
-            self.doom(conn, state, DisconnectReason::TransportError);
+            self.hang_up(conn, state);
         }
     }
 
