@@ -199,3 +199,27 @@ async fn each_socket_of_a_connection_is_refilled_once() {
         }
     }
 }
+
+/// The kernel takes more only when a good part of its buffer is free, so a trickle is a stall.
+#[tokio::test]
+async fn a_reader_of_one_byte_now_and_then_is_closed_as_well() {
+    use tokio::io::AsyncReadExt as _;
+
+    let mut lab = Lab::start(EngineConfig { write_deadline: Duration::from_millis(400), ..config() });
+    let mut client = lab.client().await;
+    let socket = lab.socket(&client);
+    for number in 0..500 {
+        lab.handle().emit(&socket, numbered(number, Class::Reliable, KB)).expect("room in the inbox");
+    }
+    let trickle = async {
+        let mut byte = [0];
+        while client.socket.get_mut().read_exact(&mut byte).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let reason = tokio::select! {
+        () = trickle => lab.disconnected().await,
+        reason = lab.disconnected() => reason,
+    };
+    assert_eq!(reason, DisconnectReason::SlowReader);
+}

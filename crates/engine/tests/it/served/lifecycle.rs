@@ -272,3 +272,32 @@ async fn attachments_are_waited_for_and_not_for_ever() {
         DisconnectReason::ProtocolError("attachments did not arrive in time".to_owned())
     );
 }
+
+#[tokio::test]
+async fn a_drain_reaches_pollers_and_probes_and_is_not_outlived_by_newcomers() {
+    let mut lab = Lab::start(EngineConfig { shards: 2, ..Lab::config() });
+    let parked = lab.polling().await;
+    parked.enter().await;
+    let mut poll = parked.park().await;
+    let between_polls = lab.polling().await;
+    between_polls.enter().await;
+    let close = Close::new(3001, "drain", true);
+    let handle = lab.handle().clone();
+    let drained = tokio::spawn(async move { handle.drain(Duration::ZERO, &close).await });
+    assert_eq!(poll.answer().await.expect("an answer").body, "1");
+    assert_eq!(between_polls.get().await.body, "1");
+    assert_eq!(drained.await.expect("no panic"), 2);
+    for _ in 0..2 {
+        let reason = DisconnectReason::Server { code: 3001, reason: "drain".to_owned() };
+        assert_eq!(lab.disconnected().await, reason);
+    }
+    for _ in 0..8 {
+        let answer = lab.http().await.engine_io("GET", "", "").await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.head.contains("retry-after: "), "{answer:?}");
+    }
+    let url = format!("ws://{}/ws", lab.server.local_addr());
+    let refused = tokio_tungstenite::connect_async(url).await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("503")));
+    assert_eq!(lab.handle().counters().connections_now, 0);
+}
