@@ -50,8 +50,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) async fn accept<A: Application>(shard: Rc<Shard<A>>, listener: TcpListener, router: Router) {
     loop {
         match listener.accept().await {
+            Ok(_) if shard.is_out_of_sockets() => shard.counters.connections_refused_full.add(1),
             Ok((stream, peer)) => {
-                tokio::task::spawn_local(serve(Rc::clone(&shard), stream, peer, router.clone()));
+                tokio::task::spawn_local(serve(Open::count(&shard), stream, peer, router.clone()));
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "connection not accepted");
@@ -61,7 +62,24 @@ pub(super) async fn accept<A: Application>(shard: Rc<Shard<A>>, listener: TcpLis
     }
 }
 
-async fn serve<A: Application>(shard: Rc<Shard<A>>, stream: TcpStream, peer: SocketAddr, router: Router) {
+/// A socket that speaks HTTP.
+struct Open<A: Application>(Rc<Shard<A>>);
+
+impl<A: Application> Open<A> {
+    fn count(shard: &Rc<Shard<A>>) -> Self {
+        shard.http_sockets.set(shard.http_sockets.get() + 1);
+        Self(Rc::clone(shard))
+    }
+}
+
+impl<A: Application> Drop for Open<A> {
+    fn drop(&mut self) {
+        self.0.http_sockets.set(self.0.http_sockets.get() - 1);
+    }
+}
+
+async fn serve<A: Application>(open: Open<A>, stream: TcpStream, peer: SocketAddr, router: Router) {
+    let shard = Rc::clone(&open.0);
     if stream.set_nodelay(true).is_err() {
         return;
     }

@@ -44,6 +44,8 @@ use connection::{Conn, Socket};
 
 /// Bytes read from a socket at once, into the one buffer that all connections of the shard share.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Sockets beyond the connections that may be open: a full engine still has the words to say so.
+const SOCKETS_SPARE: usize = 64;
 /// How exact deadlines are.
 const TICK_MS: u64 = 50;
 
@@ -66,6 +68,8 @@ pub(crate) struct Shard<A: Application> {
     next_ack: Cell<u64>,
     started: Instant,
     draining: Cell<bool>,
+    /// Sockets that speak HTTP, idle ones included.
+    pub(crate) http_sockets: Cell<usize>,
     work: Work,
 }
 
@@ -103,6 +107,7 @@ impl<A: Application> Shard<A> {
             next_ack: Cell::new(1),
             started: Instant::now(),
             draining: Cell::new(false),
+            http_sockets: Cell::new(0),
             work: Work::default(),
         })
     }
@@ -145,6 +150,12 @@ impl<A: Application> Shard<A> {
         self.draining.get()
             || self.counters.connections_now.get()
                 >= (self.config.connections_max / self.config.shards) as u64
+    }
+
+    /// Whether one more socket is too many, whatever it is for: a file descriptor is a file descriptor.
+    pub(crate) fn is_out_of_sockets(&self) -> bool {
+        let sockets = self.http_sockets.get() + self.counters.websockets_now.get() as usize;
+        sockets >= (self.config.connections_max + SOCKETS_SPARE) / self.config.shards
     }
 
     /// A new session over polling. Gives the body of the answer.

@@ -183,3 +183,33 @@ async fn pages_of_other_origins_are_refused_everywhere_but_on_the_list() {
         assert_eq!(preflight.status, if polling == 200 { 204 } else { 403 }, "{origin}");
     }
 }
+
+/// Sockets that ask for nothing cost a file descriptor all the same, and those are needed elsewhere.
+#[tokio::test]
+async fn sockets_are_bounded_whatever_they_are_for() {
+    let lab = Lab::start(EngineConfig {
+        connections_max: 40,
+        http_header_timeout: Duration::from_secs(5),
+        ..Lab::config()
+    });
+    let mut client = lab.client().await;
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(lab.http().await);
+    }
+    lab.until("most are closed at once", |counters| counters.connections_refused_full > 150).await;
+    client.send("420[\"echo\",1]").await;
+    assert_eq!(client.text().await, "430[1]", "who is in stays in");
+    drop(idle);
+    // And there is room again.
+    tokio::time::timeout(BROKEN, async {
+        let mut status = 0;
+        while status != 200 {
+            let mut http = lab.http().await;
+            http.ask("GET", "", "").await;
+            status = http.answer().await.map_or(0, |answer| answer.status);
+        }
+    })
+    .await
+    .expect("room again");
+}
