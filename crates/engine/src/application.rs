@@ -13,7 +13,9 @@ use crate::command::Close;
 use crate::ids::{SocketId, SocketRef};
 use crate::packet::Args;
 
-/// Done at once, or a future that the connection's shard runs before the connection's next event.
+/// Done at once, or a future that the connection's shard runs before the connection's next event. It is run to its end if
+/// the client hangs up meanwhile, and dropped where it stands if the connection is closed for any other reason: what must
+/// not be left half done belongs in a task of its own.
 pub enum Step<T> {
     Now(T),
     Later(Pin<Box<dyn Future<Output = T>>>),
@@ -44,7 +46,7 @@ pub trait Application: Send + Sync + 'static {
     fn disconnect(&self, socket: &Self::Socket, id: &SocketRef, reason: &DisconnectReason);
 
     /// The socket was behind, and can take events again. `offset` is that of the last reliable event that was
-    /// queued to it. The application calls `Handle::level` and then emits what was missed; commands keep their order.
+    /// queued to it. The application answers by `Handle::refill`, once, now or later; until then it is not asked again.
     fn refill(&self, socket: &Self::Socket, id: &SocketRef, offset: Option<&str>);
 }
 

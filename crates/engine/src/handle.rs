@@ -12,7 +12,7 @@ use crate::command::{Close, Command};
 use crate::counters::{Counters, ShardCounters};
 use crate::ids::SocketRef;
 use crate::packet::{Args, Encoded, EventBuilder};
-use crate::whereabouts::Whereabouts;
+use crate::whereabouts::{Shards, Whereabouts};
 
 /// A shard's inbox is full. Nothing was sent; the caller tells its client to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,11 +81,7 @@ impl Handle {
             let command = Command::Broadcast { room: room.into(), event, except: except.copied() };
             return self.try_send(only, command);
         }
-        let mut permits = Vec::with_capacity(shards.len());
-        for shard in shards.iter() {
-            note_command(shard);
-            permits.push(self.0.shards[shard].inbox.try_reserve().map_err(|_| Overloaded)?);
-        }
+        let permits = self.reserve(shards)?;
         let room: Arc<str> = room.into();
         for permit in permits {
             let (room, event) = (Arc::clone(&room), Arc::clone(&event));
@@ -94,7 +90,7 @@ impl Handle {
         Ok(())
     }
 
-    /// Asks all members of a room, and waits at most `timeout` for their answers.
+    /// Asks all members of a room, and waits at most `timeout` for their answers. As for a broadcast: all shards or none.
     pub fn broadcast_with_ack(
         &self,
         namespace: &str,
@@ -105,13 +101,13 @@ impl Handle {
         // The shards hold the senders; when the last member has answered or run out of time, the channel ends.
         let (answers, mut received) = mpsc::unbounded_channel();
         let (namespace, room): (Arc<str>, Arc<str>) = (namespace.into(), room.into());
-        let mut sent = Ok(());
-        for shard in self.0.whereabouts.shards_of(&namespace, &room).iter() {
-            let (namespace, room, event) = (Arc::clone(&namespace), Arc::clone(&room), event.clone());
-            let answers = answers.clone();
-            let command = Command::BroadcastWithAck { namespace, room, event, timeout, answers };
-            sent = sent.and(self.try_send(shard, command));
-        }
+        let sent = self.reserve(self.0.whereabouts.shards_of(&namespace, &room)).map(|permits| {
+            for permit in permits {
+                let (namespace, room, event) = (Arc::clone(&namespace), Arc::clone(&room), event.clone());
+                let answers = answers.clone();
+                permit.send(Command::BroadcastWithAck { namespace, room, event, timeout, answers });
+            }
+        });
         drop(answers);
         async move {
             sent?;
@@ -121,6 +117,16 @@ impl Handle {
             }
             Ok(all)
         }
+    }
+
+    /// A place in the inbox of each of these shards, or in none.
+    fn reserve(&self, shards: Shards) -> Result<Vec<mpsc::Permit<'_, Command>>, Overloaded> {
+        let mut permits = Vec::with_capacity(shards.len());
+        for shard in shards.iter() {
+            note_command(shard);
+            permits.push(self.0.shards[shard].inbox.try_reserve().map_err(|_| Overloaded)?);
+        }
+        Ok(permits)
     }
 
     pub fn join(&self, socket: &SocketRef, namespace: &str, room: &str) -> Result<(), Overloaded> {

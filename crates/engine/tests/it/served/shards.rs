@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::json;
 use turnpike_engine::EngineConfig;
-use turnpike_engine::packet::Class;
+use turnpike_engine::packet::{Class, Encoded};
 
 use super::lab::{Lab, numbered};
 
@@ -63,4 +63,37 @@ async fn a_websocket_that_lands_elsewhere_still_takes_its_session_over() {
         assert_eq!(text(socket.next().await), format!("430[{round}]"));
     }
     lab.until("upgraded", |counters| counters.upgrades == 12).await;
+}
+
+/// A question that only some were asked would be asked again of them.
+#[tokio::test]
+async fn a_room_is_asked_on_all_shards_or_on_none() {
+    let lab = Lab::start(EngineConfig { shards: 2, inbox_commands_max: 8, ..Lab::config() });
+    let mut clients = [Vec::new(), Vec::new()];
+    while clients.iter().any(Vec::is_empty) {
+        let client = lab.client().await;
+        clients[lab.socket(&client).shard()].push(client);
+    }
+    for blocked in [0, 1] {
+        let (stuck, free) = (lab.socket(&clients[blocked][0]), lab.socket(&clients[1 - blocked][0]));
+        let room = format!("room {blocked}");
+        for socket in [&stuck, &free] {
+            lab.handle().join(socket, "/", &room).expect("room in the inbox");
+            lab.handle().rooms(socket).await;
+        }
+        let handled = lab.app.handled.load(std::sync::atomic::Ordering::Relaxed);
+        clients[blocked][0].event("block", &json!({"ms": 300})).await;
+        while lab.app.handled.load(std::sync::atomic::Ordering::Relaxed) == handled {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        while lab.handle().leave(&stuck, "no room").is_ok() {}
+        let question = Encoded::event("/", "question").arg(&1);
+        let timeout = std::time::Duration::from_millis(10);
+        let asked = lab.handle().broadcast_with_ack("/", &room, &question, timeout).await;
+        assert!(asked.is_err(), "{asked:?}");
+        let free = &mut clients[1 - blocked][0];
+        free.send("421[\"echo\",1]").await;
+        assert_eq!(free.text().await, "431[1]", "and no question before it");
+        lab.handle().rooms(&stuck).await;
+    }
 }
