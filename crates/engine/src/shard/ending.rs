@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use super::connection::{Ending, State};
 use super::{Conn, Shard, Socket, timers};
@@ -176,6 +177,33 @@ impl<A: Application> Shard<A> {
         }
         let id = self.socket_ref(key, &socket);
         self.guarded(|| self.app.disconnect(&socket.app, &id, reason));
+    }
+
+    /// Closes all connections, evenly over the window, and takes no new ones.
+    pub(super) fn drain(self: &Rc<Self>, window: Duration, close: Close, done: oneshot::Sender<usize>) {
+        const STEPS: u32 = 50;
+        self.draining.set(true);
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let all: Vec<_> = shard.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
+            let total = all.len();
+            for (step, wave) in all.chunks(total.div_ceil(STEPS as usize).max(1)).enumerate() {
+                if step > 0 {
+                    tokio::time::sleep(window / STEPS).await;
+                }
+                for conn in wave {
+                    let mut state = conn.state.borrow_mut();
+                    shard.close_transport(conn, &mut state, &close);
+                }
+            }
+            // What was queued is on its way; a client that does not take it is cut off at the deadline.
+            let deadline = tokio::time::Instant::now() + shard.config.write_deadline;
+            while !shard.conns.borrow().is_empty() && tokio::time::Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // Whoever asked may have lost patience.
+            let _ = done.send(total);
+        });
     }
 
     fn count_end(&self, reason: &DisconnectReason) {

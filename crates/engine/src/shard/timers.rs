@@ -7,7 +7,6 @@ use super::connection::{Ending, State};
 use super::{Conn, Shard, TICK_MS};
 use crate::ack::AckError;
 use crate::application::{Application, DisconnectReason};
-use crate::command::Close;
 use crate::ids::Key;
 use crate::outbox;
 use crate::packet::Wire;
@@ -190,37 +189,5 @@ impl<A: Application> Shard<A> {
         if let Some(reason) = end {
             self.end(conn, &reason);
         }
-    }
-
-    /// Closes all connections, evenly over the window, and takes no new ones.
-    pub(super) fn drain(
-        self: &Rc<Self>,
-        window: Duration,
-        close: Close,
-        done: tokio::sync::oneshot::Sender<usize>,
-    ) {
-        const STEPS: u32 = 50;
-        self.draining.set(true);
-        let shard = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            let all: Vec<_> = shard.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
-            let total = all.len();
-            for (step, wave) in all.chunks(total.div_ceil(STEPS as usize).max(1)).enumerate() {
-                if step > 0 {
-                    tokio::time::sleep(window / STEPS).await;
-                }
-                for conn in wave {
-                    let mut state = conn.state.borrow_mut();
-                    shard.close_transport(conn, &mut state, &close);
-                }
-            }
-            // What was queued is on its way; a client that does not take it is cut off at the deadline.
-            let deadline = tokio::time::Instant::now() + shard.config.write_deadline;
-            while !shard.conns.borrow().is_empty() && tokio::time::Instant::now() < deadline {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            // Whoever asked may have lost patience.
-            let _ = done.send(total);
-        });
     }
 }
