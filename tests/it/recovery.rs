@@ -1,6 +1,6 @@
 //! Connection State Recovery with the stock client. socketioxide has none.
 
-use crate::harness::{Kind, Run, Suite};
+use crate::harness::{Kind, Run, Suite, matrix};
 
 /// Long enough to come back within it on a busy machine, short enough to wait for its end.
 const WINDOW_MS: u64 = 3_000;
@@ -10,18 +10,6 @@ fn run(server: Kind, mode: &'static str, parser: &'static str, deflate: bool) {
     suite.options = suite.options.value("recovery-window-ms", &WINDOW_MS);
     suite.environment.push(("SUITE_RECOVERY_WINDOW_MS", WINDOW_MS.to_string()));
     Run { server, mode, parser, deflate }.go(suite);
-}
-
-macro_rules! matrix {
-    ($($server:ident: $kind:expr => { $($name:ident: $mode:literal, $parser:literal, $deflate:literal;)* })*) => {
-        $(mod $server {
-            use super::*;
-            $(#[test]
-            fn $name() {
-                run($kind, $mode, $parser, $deflate);
-            })*
-        })*
-    };
 }
 
 matrix! {

@@ -28,3 +28,17 @@ pub fn signal(name: &str, process: u32) {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().unwrap();
     assert!(sent.success(), "SIG{name} to {process}");
 }
+
+/// A test for each way in, by server: the module's own `run` with the server, the mode, the parser and deflate.
+macro_rules! matrix {
+    ($($server:ident: $kind:expr => { $($name:ident: $mode:literal, $parser:literal, $deflate:literal;)* })*) => {
+        $(mod $server {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                run($kind, $mode, $parser, $deflate);
+            })*
+        })*
+    };
+}
+pub(crate) use matrix;
