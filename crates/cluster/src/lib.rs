@@ -1,0 +1,86 @@
+//! The coordination plane: what several nodes must agree on, behind traits that a single process fulfils as well.
+//!
+//! [`Broker`] gives messages their order and brings them to the nodes, [`Sessions`] remembers who may return to which
+//! rooms, [`Membership`] says which nodes live, [`Presence`] who is where, [`Marks`] who has read how far, [`Directory`]
+//! which node owns a name, [`Quota`] how much of something is left. What a caller may rely on is written at the traits,
+//! once, and holds for every implementation.
+//!
+//! It knows no connection, no event of a client and no engine.
+
+mod broker;
+mod deliver;
+mod directory;
+mod lane;
+mod marks;
+mod membership;
+mod message;
+mod presence;
+mod quota;
+mod sessions;
+mod signal;
+mod soon;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+pub use broker::{Broker, Continuity, Page, Publication, PublishError, Range, Read, Receipt, Standing};
+pub use deliver::{Deliver, Full};
+pub use directory::{Claim, Claimed, Directory};
+pub use lane::{LANES, Lane, LanePosition, lane_of};
+pub use marks::{Mark, Marks};
+pub use membership::{Incarnation, Lease, Membership, Node};
+pub use message::Message;
+pub use presence::{Change, Presence, Roster, Row, RowKey, Status};
+pub use quota::{Quota, QuotaLimit};
+pub use sessions::{Base, BaseId, SessionId, SessionRecord, Sessions, Taken};
+pub use signal::{Command, Control, PresenceDelta, Signal, TypingChange};
+pub use soon::Soon;
+
+/// The whole plane as a node gets it. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster {
+    pub broker: Arc<dyn Broker>,
+    pub sessions: Arc<dyn Sessions>,
+    pub membership: Arc<dyn Membership>,
+    pub presence: Arc<dyn Presence>,
+    pub marks: Arc<dyn Marks>,
+    pub directory: Arc<dyn Directory>,
+    pub quota: Arc<dyn Quota>,
+    /// How the plane is, for health pages and readiness.
+    pub condition: watch::Receiver<Condition>,
+}
+
+/// How the plane is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Condition {
+    /// What keeps this node from serving users well, in words for operators; none when all is well.
+    pub faults: Vec<String>,
+    /// One for each part that can fail on its own (a master of Redis).
+    pub breakers: Vec<Breaker>,
+}
+
+/// Whether requests to a part are let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breaker {
+    pub name: String,
+    pub state: BreakerState,
+    /// Failures in a row.
+    pub failures: u64,
+    /// When the next request is let through, if it is open.
+    pub retry_after_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    Closed,
+    HalfOpen,
+    Open,
+}
+
+/// The plane, or the part of it that the request needed, cannot answer now. The same request may be made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the cluster is unavailable")]
+pub struct Unavailable {
+    pub retry_after_ms: u64,
+}

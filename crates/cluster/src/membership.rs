@@ -1,0 +1,60 @@
+//! Which nodes live. A node holds a lease, and what it says of its users is true as long as the lease is.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::{Soon, Unavailable};
+
+/// One start of a node's process. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Incarnation(pub u64);
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    pub incarnation: Incarnation,
+    /// As in session ids.
+    pub name: String,
+    /// Where other nodes reach its public port. None: they cannot.
+    pub address: Option<SocketAddr>,
+    pub version: String,
+    /// Takes nobody in any more.
+    pub draining: bool,
+}
+
+/// - Of a node that died all others know within the lease and a second.
+/// - A node that cannot renew its lease knows it by its own steady clock, before others take it for dead.
+/// - No decision rests on the wall clock.
+pub trait Membership: Send + Sync + 'static {
+    fn own(&self) -> Incarnation;
+
+    /// All nodes that live, this one among them.
+    fn nodes(&self) -> watch::Receiver<Arc<[Node]>>;
+
+    fn lease(&self) -> watch::Receiver<Lease>;
+
+    /// Changes what others see of this node.
+    fn announce(&self, draining: bool) -> Soon<Result<(), Unavailable>>;
+
+    /// Says goodbye: what belongs to this incarnation may be cleared away at once; sessions keep their window.
+    fn leave(&self) -> Soon<Result<(), Unavailable>>;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// Valid by this node's own clock.
+    Held,
+    /// Could not be renewed in time. Others may take this node for dead soon: nothing new is begun.
+    Doubtful,
+    /// Others have, or may have, taken this node for dead: it must close its connections and start over.
+    Lost,
+}
