@@ -33,7 +33,7 @@ pub use membership::{Incarnation, Lease, Membership, Node};
 pub use message::Message;
 pub use presence::{Change, Presence, Roster, Row, RowKey, Status};
 pub use quota::{Quota, QuotaLimit};
-pub use sessions::{Base, BaseId, SessionId, SessionRecord, Sessions, Taken};
+pub use sessions::{Base, BaseId, RoomRecord, SessionId, SessionRecord, Sessions, Taken};
 pub use signal::{Command, Control, PresenceDelta, Signal, TypingChange};
 pub use soon::Soon;
 

@@ -36,8 +36,16 @@ pub struct SessionRecord {
     pub user: UserId,
     /// What the gateway needs to know of the user besides. Opaque here.
     pub identity: Box<str>,
-    /// With the place of the lane at which each was joined: nothing from before is replayed.
-    pub rooms: Vec<(RoomId, LanePosition)>,
+    pub rooms: Vec<RoomRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomRecord {
+    pub room: RoomId,
+    /// The place of the lane at which it was joined: nothing from before is replayed.
+    pub joined: LanePosition,
+    /// Shown to others in the room, and told of them.
+    pub presence: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
