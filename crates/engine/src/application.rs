@@ -14,8 +14,9 @@ use crate::ids::{SocketId, SocketRef};
 use crate::packet::Args;
 
 /// Done at once, or a future that the connection's shard runs before the connection's next event. It is run to its end if
-/// the client hangs up meanwhile, and dropped where it stands if the connection is closed for any other reason: what must
-/// not be left half done belongs in a task of its own.
+/// the client hangs up meanwhile. If the connection is closed for any other reason, an event's future is dropped where it
+/// stands, before the application is told of the end: what must not be left half done belongs in a task of its own.
+/// That of a [`Application::connect`] is run to its end in any case.
 pub enum Step<T> {
     Now(T),
     Later(Pin<Box<dyn Future<Output = T>>>),
@@ -31,12 +32,21 @@ pub trait Application: Send + Sync + 'static {
     /// What the application keeps with a socket; it lives on the shard, and is cloned for calls that wait.
     type Socket: Clone + 'static;
 
-    /// A client asks to enter a namespace. Commands that are sent through the handle meanwhile for a request
-    /// answered by `Step::Now` take effect after the client got its answer; after a `Step::Later` use
-    /// [`Application::connected`] for them.
+    /// A client asks to enter a namespace.
+    ///
+    /// From here on, before the request is answered and from any thread, the handle takes commands for the socket under
+    /// the id that it will have: [`ConnectRequest::socket`], or [`ConnectRequest::recovered_socket`] if it is to be
+    /// admitted as recovered. The client sees their effects right behind its answer, in the order in which they were
+    /// sent. Rooms are entered where the `join` stands in that order: whatever is sent to a room behind it waits for
+    /// the answer with the rest. What waits is bounded like a connection's queue; past that the socket is behind, and
+    /// is refilled once it is admitted. If it is refused, it leaves its rooms and all that waits is dropped.
+    ///
+    /// For each socket that is admitted [`Application::disconnect`] is called once: at once, if the connection has ended
+    /// meanwhile.
     fn connect(&self, request: ConnectRequest) -> Step<Result<Admission<Self::Socket>, Refusal>>;
 
-    /// The answer to the CONNECT has been queued; what is sent from here on comes after it.
+    /// The answer to the CONNECT has been queued, and what was sent to the socket before. Not called if the connection ended
+    /// while the application was deciding.
     fn connected(&self, socket: &Self::Socket, id: &SocketRef, recovered: bool) {
         let _ = (socket, id, recovered);
     }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use super::connection::State;
@@ -13,7 +14,7 @@ use crate::application::Application;
 use crate::command::{Close, Command};
 use crate::ids::{Key, SocketId, SocketRef};
 use crate::packet::{Args, Dialect, Encoded, EventBuilder};
-use crate::rooms::RoomIndex;
+use crate::rooms::{NamespaceIndex, RoomIndex};
 
 /// A broadcast to a room so large that it is done in slices, or one that asks for answers.
 pub(super) struct Job {
@@ -47,7 +48,8 @@ impl<A: Application> Shard<A> {
                 return self.broadcast(&room, event, except.map(|socket| socket.key));
             }
             Command::Emit { to, event } => {
-                self.with_socket(&to, |conn, state, index| self.deliver(conn, state, index, &event));
+                let _ = self.with_socket(&to, |conn, state, index| self.deliver(conn, state, index, &event))
+                    || self.hold(&to, |held, _| self.hold_event(held, &event));
             }
             Command::EmitWithAck { to, event, timeout, waiter } => {
                 self.emit_with_ack(&to, event, timeout, waiter);
@@ -71,25 +73,29 @@ impl<A: Application> Shard<A> {
             Command::Leave { socket, room } => self.leave(&socket, &room),
             Command::Rooms { socket, reply } => {
                 let mut names = Vec::new();
-                self.with_socket(&socket, |_, state, index| {
-                    let rooms = self.rooms.borrow();
-                    names.extend(
-                        state.sockets[index].rooms.iter().map(|room| rooms.get(*room).name.to_string()),
-                    );
-                });
+                let mut name = |index: &RoomIndex| {
+                    names.push(self.rooms.borrow().get(*index).name.to_string());
+                };
+                let _ = self.with_socket(&socket, |_, state, index| {
+                    state.sockets[index].rooms.iter().for_each(&mut name);
+                }) || self.hold(&socket, |held, _| held.rooms.iter().for_each(&mut name));
                 // Whoever asked may have gone.
                 let _ = reply.send(names);
             }
             Command::Refill { socket, events } => {
-                let count = events.len();
-                self.with_socket(&socket, |conn, state, index| {
+                let _ = self.with_socket(&socket, |conn, state, index| {
                     state.sockets[index].behind = false;
                     state.sockets[index].refilling = false;
                     for event in &events {
                         self.deliver(conn, state, index, event);
                     }
+                }) || self.hold(&socket, |held, _| {
+                    held.behind = false;
+                    for event in &events {
+                        self.hold_event(held, event);
+                    }
                 });
-                return Ok(count);
+                return Ok(events.len());
             }
             Command::Close { socket, close } => self.close(&socket, &close),
             Command::Poll { secret, request, reply } => self.poll_from_elsewhere(secret, request, reply),
@@ -110,6 +116,7 @@ impl<A: Application> Shard<A> {
         Ok(1)
     }
 
+    /// False: there is no such socket, or not yet.
     fn with_socket(&self, socket: &SocketRef, work: impl FnOnce(&Rc<Conn<A>>, &mut State<A>, usize)) -> bool {
         if let Some(conn) = self.conn(socket.key) {
             let mut state = conn.state.borrow_mut();
@@ -120,7 +127,6 @@ impl<A: Application> Shard<A> {
                 return true;
             }
         }
-        self.counters.commands_stale.add(1);
         false
     }
 
@@ -151,8 +157,10 @@ impl<A: Application> Shard<A> {
                 && let Some(conn) = self.conn(*key)
             {
                 let mut state = conn.state.borrow_mut();
-                if let Some(index) = state.socket_in(room.namespace) {
-                    self.deliver(&conn, &mut state, index, &event);
+                if let Some(at) = state.socket_in(room.namespace) {
+                    self.deliver(&conn, &mut state, at, &event);
+                } else if let Some(held) = state.held_in(index) {
+                    self.hold_event(held, &event);
                 }
             }
         }
@@ -169,7 +177,7 @@ impl<A: Application> Shard<A> {
                 let mut state = conn.state.borrow_mut();
                 let member = state.sockets.iter().position(|socket| socket.rooms.contains(&job.room));
                 match (member, &job.ask) {
-                    (None, _) => {}
+                    (None, ask) => self.hold_job(&mut state, &job, ask.as_ref()),
                     (Some(index), None) => self.deliver(&conn, &mut state, index, &job.event),
                     (Some(index), Some(Ask { id, timeout, answers })) => {
                         let waiter = Waiter::Many(answers.clone());
@@ -182,6 +190,19 @@ impl<A: Application> Shard<A> {
         (end < job.members.len()).then_some(job)
     }
 
+    /// For a member that is being decided on, if it is one.
+    fn hold_job(&self, state: &mut State<A>, job: &Job, ask: Option<&Ask>) {
+        let Some(socket) = state.entering().map(|entering| entering.id()) else { return };
+        let Some(held) = state.held_in(job.room) else { return };
+        match ask {
+            None => self.hold_event(held, &job.event),
+            Some(Ask { id, timeout, answers }) => {
+                let waiter = Waiter::Many(answers.clone());
+                self.hold_ask(held, socket, *id, *timeout, waiter, &job.event);
+            }
+        }
+    }
+
     fn draw_ack_id(&self) -> u64 {
         let id = self.next_ack.get();
         self.next_ack.set(id + 1);
@@ -192,17 +213,17 @@ impl<A: Application> Shard<A> {
         let id = self.draw_ack_id();
         let event = event.ack(id).build();
         let mut waiter = Some(waiter);
-        self.with_socket(to, |conn, state, index| {
-            let waiter = waiter.take().expect("called at most once");
-            self.await_answer(conn, state, index, id, timeout, waiter, &event);
-        });
+        let mut take = || waiter.take().expect("called at most once");
+        let _ = self.with_socket(to, |conn, state, index| {
+            self.await_answer(conn, state, index, id, timeout, take(), &event);
+        }) || self.hold(to, |held, _| self.hold_ask(held, to.id, id, timeout, take(), &event));
         if let Some(waiter) = waiter {
             waiter.answer(to.id, Err(AckError::Gone));
         }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one caller each for one and for many")]
-    fn await_answer(
+    pub(super) fn await_answer(
         &self,
         conn: &Rc<Conn<A>>,
         state: &mut State<A>,
@@ -227,23 +248,23 @@ impl<A: Application> Shard<A> {
 
     /// An answer that was not at hand when its event had been handled.
     pub(super) fn answer(&self, answer: &Answer) {
-        self.with_socket(&answer.to, |conn, state, _| {
+        let found = self.with_socket(&answer.to, |conn, state, _| {
             self.push_answer(conn, state, answer);
             self.mark_dirty(conn, state);
         });
+        if !found {
+            self.counters.commands_stale.add(1);
+        }
     }
 
     fn join(&self, socket: &SocketRef, namespace: &str, room: &Arc<str>) {
         let mut joined = false;
-        self.with_socket(socket, |conn, state, index| {
+        let _ = self.with_socket(socket, |conn, state, index| {
             let socket = &mut state.sockets[index];
-            let mut rooms = self.rooms.borrow_mut();
-            if rooms.find(socket.namespace, room).is_some_and(|room| socket.rooms.contains(&room)) {
-                return;
-            }
-            socket.rooms.push(rooms.enter(socket.namespace, room, conn.key));
-            self.count_rooms(&rooms);
-            joined = true;
+            let own = self.rooms.borrow().namespace_name(socket.namespace).clone();
+            joined = *own == *namespace && self.enter_room(conn.key, &mut socket.rooms, namespace, room);
+        }) || self.hold(socket, |held, own| {
+            joined = **own == *namespace && self.enter_room(socket.key, &mut held.rooms, namespace, room);
         });
         if !joined {
             // Announced when it was sent; it came to nothing.
@@ -251,16 +272,37 @@ impl<A: Application> Shard<A> {
         }
     }
 
+    /// False: it was in it already.
+    fn enter_room(
+        &self,
+        key: Key,
+        entered: &mut SmallVec<[RoomIndex; 4]>,
+        namespace: &str,
+        room: &Arc<str>,
+    ) -> bool {
+        let mut rooms = self.rooms.borrow_mut();
+        let namespace = rooms.namespace_or_new(namespace);
+        if rooms.find(namespace, room).is_some_and(|room| entered.contains(&room)) {
+            return false;
+        }
+        entered.push(rooms.enter(namespace, room, key));
+        self.count_rooms(&rooms);
+        true
+    }
+
     fn leave(&self, socket: &SocketRef, room: &str) {
-        self.with_socket(socket, |conn, state, index| {
-            let socket = &mut state.sockets[index];
-            let rooms = self.rooms.borrow();
-            let found = rooms.find(socket.namespace, room);
-            drop(rooms);
-            if let Some(at) = found.and_then(|room| socket.rooms.iter().position(|other| *other == room)) {
-                let room = socket.rooms.swap_remove(at);
-                self.exit_room(conn.key, room);
+        let leave = |namespace: Option<NamespaceIndex>, entered: &mut SmallVec<[RoomIndex; 4]>| {
+            let found = namespace.and_then(|namespace| self.rooms.borrow().find(namespace, room));
+            if let Some(at) = found.and_then(|room| entered.iter().position(|other| *other == room)) {
+                self.exit_room(socket.key, entered.swap_remove(at));
             }
+        };
+        let _ = self.with_socket(socket, |_, state, index| {
+            let socket = &mut state.sockets[index];
+            leave(Some(socket.namespace), &mut socket.rooms);
+        }) || self.hold(socket, |held, own| {
+            let namespace = self.rooms.borrow().namespace(own);
+            leave(namespace, &mut held.rooms);
         });
     }
 
@@ -279,9 +321,9 @@ impl<A: Application> Shard<A> {
 
     fn close(&self, socket: &SocketRef, close: &Close) {
         let mut gone = None;
-        self.with_socket(socket, |conn, state, index| {
+        let _ = self.with_socket(socket, |conn, state, index| {
             gone = self.close_socket(conn, state, index, close).map(|socket| (conn.key, socket));
-        });
+        }) || self.hold(socket, |held, _| held.close(close.clone()));
         if let Some((key, socket)) = gone {
             self.forget_socket(key, socket, &close.as_reason());
         }

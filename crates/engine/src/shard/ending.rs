@@ -146,9 +146,12 @@ impl<A: Application> Shard<A> {
         let was_websocket = state.session.transport() == Transport::Websocket;
         let flushed = state.outbox.is_empty();
         state.outbox.clear();
-        state.pending = None;
+        let pending = state.pending.take();
         state.waiting.clear();
         drop(state);
+        if let Some(pending) = pending {
+            self.abandon(conn.key, *pending, reason);
+        }
         if let Some(stream) = conn.stream.borrow_mut().take()
             && flushed
             && !matches!(reason, DisconnectReason::TransportClosed | DisconnectReason::TransportError)

@@ -7,7 +7,9 @@
 mod commands;
 mod connection;
 mod ending;
+mod entering;
 mod flush;
+mod held;
 mod namespaces;
 mod polls;
 mod probe;

@@ -9,13 +9,13 @@ use axum::Router;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use turnpike_engine::packet::{Class, Encoded};
 use turnpike_engine::{
-    Admission, Application, Close, ConnectRequest, DisconnectReason, EngineConfig, Event, Handle, Refusal,
-    Server, SocketRef, Step, TicketClaims,
+    AckReply, Admission, Application, Close, ConnectRequest, DisconnectReason, EngineConfig, Event, Handle,
+    Refusal, Server, SocketRef, Step, TicketClaims,
 };
 
 /// Longer than anything here takes on a busy machine: only a fault runs into it.
@@ -29,9 +29,20 @@ pub(super) enum Told {
     Refill { socket: SocketRef, offset: Option<String> },
 }
 
+/// A CONNECT to `/gate`, which the test answers.
+pub(super) struct Gate {
+    /// As it will be named: as recovered, if it has a ticket.
+    pub(super) socket: SocketRef,
+    /// True admits, false refuses, and dropping it makes the application panic.
+    pub(super) decide: oneshot::Sender<bool>,
+}
+
 pub(super) struct App {
     pub(super) handle: Handle,
     told: mpsc::UnboundedSender<Told>,
+    gates: mpsc::UnboundedSender<Gate>,
+    /// Answers that the test gives.
+    acks: mpsc::UnboundedSender<(AckReply, oneshot::Sender<()>)>,
     this: Weak<Self>,
     pub(super) sockets: Mutex<HashMap<String, SocketRef>>,
     /// Makes the calls that nobody answers panic.
@@ -73,6 +84,13 @@ impl Application for App {
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 refuse("no")
             }),
+            "/gate" => {
+                let (decide, decided) = oneshot::channel();
+                let _ = self.gates.send(Gate { socket, decide });
+                Step::later(
+                    async move { if decided.await.expect("as asked") { admitted } else { refuse("no") } },
+                )
+            }
             "/panic" => panic!("as asked"),
             _ => Step::Now(refuse("Invalid namespace")),
         }
@@ -115,6 +133,11 @@ impl Application for App {
                     ack.send(&arg["n"]);
                 });
             }
+            "hand over" => {
+                let (done, until) = oneshot::channel();
+                let _ = self.acks.send((event.ack.expect("it is asked for"), done));
+                return Step::later(async move { drop(until.await) });
+            }
             "block" => {
                 let wait = Duration::from_millis(arg["ms"].as_u64().unwrap_or(0));
                 self.handled.fetch_add(1, Ordering::Relaxed);
@@ -151,15 +174,21 @@ pub(super) struct Lab {
     pub(super) app: Arc<App>,
     pub(super) server: Server,
     told: mpsc::UnboundedReceiver<Told>,
+    gates: mpsc::UnboundedReceiver<Gate>,
+    acks: mpsc::UnboundedReceiver<(AckReply, oneshot::Sender<()>)>,
 }
 
 impl Lab {
     pub(super) fn start(config: EngineConfig) -> Self {
         let bound = Server::bind("127.0.0.1:0".parse().expect("an address"), config).expect("a free port");
         let (told, received) = mpsc::unbounded_channel();
+        let (gates, gates_received) = mpsc::unbounded_channel();
+        let (acks, acks_received) = mpsc::unbounded_channel();
         let app = Arc::new_cyclic(|this| App {
             handle: bound.handle(),
             told,
+            gates,
+            acks,
             this: Weak::clone(this),
             sockets: Mutex::default(),
             panics: AtomicBool::new(false),
@@ -167,7 +196,7 @@ impl Lab {
             deliveries_at_echo: AtomicU64::new(0),
         });
         let server = bound.serve(&app, &Router::new()).expect("threads");
-        Self { app, server, told: received }
+        Self { app, server, told: received, gates: gates_received, acks: acks_received }
     }
 
     pub(super) fn config() -> EngineConfig {
@@ -187,6 +216,16 @@ impl Lab {
             .await
             .expect("the application is told")
             .expect("it lives")
+    }
+
+    pub(super) async fn gate(&mut self) -> Gate {
+        let gate = tokio::time::timeout(BROKEN, self.gates.recv());
+        gate.await.expect("the application is asked").expect("it lives")
+    }
+
+    pub(super) async fn ack(&mut self) -> (AckReply, oneshot::Sender<()>) {
+        let ack = tokio::time::timeout(BROKEN, self.acks.recv());
+        ack.await.expect("the application is asked").expect("it lives")
     }
 
     pub(super) async fn disconnected(&mut self) -> DisconnectReason {

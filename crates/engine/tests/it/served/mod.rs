@@ -5,6 +5,7 @@ mod endings;
 mod fairness;
 mod http;
 mod lab;
+mod later;
 mod lifecycle;
 mod ordering;
 mod polling;
