@@ -1,0 +1,17 @@
+//! Real surroundings for tests and development: a Redis Cluster and nodes of Turnpike, as processes of this machine.
+//!
+//! Whatever is started here ends with the value that stands for it, and also when the process that holds the value is
+//! killed. Nothing is simulated: a killed master is a killed process. This crate knows no other crate of the workspace,
+//! and it waits with threads and plain sockets, so that it can stand beside any runtime.
+
+mod directory;
+mod guardian;
+mod ports;
+mod process;
+pub mod redis;
+mod shared;
+
+pub use directory::Directory;
+pub use process::Process;
+pub use redis::{RedisCluster, RedisNode, RedisOptions, Reply};
+pub use shared::{Shared, TEST_REDIS, shared, unique_prefix};

@@ -1,0 +1,114 @@
+//! From nothing to a cluster that serves, as fast as Redis lets one.
+//!
+//! The floor is two seconds: so long a master that starts waits before it says that the cluster is well. Everything
+//! else happens meanwhile.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::connection::Connection;
+use super::server::Server;
+use super::slot::SLOTS;
+use super::{POLL, RedisCluster, RedisOptions};
+use crate::directory::Directory;
+use crate::guardian::Guardian;
+use crate::ports;
+
+/// A machine with much else to do; beyond it something is broken.
+const START_MAX: Duration = Duration::from_mins(1);
+/// Between looking for free ports and using them others may take one.
+const ATTEMPTS: usize = 5;
+
+pub(crate) fn start(options: RedisOptions) -> anyhow::Result<RedisCluster> {
+    let directory = Directory::new("redis")?;
+    let guardian = Guardian::over(directory.path())?;
+    let mut attempt = 1;
+    let (servers, connections) = loop {
+        match servers(&directory, &options) {
+            Ok(started) => break started,
+            Err(_) if attempt < ATTEMPTS => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    };
+    form(&servers, connections, &options)?;
+    let servers = servers.into_iter().map(Mutex::new).collect();
+    let cluster = RedisCluster { options, servers, _guardian: guardian, _directory: directory };
+    cluster.wait_healthy(START_MAX)?;
+    Ok(cluster)
+}
+
+/// All processes, each answering.
+fn servers(directory: &Directory, options: &RedisOptions) -> anyhow::Result<(Vec<Server>, Vec<Connection>)> {
+    let count = options.masters * (1 + options.replicas_per_master);
+    let ports = ports::free(count * 2)?;
+    let mut servers = Vec::with_capacity(count);
+    for (index, ports) in ports.chunks(2).enumerate() {
+        let home = directory.path().canonicalize()?.join(index.to_string());
+        // What an attempt before this one has left.
+        let _ = std::fs::remove_dir_all(&home);
+        let mut server = Server::prepare(home, ports[0], ports[1], options)?;
+        server.start()?;
+        servers.push(server);
+    }
+    let connections = servers.iter_mut().map(|server| first_answer(server, options));
+    let connections = connections.collect::<anyhow::Result<_>>()?;
+    Ok((servers, connections))
+}
+
+fn first_answer(server: &mut Server, options: &RedisOptions) -> anyhow::Result<Connection> {
+    let until = Instant::now() + START_MAX;
+    loop {
+        if !server.is_running() || Instant::now() > until {
+            bail!("{}", server.last_words());
+        }
+        let connection = server.connect(options.password.as_deref()).and_then(|mut connection| {
+            connection.command(&["PING"])?.sound()?;
+            Ok(connection)
+        });
+        match connection {
+            Ok(connection) => return Ok(connection),
+            Err(_) => thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Slots to the masters, everybody to everybody, replicas to their masters.
+fn form(servers: &[Server], mut nodes: Vec<Connection>, options: &RedisOptions) -> anyhow::Result<()> {
+    let masters = options.masters;
+    for (index, node) in nodes.iter_mut().enumerate() {
+        // Else all begin with epoch 0, and have to settle a collision later, one a second.
+        node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()])?.sound()?;
+        if index < masters {
+            let bound = |part: usize| (part * usize::from(SLOTS) / masters).to_string();
+            let (first, behind) = (bound(index), index + 1);
+            let last = (behind * usize::from(SLOTS) / masters - 1).to_string();
+            node.command(&["CLUSTER", "ADDSLOTSRANGE", &first, &last])?.sound()?;
+        }
+    }
+    // Each with each: gossip alone would take seconds to bring the news around.
+    for (index, node) in nodes.iter_mut().enumerate() {
+        for other in &servers[index + 1..] {
+            let (port, bus_port) = (other.port.to_string(), other.bus_port.to_string());
+            node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus_port])?.sound()?;
+        }
+    }
+    let ids = nodes
+        .iter_mut()
+        .map(|node| Ok(node.command(&["CLUSTER", "MYID"])?.sound()?.text()))
+        .collect::<anyhow::Result<Vec<String>>>()?;
+    for index in masters..nodes.len() {
+        let master = &ids[index % masters];
+        let until = Instant::now() + START_MAX;
+        // Refused until the two have met.
+        while let Err(error) = nodes[index].command(&["CLUSTER", "REPLICATE", master])?.sound() {
+            if Instant::now() > until {
+                return Err(error).context("a replica does not find its master");
+            }
+            thread::sleep(POLL);
+        }
+    }
+    Ok(())
+}
