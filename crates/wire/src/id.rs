@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use crate::limits::{MESSAGE_ID_BYTES_MAX, ROOM_ID_BYTES_MAX, USER_ID_BYTES_MAX};
+use crate::limits::{DEVICE_ID_BYTES_MAX, MESSAGE_ID_BYTES_MAX, ROOM_ID_BYTES_MAX, USER_ID_BYTES_MAX};
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -141,6 +141,12 @@ identifier!(
     MessageId,
     "message id",
     MESSAGE_ID_BYTES_MAX
+);
+identifier!(
+    /// Names one of a user's devices, as the device calls itself.
+    DeviceId,
+    "device id",
+    DEVICE_ID_BYTES_MAX
 );
 
 const PERSONAL_PREFIX: &str = "user:";

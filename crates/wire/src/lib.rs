@@ -14,5 +14,5 @@ mod position;
 pub use answer::{Answer, Failure};
 pub use code::Code;
 pub use disconnect::Disconnect;
-pub use id::{IdError, MessageId, RoomId, UserId};
+pub use id::{DeviceId, IdError, MessageId, RoomId, UserId};
 pub use position::{Position, PositionError};

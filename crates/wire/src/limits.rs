@@ -11,6 +11,9 @@ pub const USER_ID_BYTES_MAX: usize = 64;
 /// A UUID has 36 characters, a ULID 26; the id is remembered for the whole window of deduplication.
 pub const MESSAGE_ID_BYTES_MAX: usize = 64;
 
+/// As a user id.
+pub const DEVICE_ID_BYTES_MAX: usize = 64;
+
 /// One page of history. An answer must stay well below the largest frame that clients accept.
 pub const HISTORY_MESSAGES_MAX: usize = 100;
 

@@ -35,6 +35,8 @@ client_events! {
     RoomJoin = "room:join",
     RoomLeave = "room:leave",
     MessageSend = "message:send",
+    MessageHistory = "message:history",
+    AuthRefresh = "auth:refresh",
     Ping = "ping",
 }
 
@@ -47,6 +49,9 @@ pub struct RoomJoin {
     /// How many of the latest messages the client wants, when it has none.
     #[serde(default)]
     pub history: Option<Count>,
+    /// Be shown to others in the room, and told of them.
+    #[serde(default)]
+    pub presence: bool,
 }
 
 /// How many messages, at most [`HISTORY_MESSAGES_MAX`].
@@ -87,6 +92,41 @@ pub struct RoomJoined<'a> {
     pub messages: &'a [&'a RawValue],
 }
 
+/// One page. `after` and `before` exclude each other; without either it is the latest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct MessageHistory {
+    pub room: RoomId,
+    /// Messages behind this one, the oldest of them first.
+    #[serde(default)]
+    pub after: Option<u64>,
+    /// Messages before this one, the latest of them.
+    #[serde(default)]
+    pub before: Option<u64>,
+    #[serde(default)]
+    pub limit: Option<Count>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct History<'a> {
+    pub epoch: u64,
+    /// In the form of [`super::server::Message`], oldest first.
+    pub messages: &'a [&'a RawValue],
+    /// There are more in the direction that was asked for.
+    pub more: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct AuthRefresh<'a> {
+    #[serde(borrow)]
+    pub token: std::borrow::Cow<'a, str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuthRefreshed {
+    /// Milliseconds since 1970.
+    pub expires_at: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RoomLeave {
     pub room: RoomId,
@@ -98,6 +138,9 @@ pub struct MessageSend<'a> {
     /// Sending again with the same id is answered with the first result. Without one, every send is a new message.
     #[serde(default)]
     pub id: Option<MessageId>,
+    /// How long ago it was first sent with this id, when it is sent again.
+    #[serde(default)]
+    pub age_ms: Option<u64>,
     /// Any JSON. It is passed on as it came.
     #[serde(borrow)]
     pub body: &'a RawValue,

@@ -10,6 +10,7 @@ pub const MESSAGE: &str = "message";
 pub const RESYNC: &str = "resync";
 pub const DISCONNECTING: &str = "disconnecting";
 pub const ERROR: &str = "error";
+pub const EXPIRING: &str = "expiring";
 
 /// The first event of every connection.
 #[derive(Debug, Clone, Serialize)]
@@ -48,6 +49,13 @@ pub struct Resync<'a> {
     pub room: &'a RoomId,
     pub epoch: u64,
     pub seq: u64,
+}
+
+/// The token ends soon; `auth:refresh` brings another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Expiring {
+    /// Milliseconds since 1970.
+    pub at: u64,
 }
 
 /// Sent right before the server closes the connection.
