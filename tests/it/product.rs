@@ -3,7 +3,9 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::turnpike::{Directory, SECRET, Turnpike, binary, succeeded};
+use turnpike_lab::{Directory, SECRET, binary, listening};
+
+use crate::harness::turnpike::{Turnpike, succeeded};
 use crate::harness::{Kind, Run, Suite, home, require_packages};
 
 fn run(mode: &'static str, parser: &'static str, deflate: bool) {
@@ -37,14 +39,15 @@ fn the_example_of_the_readme_runs() {
     let (example, _) = rest.split_once("```").expect("which ends");
 
     // Nothing but ports is set: the secret is the one that development makes.
-    let directory = Directory::new();
-    let mut command = binary(&directory);
+    let directory = Directory::new("readme").unwrap();
+    let path = turnpike_lab::turnpike().unwrap();
+    let mut command = binary(&path, &directory);
     command.envs([("PORT", "0"), ("ADMIN_PORT", "0")]);
     let server = crate::harness::Server::from_command("turnpike", command, |line| {
-        Some(crate::harness::listen_line(line)?["gateway"].as_str()?.to_owned())
+        Some(listening(line)?["gateway"].as_str()?.to_owned())
     });
-    let mut token = binary(&directory);
-    token.args(["token", "--user", "alice"]).stdin(Stdio::null());
+    let mut token = binary(&path, &directory);
+    token.args(["token", "--user", "alice"]);
     let token = succeeded(&token.output().unwrap());
 
     // Where Node finds the client package.

@@ -6,12 +6,14 @@
 
 mod directory;
 mod guardian;
+mod node;
 mod ports;
 mod process;
 pub mod redis;
 mod shared;
 
 pub use directory::Directory;
+pub use node::{Node, SECRET, binary, listening, turnpike};
 pub use process::Process;
 pub use redis::{RedisCluster, RedisNode, RedisOptions, Reply};
 pub use shared::{Shared, TEST_REDIS, shared, unique_prefix};

@@ -1,6 +1,8 @@
 //! A process that can be ended, frozen and thawed, and that ends with its value.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -27,6 +29,37 @@ impl Process {
     /// To take its streams, if they were piped.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
+    }
+
+    /// What `find` makes of the first line on stdout of which it makes something. Everything behind is read and dropped, so
+    /// that the process never waits for a reader. stdout must have been piped.
+    pub fn await_line<T: Send + 'static>(
+        &mut self,
+        limit: Duration,
+        find: impl Fn(&str) -> Option<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let stdout = self.child.stdout.take().context("its stdout was not piped, or was taken")?;
+        let (found, awaited) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut found = Some(found);
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                let Some(sender) = &found else { continue };
+                if let Some(value) = find(&String::from_utf8_lossy(&line)) {
+                    let _ = sender.send(value);
+                    found = None;
+                }
+            }
+        });
+        match awaited.recv_timeout(limit) {
+            Ok(value) => Ok(value),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                bail!("{} said nothing of it within {limit:?}", self.name)
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let status = self.wait(limit)?;
+                bail!("{} ended without it: {status}", self.name)
+            }
+        }
     }
 
     pub fn is_running(&mut self) -> bool {

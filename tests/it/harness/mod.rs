@@ -11,7 +11,7 @@ pub mod turnpike;
 pub mod websocket;
 
 pub use node::{Run, Suite, require_packages};
-pub use server::{Kind, Server, ServerOptions, listen_line};
+pub use server::{Kind, Server, ServerOptions};
 pub use trap::spring;
 pub(crate) use trap::trap;
 

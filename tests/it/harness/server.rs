@@ -1,10 +1,10 @@
 //! A server under test, in a process of its own that ends when this value does.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
 use std::time::Duration;
+
+use turnpike_lab::{Node, Process, listening};
 
 use super::home;
 
@@ -57,56 +57,62 @@ impl ServerOptions {
 
 pub struct Server {
     pub address: SocketAddr,
-    child: Child,
-    /// Held open: the server ends when it closes, even if this process is killed.
-    _stdin: ChildStdin,
+    running: Running,
+}
+
+enum Running {
+    /// One of the reference servers. They end when their stdin closes, even if this process is killed.
+    Reference(Process),
+    Node(Node),
 }
 
 impl Server {
     pub fn start(kind: Kind, options: &ServerOptions) -> Self {
         let mut command = kind.command();
         command.args(&options.0);
-        Self::from_command(kind.name(), command, |line| Some(listen_line(line)?.as_str()?.to_owned()))
+        Self::from_command(kind.name(), command, |line| Some(listening(line)?.as_str()?.to_owned()))
     }
 
-    /// `address` finds the address in the part of the line that says where the server listens.
+    /// `address` finds the address in the line that says where the server listens.
     pub fn from_command(
         name: &str,
         mut command: Command,
         address: impl Fn(&str) -> Option<String> + Send + 'static,
     ) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("the {name} server does not start: {error}"));
-        let stdin = child.stdin.take().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (found, address_found) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if let Some(address) = address(&line) {
-                    let _ = found.send(address);
-                }
-            }
-        });
-        let address = address_found
-            .recv_timeout(Duration::from_secs(30))
-            .unwrap_or_else(|_| panic!("the {name} server did not say where it listens"));
-        let address = address.strip_prefix("http://").and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("the {name} server named no address"));
-        Self { address, child, _stdin: stdin }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Process::spawn(name, &mut command).unwrap();
+        let address = process
+            .await_line(START_MAX, move |line| address(line)?.strip_prefix("http://")?.parse().ok())
+            .expect("it says where it listens");
+        Self { address, running: Running::Reference(process) }
+    }
+
+    pub fn of_node(node: Node) -> Self {
+        Self { address: node.gateway, running: Running::Node(node) }
+    }
+
+    /// The node that it is, if it is one.
+    pub fn node(&self) -> Option<&Node> {
+        match &self.running {
+            Running::Reference(_) => None,
+            Running::Node(node) => Some(node),
+        }
     }
 
     pub fn process_id(&self) -> u32 {
-        self.child.id()
+        match &self.running {
+            Running::Reference(process) => process.id(),
+            Running::Node(node) => node.id(),
+        }
     }
 
     /// What the process has in memory now.
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
+        let bytes = match &self.running {
+            Running::Reference(process) => process.resident_bytes(),
+            Running::Node(node) => node.resident_bytes(),
+        };
+        bytes.unwrap()
     }
 
     pub fn url(&self) -> String {
@@ -114,16 +120,5 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is the test's business and not ours.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What a line says about where its program listens, if it is that line.
-pub fn listen_line(line: &str) -> Option<serde_json::Value> {
-    let mut line: serde_json::Value = serde_json::from_str(line).ok()?;
-    line.get_mut("listening").map(serde_json::Value::take)
-}
+/// Reaching it means that something is broken.
+const START_MAX: Duration = Duration::from_secs(30);
