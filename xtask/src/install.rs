@@ -9,7 +9,10 @@ use anyhow::{Context as _, bail};
 use crate::command::{root, run_quietly};
 
 /// A program that the tests start, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 3] = [("cc", "build-essential"), ("node", "nodejs"), ("npm", "npm")];
+const PROGRAMS: [(&str, &str); 4] =
+    [("cc", "build-essential"), ("node", "nodejs"), ("npm", "npm"), (REDIS, REDIS)];
+
+const REDIS: &str = "redis-server";
 
 /// Folders with a `package.json` and a `package-lock.json`.
 const NODE_FOLDERS: [&str; 1] = ["tests/node"];
@@ -39,19 +42,47 @@ fn debian(packages: &[&str]) -> anyhow::Result<()> {
     apt(&["update"])?;
     let mut install = vec!["install", "--yes", "--no-install-recommends"];
     install.extend(packages);
-    apt(&install)
+    apt(&install)?;
+    if packages.contains(&REDIS) {
+        stop_service(REDIS)?;
+    }
+    Ok(())
+}
+
+/// Debian starts what it installs. The tests start their own, and nobody asked for one on a port that all know.
+fn stop_service(name: &str) -> anyhow::Result<()> {
+    let mut command;
+    if Path::new("/run/systemd/system").exists() {
+        command = privileged("systemctl");
+        command.args(["disable", "--now", name]);
+    } else if find("service").is_some() {
+        command = privileged("service");
+        command.args([name, "stop"]);
+    } else {
+        // A container without either: nothing was started.
+        return Ok(());
+    }
+    let finished = run_quietly(&mut command)?;
+    if !finished.status.success() {
+        println!("    {name} may run as a service now: {}", finished.output.join(" "));
+    }
+    Ok(())
+}
+
+/// By `sudo`, unless it is needless or not there.
+fn privileged(program: &str) -> Command {
+    let root_already =
+        fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    if root_already || find("sudo").is_none() {
+        return Command::new(program);
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.args(["--non-interactive", program]);
+    sudo
 }
 
 fn apt(arguments: &[&str]) -> anyhow::Result<()> {
-    let root_already =
-        fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    let mut command = if root_already || find("sudo").is_none() {
-        Command::new("apt-get")
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.args(["--non-interactive", "apt-get"]);
-        sudo
-    };
+    let mut command = privileged("apt-get");
     command.args(["-o", "DPkg::Lock::Timeout=300"]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
     must_succeed(&mut command, &format!("apt-get {}", arguments.join(" ")))
 }

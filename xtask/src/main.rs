@@ -11,6 +11,7 @@ mod install;
 mod ledger;
 mod outcome;
 mod plan;
+mod redis;
 mod report;
 
 use std::process::ExitCode;

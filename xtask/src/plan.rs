@@ -1,5 +1,6 @@
 //! The steps of `cargo xtask test`, in order, and what each runs.
 
+use std::cell::OnceCell;
 use std::process::Command;
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use crate::command::{cargo, run_quietly};
 use crate::install::install;
 use crate::ledger::Ledger;
 use crate::outcome::{Outcome, of_cargo_test, of_nextest};
+use crate::redis::{self, Redis};
 use crate::report::Report;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +48,7 @@ impl Step {
     /// What has to be there before this step can be run alone.
     fn needs(self) -> &'static [Self] {
         match self {
-            Self::EndToEnd => &[Self::Install, Self::Build],
-            Self::Rust => &[Self::Build],
+            Self::EndToEnd | Self::Rust => &[Self::Install, Self::Build],
             _ => &[],
         }
     }
@@ -66,7 +67,7 @@ pub(crate) fn check() -> anyhow::Result<bool> {
 }
 
 fn run(steps: &[Step], long: bool) -> anyhow::Result<bool> {
-    let runner = Runner { nextest: has_nextest(), long, ledger: Ledger::new() };
+    let runner = Runner { nextest: has_nextest(), long, ledger: Ledger::new(), redis: OnceCell::new() };
     let mut report = Report::default();
     for (index, &step) in steps.iter().enumerate() {
         println!("[{}/{}] {}", index + 1, steps.len(), step.name());
@@ -85,6 +86,8 @@ struct Runner {
     nextest: bool,
     long: bool,
     ledger: Ledger,
+    /// For all tests that do it no harm; from the first step that needs it to the end of the run.
+    redis: OnceCell<Redis>,
 }
 
 impl Runner {
@@ -98,7 +101,17 @@ impl Runner {
                 }
             });
         }
-        let finished = run_quietly(&mut self.command(step))?;
+        let mut command = self.command(step);
+        if matches!(step, Step::Rust | Step::EndToEnd) {
+            match self.redis() {
+                Ok(redis) => command.env(redis::VARIABLE, redis.nodes()),
+                Err(error) => {
+                    println!("{error:#}");
+                    return Ok((false, Outcome::default()));
+                }
+            };
+        }
+        let finished = run_quietly(&mut command)?;
         let mut outcome = match step {
             Step::Rust | Step::EndToEnd if self.nextest => of_nextest(&finished.output),
             Step::Rust | Step::EndToEnd | Step::Doc => of_cargo_test(&finished.output),
@@ -111,6 +124,13 @@ impl Runner {
             println!("{}", finished.output.join("\n"));
         }
         Ok((finished.status.success(), outcome))
+    }
+
+    fn redis(&self) -> anyhow::Result<&Redis> {
+        if self.redis.get().is_none() {
+            let _ = self.redis.set(Redis::start()?);
+        }
+        Ok(self.redis.get().expect("it was set just now"))
     }
 
     fn command(&self, step: Step) -> Command {

@@ -74,6 +74,15 @@ impl Connection {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
+    /// To a node of this machine, as the user `default` if there is a password.
+    pub(crate) fn signed_in(port: u16, password: Option<&str>) -> anyhow::Result<Self> {
+        let mut connection = Self::open(("127.0.0.1", port))?;
+        if let Some(password) = password {
+            connection.command(&["AUTH", password])?.sound()?;
+        }
+        Ok(connection)
+    }
+
     pub fn command(&mut self, command: &[&str]) -> anyhow::Result<Reply> {
         self.command_bytes(&command.iter().map(|word| word.as_bytes()).collect::<Vec<_>>())
     }

@@ -4,11 +4,12 @@
 //! stays the same whatever role the process has at the moment.
 
 mod connection;
+pub(crate) mod health;
 mod layout;
 mod migration;
 mod server;
 mod slot;
-mod start;
+pub(crate) mod start;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -151,12 +152,7 @@ impl RedisCluster {
 
     /// Signed in, if there is a password.
     pub fn connect(&self, node: RedisNode) -> anyhow::Result<Connection> {
-        let (host, port) = self.address(node);
-        let mut connection = Connection::open((host.as_str(), port))?;
-        if let Some(password) = self.password() {
-            connection.command(&["AUTH", password])?.sound()?;
-        }
-        Ok(connection)
+        Connection::signed_in(self.server(node).port, self.password())
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -236,69 +232,22 @@ impl RedisCluster {
     }
 
     fn served(&self) -> anyhow::Result<()> {
-        let mut agreed = None;
-        for node in self.nodes().filter(|node| self.server(*node).answers()) {
-            let layout = self.layout_by(node)?;
-            if !layout.works {
-                bail!("{node:?} says that the cluster is down");
-            }
-            if !layout.is_covered() {
-                bail!("by {node:?} not every slot has a master");
-            }
-            let owners = layout.owners();
-            for (port, _) in &owners {
-                let master = self.node_at_port(*port).context("a stranger serves slots")?;
-                if !self.server(master).answers() {
-                    bail!("{node:?} still counts on {master:?}");
-                }
-            }
-            if *agreed.get_or_insert_with(|| owners.clone()) != owners {
-                bail!("{node:?} has another opinion of who serves what");
-            }
-        }
-        agreed.context("no node answers").map(drop)
+        let answering = self.nodes().filter(|node| self.server(*node).answers());
+        let ports: Vec<u16> = answering.map(|node| self.server(node).port).collect();
+        health::served(&ports, self.password())
     }
 
     fn healthy(&self) -> anyhow::Result<()> {
         if let Some(node) = self.nodes().find(|node| !self.server(*node).answers()) {
             bail!("{node:?} does not run");
         }
-        self.served()?;
-        for node in self.nodes() {
-            let layout = self.layout_by(node)?;
-            if layout.members.len() != self.servers.len() {
-                bail!("{node:?} knows {} nodes", layout.members.len());
-            }
-            if let Some(member) = layout.members.iter().find(|member| member.is_suspect()) {
-                bail!("{node:?} does not trust the node on port {}: {}", member.port, member.flags);
-            }
-            let own = layout.members.iter().find(|member| member.is_self()).context("no node is itself")?;
-            let replication = self.command(node, &["INFO", "replication"])?.sound()?.text();
-            let says = |line: &str| replication.lines().any(|found| found.trim_end() == line);
-            if own.master_id.is_some() {
-                if !says("master_link_status:up") || !says("master_sync_in_progress:0") {
-                    bail!("{node:?} is not level with its master");
-                }
-            } else {
-                let wanted = layout.members.iter().filter(|m| m.master_id.as_ref() == Some(&own.id)).count();
-                let online = replication.lines().filter(|line| line.contains(",state=online,")).count();
-                if online != wanted {
-                    bail!("{node:?} has {online} of {wanted} replicas online");
-                }
-            }
-        }
-        let masters = self.masters()?;
-        for master in &masters {
-            if self.replicas_of(*master)?.len() < self.options.replicas_per_master {
-                bail!("{master:?} has too few replicas");
-            }
-        }
-        Ok(())
+        let ports: Vec<u16> = self.nodes().map(|node| self.server(node).port).collect();
+        health::healthy(&ports, self.options.replicas_per_master, self.password())
     }
 }
 
 /// Asks again until it is so.
-fn until(limit: Duration, mut done: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn until(limit: Duration, mut done: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let until = Instant::now() + limit;
     loop {
         match done() {

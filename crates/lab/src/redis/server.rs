@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 
 use super::RedisOptions;
-use super::connection::Connection;
 use crate::process::Process;
 
 #[derive(Debug)]
@@ -75,14 +74,6 @@ impl Server {
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(10)..].join("\n");
         format!("redis-server on port {} says:\n{tail}", self.port)
-    }
-
-    pub(crate) fn connect(&self, password: Option<&str>) -> anyhow::Result<Connection> {
-        let mut connection = Connection::open(("127.0.0.1", self.port))?;
-        if let Some(password) = password {
-            connection.command(&["AUTH", password])?.sound()?;
-        }
-        Ok(connection)
     }
 }
 

@@ -18,9 +18,12 @@ use crate::guardian::Guardian;
 use crate::ports;
 
 /// A machine with much else to do; beyond it something is broken.
-const START_MAX: Duration = Duration::from_mins(1);
+pub(crate) const START_MAX: Duration = Duration::from_mins(1);
 /// Between looking for free ports and using them others may take one.
 const ATTEMPTS: usize = 5;
+
+/// Where a node is reached: by clients, and by the other nodes.
+pub(crate) type Ports = (u16, u16);
 
 pub(crate) fn start(options: RedisOptions) -> anyhow::Result<RedisCluster> {
     let directory = Directory::new("redis")?;
@@ -33,7 +36,8 @@ pub(crate) fn start(options: RedisOptions) -> anyhow::Result<RedisCluster> {
             Err(error) => return Err(error),
         }
     };
-    form(&servers, connections, &options)?;
+    let ports: Vec<Ports> = servers.iter().map(|server| (server.port, server.bus_port)).collect();
+    form(&ports, connections, options.masters)?;
     let servers = servers.into_iter().map(Mutex::new).collect();
     let cluster = RedisCluster { options, servers, _guardian: guardian, _directory: directory };
     cluster.wait_healthy(START_MAX)?;
@@ -64,10 +68,11 @@ fn first_answer(server: &mut Server, options: &RedisOptions) -> anyhow::Result<C
         if !server.is_running() || Instant::now() > until {
             bail!("{}", server.last_words());
         }
-        let connection = server.connect(options.password.as_deref()).and_then(|mut connection| {
-            connection.command(&["PING"])?.sound()?;
-            Ok(connection)
-        });
+        let connection =
+            Connection::signed_in(server.port, options.password.as_deref()).and_then(|mut connection| {
+                connection.command(&["PING"])?.sound()?;
+                Ok(connection)
+            });
         match connection {
             Ok(connection) => return Ok(connection),
             Err(_) => thread::sleep(Duration::from_millis(5)),
@@ -76,8 +81,8 @@ fn first_answer(server: &mut Server, options: &RedisOptions) -> anyhow::Result<C
 }
 
 /// Slots to the masters, everybody to everybody, replicas to their masters.
-fn form(servers: &[Server], mut nodes: Vec<Connection>, options: &RedisOptions) -> anyhow::Result<()> {
-    let masters = options.masters;
+/// The first so many are the masters.
+pub(crate) fn form(ports: &[Ports], mut nodes: Vec<Connection>, masters: usize) -> anyhow::Result<()> {
     for (index, node) in nodes.iter_mut().enumerate() {
         // Else all begin with epoch 0, and have to settle a collision later, one a second.
         node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()])?.sound()?;
@@ -90,8 +95,8 @@ fn form(servers: &[Server], mut nodes: Vec<Connection>, options: &RedisOptions) 
     }
     // Each with each: gossip alone would take seconds to bring the news around.
     for (index, node) in nodes.iter_mut().enumerate() {
-        for other in &servers[index + 1..] {
-            let (port, bus_port) = (other.port.to_string(), other.bus_port.to_string());
+        for (port, bus_port) in &ports[index + 1..] {
+            let (port, bus_port) = (port.to_string(), bus_port.to_string());
             node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus_port])?.sound()?;
         }
     }
