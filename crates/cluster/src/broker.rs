@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use turnpike_wire::{MessageId, Position, RoomId, UserId};
 
-use crate::{Deliver, LanePosition, Message, Signal, Soon, Unavailable};
+use crate::{Deliver, LanePosition, Message, Paged, Signal, Soon, Unavailable};
 
 /// - A message has a position in its room (`seq`, without gaps as long as the room is remembered) and one in its lane.
 ///   Both are given out in one order, atomically with the message being kept.
@@ -46,7 +46,7 @@ pub trait Broker: Send + Sync + 'static {
         &self,
         cursor: &str,
         max: usize,
-    ) -> Soon<Result<(Vec<(RoomId, Standing)>, Option<String>), Unavailable>>;
+    ) -> Soon<Result<Paged<(RoomId, Standing)>, Unavailable>>;
 }
 
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! Which node owns a name: a lease with a number that only rises, so that a late owner can be told from the present one.
 
-use crate::{Incarnation, Soon, Unavailable};
+use crate::{Incarnation, Paged, Soon, Unavailable};
 
 pub trait Directory: Send + Sync + 'static {
     /// Takes the name for this node, or renews it, for that long. Another's valid claim is not taken away.
@@ -17,7 +17,7 @@ pub trait Directory: Send + Sync + 'static {
         prefix: &str,
         cursor: &str,
         max: usize,
-    ) -> Soon<Result<(Vec<(String, Claimed)>, Option<String>), Unavailable>>;
+    ) -> Soon<Result<Paged<(String, Claimed)>, Unavailable>>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
