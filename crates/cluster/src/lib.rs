@@ -10,6 +10,9 @@
 mod broker;
 mod deliver;
 mod directory;
+pub mod embedded;
+mod event;
+mod history;
 mod lane;
 mod marks;
 mod membership;
@@ -27,6 +30,7 @@ use tokio::sync::watch;
 pub use broker::{Broker, Continuity, Page, Publication, PublishError, Range, Read, Receipt, Standing};
 pub use deliver::{Deliver, Full};
 pub use directory::{Claim, Claimed, Directory};
+pub use history::HistoryLimits;
 pub use lane::{LANES, Lane, LanePosition, lane_of};
 pub use marks::{Mark, Marks};
 pub use membership::{Incarnation, Lease, Membership, Node};
@@ -50,6 +54,9 @@ pub struct Cluster {
     /// How the plane is, for health pages and readiness.
     pub condition: watch::Receiver<Condition>,
 }
+
+/// A page of a listing, and where the next begins; without that it was the last.
+pub type Paged<T> = (Vec<T>, Option<String>);
 
 /// How the plane is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
