@@ -11,6 +11,7 @@ mod broker;
 mod deliver;
 mod directory;
 pub mod embedded;
+pub mod redis;
 mod event;
 mod history;
 mod lane;

@@ -1,0 +1,275 @@
+//! One lane's log: its rooms, where each stands, and their latest messages.
+//!
+//! Pure: positions and times come in; who is delivered to, and what is written to disk, is the caller's matter.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use turnpike_wire::RoomId;
+
+use super::Levels;
+use super::epochs::Epochs;
+use super::seen::Seen;
+use crate::{HistoryLimits, LANES, LanePosition, Message, Standing};
+
+pub(super) struct Log {
+    limits: Arc<HistoryLimits>,
+    pub(super) epochs: Epochs,
+    /// Position of the latest message.
+    head: u64,
+    /// And when that was, in milliseconds since 1970.
+    latest_ts: u64,
+    rooms: HashMap<RoomId, Room>,
+    /// Which room to shorten first: every message that is kept, oldest first, and some that are gone already.
+    order: VecDeque<(RoomId, u64)>,
+    messages: usize,
+    bytes: usize,
+    pub(super) forgotten: Forgotten,
+    pub(super) seen: Seen,
+}
+
+/// Rooms that were forgotten stood at most here. A room that comes back goes on from there, so that no position is given
+/// out twice and a position from before is known to be too old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Forgotten {
+    pub(super) seq: u64,
+    pub(super) pos: u64,
+}
+
+/// Most rooms are somebody's own and never hold a message, so that one is kept small.
+pub(super) struct Room {
+    seq: u64,
+    /// Lane position of the latest message. Zero: there is none.
+    pos: u64,
+    /// Lane position of the latest message that is not kept any more.
+    lost_pos: u64,
+    open: bool,
+    history: Option<Box<History>>,
+}
+
+#[derive(Default)]
+struct History {
+    messages: VecDeque<Kept>,
+    bytes: usize,
+}
+
+pub(super) struct Kept {
+    /// When it came, by the steady clock.
+    kept_ms: u64,
+    pub(super) message: Arc<Message>,
+}
+
+impl Log {
+    pub(super) fn new(limits: Arc<HistoryLimits>, epoch: u64) -> Self {
+        let seen = Seen::new(limits.dedupe_ms, limits.dedupe_ids_max.div_ceil(LANES));
+        Self {
+            limits,
+            epochs: Epochs::begin(Vec::new(), epoch, 0),
+            head: 0,
+            latest_ts: 0,
+            rooms: HashMap::new(),
+            order: VecDeque::new(),
+            messages: 0,
+            bytes: 0,
+            forgotten: Forgotten::default(),
+            seen,
+        }
+    }
+
+    pub(super) fn head(&self) -> u64 {
+        self.head
+    }
+
+    pub(super) fn latest_ts(&self) -> u64 {
+        self.latest_ts
+    }
+
+    pub(super) fn position(&self) -> LanePosition {
+        LanePosition { epoch: self.epochs.present(), pos: self.head }
+    }
+
+    /// The number of the room's latest message.
+    pub(super) fn seq(&self, room: &str) -> u64 {
+        self.rooms.get(room).map_or(self.forgotten.seq, |room| room.seq)
+    }
+
+    pub(super) fn standing(&self, room: &str) -> Standing {
+        self.standing_of(self.rooms.get(room))
+    }
+
+    pub(super) fn is_open(&self, room: &str) -> bool {
+        self.rooms.get(room).is_some_and(|room| room.open)
+    }
+
+    /// As long as a room is open it keeps its place. False: it was open before.
+    pub(super) fn open(&mut self, room: &RoomId) -> bool {
+        !std::mem::replace(&mut self.room(room).open, true)
+    }
+
+    pub(super) fn close(&mut self, room: &RoomId) {
+        if let Some(closed) = self.rooms.get_mut(room) {
+            closed.open = false;
+            self.forget_if_idle(room);
+        }
+    }
+
+    pub(super) fn append(&mut self, message: Arc<Message>, kept_ms: u64) {
+        let bytes = message.bytes();
+        self.head = message.at.pos;
+        self.latest_ts = message.ts;
+        self.order.push_back((message.room.clone(), message.at.pos));
+        self.messages += 1;
+        self.bytes += bytes;
+        let (messages_max, bytes_max) = (self.limits.room_messages_max, self.limits.room_bytes_max);
+        let place = self.room(&message.room);
+        place.seq = message.seq;
+        place.pos = message.at.pos;
+        let history = place.history.get_or_insert_default();
+        history.bytes += bytes;
+        history.messages.push_back(Kept { kept_ms, message });
+        let (mut gone, mut gone_bytes) = (0, 0);
+        while place
+            .history
+            .as_ref()
+            .is_some_and(|history| history.messages.len() > messages_max || history.bytes > bytes_max)
+        {
+            gone_bytes += place.drop_oldest();
+            gone += 1;
+        }
+        self.messages -= gone;
+        self.bytes -= gone_bytes;
+        while self.bytes > self.limits.bytes_max / LANES && self.drop_oldest() {}
+        self.tidy_order();
+    }
+
+    pub(super) fn sweep(&mut self, steady_ms: u64) {
+        self.seen.expire(steady_ms);
+        while let Some((room, pos)) = self.order.front() {
+            let oldest = self.rooms.get(room).and_then(Room::oldest);
+            if oldest.is_some_and(|oldest| {
+                oldest.message.at.pos == *pos && oldest.kept_ms + self.limits.age_ms_max >= steady_ms
+            }) {
+                break;
+            }
+            self.drop_oldest();
+        }
+    }
+
+    pub(super) fn levels(&self) -> Levels {
+        Levels {
+            rooms: self.rooms.len(),
+            messages: self.messages,
+            bytes: self.bytes,
+            message_ids: self.seen.len(),
+        }
+    }
+
+    pub(super) fn rooms(&self) -> impl Iterator<Item = (&RoomId, Standing)> {
+        self.rooms.iter().map(|(name, room)| (name, self.standing_of(Some(room))))
+    }
+
+    pub(super) fn find(&self, room: &str) -> Option<&Room> {
+        self.rooms.get(room)
+    }
+
+    fn standing_of(&self, room: Option<&Room>) -> Standing {
+        let (seq, pos) = room.map_or((self.forgotten.seq, 0), |room| (room.seq, room.pos));
+        let epoch = if pos > 0 { self.epochs.of(pos) } else { self.epochs.present() };
+        Standing { epoch, seq, pos, lane: self.position() }
+    }
+
+    fn room(&mut self, room: &RoomId) -> &mut Room {
+        let Forgotten { seq, pos } = self.forgotten;
+        // Not `entry`: it would take a name of its own each time, and nearly always the room is there.
+        if !self.rooms.contains_key(room) {
+            self.rooms.insert(room.clone(), Room { seq, pos: 0, lost_pos: pos, open: false, history: None });
+        }
+        self.rooms.get_mut(room).expect("it is there or was made just now")
+    }
+
+    /// Takes the first entry off the order, and its message if that is still kept. False when there is none left.
+    fn drop_oldest(&mut self) -> bool {
+        let Some((name, pos)) = self.order.pop_front() else { return false };
+        if let Some(room) = self.rooms.get_mut(&name)
+            && room.oldest().is_some_and(|oldest| oldest.message.at.pos == pos)
+        {
+            self.bytes -= room.drop_oldest();
+            self.messages -= 1;
+            self.forget_if_idle(&name);
+        }
+        true
+    }
+
+    fn forget_if_idle(&mut self, name: &RoomId) {
+        if let Some(room) = self.rooms.get(name)
+            && !room.open
+            && room.kept() == 0
+        {
+            self.forgotten.seq = self.forgotten.seq.max(room.seq);
+            self.forgotten.pos = self.forgotten.pos.max(room.lost_pos);
+            self.rooms.remove(name);
+            if self.rooms.capacity() > 1024 && self.rooms.len() * 8 < self.rooms.capacity() {
+                self.rooms.shrink_to(self.rooms.len() * 2);
+            }
+        }
+    }
+
+    /// A room that is busy alone fills the order with entries of messages that it has long dropped itself.
+    fn tidy_order(&mut self) {
+        if self.order.len() > 2 * self.messages + 64 {
+            let rooms = &self.rooms;
+            self.order.retain(|(room, pos)| {
+                rooms.get(room).and_then(Room::oldest).is_some_and(|oldest| oldest.message.at.pos <= *pos)
+            });
+        }
+    }
+}
+
+impl Room {
+    pub(super) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    pub(super) fn lost_pos(&self) -> u64 {
+        self.lost_pos
+    }
+
+    pub(super) fn kept(&self) -> usize {
+        self.history.as_ref().map_or(0, |history| history.messages.len())
+    }
+
+    /// The message with this index among those kept, oldest first.
+    pub(super) fn message(&self, index: usize) -> Option<&Arc<Message>> {
+        self.history.as_ref()?.messages.get(index).map(|kept| &kept.message)
+    }
+
+    /// How many of those kept stand at most there in the lane.
+    pub(super) fn kept_up_to(&self, pos: u64) -> usize {
+        let Some(history) = &self.history else { return 0 };
+        history.messages.partition_point(|kept| kept.message.at.pos <= pos)
+    }
+
+    fn oldest(&self) -> Option<&Kept> {
+        self.history.as_ref()?.messages.front()
+    }
+
+    /// Gives the bytes that it took.
+    fn drop_oldest(&mut self) -> usize {
+        let Some(history) = &mut self.history else { return 0 };
+        let Some(Kept { message, .. }) = history.messages.pop_front() else { return 0 };
+        let bytes = message.bytes();
+        self.lost_pos = message.at.pos;
+        history.bytes -= bytes;
+        if history.messages.is_empty() {
+            self.history = None;
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+impl Log {
+    pub(super) fn order_len(&self) -> usize {
+        self.order.len()
+    }
+}
