@@ -1,0 +1,90 @@
+//! What the Redis implementation is told: where the cluster is, how durable an answer is, how much is kept, for how long
+//! anything may take.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    /// Where to ask for the cluster's layout. Any of its processes will do, several survive one that is away.
+    pub nodes: Vec<(String, u16)>,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    /// Begins every key, so that several installations (and tests) share a cluster.
+    pub prefix: String,
+    pub durability: Durability,
+    /// So many replicas must have a message before it is answered as replicated, even if the layout names fewer: a
+    /// master that has lost its replicas acknowledges nothing alone.
+    pub replicas_min: usize,
+    /// How long a publication is tried, through failovers, before its sender is told to try again.
+    pub publish_deadline: Duration,
+    /// How long anything else is tried.
+    pub call_deadline: Duration,
+    /// A connection that takes longer than this to be made or to answer is given up. Above what a loaded Redis takes for
+    /// a batch, below what a user waits for.
+    pub reply_deadline: Duration,
+    pub history: HistoryLimits,
+    /// How long a message id is remembered. Half of it is the age up to which a repetition is taken.
+    pub dedupe_window: Duration,
+    /// The node's name, as in session ids.
+    pub node: String,
+    /// Where other nodes reach this one.
+    pub address: Option<SocketAddr>,
+    pub version: String,
+    pub lease_ms: u64,
+    /// How long a session outlives its node.
+    pub recovery_window: Duration,
+}
+
+/// What an answer to a publication means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The master has it. A failover may take it back.
+    Stored,
+    /// Every replica of that master has it too.
+    Replicated,
+}
+
+#[derive(Debug, Clone)]
+pub struct HistoryLimits {
+    /// The newest messages of a room that are kept.
+    pub room_messages_max: usize,
+    /// Older messages go. Not less than the recovery window, or recovery fails for want of history.
+    pub age_ms_max: u64,
+    /// A room in which nothing was published for so long is forgotten: its count goes on elsewhere. Far longer than
+    /// messages are kept, because members of a room that was forgotten must reload it.
+    pub idle_ms_max: u64,
+}
+
+impl Default for HistoryLimits {
+    fn default() -> Self {
+        Self {
+            room_messages_max: 500,
+            age_ms_max: 24 * 60 * 60 * 1000,
+            idle_ms_max: 30 * 24 * 60 * 60 * 1000,
+        }
+    }
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            nodes: vec![("127.0.0.1".to_owned(), 7000)],
+            username: None,
+            password: None,
+            prefix: "tp".to_owned(),
+            durability: Durability::Replicated,
+            replicas_min: 1,
+            publish_deadline: Duration::from_secs(5),
+            call_deadline: Duration::from_secs(5),
+            reply_deadline: Duration::from_secs(1),
+            history: HistoryLimits::default(),
+            dedupe_window: Duration::from_secs(600),
+            node: "node".to_owned(),
+            address: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            lease_ms: 3_000,
+            recovery_window: Duration::from_secs(120),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! One connection to one Redis process. When it ends it has ended: nothing is sent twice, nothing goes on elsewhere.
+//!
+//! It is a fred client that may not reconnect nor retry. A WAIT that fred carried over to a new connection would
+//! acknowledge writes of the old one that were never replicated.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::prelude::{
+    Builder, Client, ClientLike, Config, ConnectionConfig, EventInterface, PerformanceConfig,
+    PubsubInterface, Server, ServerConfig, TcpConfig,
+};
+use fred::types::config::Blocking;
+use fred::types::{CustomCommand, Message, RespVersion, Value};
+use futures_util::FutureExt;
+use tokio::sync::{broadcast, watch};
+use tokio::task::AbortHandle;
+
+use super::address::Address;
+use super::config::RedisConfig;
+use super::fault::Fault;
+
+/// What fred keeps for a reader of announcements that is slower than the bus. Beyond it the reader is told that it lost
+/// some, and reads them from the log: about a second at 50,000 a second.
+const ANNOUNCEMENTS_MAX: usize = 65_536;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Command {
+    name: &'static str,
+    args: Vec<Value>,
+}
+
+impl Command {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, args: Vec::new() }
+    }
+
+    pub(crate) fn arg(mut self, arg: impl Into<Value>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// A call of a function of the library.
+    pub(crate) fn fcall(function: &'static str, keys: &[String], args: &[Bytes]) -> Self {
+        let mut values: Vec<Value> = Vec::with_capacity(2 + keys.len() + args.len());
+        values.push(Value::from_static_str(function));
+        values.push(Value::Integer(keys.len() as i64));
+        values.extend(keys.iter().map(|key| Value::from(key.as_str())));
+        values.extend(args.iter().map(|arg| Value::Bytes(arg.clone())));
+        Self { name: "FCALL", args: values }
+    }
+}
+
+pub(crate) struct Link {
+    client: Client,
+    address: Address,
+    ended: watch::Receiver<bool>,
+    task: AbortHandle,
+    reply_deadline: Duration,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Link {
+    pub(crate) async fn connect(address: &Address, config: &RedisConfig) -> Result<Self, Fault> {
+        let client = client(address, config)?;
+        let task = client.connect();
+        let abort = task.abort_handle();
+        let (ended_in, ended) = watch::channel(false);
+        tokio::spawn(async move {
+            let _ = task.await;
+            let _ = ended_in.send(true);
+        });
+        let link = Self {
+            client,
+            address: address.clone(),
+            ended,
+            task: abort,
+            reply_deadline: config.reply_deadline,
+        };
+        let mut ended = link.ended.clone();
+        tokio::select! {
+            made = tokio::time::timeout(config.reply_deadline, link.client.wait_for_connect()) => match made {
+                Ok(made) => made?,
+                Err(_) => return Err(Fault::Lost("no connection in time".into())),
+            },
+            _ = ended.wait_for(|ended| *ended) => return Err(Fault::Lost("no connection".into())),
+        }
+        Ok(link)
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    pub(crate) async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        // An error means that the watcher is gone, and it goes last.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// Ends the connection: whoever waits for an answer is told that it was lost.
+    pub(crate) fn close(&self) {
+        self.task.abort();
+    }
+
+    /// Commands take their place in the connection's order when this is called, not when the answer is waited for.
+    pub(crate) fn send(&self, command: Command) -> impl Future<Output = Result<Value, Fault>> + Send + use<> {
+        self.send_within(command, self.reply_deadline)
+    }
+
+    pub(crate) fn send_within(
+        &self,
+        command: Command,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Value, Fault>> + Send + use<> {
+        let client = self.client.clone();
+        let mut ended = self.ended.clone();
+        let task = self.task.clone();
+        let Command { name, args } = command;
+        let mut reply = Box::pin(async move {
+            // Clients here are of one process each, so the slot plays no part; nor may fred think that WAIT blocks.
+            let command = CustomCommand::new_static(name, Some(0u16), false);
+            client.custom::<Value, Value>(command, args).await
+        });
+        // The first poll puts it into fred's queue.
+        let at_once = reply.as_mut().now_or_never();
+        async move {
+            let answer = match at_once {
+                Some(answer) => answer,
+                None => tokio::select! {
+                    biased;
+                    answer = reply.as_mut() => answer,
+                    // After its end fred takes commands and keeps them for a connection that never comes.
+                    _ = ended.wait_for(|ended| *ended) => match reply.as_mut().now_or_never() {
+                        Some(answer) => answer,
+                        None => return Err(Fault::Lost("the connection has ended".into())),
+                    },
+                    () = tokio::time::sleep(deadline) => {
+                        // Answers come in order: behind one that does not come there is nothing to wait for.
+                        task.abort();
+                        return Err(Fault::Lost("no answer in time".into()));
+                    }
+                },
+            };
+            answer.map_err(Fault::from)
+        }
+    }
+
+    /// Tells the process that the next command is for keys that have arrived there ahead of their slot.
+    pub(crate) fn ask(&self, command: Command) -> impl Future<Output = Result<Value, Fault>> + Send + use<> {
+        let pipeline = self.client.pipeline();
+        let (deadline, task) = (self.reply_deadline, self.task.clone());
+        async move {
+            let asking = CustomCommand::new_static("ASKING", Some(0u16), false);
+            pipeline.custom::<(), Value>(asking, Vec::new()).await?;
+            let what = CustomCommand::new_static(command.name, Some(0u16), false);
+            pipeline.custom::<(), Value>(what, command.args).await?;
+            // One pipeline is one entry of fred's queue, so no other command comes between the two.
+            let Ok(mut answers) = tokio::time::timeout(deadline, pipeline.try_all::<Value>()).await else {
+                task.abort();
+                return Err(Fault::Lost("no answer in time".into()));
+            };
+            answers.pop().unwrap_or(Ok(Value::Null)).map_err(Fault::from)
+        }
+    }
+
+    /// What is announced on this connection's channels from now on.
+    pub(crate) fn announcements(&self) -> broadcast::Receiver<Message> {
+        self.client.message_rx()
+    }
+
+    /// One channel a command: fred takes the first confirmation for the whole answer. As many as one likes may be under
+    /// way at once.
+    pub(crate) fn subscribe(&self, channel: &str) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
+        self.send(Command::new("SSUBSCRIBE").arg(channel)).map(|answer| answer.map(|_| ()))
+    }
+
+    pub(crate) fn unsubscribe(&self, channel: &str) {
+        // fred answers this one by itself when it is queued.
+        let _ = Box::pin(self.client.sunsubscribe(channel.to_owned())).as_mut().now_or_never();
+    }
+}
+
+fn client(address: &Address, config: &RedisConfig) -> Result<Client, Fault> {
+    let mut builder = Builder::from_config(Config {
+        server: ServerConfig::Centralized { server: Server::new(&*address.host, address.port) },
+        version: RespVersion::RESP3,
+        username: config.username.clone(),
+        password: config.password.clone(),
+        fail_fast: true,
+        blocking: Blocking::Block,
+        ..Config::default()
+    });
+    builder.set_connection_config(ConnectionConfig {
+        connection_timeout: config.reply_deadline,
+        internal_command_timeout: config.reply_deadline,
+        max_command_attempts: 1,
+        max_redirections: 1,
+        auto_client_setname: false,
+        disable_cluster_health_check: true,
+        tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+        ..ConnectionConfig::default()
+    });
+    builder.set_performance_config(PerformanceConfig {
+        broadcast_channel_capacity: ANNOUNCEMENTS_MAX,
+        ..PerformanceConfig::default()
+    });
+    Ok(builder.build()?)
+}

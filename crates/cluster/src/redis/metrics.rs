@@ -1,0 +1,121 @@
+//! What is measured of the plane.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+pub(crate) struct Metrics {
+    pub(crate) commands: IntCounterVec,
+    pub(crate) calls_failed: IntCounterVec,
+    pub(crate) batches: IntCounter,
+    pub(crate) publish_seconds: Histogram,
+    pub(crate) publish_failed: IntCounterVec,
+    pub(crate) publish_retries: IntCounter,
+    pub(crate) bus_messages: IntCounter,
+    pub(crate) bus_bytes: IntCounter,
+    pub(crate) bus_connections: IntCounter,
+    pub(crate) gaps: IntCounterVec,
+    pub(crate) resyncs: IntCounter,
+    pub(crate) repaired: IntCounter,
+    pub(crate) broken: IntCounter,
+    pub(crate) undecodable: IntCounter,
+    pub(crate) signals_dropped: IntCounter,
+    pub(crate) probe_seconds: Histogram,
+    pub(crate) breaker_state: IntGaugeVec,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let vec = |name: &str, help: &str, labels: &[&str]| {
+            let made = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(made.clone()))?;
+            Ok::<_, prometheus::Error>(made)
+        };
+        let counter = |name: &str, help: &str| {
+            let made = IntCounter::new(name, help)?;
+            registry.register(Box::new(made.clone()))?;
+            Ok::<_, prometheus::Error>(made)
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            let made = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+            registry.register(Box::new(made.clone()))?;
+            Ok::<_, prometheus::Error>(made)
+        };
+        let breaker_state = IntGaugeVec::new(
+            Opts::new(
+                "turnpike_cluster_breaker_state",
+                "Circuit breaker of a master: 0 closed, 1 half-open, 2 open.",
+            ),
+            &["master"],
+        )?;
+        registry.register(Box::new(breaker_state.clone()))?;
+        Ok(Self {
+            commands: vec(
+                "turnpike_cluster_redis_commands_total",
+                "Commands sent to Redis, by function or command.",
+                &["kind"],
+            )?,
+            calls_failed: vec(
+                "turnpike_cluster_redis_failures_total",
+                "Commands that were not answered as asked, by what happened.",
+                &["reason"],
+            )?,
+            batches: counter(
+                "turnpike_cluster_publish_batches_total",
+                "Groups of publications that were committed together.",
+            )?,
+            publish_seconds: histogram(
+                "turnpike_cluster_publish_seconds",
+                "From a publication to its answer.",
+                &[
+                    0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.0,
+                    4.0, 8.0,
+                ],
+            )?,
+            publish_failed: vec(
+                "turnpike_cluster_publish_failures_total",
+                "Publications that were not kept, or not known to be, by reason.",
+                &["reason"],
+            )?,
+            publish_retries: counter(
+                "turnpike_cluster_publish_retries_total",
+                "Publications that were sent to Redis once more.",
+            )?,
+            bus_messages: counter(
+                "turnpike_cluster_bus_messages_total",
+                "Messages and signals that came over the bus.",
+            )?,
+            bus_bytes: counter("turnpike_cluster_bus_bytes_total", "Their bytes.")?,
+            bus_connections: counter(
+                "turnpike_cluster_bus_connections_total",
+                "Connections of the bus that were made.",
+            )?,
+            gaps: vec(
+                "turnpike_cluster_gaps_total",
+                "Times that something may have been missed on the bus, by what showed it.",
+                &["reason"],
+            )?,
+            resyncs: counter(
+                "turnpike_cluster_resyncs_total",
+                "Times that all open rooms of a lane were compared with the log.",
+            )?,
+            repaired: counter(
+                "turnpike_cluster_repaired_messages_total",
+                "Messages that were missed on the bus and read from the log.",
+            )?,
+            broken: counter("turnpike_cluster_broken_rooms_total", "Open rooms whose members must reload.")?,
+            undecodable: counter(
+                "turnpike_cluster_undecodable_total",
+                "Entries of the bus or the log that could not be understood.",
+            )?,
+            signals_dropped: counter(
+                "turnpike_cluster_signals_dropped_total",
+                "Signals that were not sent to other nodes.",
+            )?,
+            probe_seconds: histogram(
+                "turnpike_cluster_probe_seconds",
+                "Time of a probe through a master's announcements and back.",
+                &[0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.0],
+            )?,
+            breaker_state,
+        })
+    }
+}
