@@ -1,21 +1,30 @@
 //! The gateway as the engine's application: what clients do arrives here, in order for each of them.
 
+use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use turnpike_cluster::{Cluster, Command, Control, Message, Signal};
 use turnpike_engine::{
-    Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Kind, Refusal, SocketRef, Step,
+    Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Kind, Refusal, SocketId,
+    SocketRef, Step,
 };
 use turnpike_guard::Verifier;
-use turnpike_wire::Disconnect;
+use turnpike_wire::{Disconnect, RoomId};
 
-use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Limits;
+use crate::ending::dismiss;
+use crate::expiry::Expiry;
 use crate::metrics::Meters;
+use crate::mirror::Mirror;
 use crate::outgoing::Outgoing;
-use crate::session::{Session, Whereabouts};
+use crate::references::References;
+use crate::session::{Session, Whereabouts, leave_all};
 use crate::sessions::Sessions;
-use crate::{connect, events, refill};
+use crate::step::step;
+use crate::{connect, events, membership, refill};
 
 /// The one namespace there is.
 pub(crate) const NAMESPACE: &str = "/";
@@ -29,44 +38,165 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) tokens: Verifier,
-    pub(crate) broker: Broker,
+    pub(crate) cluster: Cluster,
+    pub(crate) mirror: Arc<Mirror>,
+    pub(crate) references: References,
     pub(crate) sessions: Sessions,
+    pub(crate) expiry: Expiry,
+    /// Ids given to messages that have no position.
+    pub(crate) drawn: AtomicU64,
     pub(crate) handle: Handle,
     pub(crate) outgoing: Outgoing,
     pub(crate) meters: Meters,
+    /// Runs what no connection waits for.
+    pub(crate) background: tokio::runtime::Handle,
 }
 
-impl Application for App {
+impl App {
+    /// Does something that no connection waits for.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.background.spawn(work);
+    }
+
+    /// An id for a message without a position.
+    pub(crate) fn draw_id(&self) -> String {
+        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+        format!("{}.v.{drawn:x}", self.cluster.membership.own())
+    }
+
+    /// A message has been handed to the shards.
+    pub(crate) fn delivered(&self, message: &Message) {
+        let _ = message;
+    }
+
+    /// Something that is not kept has come for the members of a room.
+    pub(crate) fn heard(self: &Arc<Self>, room: &RoomId, signal: &Signal) {
+        match signal {
+            Signal::Volatile { data, attachments } => {
+                let event = self.outgoing.volatile_message(data, attachments.clone());
+                // Nobody is promised it.
+                let _ = self.handle.broadcast(room, event, None);
+            }
+            Signal::Command(command) => self.command(room, command),
+            Signal::Typing(_) | Signal::Presence(_) | Signal::Marks(_) => {}
+        }
+    }
+
+    /// Something for this node alone.
+    pub(crate) fn told(&self, control: Control) {
+        match control {
+            Control::Taken { session } => {
+                let Some(id) = SocketId::parse(&session) else { return };
+                let Some(session) = self.sessions.get(id) else { return };
+                self.sessions.remove(id, &session);
+                if let Some((at, rooms)) = session.take() {
+                    self.unseat(at, rooms);
+                }
+            }
+        }
+    }
+
+    /// Somebody else has the session now: its connection here, if it still has one, ends.
+    pub(crate) fn unseat(&self, at: Whereabouts, rooms: Vec<crate::replay::Member>) {
+        leave_all(&self.mirror, rooms);
+        if let Whereabouts::Connected(socket) = at {
+            dismiss(self, &socket, Disconnect::Replaced);
+        }
+    }
+
+    /// What a backend wants done with all connections of a user.
+    fn command(self: &Arc<Self>, room: &RoomId, command: &Command) {
+        let Some(user) = room.personal_user() else { return };
+        for (id, session) in self.sessions.of_user(user) {
+            let Whereabouts::Connected(socket) = session.state().at else { continue };
+            match command {
+                Command::Disconnect { code } => {
+                    let why = Disconnect::ALL.iter().find(|why| why.code() == *code);
+                    dismiss(self, &socket, why.copied().unwrap_or(Disconnect::Revoked));
+                }
+                Command::Join { room } => {
+                    let (app, room) = (Arc::clone(self), room.clone());
+                    self.spawn(async move {
+                        if let Err(failure) = membership::join(&app, &session, &socket, &room, false).await {
+                            tracing::warn!(connection = %id, %room, reason = failure.code.slug(), "not joined for a backend");
+                        }
+                    });
+                }
+                Command::Leave { room } => {
+                    let (app, room) = (Arc::clone(self), room.clone());
+                    self.spawn(async move {
+                        if let Err(failure) = membership::leave(&app, &session, &socket, &room).await {
+                            tracing::warn!(connection = %id, %room, reason = failure.code.slug(), "not removed for a backend");
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    /// Nobody may come back to this session.
+    pub(crate) fn forget_record(&self, id: SocketId) {
+        if self.cluster.sessions.outlive_the_process() {
+            let removed = self.cluster.sessions.remove(&id.to_string().into());
+            self.spawn(async move {
+                if removed.wait().await.is_err() {
+                    // Swept with the rest of this node's when it ends.
+                    tracing::debug!(connection = %id, "a session's record could not be removed");
+                }
+            });
+        }
+    }
+}
+
+/// The application is shared, and what it does may outlive the call.
+pub(crate) struct Node(pub(crate) Arc<App>);
+
+impl Application for Node {
     type Socket = Arc<Session>;
 
     fn connect(&self, request: ConnectRequest) -> Step<Result<Admission<Arc<Session>>, Refusal>> {
-        Step::Now(connect::admit(self, &request))
+        step(connect::admit(Arc::clone(&self.0), request))
     }
 
     fn event(&self, session: &Arc<Session>, event: Event) -> Step<()> {
-        events::handle(self, session, event);
-        Step::Now(())
+        events::handle(&self.0, session, event)
     }
 
     fn disconnect(&self, session: &Arc<Session>, socket: &SocketRef, reason: &DisconnectReason) {
+        let app = &*self.0;
+        let id = socket.id();
         let mut state = session.state();
         if !state.is_connected_as(socket) {
             return;
         }
-        if self.recovery_window_ms > 0 && session.kind == Kind::SocketIo && may_return(reason) {
-            let until_ms = self.clock.steady_ms() + self.recovery_window_ms;
+        if app.recovery_window_ms > 0 && session.kind == Kind::SocketIo && may_return(reason) {
+            let until_ms = app.clock.steady_ms() + app.recovery_window_ms;
             state.at = Whereabouts::Away { until_ms };
             drop(state);
-            self.sessions.wait_for(socket.id(), until_ms, &self.broker);
+            if let Some(crowded_out) = app.sessions.wait_for(id, until_ms, &app.mirror) {
+                app.forget_record(crowded_out);
+            }
         } else {
-            state.give_up(&self.broker);
             drop(state);
-            self.sessions.remove(socket.id(), session);
+            if let Some((_, rooms)) = session.take() {
+                leave_all(&app.mirror, rooms);
+            }
+            app.sessions.remove(id, session);
+            app.forget_record(id);
         }
     }
 
     fn refill(&self, session: &Arc<Session>, socket: &SocketRef, offset: Option<&str>) {
-        refill::refill(self, session, socket, offset);
+        refill::refill(&self.0, session, socket, offset);
+    }
+}
+
+impl Node {
+    /// Where the public port of that node is, if it is another one and lives.
+    pub(crate) fn address_of(&self, node: &str) -> Option<SocketAddr> {
+        let nodes = self.0.cluster.membership.nodes();
+        let nodes = nodes.borrow();
+        nodes.iter().find(|known| known.name == node).and_then(|known| known.address)
     }
 }
 

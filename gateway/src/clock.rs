@@ -9,22 +9,9 @@ pub(crate) struct Clock {
     started: Instant,
 }
 
-/// One moment on both clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment {
-    /// Since 1970, by the wall clock.
-    pub(crate) unix_ms: u64,
-    /// Since the start of the node.
-    pub(crate) steady_ms: u64,
-}
-
 impl Clock {
     pub(crate) fn start() -> Self {
         Self { started: Instant::now() }
-    }
-
-    pub(crate) fn now(&self) -> Moment {
-        Moment { unix_ms: unix_ms(), steady_ms: self.steady_ms() }
     }
 
     pub(crate) fn steady_ms(&self) -> u64 {

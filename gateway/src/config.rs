@@ -7,7 +7,7 @@ use std::time::Duration;
 use turnpike_engine::EngineConfig;
 use turnpike_guard::Verifier;
 
-use crate::broker::HistoryLimits;
+use crate::mirror::RingLimits;
 
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -20,7 +20,7 @@ pub struct GatewayConfig {
     /// How long after a disconnect a client may return to its session. Zero: never.
     pub recovery_window: Duration,
     pub limits: Limits,
-    pub history: HistoryLimits,
+    pub ring: RingLimits,
     /// Present in development alone: anybody is given a token for any name.
     pub development: Option<Development>,
 }

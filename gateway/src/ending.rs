@@ -33,6 +33,6 @@ pub(crate) fn close(app: &App, why: Disconnect) -> Close {
 }
 
 /// Takes nobody in any more, and closes everybody evenly over the window. Gives their number.
-pub(crate) async fn drain(app: &App, window: Duration) -> usize {
-    app.handle.drain(window, &close(app, Disconnect::Drain)).await
+pub(crate) async fn drain(app: &App, window: Duration, why: Disconnect) -> usize {
+    app.handle.drain(window, &close(app, why)).await
 }

@@ -1,27 +1,35 @@
 //! What clients send. Each event has a file of its own with the same two steps: parse, then apply.
 
+mod auth_refresh;
+mod message_history;
 mod message_send;
 mod ping;
 mod room_join;
 mod room_leave;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::Deserialize;
+use serde_json::value::RawValue;
+use turnpike_cluster::Message;
 use turnpike_engine::packet::{Args, ArgsError};
-use turnpike_engine::{Event, SocketRef};
+use turnpike_engine::{AckReply, Event, SocketRef, Step};
 use turnpike_wire::event::ClientEvent;
 use turnpike_wire::{Answer, Code, Failure};
 
 use crate::app::App;
+use crate::placeholder;
 use crate::session::Session;
+use crate::step::step;
 
 /// Who sent the event, and over which of their connections.
-struct Caller<'a> {
-    app: &'a App,
-    session: &'a Arc<Session>,
+#[derive(Clone)]
+struct Caller {
+    app: Arc<App>,
+    session: Arc<Session>,
     socket: SocketRef,
 }
 
@@ -33,6 +41,8 @@ struct Reply {
     args_json: String,
     attachments: Vec<Bytes>,
 }
+
+type Outcome = Result<Reply, Failure>;
 
 impl Reply {
     fn new<T: Serialize>(answer: T) -> Self {
@@ -58,30 +68,60 @@ impl Reply {
     }
 }
 
-pub(crate) fn handle(app: &App, session: &Arc<Session>, event: Event) {
-    let caller = Caller { app, session, socket: event.socket };
-    let known = ClientEvent::parse(event.name());
-    let result = match known {
-        Some(ClientEvent::RoomJoin) => {
-            room_join::parse(&event.args).and_then(|join| room_join::apply(&caller, &join))
+pub(crate) fn handle(app: &Arc<App>, session: &Arc<Session>, event: Event) -> Step<()> {
+    let caller = Caller { app: Arc::clone(app), session: Arc::clone(session), socket: event.socket };
+    let Event { args, ack, .. } = event;
+    match ClientEvent::parse(args.name().unwrap_or_default()) {
+        Some(known @ ClientEvent::Ping) => {
+            answer(&caller, known, ack, ping::parse(&args).map(ping::apply));
+            Step::Now(())
         }
-        Some(ClientEvent::RoomLeave) => {
-            room_leave::parse(&event.args).and_then(|leave| room_leave::apply(&caller, &leave))
+        Some(known @ ClientEvent::MessageSend) => message_send::handle(caller, known, &args, ack),
+        Some(known @ ClientEvent::RoomJoin) => later(caller, known, ack, |caller| async move {
+            room_join::apply(&caller, &room_join::parse(&args)?).await
+        }),
+        Some(known @ ClientEvent::RoomLeave) => later(caller, known, ack, |caller| async move {
+            room_leave::apply(&caller, &room_leave::parse(&args)?).await
+        }),
+        Some(known @ ClientEvent::MessageHistory) => later(caller, known, ack, |caller| async move {
+            message_history::apply(&caller, &message_history::parse(&args)?).await
+        }),
+        Some(known @ ClientEvent::AuthRefresh) => later(caller, known, ack, |caller| async move {
+            auth_refresh::apply(&caller, &auth_refresh::parse(&args)?).await
+        }),
+        None => {
+            let name = args.name().unwrap_or_default();
+            respond(&caller, None, name, ack, Err(Code::UnknownEvent.into()));
+            Step::Now(())
         }
-        Some(ClientEvent::MessageSend) => message_send::parse(&event.args, &app.limits)
-            .and_then(|send| message_send::apply(&caller, &send, event.args.attachments())),
-        Some(ClientEvent::Ping) => ping::parse(&event.args).map(ping::apply),
-        None => Err(Code::UnknownEvent.into()),
-    };
-    app.meters.event(known, result.as_ref().err().map(|failure| failure.code));
-    match (result, event.ack) {
+    }
+}
+
+/// Handles an event that may have to wait; the connection's next events wait with it.
+fn later<F: Future<Output = Outcome> + 'static>(
+    caller: Caller,
+    known: ClientEvent,
+    ack: Option<AckReply>,
+    work: impl FnOnce(Caller) -> F,
+) -> Step<()> {
+    let work = work(caller.clone());
+    step(async move { answer(&caller, known, ack, work.await) })
+}
+
+fn answer(caller: &Caller, event: ClientEvent, ack: Option<AckReply>, outcome: Outcome) {
+    respond(caller, Some(event), event.name(), ack, outcome);
+}
+
+fn respond(caller: &Caller, known: Option<ClientEvent>, name: &str, ack: Option<AckReply>, outcome: Outcome) {
+    let Caller { app, socket, .. } = caller;
+    app.meters.event(known, outcome.as_ref().err().map(|failure| failure.code));
+    match (outcome, ack) {
         (Ok(reply), Some(ack)) => ack.send_raw(reply.args_json, reply.attachments),
         (Ok(_), None) => {}
         (Err(failure), Some(ack)) => ack.send_raw(Reply::failure(failure).args_json, Vec::new()),
         (Err(failure), None) => {
-            let name = event.args.name().unwrap_or_default();
             // When the inbox is full the client has worse to learn than this, and will.
-            let _ = app.handle.emit(&event.socket, app.outgoing.error(name, &failure));
+            let _ = app.handle.emit(socket, app.outgoing.error(name, &failure));
         }
     }
 }
@@ -98,13 +138,14 @@ fn data<'a, T: Deserialize<'a>>(args: &'a Args) -> Result<T, Failure> {
     })
 }
 
-/// The connection was taken over by another, or is about to close.
-fn gone() -> Failure {
-    Failure::new(Code::Unavailable, "this connection no longer has the session")
-}
-
-/// The engine has no room for another command. A moment later it has.
-fn overloaded() -> Failure {
-    const RETRY_AFTER_MS: u64 = 250;
-    Failure::from(Code::Unavailable).retry_after_ms(RETRY_AFTER_MS)
+/// The messages as JSON, and their attachments in one list that the placeholders count through.
+fn in_one_answer(messages: &[Arc<Message>]) -> (Vec<Box<RawValue>>, Vec<Bytes>) {
+    let mut attachments = Vec::new();
+    let mut texts = Vec::with_capacity(messages.len());
+    for message in messages {
+        let text = placeholder::renumber(&message.data, &message.attachments, attachments.len());
+        texts.push(RawValue::from_string(text).expect("it was written as JSON"));
+        attachments.extend(message.attachments.iter().cloned());
+    }
+    (texts, attachments)
 }

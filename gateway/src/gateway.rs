@@ -1,35 +1,48 @@
 //! A gateway as its process sees it: bound, serving, draining, gone.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::JoinHandle;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::Router;
 use prometheus::Registry;
+use turnpike_cluster::Cluster;
 use turnpike_engine::{Counters, Origins, Server};
+use turnpike_guard::Verifier;
+use turnpike_wire::Disconnect;
 
-use crate::app::App;
-use crate::broker::Broker;
-use crate::clock::{Clock, unix_ms};
-use crate::config::{Development, GatewayConfig};
+use crate::app::{App, Node};
+use crate::background::Background;
+use crate::clock::Clock;
+use crate::config::{Development, GatewayConfig, Limits};
 use crate::ending::{self, Draining};
+use crate::expiry::Expiry;
 use crate::http;
 use crate::metrics::{Meters, Readings};
-use crate::offset::Boot;
+use crate::mirror::{Mirror, Receiver, RingLimits};
 use crate::outgoing::Outgoing;
+use crate::references::References;
 use crate::sessions::Sessions;
-
-/// How often what is too old is looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Bound, but not serving yet.
 pub struct Bound {
     engine: turnpike_engine::Bound,
-    app: Arc<App>,
+    config: Told,
+    registry: Registry,
+}
+
+/// What a bound gateway has still to know of its configuration.
+struct Told {
+    node: String,
+    ping_interval: Duration,
+    ping_timeout: Duration,
+    compress_above: usize,
+    tokens: Verifier,
+    recovery_window: Duration,
+    limits: Limits,
+    ring: RingLimits,
     origins: Origins,
     development: Option<Development>,
 }
@@ -39,36 +52,26 @@ pub struct Gateway {
     server: Server,
     app: Arc<App>,
     draining: Draining,
-    sweeper: Sweeper,
+    background: Background,
 }
 
 impl Gateway {
-    /// Binds the listener and registers the metrics.
+    /// Binds the listener. What the gateway measures goes to the registry once it serves.
     pub fn bind(config: GatewayConfig, registry: &Registry) -> io::Result<Bound> {
-        let GatewayConfig { address, engine, tokens, recovery_window, limits, history, development } = config;
-        let (node, origins) = (engine.node.clone(), engine.origins.clone());
-        let compress_above = engine.compression_threshold.unwrap_or(usize::MAX);
-        let (ping_interval, ping_timeout) = (engine.ping_interval, engine.ping_timeout);
-        let engine = Server::bind(address, engine)?;
-        let epoch = unix_ms();
-        // Keyed at random by the standard library, which is random enough to tell one start from another.
-        let boot = Boot(RandomState::new().hash_one(epoch) as u32);
-        let app = Arc::new(App {
-            node,
-            ping_interval_ms: ping_interval.as_millis() as u64,
-            ping_timeout_ms: ping_timeout.as_millis() as u64,
-            recovery_window_ms: recovery_window.as_millis() as u64,
-            sessions: Sessions::new(limits.sessions_away_max),
-            limits,
-            clock: Clock::start(),
+        let GatewayConfig { address, engine, tokens, recovery_window, limits, ring, development } = config;
+        let told = Told {
+            node: engine.node.clone(),
+            ping_interval: engine.ping_interval,
+            ping_timeout: engine.ping_timeout,
+            compress_above: engine.compression_threshold.unwrap_or(usize::MAX),
             tokens,
-            broker: Broker::new(boot, epoch, &history),
-            handle: engine.handle(),
-            outgoing: Outgoing { compress_above },
-            meters: Meters::register(registry).map_err(io::Error::other)?,
-        });
-        Readings::register(registry, &app).map_err(io::Error::other)?;
-        Ok(Bound { engine, app, origins, development })
+            recovery_window,
+            limits,
+            ring,
+            origins: engine.origins.clone(),
+            development,
+        };
+        Ok(Bound { engine: Server::bind(address, engine)?, config: told, registry: registry.clone() })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -89,13 +92,19 @@ impl Gateway {
     /// Takes nobody in any more, and closes everybody evenly over the window. Gives their number.
     pub async fn drain(&self, window: Duration) -> usize {
         self.draining.begin();
-        ending::drain(&self.app, window).await
+        ending::drain(&self.app, window, Disconnect::Drain).await
+    }
+
+    /// Other nodes take, or may take, this one for dead: whoever is connected is sent to them at once.
+    pub async fn abandon(&self) -> usize {
+        self.draining.begin();
+        ending::drain(&self.app, Duration::ZERO, Disconnect::NodeLost).await
     }
 
     /// Drops whoever is still connected, and waits for the threads to end.
     pub fn shutdown(self) {
         self.server.shutdown();
-        self.sweeper.stop();
+        self.background.stop();
     }
 }
 
@@ -105,39 +114,38 @@ impl Bound {
     }
 
     /// `process` holds routes that the process wants on the public port, such as its probes.
-    pub fn serve(self, process: Router) -> io::Result<Gateway> {
-        let Self { engine, app, origins, development } = self;
+    pub async fn serve(self, cluster: Cluster, process: Router) -> io::Result<Gateway> {
+        let Self { engine, config, registry } = self;
+        let background = Background::start()?;
+        let (clock, outgoing) = (Clock::start(), Outgoing { compress_above: config.compress_above });
+        let references = || References::new(Arc::clone(&cluster.sessions));
+        let app = Arc::new(App {
+            node: config.node,
+            ping_interval_ms: config.ping_interval.as_millis() as u64,
+            ping_timeout_ms: config.ping_timeout.as_millis() as u64,
+            recovery_window_ms: config.recovery_window.as_millis() as u64,
+            sessions: Sessions::new(config.limits.sessions_away_max),
+            limits: config.limits,
+            clock,
+            tokens: config.tokens,
+            mirror: Arc::new(Mirror::new(config.ring, clock, engine.handle(), outgoing, references())),
+            references: references(),
+            cluster,
+            expiry: Expiry::default(),
+            drawn: AtomicU64::new(0),
+            handle: engine.handle(),
+            outgoing,
+            meters: Meters::register(&registry).map_err(io::Error::other)?,
+            background: background.handle(),
+        });
+        app.mirror.listen(&app);
+        Readings::register(&registry, &app).map_err(io::Error::other)?;
+        let receiver = Arc::new(Receiver(Arc::clone(&app.mirror)));
+        app.cluster.broker.start(receiver).wait().await.map_err(io::Error::other)?;
         let draining = Draining::default();
-        let router = http::router(process, origins, draining.clone(), development);
-        let server = engine.serve(&app, &router)?;
-        let sweeper = Sweeper::start(Arc::clone(&app))?;
-        Ok(Gateway { server, app, draining, sweeper })
-    }
-}
-
-/// A thread of its own, so that looking for what is old never holds up a shard.
-struct Sweeper {
-    stop: mpsc::Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Sweeper {
-    fn start(app: Arc<App>) -> io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("gateway-sweeper".to_owned()).spawn(move || {
-            while stopped.recv_timeout(SWEEP_EVERY) == Err(RecvTimeoutError::Timeout) {
-                let steady_ms = app.clock.steady_ms();
-                app.sessions.sweep(steady_ms, &app.broker);
-                app.broker.sweep(steady_ms);
-            }
-        })?;
-        Ok(Self { stop, thread })
-    }
-
-    fn stop(self) {
-        drop(self.stop);
-        if self.thread.join().is_err() {
-            tracing::error!("the sweeper had panicked");
-        }
+        let router = http::router(process, config.origins, draining.clone(), config.development);
+        let server = engine.serve(&Arc::new(Node(Arc::clone(&app))), &router)?;
+        background.look_after(&app);
+        Ok(Gateway { server, app, draining, background })
     }
 }

@@ -1,26 +1,35 @@
 //! The gateway node: tokens, rooms, ordered and acknowledged messages, recovery, over the engine.
 //!
-//! What clients say arrives in `app`, one file an event in `events`. `broker` gives messages their order, `offset` and
-//! `replay` say what somebody missed, `session` who may come back for it. The crate knows no other process.
+//! What clients say arrives in `app`, one file an event in `events`. The cluster's broker gives messages their order and
+//! brings them to `mirror`; `past`, `replay` and `offset` say what somebody missed, `session` who may come back for it,
+//! `resume` brings them back. The crate knows no other process.
 
 mod app;
-mod broker;
+mod background;
 mod clock;
 mod config;
 mod connect;
 mod ending;
 mod events;
+mod expiry;
 mod gateway;
 mod http;
+mod membership;
 mod metrics;
+mod mirror;
 mod offset;
 mod outgoing;
+mod past;
 mod placeholder;
+mod record;
+mod references;
 mod refill;
 mod replay;
+mod resume;
 mod session;
 mod sessions;
+mod step;
 
-pub use broker::HistoryLimits;
 pub use config::{Development, GatewayConfig, Limits};
 pub use gateway::{Bound, Gateway};
+pub use mirror::RingLimits;

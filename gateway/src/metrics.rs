@@ -124,12 +124,11 @@ const CLOSED: &[(&str, Read<Counters>)] = &[
 
 const OWN_LEVELS: &[(&str, &str, Read<App>)] = &[
     ("sessions_away", "Sessions whose client is away and may return.", |app| app.sessions.away_now() as u64),
-    ("history_rooms", "Rooms that are remembered.", |app| app.broker.levels().rooms as u64),
-    ("history_messages", "Messages kept for those who return.", |app| app.broker.levels().messages as u64),
-    ("history_bytes", "Bytes of the messages kept.", |app| app.broker.levels().bytes as u64),
-    ("message_ids", "Message ids remembered to recognise repetitions.", |app| {
-        app.broker.levels().message_ids as u64
+    ("open_rooms", "Rooms whose messages come to this node.", |app| app.mirror.levels().rooms as u64),
+    ("ring_messages", "Messages kept at hand for those who return.", |app| {
+        app.mirror.levels().messages as u64
     }),
+    ("ring_bytes", "Bytes of the messages kept at hand.", |app| app.mirror.levels().bytes as u64),
 ];
 
 const OWN_TOTALS: &[(&str, &str, Read<App>)] =

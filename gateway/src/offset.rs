@@ -1,39 +1,31 @@
 //! The recovery offset: how far a client has got, in one short text that it keeps and gives back.
 //!
-//! Rooms are spread over lanes, and a lane counts its messages. So one number a lane says for all rooms at once what a
-//! client has, and every member of a room can be sent the very same bytes. The client never looks inside.
+//! One number a lane says for all rooms at once what a client has, and every member of a room can be sent the very same
+//! bytes. Those numbers are long and change little, so a node writes them down once in a while (a base, known to every
+//! node) and an offset says only how far each lane has moved since. The client never looks inside.
 //!
 //! Pure: positions in, text out, and the reverse.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use turnpike_wire::RoomId;
+use turnpike_cluster::{Base, BaseId, LANES, Lane, LanePosition};
 use turnpike_wire::limits::INTEGER_MAX;
 
-/// How many lanes there are. Each has a lock of its own, so this bounds how many publishers go on side by side.
-pub(crate) const LANES: usize = 16;
-
-/// The lane of a room: the same on every node and in every run.
-pub(crate) fn lane_of(room: &RoomId) -> usize {
-    // FNV-1a leaves names that differ in their last characters close together, so its bits are mixed once more.
-    let hash = room.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (mixed >> 60) as usize % LANES
-}
-
-/// Position in every lane: what somebody has been given so far.
+/// Position in every lane: what somebody has been given so far. Which epochs they are of, a base says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Vector(pub(crate) [u64; LANES]);
 
 impl Vector {
-    pub(crate) fn at(&self, lane: usize) -> u64 {
-        self.0[lane]
+    pub(crate) fn of(base: &Base) -> Self {
+        Self(base.0.map(|position| position.pos))
     }
 
-    pub(crate) fn set(&mut self, lane: usize, position: u64) {
-        self.0[lane] = position;
+    pub(crate) fn at(&self, lane: Lane) -> u64 {
+        self.0[lane.index()]
+    }
+
+    pub(crate) fn set(&mut self, lane: Lane, position: u64) {
+        self.0[lane.index()] = position;
     }
 
     /// Whether nothing in here is beyond `other`.
@@ -43,14 +35,29 @@ impl Vector {
     }
 }
 
-/// Positions count from the start of a process, so an offset names the process: those of another mean nothing here.
+/// What offsets are written against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Boot(pub(crate) u32);
+pub(crate) struct Reference {
+    pub(crate) id: BaseId,
+    pub(crate) base: Base,
+}
 
-const VERSION: u8 = 1;
+impl Reference {
+    /// 48 random bits name a base: enough that two nodes never draw the same.
+    pub(crate) fn draw(random: u64, base: Base) -> Self {
+        Self { id: BaseId(random & ((1 << 48) - 1)), base }
+    }
 
-/// Version, boot, which lanes follow, and 17 numbers of at most 8 bytes.
-const BYTES_MAX: usize = 1 + 4 + 2 + 17 * 8;
+    pub(crate) fn epoch(&self, lane: Lane) -> u64 {
+        self.base.0[lane.index()].epoch
+    }
+}
+
+const VERSION: u8 = 2;
+const HEAD_BYTES: usize = 1 + 6 + 2;
+
+/// The head, and a number of at most 8 bytes for each lane.
+const BYTES_MAX: usize = HEAD_BYTES + LANES * 8;
 const TEXT_BYTES_MAX: usize = BYTES_MAX.div_ceil(3) * 4;
 
 /// An offset as text, on the stack: one is written for every message.
@@ -65,22 +72,20 @@ impl OffsetText {
     }
 }
 
-/// All lanes move at a like pace when rooms are many, and most stand still when rooms are few. So: the smallest
-/// position, which lanes are beyond it, and by how much. A node with one busy room writes 14 characters, one with
-/// millions of messages in all lanes about 60.
-pub(crate) fn write(boot: Boot, vector: &Vector) -> OffsetText {
-    let least = vector.0.iter().copied().min().unwrap_or(0);
+/// Which lanes have moved, and by how much. The reader of a replay may have less than the base: such a lane moves back.
+pub(crate) fn write(reference: &Reference, vector: &Vector) -> OffsetText {
     let mut bytes = [0; BYTES_MAX];
     bytes[0] = VERSION;
-    bytes[1..5].copy_from_slice(&boot.0.to_le_bytes());
-    let mut length = 7;
-    write_number(&mut bytes, &mut length, least);
-    let mut beyond = 0u16;
-    for (lane, position) in vector.0.iter().enumerate().filter(|(_, position)| **position > least) {
-        beyond |= 1 << lane;
-        write_number(&mut bytes, &mut length, position - least);
+    bytes[1..7].copy_from_slice(&reference.id.0.to_le_bytes()[..6]);
+    let mut length = HEAD_BYTES;
+    let mut moved = 0u16;
+    for (lane, (position, base)) in vector.0.iter().zip(&reference.base.0).enumerate() {
+        if *position != base.pos {
+            moved |= 1 << lane;
+            write_number(&mut bytes, &mut length, zigzag(position.cast_signed() - base.pos.cast_signed()));
+        }
     }
-    bytes[5..7].copy_from_slice(&beyond.to_le_bytes());
+    bytes[7..9].copy_from_slice(&moved.to_le_bytes());
     let mut text = OffsetText { bytes: [0; TEXT_BYTES_MAX], length: 0 };
     text.length = URL_SAFE_NO_PAD
         .encode_slice(&bytes[..length], &mut text.bytes)
@@ -88,9 +93,58 @@ pub(crate) fn write(boot: Boot, vector: &Vector) -> OffsetText {
     text
 }
 
+/// An offset that was read, before its base is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offset {
+    pub(crate) base: BaseId,
+    moved: [i64; LANES],
+}
+
+impl Offset {
+    /// Where that is. None: no node has written this.
+    pub(crate) fn against(&self, base: &Base) -> Option<[LanePosition; LANES]> {
+        let mut positions = base.0;
+        for (position, moved) in positions.iter_mut().zip(self.moved) {
+            position.pos = position.pos.checked_add_signed(moved).filter(|pos| *pos <= INTEGER_MAX)?;
+        }
+        Some(positions)
+    }
+}
+
+/// What a client gave back, if it is an offset at all.
+pub(crate) fn read(text: &str) -> Option<Offset> {
+    let mut buffer = [0; BYTES_MAX];
+    let length = URL_SAFE_NO_PAD.decode_slice(text, &mut buffer).ok()?;
+    let (head, mut rest) = buffer[..length].split_at_checked(HEAD_BYTES)?;
+    if head[0] != VERSION {
+        return None;
+    }
+    let mut id = [0; 8];
+    id[..6].copy_from_slice(&head[1..7]);
+    let which = u16::from_le_bytes(head[7..9].try_into().ok()?);
+    let mut moved = [0; LANES];
+    for (lane, moved) in moved.iter_mut().enumerate() {
+        if which & (1 << lane) != 0 {
+            *moved = unzigzag(read_number(&mut rest)?);
+            // What has not moved is not written.
+            if *moved == 0 {
+                return None;
+            }
+        }
+    }
+    rest.is_empty().then_some(Offset { base: BaseId(u64::from_le_bytes(id)), moved })
+}
+
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
 /// Seven bits a byte, the lowest first; a set high bit says that more follow. Positions end at 2^53: eight bytes.
 fn write_number(bytes: &mut [u8; BYTES_MAX], length: &mut usize, mut number: u64) {
-    debug_assert!(number <= INTEGER_MAX);
     while number >= 0x80 {
         bytes[*length] = number as u8 | 0x80;
         number >>= 7;
@@ -100,29 +154,6 @@ fn write_number(bytes: &mut [u8; BYTES_MAX], length: &mut usize, mut number: u64
     *length += 1;
 }
 
-/// What a client gave back, if it is an offset at all.
-pub(crate) fn read(text: &str) -> Option<(Boot, Vector)> {
-    let mut buffer = [0; BYTES_MAX];
-    let length = URL_SAFE_NO_PAD.decode_slice(text, &mut buffer).ok()?;
-    let bytes = &buffer[..length];
-    let (head, mut rest) = bytes.split_at_checked(7)?;
-    if head[0] != VERSION {
-        return None;
-    }
-    let boot = Boot(u32::from_le_bytes(head[1..5].try_into().ok()?));
-    let beyond = u16::from_le_bytes(head[5..7].try_into().ok()?);
-    let least = read_number(&mut rest)?;
-    let mut vector = Vector([least; LANES]);
-    for lane in (0..LANES).filter(|lane| beyond & (1 << lane) != 0) {
-        let position = least + read_number(&mut rest)?;
-        if position > INTEGER_MAX {
-            return None;
-        }
-        vector.set(lane, position);
-    }
-    rest.is_empty().then_some((boot, vector))
-}
-
 fn read_number(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..56).step_by(7) {
@@ -130,7 +161,8 @@ fn read_number(rest: &mut &[u8]) -> Option<u64> {
         *rest = more;
         number |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            return (number <= INTEGER_MAX).then_some(number);
+            // One spelling a number.
+            return (*byte != 0 || shift == 0).then_some(number);
         }
     }
     None
@@ -142,43 +174,26 @@ mod tests {
 
     use super::*;
 
-    fn vector_of(positions: &[(usize, u64)]) -> Vector {
-        let mut vector = Vector::default();
-        for (lane, position) in positions {
-            vector.set(*lane, *position);
-        }
-        vector
+    fn reference(positions: [u64; LANES]) -> Reference {
+        Reference::draw(u64::MAX, Base(positions.map(|pos| LanePosition { epoch: 7, pos })))
     }
 
     #[test]
     fn offsets_are_short() {
-        let length = |vector: &Vector| write(Boot(u32::MAX), vector).as_str().len();
-        assert_eq!(length(&Vector::default()), 11);
-        assert_eq!(length(&vector_of(&[(3, 100)])), 12);
-        assert_eq!(length(&vector_of(&[(3, 1_000_000)])), 15);
-        let mut even = Vector([1_000_000; LANES]);
-        for lane in 0..LANES {
-            even.set(lane, 1_000_000 + lane as u64 * 37);
-        }
-        assert!(length(&even) <= 56, "{}", length(&even));
-        // Frames of 128 bytes should not double even at the end of time.
-        assert!(length(&Vector([INTEGER_MAX; LANES])) < 24);
-    }
-
-    #[test]
-    fn rooms_spread_over_all_lanes() {
-        let mut counts = [0; LANES];
-        for number in 0..1_600 {
-            counts[lane_of(&RoomId::parse(&format!("chat:room-{number}")).unwrap())] += 1;
-        }
-        assert!(counts.iter().all(|count| (60..150).contains(count)), "{counts:?}");
-        // A room must not change its lane from one release to the next.
-        assert_eq!(lane_of(&RoomId::parse("chat:general").unwrap()), 12);
+        let length = |base, vector| write(&reference(base), &Vector(vector)).as_str().len();
+        assert_eq!(length([5; LANES], [5; LANES]), 12);
+        let mut one = [1_000_000; LANES];
+        one[3] += 60;
+        assert_eq!(length([1_000_000; LANES], one), 14);
+        // A minute of 1,000 messages a second over all lanes.
+        assert_eq!(length([1_000_000_000; LANES], [1_000_003_750; LANES]), 55 - 12 + 12);
     }
 
     #[test]
     fn what_is_no_offset() {
-        let sound = write(Boot(7), &vector_of(&[(0, 5), (9, 300)])).as_str().to_owned();
+        let mut vector = [9; LANES];
+        vector[4] = 500;
+        let sound = write(&reference([9; LANES]), &Vector(vector)).as_str().to_owned();
         assert!(read(&sound).is_some());
         for bad in [
             String::new(),
@@ -187,29 +202,43 @@ mod tests {
             format!("{sound}A"),
             format!("{sound}AAAA"),
             sound[..sound.len() - 2].to_owned(),
-            format!("C{}", &sound[1..]),
-            URL_SAFE_NO_PAD
-                .encode([VERSION, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+            format!("B{}", &sound[1..]),
+            URL_SAFE_NO_PAD.encode([VERSION, 0, 0, 0, 0, 0, 0, 1, 0, 0]),
+            URL_SAFE_NO_PAD.encode([VERSION, 0, 0, 0, 0, 0, 0, 1, 0, 0x82, 0]),
             "A".repeat(4_000),
         ] {
             assert_eq!(read(&bad), None, "{bad}");
         }
+        let before_everything = write(&reference([9; LANES]), &Vector([1; LANES])).as_str().to_owned();
+        assert_eq!(read(&before_everything).unwrap().against(&reference([3; LANES]).base), None);
     }
 
     proptest! {
         #[test]
-        fn written_and_read_again(boot: u32, base in 0..=INTEGER_MAX / 2, spread in proptest::array::uniform16(0u64..1 << 40)) {
-            let vector = Vector(spread.map(|more| base + more % (1 << (more % 41))));
-            let text = write(Boot(boot), &vector);
-            prop_assert_eq!(read(text.as_str()), Some((Boot(boot), vector)));
+        fn written_and_read_again(
+            id: u64,
+            base in proptest::array::uniform16(0..=INTEGER_MAX),
+            moved in proptest::array::uniform16(-(1i64 << 40)..1 << 40),
+        ) {
+            let mut vector = Vector(base);
+            for (position, moved) in vector.0.iter_mut().zip(moved) {
+                *position = position.saturating_add_signed(moved).min(INTEGER_MAX);
+            }
+            let reference = Reference { base: reference(base).base, ..Reference::draw(id, Base::default()) };
+            let offset = read(write(&reference, &vector).as_str()).unwrap();
+            prop_assert_eq!(offset.base, reference.id);
+            prop_assert_eq!(offset.against(&reference.base).unwrap().map(|position| position.pos), vector.0);
         }
 
         #[test]
-        fn no_text_panics(text in "[A-Za-z0-9_-]{0,200}") {
-            if let Some((boot, vector)) = read(&text) {
+        fn no_text_panics(text in "[A-Za-z0-9_-]{0,200}", base in proptest::array::uniform16(0..=INTEGER_MAX)) {
+            if let Some(offset) = read(&text) {
                 // Whatever is accepted means one thing.
-                let again = write(boot, &vector);
-                prop_assert_eq!(read(again.as_str()), Some((boot, vector)));
+                let reference = Reference { id: offset.base, ..reference(base) };
+                if let Some(positions) = offset.against(&reference.base) {
+                    let again = write(&reference, &Vector(positions.map(|position| position.pos)));
+                    prop_assert_eq!(again.as_str(), text);
+                }
             }
         }
     }

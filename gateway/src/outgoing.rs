@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use turnpike_cluster::Message;
 use turnpike_engine::SocketRef;
 use turnpike_engine::packet::{Class, Encoded, EventBuilder};
 use turnpike_wire::event::server::{
-    DISCONNECTING, Disconnecting, ERROR, Error, MESSAGE, Message, RESYNC, Resync, SESSION, Session,
+    DISCONNECTING, Disconnecting, ERROR, EXPIRING, Error, Expiring, MESSAGE, RESYNC, Resync, SESSION, Session,
 };
 use turnpike_wire::{Failure, UserId};
 
 use crate::app::{App, NAMESPACE};
-use crate::broker::Stored;
 use crate::clock::unix_ms;
-use crate::offset::{self, Vector};
+use crate::offset::{self, Reference, Vector};
 use crate::replay::{Piece, Replay};
 
 /// Makes events for this node's clients.
@@ -45,7 +45,7 @@ impl Outgoing {
         self.event(SESSION).arg(&session).offset(offset).build()
     }
 
-    pub(crate) fn message(self, message: &Stored, offset: &str) -> Arc<Encoded> {
+    pub(crate) fn message(self, message: &Message, offset: &str) -> Arc<Encoded> {
         self.event(MESSAGE)
             .raw_arg(&message.data)
             .attachments(message.attachments.clone())
@@ -53,12 +53,13 @@ impl Outgoing {
             .build()
     }
 
-    pub(crate) fn volatile_message(
-        self,
-        message: &Message<'_>,
-        attachments: Vec<bytes::Bytes>,
-    ) -> Arc<Encoded> {
-        self.event(MESSAGE).arg(message).attachments(attachments).class(Class::Volatile).build()
+    pub(crate) fn volatile_message(self, data: &str, attachments: Vec<bytes::Bytes>) -> Arc<Encoded> {
+        self.event(MESSAGE).raw_arg(data).attachments(attachments).class(Class::Volatile).build()
+    }
+
+    /// `at`: Unix seconds.
+    pub(crate) fn expiring(self, at: u64) -> Arc<Encoded> {
+        self.unnumbered(EXPIRING, &Expiring { at: at * 1000 })
     }
 
     pub(crate) fn resync(self, resync: &Resync<'_>, offset: &str) -> Arc<Encoded> {
@@ -84,15 +85,15 @@ impl Outgoing {
 }
 
 /// Everything that was missed, as events for one socket.
-pub(crate) fn missed(app: &App, replay: &Replay) -> Vec<Arc<Encoded>> {
-    let event = |(piece, offset): (Piece<'_>, &Vector)| {
-        let offset = offset::write(app.broker.boot(), offset);
+pub(crate) fn missed(outgoing: Outgoing, replay: &Replay, reference: &Reference) -> Vec<Arc<Encoded>> {
+    let event = |(piece, given): (Piece<'_>, &Vector)| {
+        let offset = offset::write(reference, given);
         match piece {
-            Piece::Lost { room, seq } => {
-                let resync = Resync { room, epoch: app.broker.epoch(), seq };
-                app.outgoing.resync(&resync, offset.as_str())
+            Piece::Lost(loss) => {
+                let resync = Resync { room: &loss.room, epoch: loss.epoch, seq: loss.seq };
+                outgoing.resync(&resync, offset.as_str())
             }
-            Piece::Message(message) => app.outgoing.message(message, offset.as_str()),
+            Piece::Message(message) => outgoing.message(message, offset.as_str()),
         }
     };
     replay.pieces().map(event).collect()

@@ -3,25 +3,33 @@
 //! It outlives its connection by the recovery window. A connection that resumes it takes the rooms over into a session
 //! object of its own, so whatever the earlier connection still does finds nothing and is refused.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use turnpike_cluster::{RoomRecord, SessionRecord};
 use turnpike_engine::{Kind, SocketRef};
 use turnpike_guard::Identity;
-use turnpike_wire::RoomId;
+use turnpike_wire::{RoomId, UserId};
 
-use crate::broker::Broker;
-use crate::replay::Membership;
+use crate::mirror::Mirror;
+use crate::record;
+use crate::replay::Member;
 
 pub(crate) struct Session {
-    pub(crate) identity: Identity,
+    pub(crate) user: UserId,
     pub(crate) kind: Kind,
-    /// Locked before any lane, never while one is held.
+    /// Which of the user's devices this is, if the client said so.
+    pub(crate) device: Option<Box<str>>,
+    /// Publications that have not been answered yet.
+    pub(crate) unanswered: AtomicU32,
+    /// May be locked while lanes are held; no lane may be locked while this is.
     state: Mutex<State>,
 }
 
 pub(crate) struct State {
+    pub(crate) identity: Arc<Identity>,
     pub(crate) at: Whereabouts,
-    pub(crate) rooms: Vec<Membership>,
+    pub(crate) rooms: Vec<Member>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,18 +45,59 @@ pub(crate) enum Whereabouts {
 
 impl Session {
     pub(crate) fn new(
-        identity: Identity,
+        identity: Arc<Identity>,
         kind: Kind,
-        socket: SocketRef,
-        rooms: Vec<Membership>,
+        device: Option<Box<str>>,
+        at: Whereabouts,
+        rooms: Vec<Member>,
     ) -> Arc<Self> {
-        let state = State { at: Whereabouts::Connected(socket), rooms };
-        Arc::new(Self { identity, kind, state: Mutex::new(state) })
+        let user = identity.user.clone();
+        let state = Mutex::new(State { identity, at, rooms });
+        Arc::new(Self { user, kind, device, unanswered: AtomicU32::new(0), state })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // Every change is made after everything that could fail, so a panic leaves the state as it was.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.state().identity)
+    }
+
+    /// As it is kept for other nodes.
+    pub(crate) fn record(&self) -> SessionRecord {
+        let state = self.state();
+        SessionRecord {
+            user: self.user.clone(),
+            identity: record::write(&state.identity, self.device.as_deref()),
+            rooms: state
+                .rooms
+                .iter()
+                .map(|member| RoomRecord {
+                    room: member.room.clone(),
+                    joined: member.joined,
+                    presence: member.presence,
+                })
+                .collect(),
+        }
+    }
+
+    /// Takes what the session has: nobody will find it here any more. Gives where it was, and its rooms, unless it was
+    /// gone already.
+    pub(crate) fn take(&self) -> Option<(Whereabouts, Vec<Member>)> {
+        let mut state = self.state();
+        let at = std::mem::replace(&mut state.at, Whereabouts::Gone);
+        (at != Whereabouts::Gone).then(|| (at, std::mem::take(&mut state.rooms)))
+    }
+
+    /// Another publication is under way. Gives how many there are.
+    pub(crate) fn begin_unanswered(&self) -> u32 {
+        self.unanswered.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn end_unanswered(&self) {
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -58,14 +107,13 @@ impl State {
     }
 
     pub(crate) fn membership(&self, room: &RoomId) -> Option<usize> {
-        self.rooms.iter().position(|membership| membership.room == *room)
+        self.rooms.iter().position(|member| member.room == *room)
     }
+}
 
-    /// Nobody will take this session up again, so its rooms need not be kept for it.
-    pub(crate) fn give_up(&mut self, broker: &Broker) {
-        self.at = Whereabouts::Gone;
-        for Membership { room, .. } in std::mem::take(&mut self.rooms) {
-            broker.lane_of(&room).leave(&room);
-        }
+/// Nobody will take these up again, so their rooms need not be kept open for them.
+pub(crate) fn leave_all(mirror: &Mirror, rooms: Vec<Member>) {
+    for Member { room, .. } in rooms {
+        mirror.leave(&room);
     }
 }

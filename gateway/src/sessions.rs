@@ -5,16 +5,20 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use smallvec::SmallVec;
 use turnpike_engine::SocketId;
+use turnpike_wire::UserId;
 
-use crate::broker::Broker;
-use crate::session::{Session, Whereabouts};
+use crate::mirror::Mirror;
+use crate::session::{Session, Whereabouts, leave_all};
 
 /// Connecting and disconnecting take one of these locks, messages none.
 const PARTS: usize = 16;
 
 pub(crate) struct Sessions {
     parts: [Mutex<HashMap<SocketId, Arc<Session>>>; PARTS],
+    /// Whose they are.
+    users: [Mutex<HashMap<UserId, SmallVec<[SocketId; 1]>>>; PARTS],
     hasher: RandomState,
     /// Some of these have returned meanwhile. All wait equally long, so the first is always the next.
     away: Mutex<VecDeque<(u64, SocketId)>>,
@@ -26,6 +30,7 @@ impl Sessions {
     pub(crate) fn new(away_max: usize) -> Self {
         Self {
             parts: std::array::from_fn(|_| Mutex::default()),
+            users: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             away: Mutex::default(),
             away_max,
@@ -34,7 +39,17 @@ impl Sessions {
     }
 
     pub(crate) fn insert(&self, id: SocketId, session: Arc<Session>) {
-        self.part(id).insert(id, session);
+        let user = session.user.clone();
+        let mut part = self.part(id);
+        if part.insert(id, session).is_none() {
+            self.user(&user).entry(user).or_default().push(id);
+        }
+    }
+
+    /// All sessions of a user, also those whose client is away.
+    pub(crate) fn of_user(&self, user: &str) -> Vec<(SocketId, Arc<Session>)> {
+        let ids = self.user(user).get(user).cloned().unwrap_or_default();
+        ids.into_iter().filter_map(|id| Some((id, self.get(id)?))).collect()
     }
 
     pub(crate) fn get(&self, id: SocketId) -> Option<Arc<Session>> {
@@ -46,6 +61,14 @@ impl Sessions {
         let mut part = self.part(id);
         if part.get(&id).is_some_and(|found| Arc::ptr_eq(found, session)) {
             part.remove(&id);
+            let mut user = self.user(&session.user);
+            if let Some(ids) = user.get_mut(&session.user) {
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    user.remove(&session.user);
+                }
+            }
+            drop(user);
             if part.capacity() > 256 && part.len() * 8 < part.capacity() {
                 let len = part.len();
                 part.shrink_to(len * 2);
@@ -53,22 +76,24 @@ impl Sessions {
         }
     }
 
-    /// The session's client is away until then. The caller has written that into the session.
-    pub(crate) fn wait_for(&self, id: SocketId, until_ms: u64, broker: &Broker) {
+    /// The session's client is away until then. The caller has written that into the session. Gives the session that was
+    /// given up for it, if there were too many.
+    pub(crate) fn wait_for(&self, id: SocketId, until_ms: u64, mirror: &Mirror) -> Option<SocketId> {
         let crowded_out = {
             let mut away = self.away();
             away.push_back((until_ms, id));
             if away.len() > self.away_max { away.pop_front() } else { None }
         };
-        if let Some((until_ms, id)) = crowded_out
-            && self.give_up(id, until_ms, broker)
-        {
+        let (until_ms, id) = crowded_out?;
+        self.give_up(id, until_ms, mirror).then(|| {
             self.crowded_out.fetch_add(1, Ordering::Relaxed);
-        }
+            id
+        })
     }
 
-    /// Gives up the sessions whose time is over.
-    pub(crate) fn sweep(&self, steady_ms: u64, broker: &Broker) {
+    /// Gives up the sessions whose time is over, and says which.
+    pub(crate) fn sweep(&self, steady_ms: u64, mirror: &Mirror) -> Vec<SocketId> {
+        let mut given_up = Vec::new();
         loop {
             let due = {
                 let mut away = self.away();
@@ -77,8 +102,10 @@ impl Sessions {
                     _ => None,
                 }
             };
-            let Some((until_ms, id)) = due else { return };
-            self.give_up(id, until_ms, broker);
+            let Some((until_ms, id)) = due else { return given_up };
+            if self.give_up(id, until_ms, mirror) {
+                given_up.push(id);
+            }
         }
     }
 
@@ -92,20 +119,26 @@ impl Sessions {
     }
 
     /// True if it was still waiting for just that time.
-    fn give_up(&self, id: SocketId, until_ms: u64, broker: &Broker) -> bool {
+    fn give_up(&self, id: SocketId, until_ms: u64, mirror: &Mirror) -> bool {
         let Some(session) = self.get(id) else { return false };
         let mut state = session.state();
         if state.at != (Whereabouts::Away { until_ms }) {
             return false;
         }
-        state.give_up(broker);
+        state.at = Whereabouts::Gone;
+        let rooms = std::mem::take(&mut state.rooms);
         drop(state);
+        leave_all(mirror, rooms);
         self.remove(id, &session);
         true
     }
 
     fn part(&self, id: SocketId) -> MutexGuard<'_, HashMap<SocketId, Arc<Session>>> {
         self.lock_part(self.hasher.hash_one(id) as usize % PARTS)
+    }
+
+    fn user(&self, user: &str) -> MutexGuard<'_, HashMap<UserId, SmallVec<[SocketId; 1]>>> {
+        self.users[self.hasher.hash_one(user) as usize % PARTS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_part(&self, index: usize) -> MutexGuard<'_, HashMap<SocketId, Arc<Session>>> {

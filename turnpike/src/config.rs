@@ -34,6 +34,7 @@ settings! {
         heartbeat: Heartbeat,
         recovery: Recovery,
         history: History,
+        ring: Ring,
         queue: Queue,
         limits: Limits,
         compression: Compression,
@@ -155,6 +156,20 @@ section! {
         dedupe_window: Duration = "10m", "TURNPIKE_DEDUPE_WINDOW", "1s" to "1d";
         /// How many ids are remembered; beyond it the oldest go early.
         dedupe_ids_max: usize = "262144", "TURNPIKE_DEDUPE_IDS_MAX", "1" to "100000000";
+    }
+}
+
+section! {
+    /// What this node keeps at hand of the rooms that its clients are in, so that who returns need not be looked up.
+    pub(crate) struct Ring in "ring" {
+        /// Messages of one room.
+        room_messages_max: usize = "128", "TURNPIKE_RING_ROOM_MESSAGES_MAX", "1" to "1000000";
+        /// Bytes of the messages of one room.
+        room_bytes_max: ByteSize = "256KiB", "TURNPIKE_RING_ROOM_BYTES_MAX", "1KiB" to "1GiB";
+        /// Bytes of the messages of all rooms together; the oldest go first.
+        bytes_max: ByteSize = "64MiB", "TURNPIKE_RING_BYTES_MAX", "1MiB" to "1000GiB";
+        /// How long a room's messages still come after its last member on this node left.
+        linger: Duration = "10s", "TURNPIKE_ROOM_LINGER", "0s" to "1h";
     }
 }
 

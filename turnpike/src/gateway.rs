@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use aws_lc_rs::hmac;
 use turnpike_daemon::config::Secret;
 use turnpike_engine::{EngineConfig, Origins, packet};
-use turnpike_gateway::{Development, GatewayConfig, HistoryLimits, Limits};
+use turnpike_gateway::{Development, GatewayConfig, Limits, RingLimits};
 use turnpike_guard::{KeyError, TokenKey, Verifier};
 
 use crate::config::{Config, Origin};
@@ -36,13 +36,13 @@ pub(crate) fn config(
             answer_bytes_max: config.limits.answer_bytes_max.0,
             sessions_away_max: config.recovery.sessions_away_max,
         },
-        history: HistoryLimits {
-            room_messages_max: config.history.room_messages_max,
-            room_bytes_max: config.history.room_bytes_max.0,
-            bytes_max: config.history.bytes_max.0,
+        ring: RingLimits {
+            // What the broker does not keep is not kept at hand either.
+            room_messages_max: config.ring.room_messages_max.min(config.history.room_messages_max),
+            room_bytes_max: config.ring.room_bytes_max.0.min(config.history.room_bytes_max.0),
+            bytes_max: config.ring.bytes_max.0,
             age_ms_max: u64::try_from(config.history.age_max.as_millis()).unwrap_or(u64::MAX),
-            dedupe_ms: u64::try_from(config.history.dedupe_window.as_millis()).unwrap_or(u64::MAX),
-            dedupe_ids_max: config.history.dedupe_ids_max,
+            linger_ms: u64::try_from(config.ring.linger.as_millis()).unwrap_or(u64::MAX),
         },
         development: (!config.is_production()).then(|| Development {
             secret: secret.reveal().as_bytes().to_vec(),
@@ -141,7 +141,7 @@ mod tests {
         };
         assert_eq!(lines(&given.engine), lines(&expected));
         assert_eq!(lines(&given.limits), lines(&Limits::default()));
-        assert_eq!(lines(&given.history), lines(&HistoryLimits::default()));
+        assert_eq!(lines(&given.ring), lines(&RingLimits::default()));
     }
 
     /// A key that reaches nothing is a lie to the operator, and a limit without a key is one that nobody can change.
@@ -181,18 +181,17 @@ mod tests {
             ("TURNPIKE_BODY_BYTES_MAX", "22"),
             ("TURNPIKE_ANSWER_BYTES_MAX", "2300"),
             ("TURNPIKE_SESSIONS_AWAY_MAX", "24"),
-            ("TURNPIKE_HISTORY_ROOM_MESSAGES_MAX", "25"),
-            ("TURNPIKE_HISTORY_ROOM_BYTES_MAX", "2600"),
-            ("TURNPIKE_HISTORY_BYTES_MAX", "27MiB"),
-            ("TURNPIKE_HISTORY_AGE_MAX", "28m"),
-            ("TURNPIKE_DEDUPE_WINDOW", "29m"),
-            ("TURNPIKE_DEDUPE_IDS_MAX", "30"),
+            ("TURNPIKE_RING_ROOM_MESSAGES_MAX", "25"),
+            ("TURNPIKE_RING_ROOM_BYTES_MAX", "2600"),
+            ("TURNPIKE_RING_BYTES_MAX", "27MiB"),
+            ("TURNPIKE_ROOM_LINGER", "28s"),
+            ("TURNPIKE_HISTORY_AGE_MAX", "29m"),
         ]);
         let mut unchanged = Vec::new();
         for (changed, default) in [
             (lines(&other.engine), lines(&EngineConfig::default())),
             (lines(&other.limits), lines(&Limits::default())),
-            (lines(&other.history), lines(&HistoryLimits::default())),
+            (lines(&other.ring), lines(&RingLimits::default())),
         ] {
             unchanged.extend(
                 changed

@@ -3,6 +3,7 @@
 //! Nothing is done here that a part could do itself. This is the only crate that sees all the others.
 
 mod announce;
+mod cluster;
 mod command;
 mod config;
 mod development;

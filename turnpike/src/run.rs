@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -19,7 +20,7 @@ use turnpike_guard::Grant;
 use turnpike_wire::UserId;
 
 use crate::config::Config;
-use crate::{announce, development, gateway, token};
+use crate::{announce, cluster, development, gateway, token};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set by whoever builds a release.
@@ -49,7 +50,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let secret = config.token_secret()?;
     // The shards have threads of their own; this is for the admin listener and background tasks.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let outcome = runtime.block_on(async {
+    let outcome: anyhow::Result<Ended> = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let health = Health::new(VERSION);
         let registry = Registry::new();
@@ -69,7 +70,11 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let addresses = Addresses { gateway: gateway.local_addr(), admin: admin.address };
 
         let tasks = Tasks::new(health.clone());
-        let gateway = gateway.serve(health.public_routes())?;
+        let cluster = cluster::embedded(config, announce::reachable(addresses.gateway))?;
+        let gateway = gateway.serve(cluster.clone(), health.public_routes()).await?;
+        let (check, watched) = (health.check("cluster"), cluster.clone());
+        tasks.spawn("cluster watch", |stop| cluster::watch_condition(watched, check, stop));
+        let lease = health.check("lease");
         let check = health.check("gateway");
         let probed = announce::reachable(addresses.gateway);
         tasks.spawn("gateway probe", |stop| probe::watch(probed, "/live", check, stop));
@@ -83,17 +88,54 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         started_up(config, descriptors, addresses);
         announce(config, &secret, addresses, descriptors, connections_max)?;
 
-        let ending = signals.next().await;
-        tracing::info!(signal = ending.name, "asked to end");
+        let ended = tokio::select! {
+            ending = signals.next() => {
+                tracing::info!(signal = ending.name, "asked to end");
+                Ended::Asked
+            }
+            () = cluster::lease_lost(&cluster, &lease) => Ended::LeaseLost,
+        };
         signals.exit_on_next(log.clone());
-        drain(gateway, &health, config.drain.window).await;
+        match ended {
+            Ended::Asked => drain(gateway, &health, config.drain.window).await,
+            Ended::LeaseLost => {
+                tracing::error!(
+                    "other nodes take this one for dead: its connections are sent to them, and it starts over"
+                );
+                let closed = gateway.abandon().await;
+                tracing::info!(closed, "connections are closed");
+            }
+        }
+        if cluster.membership.leave().wait().await.is_err() {
+            tracing::warn!("the other nodes could not be told: they find out when the lease ends");
+        }
         tasks.stop();
-        Ok(())
+        Ok(ended)
     });
     // Not by dropping it: that waits for threads, and one that is stuck must not keep the process.
     runtime.shutdown_background();
     log.flush();
-    outcome
+    match outcome? {
+        Ended::Asked => Ok(()),
+        // The same program with the same arguments and environment, as another start of the node.
+        Ended::LeaseLost => {
+            Err(anyhow::Error::new(again().exec()).context("the process could not start over"))
+        }
+    }
+}
+
+/// Why the process stopped serving.
+enum Ended {
+    Asked,
+    LeaseLost,
+}
+
+fn again() -> std::process::Command {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_else(|| "turnpike".into());
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap_or_else(|_| program.into()));
+    command.args(arguments);
+    command
 }
 
 /// A shard that ended takes its clients with it, and the kernel gives its share to the others: nothing else shows it.

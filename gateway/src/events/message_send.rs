@@ -1,19 +1,63 @@
-//! `message:send`: the answer means that the message has its place in the room and that everybody there will get it.
+//! `message:send`: the answer means that the message has its place in the room, as durably as the cluster was told to
+//! keep it, and that everybody there will get it.
 
 use bytes::Bytes;
+use turnpike_cluster::{Publication, PublishError, Receipt, Signal, Soon};
 use turnpike_engine::packet::Args;
+use turnpike_engine::{AckReply, Step};
 use turnpike_guard::{Right, Role};
+use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::client::{MessageSend, MessageSent};
 use turnpike_wire::event::server::Message;
 use turnpike_wire::{Code, Failure};
 
-use super::{Caller, Reply, data, gone, overloaded};
-use crate::broker::Publication;
+use super::{Caller, Outcome, Reply, answer, data};
+use crate::app::App;
 use crate::clock::unix_ms;
 use crate::config::Limits;
-use crate::{offset, placeholder};
+use crate::membership::{gone, overloaded, unavailable};
+use crate::placeholder;
 
-pub(super) fn parse<'a>(args: &'a Args, limits: &Limits) -> Result<MessageSend<'a>, Failure> {
+/// Publications of one connection that are under way at once. They keep their order; what comes behind them waits, and
+/// nothing more is read from a client that sends faster than the cluster keeps.
+const UNANSWERED_MAX: u32 = 256;
+
+pub(super) fn handle(caller: Caller, event: ClientEvent, args: &Args, ack: Option<AckReply>) -> Step<()> {
+    let published = parse(args, &caller.app.limits).and_then(|send| {
+        permit(&caller, &send)?;
+        Ok(if send.volatile {
+            Soon::Now(Ok(volatile(&caller, &send, args.attachments())))
+        } else {
+            publish(&caller, &send, args.attachments())
+        })
+    });
+    match published {
+        Err(failure) => {
+            answer(&caller, event, ack, Err(failure));
+            Step::Now(())
+        }
+        Ok(Soon::Now(outcome)) => {
+            answer(&caller, event, ack, outcome);
+            Step::Now(())
+        }
+        Ok(Soon::Later(outcome)) => {
+            let under_way = caller.session.begin_unanswered();
+            let work = async move {
+                let outcome = outcome.await;
+                caller.session.end_unanswered();
+                answer(&caller, event, ack, outcome);
+            };
+            if under_way > UNANSWERED_MAX {
+                return Step::later(work);
+            }
+            // The order is fixed by now; the client's next event need not wait for the answer.
+            tokio::task::spawn_local(work);
+            Step::Now(())
+        }
+    }
+}
+
+fn parse<'a>(args: &'a Args, limits: &Limits) -> Result<MessageSend<'a>, Failure> {
     let send: MessageSend<'a> = data(args)?;
     let attachments = args.attachments();
     let bytes = send.body.get().len() + attachments.iter().map(Bytes::len).sum::<usize>();
@@ -28,73 +72,79 @@ pub(super) fn parse<'a>(args: &'a Args, limits: &Limits) -> Result<MessageSend<'
     Ok(send)
 }
 
-pub(super) fn apply(
-    caller: &Caller<'_>,
-    send: &MessageSend<'_>,
-    attachments: &[Bytes],
-) -> Result<Reply, Failure> {
-    let Caller { app, session, socket } = caller;
-    let identity = &session.identity;
-    if !identity.can(Right::Send, &send.room) {
+fn permit(caller: &Caller, send: &MessageSend<'_>) -> Result<(), Failure> {
+    let Caller { session, socket, .. } = caller;
+    let state = session.state();
+    if !state.identity.can(Right::Send, &send.room) {
         return Err(Code::Forbidden.into());
     }
+    if !state.is_connected_as(socket) {
+        return Err(gone());
+    }
     // Nobody can join another's personal room; whoever is granted to send there does so from outside, like a backend.
-    let from_outside = identity.role != Role::User || send.room.personal_user().is_some();
-    {
-        let state = session.state();
-        if !state.is_connected_as(socket) {
-            return Err(gone());
-        }
-        if !from_outside && state.membership(&send.room).is_none() {
-            return Err(Code::NotInRoom.into());
-        }
+    let from_outside = state.identity.role != Role::User || send.room.personal_user().is_some();
+    if !from_outside && state.membership(&send.room).is_none() {
+        return Err(Code::NotInRoom.into());
     }
-    if send.volatile {
-        return volatile(caller, send, attachments);
-    }
+    Ok(())
+}
+
+fn publish(caller: &Caller, send: &MessageSend<'_>, attachments: &[Bytes]) -> Soon<Outcome> {
+    let app = &caller.app;
     let publication = Publication {
-        room: &send.room,
-        from: &identity.user,
-        id: send.id.as_ref(),
-        body: send.body,
-        attachments,
+        room: send.room.clone(),
+        from: caller.session.user.clone(),
+        id: send.id.clone(),
+        age_ms: send.age_ms.unwrap_or_default(),
+        body: send.body.get().into(),
+        attachments: attachments.to_vec(),
     };
-    let published = app.broker.publish(&publication, app.clock.now(), |stored, vector| {
-        let offset = offset::write(app.broker.boot(), vector);
-        app.handle.broadcast(&send.room, app.outgoing.message(stored, offset.as_str()), None)
-    });
-    let receipt = published.map_err(|_| overloaded())?;
+    match app.cluster.broker.publish(publication) {
+        Soon::Now(published) => Soon::Now(outcome(app, published)),
+        Soon::Later(published) => {
+            let app = std::sync::Arc::clone(app);
+            Soon::later(async move { outcome(&app, published.await) })
+        }
+    }
+}
+
+fn outcome(app: &App, published: Result<Receipt, PublishError>) -> Outcome {
+    let receipt = published.map_err(|error| match error {
+        PublishError::Unavailable(error) => unavailable(error),
+        PublishError::Full => overloaded(),
+        PublishError::TooOld => Failure::new(
+            Code::BadRequest,
+            "it was first sent too long ago to tell whether it arrived; look at the history, and send it under a new id",
+        ),
+    })?;
     if receipt.duplicate {
         app.meters.duplicates.inc();
     } else {
         app.meters.stored.inc();
     }
-    Ok(Reply::new(MessageSent {
-        id: &receipt.id,
-        epoch: app.broker.epoch(),
-        seq: receipt.seq,
-        ts: receipt.ts,
-        duplicate: receipt.duplicate,
-    }))
+    let Receipt { id, epoch, seq, ts, duplicate } = receipt;
+    Ok(Reply::new(MessageSent { id: &id, epoch, seq, ts, duplicate }))
 }
 
 /// Handed on and forgotten: no position, no history, and none of it for who reads slowly.
-fn volatile(caller: &Caller<'_>, send: &MessageSend<'_>, attachments: &[Bytes]) -> Result<Reply, Failure> {
-    let app = caller.app;
-    let (epoch, ts) = (app.broker.epoch(), unix_ms());
+fn volatile(caller: &Caller, send: &MessageSend<'_>, attachments: &[Bytes]) -> Reply {
+    let app = &caller.app;
+    let ts = unix_ms();
     let made_up;
     let id = if let Some(id) = &send.id {
         id.as_str()
     } else {
-        made_up = app.broker.draw_id();
+        made_up = app.draw_id();
         &made_up
     };
-    let from = &caller.session.identity.user;
+    let standing = app.mirror.lane_of(&send.room).room(&send.room).and_then(|room| room.standing().copied());
+    let (epoch, seq) = standing.map_or((0, 0), |standing| (standing.epoch, standing.seq));
+    let from = &caller.session.user;
     let message =
         Message { room: &send.room, epoch, seq: None, id, from, ts, body: send.body, volatile: true };
-    let event = app.outgoing.volatile_message(&message, attachments.to_vec());
-    app.handle.broadcast(&send.room, event, None).map_err(|_| overloaded())?;
+    let data = serde_json::to_string(&message).expect("ids, numbers and raw JSON can always be written");
+    let signal = Signal::Volatile { data: data.into(), attachments: attachments.to_vec() };
+    app.cluster.broker.signal(&send.room, signal);
     app.meters.volatile.inc();
-    let seq = app.broker.lane_of(&send.room).seq(&send.room);
-    Ok(Reply::new(MessageSent { id, epoch, seq, ts, duplicate: false }))
+    Reply::new(MessageSent { id, epoch, seq, ts, duplicate: false })
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use prometheus::Registry;
 use prometheus::proto::LabelPair;
+use turnpike_cluster::embedded;
 use turnpike_engine::EngineConfig;
-use turnpike_gateway::{Development, Gateway, GatewayConfig, HistoryLimits, Limits};
+use turnpike_gateway::{Development, Gateway, GatewayConfig, Limits, RingLimits};
 use turnpike_guard::{Claims, Grant, TokenKey, Verifier, mint};
 use turnpike_wire::UserId;
 
@@ -15,6 +16,26 @@ pub(crate) const SECRET: &[u8] = b"a secret for tests, 32 bytes long";
 
 /// Longer than anything here takes on a busy machine: only a fault runs into it.
 pub(crate) const BROKEN: Duration = Duration::from_secs(20);
+
+/// What a gateway is told in a test.
+pub(crate) struct Plan {
+    pub(crate) gateway: GatewayConfig,
+    pub(crate) cluster: embedded::Config,
+}
+
+impl std::ops::Deref for Plan {
+    type Target = GatewayConfig;
+
+    fn deref(&self) -> &GatewayConfig {
+        &self.gateway
+    }
+}
+
+impl std::ops::DerefMut for Plan {
+    fn deref_mut(&mut self) -> &mut GatewayConfig {
+        &mut self.gateway
+    }
+}
 
 pub(crate) struct House {
     pub(crate) gateway: Gateway,
@@ -26,9 +47,9 @@ impl House {
         Self::with(|_| {})
     }
 
-    pub(crate) fn with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&mut Plan)) -> Self {
         let grants = vec![grant("chat:*=join,send,history"), grant("quiet:*=join")];
-        let mut config = GatewayConfig {
+        let gateway = GatewayConfig {
             address: "127.0.0.1:0".parse().unwrap(),
             engine: EngineConfig {
                 node: "n1".to_owned(),
@@ -39,13 +60,21 @@ impl House {
             tokens: Verifier::new(TokenKey::hs256(SECRET).unwrap(), grants),
             recovery_window: Duration::from_mins(1),
             limits: Limits::default(),
-            history: HistoryLimits::default(),
+            ring: RingLimits::default(),
             development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),
         };
-        change(&mut config);
+        let mut plan = Plan { gateway, cluster: embedded::Config::new("n1") };
+        change(&mut plan);
+        let cluster = embedded::start(&plan.cluster).unwrap();
         let registry = Registry::new();
-        let bound = Gateway::bind(config, &registry).unwrap();
-        Self { gateway: bound.serve(Router::new()).unwrap(), registry }
+        let bound = Gateway::bind(plan.gateway, &registry).unwrap();
+        // Tests start it from inside a runtime of their own.
+        let serve = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(bound.serve(cluster, Router::new())).unwrap()
+        };
+        let gateway = std::thread::scope(|scope| scope.spawn(serve).join().unwrap());
+        Self { gateway, registry }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

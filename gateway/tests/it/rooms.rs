@@ -1,7 +1,7 @@
 //! Joining, leaving, and what is read on the way in.
 
 use serde_json::{Value, json};
-use turnpike_gateway::HistoryLimits;
+use turnpike_cluster::HistoryLimits;
 
 use crate::client::Client;
 use crate::house::House;
@@ -35,7 +35,8 @@ async fn a_join_tells_where_the_room_stands() {
 #[tokio::test]
 async fn what_was_missed_comes_with_the_join() {
     let house = House::with(|config| {
-        config.history = HistoryLimits { room_messages_max: 5, ..HistoryLimits::default() };
+        config.cluster.history = HistoryLimits { room_messages_max: 5, ..HistoryLimits::default() };
+        config.ring.room_messages_max = 5;
     });
     let mut alice = Client::enter(&house, "alice").await;
     let epoch = alice.join("chat:a").await["epoch"].as_u64().unwrap();

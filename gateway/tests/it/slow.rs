@@ -13,8 +13,8 @@ async fn a_slow_reader_is_refilled_without_a_gap() {
         config.engine.queue_soft_bytes = 8 * 1024;
         config.engine.send_buffer_bytes = Some(8 * 1024);
         config.engine.write_deadline = Duration::from_mins(1);
-        config.history.room_messages_max = MESSAGES as usize;
-        config.history.room_bytes_max = 64 * 1024 * 1024;
+        config.cluster.history.room_messages_max = MESSAGES as usize;
+        config.cluster.history.room_bytes_max = 64 * 1024 * 1024;
     });
     let mut slow = Client::enter(&house, "alice").await;
     let mut bob = Client::enter(&house, "bob").await;
@@ -51,7 +51,7 @@ async fn a_refill_that_comes_too_late_names_what_is_lost_and_goes_on_behind_it()
         config.engine.queue_soft_bytes = 8 * 1024;
         config.engine.send_buffer_bytes = Some(8 * 1024);
         config.engine.write_deadline = Duration::from_mins(1);
-        config.history.room_messages_max = 10;
+        config.cluster.history.room_messages_max = 10;
     });
     let mut slow = Client::enter(&house, "alice").await;
     let mut bob = Client::enter(&house, "bob").await;

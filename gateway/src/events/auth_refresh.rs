@@ -1,0 +1,46 @@
+//! `auth:refresh`: a new token for a connection that goes on. It may grant less than the one before: rooms that it does
+//! not grant any more are left.
+
+use std::sync::Arc;
+
+use turnpike_engine::packet::Args;
+use turnpike_guard::Right;
+use turnpike_wire::event::client::{AuthRefresh, AuthRefreshed};
+use turnpike_wire::{Code, Failure, RoomId};
+
+use super::{Caller, Outcome, Reply, data};
+use crate::clock::unix_ms;
+use crate::membership::{self, gone, keep_record};
+
+pub(super) fn parse(args: &Args) -> Result<AuthRefresh<'_>, Failure> {
+    data(args)
+}
+
+pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome {
+    let Caller { app, session, socket } = caller;
+    let now = unix_ms() / 1000;
+    let identity = app.tokens.check(&refresh.token, now).map_err(|error| {
+        app.meters.token_refused(error.slug());
+        Failure::from(error)
+    })?;
+    if identity.user != session.user {
+        return Err(Failure::new(Code::Forbidden, "the token is another user's"));
+    }
+    let expires_at = identity.expires_at;
+    let identity = Arc::new(identity);
+    let lost: Vec<RoomId> = {
+        let mut state = session.state();
+        if !state.is_connected_as(socket) {
+            return Err(gone());
+        }
+        state.identity = Arc::clone(&identity);
+        let rooms = state.rooms.iter().map(|member| &member.room);
+        rooms.filter(|room| !identity.can(Right::Join, room)).cloned().collect()
+    };
+    app.expiry.note(socket.id(), expires_at, now);
+    for room in lost {
+        membership::leave(app, session, socket, &room).await?;
+    }
+    keep_record(app, session, socket).await?;
+    Ok(Reply::new(AuthRefreshed { expires_at: expires_at * 1000 }))
+}

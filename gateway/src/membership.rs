@@ -1,0 +1,167 @@
+//! Coming into rooms and out of them, whoever asks for it: the client, or a backend on its behalf.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use turnpike_cluster::{LanePosition, Unavailable, lane_of};
+use turnpike_engine::SocketRef;
+use turnpike_wire::{Code, Failure, RoomId};
+
+use crate::app::{App, NAMESPACE};
+use crate::mirror::Mirror;
+use crate::replay::Member;
+use crate::session::Session;
+
+/// A room that is open, and stays so for as long as this is held.
+pub(crate) struct Held {
+    mirror: Arc<Mirror>,
+    room: Option<RoomId>,
+}
+
+impl Held {
+    pub(crate) fn room(&self) -> &RoomId {
+        self.room.as_ref().expect("it goes only with the whole")
+    }
+
+    /// From here on the caller sees to it that the room is left.
+    pub(crate) fn keep(mut self) -> RoomId {
+        self.room.take().expect("it goes only with the whole")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(room) = self.room.take() {
+            self.mirror.leave(&room);
+        }
+    }
+}
+
+/// Has the room open here: from now on its messages come.
+pub(crate) async fn open(app: &App, room: &RoomId) -> Result<Held, Unavailable> {
+    /// The room is being closed; that takes microseconds, or a turn of the thread that does it.
+    const PAUSE: Duration = Duration::from_millis(1);
+    let (room, opening) = loop {
+        let entered = app.mirror.lane_of(room).enter(room);
+        match entered {
+            Some(entered) => break entered,
+            None => tokio::time::sleep(PAUSE).await,
+        }
+    };
+    let held = Held { mirror: Arc::clone(&app.mirror), room: Some(room) };
+    if opening {
+        app.cluster.broker.open(held.room()).wait().await?;
+    }
+    Ok(held)
+}
+
+/// Brings the session into the room, if it is not there already. When this is done, no message of the room is missed,
+/// also not after a crash of this node.
+pub(crate) async fn join(
+    app: &Arc<App>,
+    session: &Arc<Session>,
+    socket: &SocketRef,
+    room: &RoomId,
+    presence: bool,
+) -> Result<(), Failure> {
+    {
+        let state = session.state();
+        if !state.is_connected_as(socket) {
+            return Err(gone());
+        }
+        if let Some(index) = state.membership(room)
+            && state.rooms[index].presence == presence
+        {
+            return Ok(());
+        }
+    }
+    let held = open(app, room).await.map_err(unavailable)?;
+    let was = {
+        let lane = app.mirror.lane_of(room);
+        let epoch = app.mirror.reached().at(lane_of(room)).epoch;
+        let standing = lane.room(room).and_then(|room| room.standing().copied());
+        let Some(standing) = standing else { return Err(unavailable(Unavailable { retry_after_ms: 250 })) };
+        let mut state = session.state();
+        if !state.is_connected_as(socket) {
+            return Err(gone());
+        }
+        if let Some(index) = state.membership(room) {
+            Some(std::mem::replace(&mut state.rooms[index].presence, presence))
+        } else {
+            if state.rooms.len() >= app.limits.rooms_per_connection_max {
+                let message = "this connection is in as many rooms as it may be";
+                return Err(Failure::new(Code::LimitReached, message));
+            }
+            app.handle.join(socket, NAMESPACE, room).map_err(|_| overloaded())?;
+            let joined = LanePosition { epoch, pos: standing.pos };
+            state.rooms.push(Member { room: held.keep(), joined, presence });
+            None
+        }
+    };
+    if let Err(failure) = keep_record(app, session, socket).await {
+        let mut state = session.state();
+        match (state.membership(room), was) {
+            (Some(index), Some(was)) => state.rooms[index].presence = was,
+            (Some(index), None) => {
+                state.rooms.swap_remove(index);
+                drop(state);
+                // When the inbox is full the connection gets a few messages that it does not expect.
+                let _ = app.handle.leave(socket, room);
+                app.mirror.leave(room);
+            }
+            (None, _) => {}
+        }
+        return Err(failure);
+    }
+    Ok(())
+}
+
+/// Takes the session out of the room, if it is there. True if it was.
+pub(crate) async fn leave(
+    app: &Arc<App>,
+    session: &Arc<Session>,
+    socket: &SocketRef,
+    room: &RoomId,
+) -> Result<bool, Failure> {
+    {
+        let mut state = session.state();
+        if !state.is_connected_as(socket) {
+            return Err(gone());
+        }
+        let Some(index) = state.membership(room) else { return Ok(false) };
+        app.handle.leave(socket, room).map_err(|_| overloaded())?;
+        state.rooms.swap_remove(index);
+    }
+    app.mirror.leave(room);
+    // Out of the room here in any case; what could not be written down is tried again by whoever asks again.
+    keep_record(app, session, socket).await?;
+    Ok(true)
+}
+
+/// Writes down what another node would need to take the session up.
+pub(crate) async fn keep_record(app: &App, session: &Session, socket: &SocketRef) -> Result<(), Failure> {
+    if !app.cluster.sessions.outlive_the_process() || !app.is_recoverable(session.kind) {
+        return Ok(());
+    }
+    let id = socket.id().to_string().into();
+    let put = app.cluster.sessions.put(&id, &session.record());
+    match put.wait().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(gone()),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+/// The connection was taken over by another, or is about to close.
+pub(crate) fn gone() -> Failure {
+    Failure::new(Code::Unavailable, "this connection no longer has the session")
+}
+
+/// The engine has no room for another command. A moment later it has.
+pub(crate) fn overloaded() -> Failure {
+    unavailable(Unavailable { retry_after_ms: 250 })
+}
+
+pub(crate) fn unavailable(error: Unavailable) -> Failure {
+    Failure::from(Code::Unavailable).retry_after_ms(error.retry_after_ms)
+}

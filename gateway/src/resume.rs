@@ -1,0 +1,223 @@
+//! A client comes back: its session is taken, from wherever it was, and what was missed follows.
+
+use std::sync::Arc;
+
+use turnpike_cluster::{LANES, Lane, LanePosition, Unavailable};
+use turnpike_engine::{Admission, ConnectRequest, Kind, Overloaded, SocketId, SocketRef};
+use turnpike_guard::{Identity, Right};
+
+use crate::app::{App, NAMESPACE};
+use crate::clock::unix_ms;
+use crate::membership::open;
+use crate::mirror::Reached;
+use crate::offset;
+use crate::outgoing::{self, Greeting};
+use crate::past::{After, Wanted, find};
+use crate::record;
+use crate::replay::{Loss, Member, Replay, replay};
+use crate::session::{Session, Whereabouts, leave_all};
+
+pub(crate) enum Resumed {
+    Yes(Admission<Arc<Session>>),
+    /// These rooms are why, if the session was still there.
+    No {
+        lost: Vec<Loss>,
+    },
+    Unavailable(Unavailable),
+}
+
+impl Resumed {
+    const NO: Self = Self::No { lost: Vec::new() };
+}
+
+impl From<Unavailable> for Resumed {
+    fn from(error: Unavailable) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// A session that nobody else can take. If it is not taken up after all, it waits here for the next attempt.
+struct Taken<'a> {
+    app: &'a App,
+    id: SocketId,
+    identity: Arc<Identity>,
+    device: Option<Box<str>>,
+    rooms: Vec<Member>,
+    done: bool,
+}
+
+impl Taken<'_> {
+    /// Nobody comes back to it.
+    fn give_up(mut self) {
+        self.done = true;
+        leave_all(&self.app.mirror, std::mem::take(&mut self.rooms));
+        self.app.forget_record(self.id);
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            let until_ms = self.app.clock.steady_ms() + self.app.recovery_window_ms;
+            let at = Whereabouts::Away { until_ms };
+            let rooms = std::mem::take(&mut self.rooms);
+            let session =
+                Session::new(Arc::clone(&self.identity), Kind::SocketIo, self.device.take(), at, rooms);
+            self.app.sessions.insert(self.id, session);
+            if let Some(crowded_out) = self.app.sessions.wait_for(self.id, until_ms, &self.app.mirror) {
+                self.app.forget_record(crowded_out);
+            }
+        }
+    }
+}
+
+/// Takes up the session of the client's ticket, if there is one and nothing of it is lost.
+pub(crate) async fn resume(
+    app: &Arc<App>,
+    request: &ConnectRequest,
+    identified: Option<&Identity>,
+) -> Resumed {
+    let (Some(resume), Some(socket)) = (&request.resume, request.recovered_socket()) else {
+        return Resumed::NO;
+    };
+    if request.kind != Kind::SocketIo {
+        return Resumed::NO;
+    }
+    if identified.is_some_and(|identity| resume.payload != identity.user.as_bytes()) {
+        return Resumed::NO;
+    }
+    let from = match came_from(app, resume.offset.as_deref()).await {
+        Ok(Some(from)) => from,
+        Ok(None) => return Resumed::NO,
+        Err(error) => return error.into(),
+    };
+    let mut taken = match take(app, resume.socket_id).await {
+        Ok(Some(taken)) => taken,
+        Ok(None) => return Resumed::NO,
+        Err(error) => return error.into(),
+    };
+    // A good token says who comes now, and may grant less or last longer than the one before. Without one the ticket is
+    // enough until the earlier token ends.
+    let identity =
+        identified.map_or_else(|| Arc::clone(&taken.identity), |identity| Arc::new(identity.clone()));
+    let same_user = identity.user == taken.identity.user && resume.payload == identity.user.as_bytes();
+    let permitted = taken.rooms.iter().all(|member| identity.can(Right::Join, &member.room));
+    if !same_user || !permitted || identity.expires_at <= unix_ms() / 1000 {
+        return Resumed::NO;
+    }
+    let wanted: Vec<Wanted> = taken
+        .rooms
+        .iter()
+        .map(|member| {
+            let after = from[member.lane().index()].max(member.joined);
+            Wanted { room: member.room.clone(), after: After::Lane(after) }
+        })
+        .collect();
+    let (lanes, found) = match find(app, &wanted).await {
+        Ok(found) => found,
+        Err(error) => return error.into(),
+    };
+    // From here to the answer nothing is waited for: what is sent now takes effect right behind it.
+    let reached = app.mirror.reached();
+    let replay = replay(found, &from, &reached);
+    if !replay.lost().is_empty() {
+        drop(lanes);
+        taken.give_up();
+        return Resumed::No { lost: replay.lost().to_vec() };
+    }
+    let sent = send(app, &socket, &identity, &taken.rooms, &reached, &replay);
+    if sent.is_err() {
+        drop(lanes);
+        return Unavailable { retry_after_ms: 250 }.into();
+    }
+    // A place in the present epochs, also for what was joined in earlier ones.
+    for member in &mut taken.rooms {
+        let now = reached.at(member.lane());
+        if member.joined.epoch != now.epoch {
+            member.joined = LanePosition { epoch: now.epoch, pos: replay.from().at(member.lane()) };
+        }
+    }
+    let rooms = std::mem::take(&mut taken.rooms);
+    taken.done = true;
+    let at = Whereabouts::Connected(socket);
+    let session = Session::new(Arc::clone(&identity), request.kind, taken.device.take(), at, rooms);
+    app.seat(socket, &session, identity.expires_at);
+    drop(lanes);
+    let ticket = app.ticket(request.kind, &identity);
+    Resumed::Yes(Admission { socket: session, recovered: true, ticket })
+}
+
+/// Where the client stands in every lane. None: its offset says nothing to us.
+async fn came_from(app: &App, offset: Option<&str>) -> Result<Option<[LanePosition; LANES]>, Unavailable> {
+    let Some(offset) = offset else {
+        // The client was cut before it got its first event, so it has nothing.
+        let reached = app.mirror.reached();
+        return Ok(Some(std::array::from_fn(|index| {
+            let lane = Lane::new(index).expect("there are as many lanes as positions");
+            LanePosition { epoch: reached.at(lane).epoch, pos: 0 }
+        })));
+    };
+    let Some(offset) = offset::read(offset) else { return Ok(None) };
+    let base = app.references.find(offset.base).wait().await?;
+    Ok(base.and_then(|base| offset.against(&base)))
+}
+
+/// From here on nobody else has it: there is one winner.
+async fn take(app: &Arc<App>, id: SocketId) -> Result<Option<Taken<'_>>, Unavailable> {
+    if !app.cluster.sessions.outlive_the_process() {
+        let Some(session) = app.sessions.get(id) else { return Ok(None) };
+        let identity = session.identity();
+        let Some((at, rooms)) = session.take() else { return Ok(None) };
+        app.sessions.remove(id, &session);
+        let device = session.device.clone();
+        // The client has come back before its earlier connection was known to be dead.
+        app.unseat(at, Vec::new());
+        return Ok(Some(Taken { app, id, identity, device, rooms, done: false }));
+    }
+    let record = app.cluster.sessions.take(&id.to_string().into()).wait().await?;
+    let here = app.sessions.get(id).and_then(|session| {
+        app.sessions.remove(id, &session);
+        session.take()
+    });
+    let Some(record) = record else {
+        if let Some((at, rooms)) = here {
+            app.unseat(at, rooms);
+        }
+        return Ok(None);
+    };
+    let Some((identity, device)) = record::read(&record.record.identity) else {
+        tracing::warn!(connection = %id, "the record of a session could not be read");
+        return Ok(None);
+    };
+    let mut taken = Taken { app, id, identity: Arc::new(identity), device, rooms: Vec::new(), done: false };
+    // All are asked for before the first is waited for. Those that are open already stay so until they are held again.
+    let rooms = record.record.rooms;
+    let opened = futures_util::future::join_all(rooms.iter().map(|record| open(app, &record.room))).await;
+    if let Some((at, rooms)) = here {
+        app.unseat(at, rooms);
+    }
+    for (record, held) in rooms.into_iter().zip(opened) {
+        let room = held?.keep();
+        taken.rooms.push(Member { room, joined: record.joined, presence: record.presence });
+    }
+    Ok(Some(taken))
+}
+
+/// In this order: the greeting with what the client has already, the rooms, and what it missed. The lanes are held, so
+/// everything that is published later comes behind.
+fn send(
+    app: &App,
+    socket: &SocketRef,
+    identity: &Identity,
+    rooms: &[Member],
+    reached: &Reached,
+    replay: &Replay,
+) -> Result<(), Overloaded> {
+    let greeting = Greeting { app, user: &identity.user, socket, recovered: true };
+    let offset = offset::write(&reached.reference, replay.from());
+    app.handle.emit(socket, app.outgoing.session(&greeting, offset.as_str()))?;
+    for member in rooms {
+        app.handle.join(socket, NAMESPACE, &member.room)?;
+    }
+    app.handle.refill(socket, outgoing::missed(app.outgoing, replay, &reached.reference))
+}
