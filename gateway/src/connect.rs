@@ -7,13 +7,15 @@ use turnpike_cluster::{LanePosition, Unavailable, lane_of};
 use turnpike_engine::{Admission, Close, ConnectRequest, Kind, Overloaded, Refusal, TicketClaims};
 use turnpike_guard::{Identity, TokenError};
 use turnpike_wire::event::server::Resync;
-use turnpike_wire::{Code, DeviceId, Disconnect, Failure, RoomId};
+use turnpike_wire::{Code, DeviceId, Disconnect, Failure, RoomId, UserId};
 
 use crate::app::{App, NAMESPACE};
 use crate::clock::unix_ms;
 use crate::membership::{Held, keep_record, open, unavailable};
-use crate::outgoing::Greeting;
-use crate::replay::{Loss, Member};
+use crate::offset;
+use crate::outgoing::{self, Greeting};
+use crate::past::{After, Wanted, find};
+use crate::replay::{Loss, Member, replay};
 use crate::resume::{Resumed, resume};
 use crate::session::{Session, Whereabouts, leave_all};
 
@@ -112,44 +114,88 @@ async fn enter(
     let ticket = app.ticket(request.kind, &identity);
     let user = identity.user.clone();
     let expires_at = identity.expires_at;
-    let held = open(app, &room).await.map_err(|error| come_again(request.kind, error))?;
-    let member = personal(app, held);
+    let again = |error| come_again(request.kind, error);
+    let held = open(app, &room).await.map_err(again)?;
+    let inbox = Inbox::of(app, &user, device.as_ref(), &held).await.map_err(again)?;
+    let (joined, first_seq) = (inbox.joined, inbox.first_seq);
+    let member = Member { room: held.keep(), joined, presence: false };
     let device = device.map(|device| device.as_str().into());
     let at = Whereabouts::Connected(socket);
     let session = Session::new(Arc::new(identity), request.kind, device, at, vec![member]);
     let mut entering = Entering { app, socket, session: Some(Arc::clone(&session)) };
     keep_record(app, &session, &socket).await.map_err(|failure| {
-        come_again(request.kind, Unavailable { retry_after_ms: failure.retry_after_ms.unwrap_or_default() })
+        again(Unavailable { retry_after_ms: failure.retry_after_ms.unwrap_or_default() })
     })?;
+    let wanted = [Wanted { room: room.clone(), after: After::Lane(joined) }];
+    let (lanes, found) = find(app, &wanted).await.map_err(again)?;
     // From here to the answer nothing is waited for: what is sent now takes effect right behind it.
-    {
-        let lane = app.mirror.lane_of(&room);
-        let reached = app.mirror.reached();
-        let offset = reached.offset();
-        let sent = app.handle.join(&socket, NAMESPACE, &room).and_then(|()| {
-            let greeting = Greeting { app, user: &user, socket: &socket, recovered: false };
-            app.handle.emit(&socket, app.outgoing.session(&greeting, offset.as_str()))?;
-            lost.iter().try_for_each(|loss| {
-                let resync = Resync { room: &loss.room, epoch: loss.epoch, seq: loss.seq };
-                app.handle.emit(&socket, app.outgoing.resync(&resync, offset.as_str()))
-            })
-        });
-        sent.map_err(|Overloaded| come_again(request.kind, Unavailable { retry_after_ms: 250 }))?;
-        drop(lane);
+    let reached = app.mirror.reached();
+    let mut from = reached.positions();
+    from[lane_of(&room).index()] = joined;
+    let replay = replay(found, &from, &reached);
+    let offset = offset::write(&reached.reference, replay.from());
+    let mut lost = lost.to_vec();
+    if let Some((epoch, seq)) = first_seq {
+        lost.push(Loss { room: room.clone(), epoch, seq });
     }
+    let sent = app.handle.join(&socket, NAMESPACE, &room).and_then(|()| {
+        let greeting = Greeting { app, user: &user, socket: &socket, recovered: false };
+        app.handle.emit(&socket, app.outgoing.session(&greeting, offset.as_str()))?;
+        for loss in &lost {
+            let resync = Resync { room: &loss.room, epoch: loss.epoch, seq: loss.seq };
+            app.handle.emit(&socket, app.outgoing.resync(&resync, offset.as_str()))?;
+        }
+        let missed = outgoing::missed(app.outgoing, &replay, &reached.reference);
+        if missed.is_empty() { Ok(()) } else { app.handle.refill(&socket, missed) }
+    });
+    drop(lanes);
+    sent.map_err(|Overloaded| again(Unavailable { retry_after_ms: 250 }))?;
     entering.session = None;
     app.seat(socket, &session, expires_at);
     Ok(Admission { socket: session, recovered: false, ticket })
 }
 
-/// The user's own room, from where it stands now.
-fn personal(app: &App, held: Held) -> Member {
-    let room = held.keep();
-    let lane = app.mirror.lane_of(&room);
-    let pos = lane.room(&room).and_then(|room| room.standing()).map_or(0, |standing| standing.pos);
-    let epoch = app.mirror.reached().at(lane_of(&room)).epoch;
-    drop(lane);
-    Member { room, joined: LanePosition { epoch, pos }, presence: false }
+/// From where a new session follows the user's own room.
+struct Inbox {
+    joined: LanePosition,
+    /// What comes first, if what the device has not received begins earlier than what is kept.
+    first_seq: Option<(u64, u64)>,
+}
+
+impl Inbox {
+    /// A device is given what it has not received yet, whoever names none is given what comes from now on.
+    async fn of(
+        app: &App,
+        user: &UserId,
+        device: Option<&DeviceId>,
+        room: &Held,
+    ) -> Result<Self, Unavailable> {
+        let room = room.room();
+        let (epoch, standing) = {
+            let lane = app.mirror.lane_of(room);
+            let standing = lane.room(room).and_then(|room| room.standing().copied());
+            (app.mirror.reached().at(lane_of(room)).epoch, standing.unwrap_or_default())
+        };
+        let now = Self { joined: LanePosition { epoch, pos: standing.pos }, first_seq: None };
+        let Some(device) = device else { return Ok(now) };
+        let Some(cursor) = app.cluster.marks.cursor(user, device).wait().await? else {
+            // A device that was never here before begins with what comes from now on.
+            app.cluster.marks.advance(user, device, standing.seq).wait().await?;
+            return Ok(now);
+        };
+        if cursor >= standing.seq {
+            return Ok(now);
+        }
+        let wanted = [Wanted { room: room.clone(), after: After::Seq(cursor) }];
+        let (lanes, found) = find(app, &wanted).await?;
+        drop(lanes);
+        let Some(first) = found.first().and_then(|found| found.messages.first()) else {
+            let first_seq = Some((standing.epoch, standing.seq));
+            return Ok(Self { first_seq, ..now });
+        };
+        let first_seq = (first.seq > cursor + 1).then_some((first.at.epoch, first.seq - 1));
+        Ok(Self { joined: LanePosition { epoch, pos: first.at.pos - 1 }, first_seq })
+    }
 }
 
 impl App {

@@ -53,6 +53,14 @@ impl Reached {
         offset::write(&self.reference, &self.vector)
     }
 
+    /// Where every lane is.
+    pub(crate) fn positions(&self) -> [LanePosition; LANES] {
+        std::array::from_fn(|index| LanePosition {
+            epoch: self.reference.base.0[index].epoch,
+            pos: self.vector.0[index],
+        })
+    }
+
     pub(crate) fn at(&self, lane: Lane) -> LanePosition {
         LanePosition { epoch: self.reference.epoch(lane), pos: self.vector.at(lane) }
     }

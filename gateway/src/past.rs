@@ -17,6 +17,8 @@ pub(crate) enum After {
     Lane(LanePosition),
     /// They have everything up to this message.
     Message(Position),
+    /// They have everything up to this number, of whatever epoch.
+    Seq(u64),
     /// They want the latest so many.
     Latest(usize),
 }
@@ -161,6 +163,12 @@ fn look(lanes: &LaneGuards<'_>, reached: &Reached, wanted: &Wanted, part: &Part)
             }
             found(room.tail(|message| message.seq <= position.seq), false)
         }
+        After::Seq(seq) => {
+            if room.floor().seq > seq {
+                return Here::Read;
+            }
+            found(room.tail(|message| message.seq <= seq), false)
+        }
         After::Latest(count) => {
             if room.kept() < count && room.floor().seq > 0 {
                 return Here::Read;
@@ -177,6 +185,7 @@ fn request(wanted: &Wanted, part: &Part) -> Read {
         (_, Some(last)) => Range::After(Position { epoch: last.at.epoch, seq: last.seq }),
         (After::Lane(position), None) => Range::AfterLane(position),
         (After::Message(position), None) => Range::After(position),
+        (After::Seq(seq), None) => Range::AfterSeq(seq),
     };
     let messages_max = match wanted.after {
         After::Latest(count) => count,
