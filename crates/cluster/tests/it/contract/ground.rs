@@ -1,0 +1,56 @@
+//! The implementations that the suite runs against.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use turnpike_cluster::{Cluster, HistoryLimits, embedded};
+use turnpike_lab::Directory;
+
+use super::stage::Terms;
+
+pub(crate) type Raising = Pin<Box<dyn Future<Output = Cluster> + Send>>;
+
+pub(crate) trait Ground {
+    /// How many nodes play on it at once.
+    fn nodes(&self) -> usize;
+
+    /// Makes a node, that is not started yet. Called again after a node was killed, it comes back.
+    fn raise(&self, terms: &Terms) -> Raising;
+}
+
+fn history(terms: &Terms) -> HistoryLimits {
+    HistoryLimits {
+        room_messages_max: terms.room_messages_max,
+        dedupe_ms: terms.dedupe.as_millis() as u64,
+        room_bytes_max: 16 << 20,
+        ..HistoryLimits::default()
+    }
+}
+
+struct Embedded {
+    raised: AtomicUsize,
+    disk: Option<Directory>,
+}
+
+/// One process that keeps everything in memory.
+pub(crate) fn memory() -> Box<dyn Ground> {
+    Box::new(Embedded { raised: AtomicUsize::new(0), disk: None })
+}
+
+impl Ground for Embedded {
+    fn nodes(&self) -> usize {
+        1
+    }
+
+    fn raise(&self, terms: &Terms) -> Raising {
+        let number = self.raised.fetch_add(1, Ordering::Relaxed);
+        let config = embedded::Config {
+            history: history(terms),
+            recovery_window_ms: terms.recovery.as_millis() as u64,
+            disk: self.disk.as_ref().map(|disk| disk.path().to_owned()),
+            ..embedded::Config::new(format!("n{number}"))
+        };
+        Box::pin(async move { embedded::start(&config).expect("the plane opens") })
+    }
+}
