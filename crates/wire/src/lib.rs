@@ -10,6 +10,7 @@ pub mod event;
 mod id;
 pub mod limits;
 mod position;
+pub mod presence;
 
 pub use answer::{Answer, Failure};
 pub use code::Code;

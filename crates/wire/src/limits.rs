@@ -14,6 +14,18 @@ pub const MESSAGE_ID_BYTES_MAX: usize = 64;
 /// As a user id.
 pub const DEVICE_ID_BYTES_MAX: usize = 64;
 
+/// What a user may say of what they are doing: everybody in their rooms gets a copy.
+pub const ACTIVITY_BYTES_MAX: usize = 1024;
+
+/// Devices of one user that are named in a page of those who are there.
+pub const DEVICES_NAMED_MAX: usize = 16;
+
+/// One page of those who are there.
+pub const PRESENCE_MEMBERS_MAX: usize = 100;
+
+/// More than this, and nobody reads who is typing.
+pub const TYPISTS_NAMED_MAX: usize = 3;
+
 /// One page of history. An answer must stay well below the largest frame that clients accept.
 pub const HISTORY_MESSAGES_MAX: usize = 100;
 

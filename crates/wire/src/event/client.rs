@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::limits::HISTORY_MESSAGES_MAX;
-use crate::{MessageId, Position, RoomId};
+use crate::presence::{Activity, Member, Status};
+use crate::{DeviceId, MessageId, Position, RoomId, UserId};
 
 macro_rules! client_events {
     ($($name:ident = $text:literal,)*) => {
@@ -161,6 +162,53 @@ pub struct MessageSent<'a> {
     pub duplicate: bool,
 }
 
+/// Everything up to this message: of `message:received` and `message:read`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct MessageMark {
+    pub room: RoomId,
+    pub seq: u64,
+}
+
+/// Of `typing:start` and `typing:stop`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Typing {
+    pub room: RoomId,
+}
+
+/// How this connection is shown from here on, in all rooms that it is shown in.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PresenceUpdate {
+    pub status: Status,
+    /// Without it the connection has none any more.
+    #[serde(default)]
+    pub activity: Option<Activity>,
+    /// Without it the device stays the one that it was.
+    #[serde(default)]
+    pub device: Option<DeviceId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PresenceList {
+    pub room: RoomId,
+    /// As many as fit into a page, if it is not said.
+    #[serde(default)]
+    pub limit: Option<Count>,
+    /// That of the page before.
+    #[serde(default)]
+    pub cursor: Option<UserId>,
+}
+
+/// A page of those who are there, by the order of their ids.
+#[derive(Debug, Clone, Serialize)]
+pub struct PresencePage<'a> {
+    /// Of all who are there.
+    pub count: u64,
+    pub members: &'a [Member],
+    /// There are more behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<&'a UserId>,
+}
+
 #[derive(Debug, Clone, Serialize)]
 pub struct Pong<'a> {
     pub data: Option<&'a RawValue>,
@@ -202,6 +250,29 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<RoomJoin>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn presence_is_parsed_into_types() {
+        let parse = |text: &str| serde_json::from_str::<PresenceUpdate>(text);
+        let update = parse(r#"{"status":"busy","activity":{"in" : "a call"},"device":"phone"}"#).unwrap();
+        assert_eq!((update.status, update.device.as_deref()), (Status::Busy, Some("phone")));
+        assert_eq!(update.activity.unwrap().as_str(), r#"{"in" : "a call"}"#);
+        assert_eq!(parse(r#"{"status":"away","activity":null}"#).unwrap().activity, None);
+        for bad in [
+            r"{}",
+            r#"{"status":"gone"}"#,
+            r#"{"status":"online","activity":"busy"}"#,
+            r#"{"status":"online","activity":[]}"#,
+            r#"{"status":"online","device":""}"#,
+            r#"{"status":"online","device":"my phone"}"#,
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        let list: PresenceList = serde_json::from_str(r#"{"room":"a","limit":2,"cursor":"bob"}"#).unwrap();
+        assert_eq!((list.limit.map(Count::get), list.cursor.as_deref()), (Some(2), Some("bob")));
+        assert!(serde_json::from_str::<MessageMark>(r#"{"room":"a","seq":-1}"#).is_err());
+        assert!(serde_json::from_str::<Typing>(r#"{"room":"a b"}"#).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::presence::Shown;
 use crate::{Code, Disconnect, Failure, RoomId, UserId};
 
 pub const SESSION: &str = "session";
@@ -11,6 +12,9 @@ pub const RESYNC: &str = "resync";
 pub const DISCONNECTING: &str = "disconnecting";
 pub const ERROR: &str = "error";
 pub const EXPIRING: &str = "expiring";
+pub const RECEIPT: &str = "receipt";
+pub const TYPING: &str = "typing";
+pub const PRESENCE: &str = "presence";
 
 /// The first event of every connection.
 #[derive(Debug, Clone, Serialize)]
@@ -49,6 +53,47 @@ pub struct Resync<'a> {
     pub room: &'a RoomId,
     pub epoch: u64,
     pub seq: u64,
+}
+
+/// How far some of the room's members have come. What is said of a user takes the place of what was said before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Receipt<'a> {
+    pub room: &'a RoomId,
+    pub marks: &'a [UserMark],
+}
+
+/// Everything up to these numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UserMark {
+    pub user: UserId,
+    pub received: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<u64>,
+}
+
+/// Who is typing in the room right now, the receiver left out. It holds until the next of its kind, until a message of
+/// that user, or for six seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Typing<'a> {
+    pub room: &'a RoomId,
+    /// At most [`crate::limits::TYPISTS_NAMED_MAX`].
+    pub users: &'a [UserId],
+    /// How many besides these.
+    pub more: u64,
+}
+
+/// What has changed in who is there. A user stands in one list at most.
+#[derive(Debug, Clone, Serialize)]
+pub struct Presence<'a> {
+    pub room: &'a RoomId,
+    /// How many are there now.
+    pub count: u64,
+    pub joined: &'a [Shown],
+    pub left: &'a [UserId],
+    pub changed: &'a [Shown],
+    /// Not every change is listed: the room is large, or too much has changed at once. `presence:list` has it all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 /// The token ends soon; `auth:refresh` brings another.
@@ -95,6 +140,31 @@ mod tests {
 
     fn json(event: &impl Serialize) -> String {
         serde_json::to_string(event).unwrap()
+    }
+
+    #[test]
+    fn who_is_there_and_what_they_do() {
+        use crate::presence::{Activity, Status};
+
+        let (alice, bob) = (UserId::parse("alice").unwrap(), UserId::parse("bob").unwrap());
+        let room = &RoomId::parse("chat:a").unwrap();
+        let marks = [
+            UserMark { user: alice.clone(), received: 7, read: Some(5) },
+            UserMark { user: bob.clone(), received: 7, read: None },
+        ];
+        insta::assert_snapshot!(json(&Receipt { room, marks: &marks }), @r#"{"room":"chat:a","marks":[{"user":"alice","received":7,"read":5},{"user":"bob","received":7}]}"#);
+        insta::assert_snapshot!(json(&Typing { room, users: std::slice::from_ref(&bob), more: 0 }), @r#"{"room":"chat:a","users":["bob"],"more":0}"#);
+        let activity = Activity::parse(r#"{"in":"a call"}"#).unwrap();
+        let presence = Presence {
+            room,
+            count: 2,
+            joined: &[Shown { user: alice, status: Status::Busy, activity: Some(activity) }],
+            left: &[],
+            changed: &[Shown { user: bob, status: Status::Online, activity: None }],
+            partial: false,
+        };
+        insta::assert_snapshot!(json(&presence), @r#"{"room":"chat:a","count":2,"joined":[{"user":"alice","status":"busy","activity":{"in":"a call"}}],"left":[],"changed":[{"user":"bob","status":"online"}]}"#);
+        insta::assert_snapshot!(json(&Presence { joined: &[], changed: &[], partial: true, ..presence }), @r#"{"room":"chat:a","count":2,"joined":[],"left":[],"changed":[],"partial":true}"#);
     }
 
     #[test]
