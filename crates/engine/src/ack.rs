@@ -10,12 +10,10 @@ use crate::command::Command;
 use crate::handle::{Handle, is_shard_of_this_thread};
 use crate::ids::{SocketId, SocketRef};
 use crate::packet::Args;
-use crate::rooms::NamespaceIndex;
 
 /// The answer that a client waits for. Dropping it leaves the client waiting until its own deadline.
 pub struct AckReply {
     pub(crate) to: SocketRef,
-    pub(crate) namespace: NamespaceIndex,
     pub(crate) id: u64,
     pub(crate) handle: Handle,
 }
@@ -23,7 +21,6 @@ pub struct AckReply {
 /// An answer on its way to its connection.
 pub(crate) struct Answer {
     pub(crate) to: SocketRef,
-    pub(crate) namespace: NamespaceIndex,
     pub(crate) id: u64,
     pub(crate) args_json: String,
     pub(crate) attachments: Vec<Bytes>,
@@ -54,8 +51,8 @@ impl AckReply {
 
     /// Answers with the text of a JSON array, its attachments beside it.
     pub fn send_raw(self, args_json: String, attachments: Vec<Bytes>) {
-        let Self { to, namespace, id, handle } = self;
-        let answer = Answer { to, namespace, id, args_json, attachments };
+        let Self { to, id, handle } = self;
+        let answer = Answer { to, id, args_json, attachments };
         let elsewhere = AT_HAND.with_borrow_mut(|at_hand| match at_hand {
             Some(list) if is_shard_of_this_thread(to.shard()) && !SENT_BEFORE.get() => {
                 list.push(answer);

@@ -102,15 +102,22 @@ pub struct Close {
     pub reconnect: bool,
     /// The last event that the client gets, whatever else waits for it.
     pub farewell: Option<Arc<Encoded>>,
+    /// Whether all namespaces of the connection end, also if the client is not to come back.
+    pub everything: bool,
 }
 
 impl Close {
     pub fn new(code: u16, reason: impl Into<String>, reconnect: bool) -> Self {
-        Self { code, reason: reason.into(), reconnect, farewell: None }
+        Self { code, reason: reason.into(), reconnect, farewell: None, everything: false }
     }
 
     pub fn farewell(self, event: Arc<Encoded>) -> Self {
         Self { farewell: Some(event), ..self }
+    }
+
+    /// Ends the whole connection, in whichever namespace the socket is.
+    pub fn everything(self) -> Self {
+        Self { everything: true, ..self }
     }
 
     pub(crate) fn as_reason(&self) -> DisconnectReason {

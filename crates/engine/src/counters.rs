@@ -50,6 +50,8 @@ counters! {
     websockets_now,
     sockets_now,
     rooms_now,
+    /// Namespaces that somebody is in, counted once for each shard.
+    namespaces_now,
     /// Deadlines that have not passed, also of what is long done.
     timers_now,
     connections_opened,

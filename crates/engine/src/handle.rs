@@ -11,6 +11,7 @@ use crate::ack::{AckError, Answers, Waiter, note_command};
 use crate::command::{Close, Command};
 use crate::counters::{Counters, ShardCounters};
 use crate::ids::SocketRef;
+use crate::inbox::Inbox;
 use crate::packet::{Args, Encoded, EventBuilder};
 use crate::whereabouts::{Shards, Whereabouts};
 
@@ -33,7 +34,7 @@ pub(crate) fn is_shard_of_this_thread(shard: usize) -> bool {
 }
 
 pub(crate) struct ShardHandle {
-    pub(crate) inbox: mpsc::Sender<Command>,
+    pub(crate) inbox: Inbox,
     pub(crate) counters: Arc<ShardCounters>,
 }
 
@@ -124,18 +125,24 @@ impl Handle {
         let mut permits = Vec::with_capacity(shards.len());
         for shard in shards.iter() {
             note_command(shard);
-            permits.push(self.0.shards[shard].inbox.try_reserve().map_err(|_| Overloaded)?);
+            permits.push(self.0.shards[shard].inbox.try_reserve()?);
         }
         Ok(permits)
     }
 
     pub fn join(&self, socket: &SocketRef, namespace: &str, room: &str) -> Result<(), Overloaded> {
-        let permit = self.0.shards[socket.shard()].inbox.try_reserve().map_err(|_| Overloaded)?;
+        let permit = self.0.shards[socket.shard()].inbox.try_reserve()?;
         note_command(socket.shard());
         // Known from here on: a broadcast that is sent after this join reaches the shard after it.
         self.0.whereabouts.enter(namespace, room, socket.shard());
         permit.send(Command::Join { socket: *socket, namespace: namespace.into(), room: room.into() });
         Ok(())
+    }
+
+    /// Whether somebody may be in the room on any shard. A single shard keeps no account of it outside of itself, so there
+    /// the answer is always yes.
+    pub fn may_have_members(&self, namespace: &str, room: &str) -> bool {
+        self.0.whereabouts.shards_of(namespace, room).len() > 0
     }
 
     pub fn leave(&self, socket: &SocketRef, room: &str) -> Result<(), Overloaded> {
@@ -164,9 +171,8 @@ impl Handle {
         let mut waiting = Vec::new();
         for shard in &self.0.shards {
             let (done, received) = oneshot::channel();
-            if shard.inbox.send(Command::Drain { window, close: close.clone(), done }).await.is_ok() {
-                waiting.push(received);
-            }
+            shard.inbox.send(Command::Drain { window, close: close.clone(), done });
+            waiting.push(received);
         }
         for received in waiting {
             closed += received.await.unwrap_or(0);
@@ -193,22 +199,12 @@ impl Handle {
 
     pub(crate) fn try_send(&self, shard: usize, command: Command) -> Result<(), Overloaded> {
         note_command(shard);
-        self.0.shards[shard].inbox.try_send(command).map_err(|_| Overloaded)
+        self.0.shards[shard].inbox.try_send(command)
     }
 
-    /// For what must not be refused: answers, closes. When the inbox is full it waits in a task of its own; there
-    /// are no more of them than there are events being handled.
+    /// For what must not be refused: answers, closes, questions.
     pub(crate) fn send(&self, shard: usize, command: Command) {
         note_command(shard);
-        if let Err(mpsc::error::TrySendError::Full(command)) = self.0.shards[shard].inbox.try_send(command) {
-            let inbox = self.0.shards[shard].inbox.clone();
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { drop(inbox.send(command).await) });
-            } else {
-                // A thread of its own, so not one that the shard waits for. Fails if the shard is gone, and then there
-                // is nobody to tell.
-                let _ = inbox.blocking_send(command);
-            }
-        }
+        self.0.shards[shard].inbox.send(command);
     }
 }

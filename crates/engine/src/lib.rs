@@ -15,6 +15,7 @@ mod counters;
 pub mod frame;
 mod handle;
 mod ids;
+mod inbox;
 mod outbox;
 pub mod packet;
 mod polling;

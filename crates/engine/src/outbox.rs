@@ -57,8 +57,8 @@ impl Outbox {
     /// Puts the event in the place of one that waits and says the same of an earlier time.
     pub(crate) fn replace_state(&mut self, event: &Arc<Encoded>) -> bool {
         let Class::State { key } = event.class() else { return false };
-        // The first item may be half written.
-        for item in self.items.iter_mut().skip(usize::from(self.written > 0)) {
+        // The last of them, lest an older one comes behind it. The first item may be half written.
+        for item in self.items.iter_mut().skip(usize::from(self.written > 0)).rev() {
             if let Item::Shared(old) = item
                 && old.class() == (Class::State { key })
                 && old.namespace() == event.namespace()
@@ -301,6 +301,18 @@ mod tests {
         assert!(!outbox.replace_state(&event("late", Class::State { key: 1 })), "half written already");
         let text = String::from_utf8_lossy(&drain(&mut outbox, 1_000)).into_owned();
         assert!(text.contains("newer") && !text.contains("second"), "{text}");
+    }
+
+    /// While a connection is not known to be blocked, each of a burst is queued.
+    #[test]
+    fn the_newest_state_stays_the_last() {
+        let mut outbox = Outbox::default();
+        for name in ["first", "second"] {
+            outbox.push_shared(event(name, Class::State { key: 1 }));
+        }
+        assert!(outbox.replace_state(&event("third", Class::State { key: 1 })));
+        let text = String::from_utf8_lossy(&drain(&mut outbox, 1_000)).into_owned();
+        assert!(text.contains("first") && text.ends_with("42[\"third\",1]"), "{text}");
     }
 
     #[test]

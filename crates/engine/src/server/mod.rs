@@ -20,6 +20,7 @@ use crate::command::Command;
 use crate::config::{EngineConfig, SHARDS_MAX};
 use crate::counters::ShardCounters;
 use crate::handle::{Handle, ShardHandle, Shared, mark_shard_thread};
+use crate::inbox::Inbox;
 use crate::shard::Shard;
 use crate::whereabouts::Whereabouts;
 
@@ -65,8 +66,7 @@ impl Server {
         let mut inboxes = Vec::with_capacity(shards);
         let shards = (0..shards)
             .map(|_| {
-                // When it is full, callers are told that the engine is overloaded, and nothing is lost silently.
-                let (inbox, receiver) = mpsc::channel(config.inbox_commands_max);
+                let (inbox, receiver) = Inbox::new(config.inbox_commands_max);
                 inboxes.push(receiver);
                 ShardHandle { inbox, counters: Arc::new(ShardCounters::default()) }
             })

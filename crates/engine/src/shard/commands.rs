@@ -14,7 +14,7 @@ use crate::application::Application;
 use crate::command::{Close, Command};
 use crate::ids::{Key, SocketId, SocketRef};
 use crate::packet::{Args, Dialect, Encoded, EventBuilder};
-use crate::rooms::{NamespaceIndex, RoomIndex};
+use crate::rooms::{NamespaceIndex, RoomIndex, Rooms};
 
 /// A broadcast to a room so large that it is done in slices, or one that asks for answers.
 pub(super) struct Job {
@@ -248,8 +248,8 @@ impl<A: Application> Shard<A> {
 
     /// An answer that was not at hand when its event had been handled.
     pub(super) fn answer(&self, answer: &Answer) {
-        let found = self.with_socket(&answer.to, |conn, state, _| {
-            self.push_answer(conn, state, answer);
+        let found = self.with_socket(&answer.to, |conn, state, index| {
+            self.push_answer(conn, state, index, answer);
             self.mark_dirty(conn, state);
         });
         if !found {
@@ -281,8 +281,8 @@ impl<A: Application> Shard<A> {
         room: &Arc<str>,
     ) -> bool {
         let mut rooms = self.rooms.borrow_mut();
-        let namespace = rooms.namespace_or_new(namespace);
-        if rooms.find(namespace, room).is_some_and(|room| entered.contains(&room)) {
+        let found = rooms.namespace(namespace).and_then(|namespace| rooms.find(namespace, room));
+        if found.is_some_and(|room| entered.contains(&room)) {
             return false;
         }
         entered.push(rooms.enter(namespace, room, key));
@@ -314,18 +314,22 @@ impl<A: Application> Shard<A> {
         }
     }
 
-    fn count_rooms(&self, rooms: &crate::rooms::Rooms) {
-        let gauge = &self.counters.rooms_now;
-        gauge.add((rooms.count() as u64).wrapping_sub(gauge.get()));
+    pub(super) fn count_rooms(&self, rooms: &Rooms) {
+        let counters = &self.counters;
+        for (gauge, count) in
+            [(&counters.rooms_now, rooms.count()), (&counters.namespaces_now, rooms.namespace_count())]
+        {
+            gauge.add((count as u64).wrapping_sub(gauge.get()));
+        }
     }
 
     fn close(&self, socket: &SocketRef, close: &Close) {
-        let mut gone = None;
+        let mut gone = SmallVec::new();
         let _ = self.with_socket(socket, |conn, state, index| {
-            gone = self.close_socket(conn, state, index, close).map(|socket| (conn.key, socket));
+            gone = self.close_socket(conn, state, index, close);
         }) || self.hold(socket, |held, _| held.close(close.clone()));
-        if let Some((key, socket)) = gone {
-            self.forget_socket(key, socket, &close.as_reason());
+        for gone in gone {
+            self.forget_socket(socket.key, gone, &close.as_reason());
         }
     }
 }

@@ -50,9 +50,11 @@ pub(crate) struct State<A: Application> {
     /// One at a time, however many messages and packets come in parts.
     pub(super) message_timer_armed: bool,
     pub(super) attachments_timer_armed: bool,
-    /// The number of the message that has begun and not ended; zero if there is none.
-    pub(super) unfinished: u32,
-    pub(super) messages_begun: u32,
+    /// When the message that has not ended yet began; zero if there is none.
+    pub(super) message_since_ms: u64,
+    /// When the packet began whose attachments are still to come, and its serial number.
+    pub(super) attachments_since_ms: u64,
+    pub(super) attachments_of: u32,
     /// A socket was behind; when the outbox is empty the application is asked to refill it.
     pub(super) behind: bool,
     pub(super) ended: bool,
@@ -117,8 +119,9 @@ impl<A: Application> Conn<A> {
             write_timer_armed: false,
             message_timer_armed: false,
             attachments_timer_armed: false,
-            unfinished: 0,
-            messages_begun: 0,
+            message_since_ms: 0,
+            attachments_since_ms: 0,
+            attachments_of: 0,
             behind: false,
             ended: false,
             stalled_since_ms: 0,
@@ -279,7 +282,7 @@ impl<A: Application> Shard<A> {
         let mut reader = std::mem::replace(&mut state.reader, Reader::new(Role::Server, false));
         let result = reader.read(bytes, &limits, |incoming| {
             // Whatever is unfinished behind this is another message.
-            state.unfinished = 0;
+            state.message_since_ms = 0;
             self.incoming(conn, state, &incoming)
         });
         state.reader = reader;
@@ -297,10 +300,9 @@ impl<A: Application> Shard<A> {
     /// Memory for a message that has begun is the client's to use, but not for ever.
     fn watch_unfinished(&self, conn: &Rc<Conn<A>>, state: &mut State<A>) {
         if !state.reader.has_partial() {
-            state.unfinished = 0;
-        } else if state.unfinished == 0 {
-            state.messages_begun = state.messages_begun.wrapping_add(1).max(1);
-            state.unfinished = state.messages_begun;
+            state.message_since_ms = 0;
+        } else if state.message_since_ms == 0 {
+            state.message_since_ms = self.now_ms().max(1);
             self.arm_message(conn.key, state);
         }
     }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -79,29 +80,42 @@ impl<A: Application> Shard<A> {
         self.flush(conn, state);
     }
 
-    /// Closes one socket at the application's wish.
+    /// Closes a socket, or all of the connection, at the application's wish. Gives those that are in no connection any more.
     pub(super) fn close_socket(
         &self,
         conn: &Rc<Conn<A>>,
         state: &mut State<A>,
         index: usize,
         close: &Close,
-    ) -> Option<Socket<A>> {
+    ) -> SmallVec<[Socket<A>; 1]> {
         if state.kind == Kind::Raw || close.reconnect {
             self.close_transport(conn, state, close);
-            return None;
+            return SmallVec::new();
         }
         Self::say_farewell(state, &self.rooms.borrow(), close);
         // The stock client takes the end of its namespace as final, and the end of the transport as an accident.
-        let socket = state.sockets.remove(index);
-        let namespace = self.rooms.borrow().namespace_name(socket.namespace).clone();
-        self.push_reply(conn, state, &Reply::Disconnect { namespace: &namespace });
+        let mut gone = SmallVec::new();
+        if close.everything {
+            while !state.sockets.is_empty() {
+                gone.push(self.dismiss(conn, state, 0));
+            }
+        } else {
+            gone.push(self.dismiss(conn, state, index));
+        }
         if state.sockets.is_empty() {
             self.close_for(conn, state, close.as_reason(), close.code);
         } else {
             self.mark_dirty(conn, state);
         }
-        Some(socket)
+        gone
+    }
+
+    /// Takes a socket out of its connection, and tells the client.
+    fn dismiss(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, index: usize) -> Socket<A> {
+        let socket = state.sockets.remove(index);
+        let namespace = self.rooms.borrow().namespace_name(socket.namespace).clone();
+        self.push_reply(conn, state, &Reply::Disconnect { namespace: &namespace });
+        socket
     }
 
     /// Closes the connection at the application's wish.
@@ -175,6 +189,10 @@ impl<A: Application> Shard<A> {
         for room in std::mem::take(&mut socket.rooms) {
             self.exit_room(key, room);
         }
+        let mut rooms = self.rooms.borrow_mut();
+        rooms.exit_namespace(socket.namespace);
+        self.count_rooms(&rooms);
+        drop(rooms);
         for (_, waiter) in socket.waiters.take().into_iter().flat_map(|waiters| *waiters) {
             waiter.answer(socket.id, Err(AckError::Gone));
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::connection::State;
-use super::held::{Fate, Held, Item};
+use super::held::{Fate, Held, Item, Limits};
 use super::namespaces::{Pending, RAW_NAMESPACE, Work};
 use super::{Conn, Shard, Socket};
 use crate::ack::{AckError, Waiter};
@@ -150,7 +150,7 @@ impl<A: Application> Shard<A> {
             }
             _ => self.seal(&socket, admission.ticket),
         };
-        let index = self.rooms.borrow_mut().namespace_or_new(&namespace);
+        let index = self.rooms.borrow_mut().enter_namespace(&namespace);
         state.sockets.push(Socket {
             id: socket.id,
             namespace: index,
@@ -163,6 +163,7 @@ impl<A: Application> Shard<A> {
         });
         state.handshake = None;
         self.counters.sockets_now.add(1);
+        self.count_rooms(&self.rooms.borrow());
         if recovered {
             self.counters.sockets_recovered.add(1);
         } else if pid.is_some() && admission.recovered {
@@ -228,7 +229,7 @@ impl<A: Application> Shard<A> {
     }
 
     pub(super) fn hold_event(&self, held: &mut Held, event: &Arc<Encoded>) {
-        match held.event(event, self.config.queue_soft_bytes) {
+        match held.event(event, self.held_limits()) {
             Fate::Held => {}
             Fate::Replaced => self.counters.state_replaced.add(1),
             Fate::Deferred => self.counters.deliveries_deferred.add(1),
@@ -245,9 +246,16 @@ impl<A: Application> Shard<A> {
         waiter: Waiter,
         event: &Arc<Encoded>,
     ) {
-        let (soft_bytes, asks_max) = (self.config.queue_soft_bytes, self.config.acks_outstanding_max);
-        if let Err(waiter) = held.ask(id, timeout, waiter, event, soft_bytes, asks_max) {
+        if let Err(waiter) = held.ask(id, timeout, waiter, event, self.held_limits()) {
             waiter.answer(socket, Err(AckError::TooMany));
+        }
+    }
+
+    fn held_limits(&self) -> Limits {
+        Limits {
+            soft_bytes: self.config.queue_soft_bytes,
+            hard_bytes: self.config.queue_hard_bytes,
+            asks_max: self.config.acks_outstanding_max,
         }
     }
 

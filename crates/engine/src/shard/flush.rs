@@ -41,12 +41,16 @@ impl<A: Application> Shard<A> {
                 }
             }
             Class::State { .. } => {
-                if (state.blocked || state.form.wire == Wire::Polling) && state.outbox.replace_state(event) {
+                let waits = state.blocked || state.form.wire == Wire::Polling;
+                let over = !waits && self.is_over_soft_limit(conn, state, event.queue_bytes());
+                if (waits || over) && state.outbox.replace_state(event) {
                     self.counters.state_replaced.add(1);
                     self.account(state);
                     return;
                 }
-                if self.is_over_soft_limit(conn, state, event.queue_bytes()) {
+                // Nobody refills a state, so past the soft limit there is room for the newest of each. The hard one
+                // bounds how many there are.
+                if state.outbox.bytes() + event.queue_bytes() > self.config.queue_hard_bytes {
                     self.counters.volatile_dropped.add(1);
                     return;
                 }

@@ -36,6 +36,14 @@ pub(super) enum Item {
     Close(Close),
 }
 
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) soft_bytes: usize,
+    pub(super) hard_bytes: usize,
+    /// Answers that may be waited for at once.
+    pub(super) asks_max: usize,
+}
+
 /// What became of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fate {
@@ -48,8 +56,8 @@ pub(super) enum Fate {
 }
 
 impl Held {
-    pub(super) fn event(&mut self, event: &Arc<Encoded>, soft_bytes: usize) -> Fate {
-        let fate = self.fate(event, soft_bytes);
+    pub(super) fn event(&mut self, event: &Arc<Encoded>, limits: Limits) -> Fate {
+        let fate = self.fate(event, limits);
         if fate == Fate::Held {
             self.push(Item::Event(Arc::clone(event)), event.queue_bytes());
         }
@@ -63,11 +71,10 @@ impl Held {
         timeout: Duration,
         waiter: Waiter,
         event: &Arc<Encoded>,
-        soft_bytes: usize,
-        asks_max: usize,
+        limits: Limits,
     ) -> Result<(), Waiter> {
         let asks = self.items.iter().filter(|item| matches!(item, Item::Ask { .. })).count();
-        if asks >= asks_max || self.fate(event, soft_bytes) != Fate::Held {
+        if asks >= limits.asks_max || self.fate(event, limits) != Fate::Held {
             return Err(waiter);
         }
         self.push(Item::Ask { id, timeout, waiter, event: Arc::clone(event) }, event.queue_bytes());
@@ -95,18 +102,21 @@ impl Held {
     }
 
     /// Puts a state in the place of its predecessor, and decides about everything else.
-    fn fate(&mut self, event: &Arc<Encoded>, soft_bytes: usize) -> Fate {
+    fn fate(&mut self, event: &Arc<Encoded>, limits: Limits) -> Fate {
         if self.is_closed() {
             return Fate::Dropped;
         }
         // As in a connection's queue, one event is always taken.
-        let full = !self.items.is_empty() && self.bytes + event.queue_bytes() > soft_bytes;
+        let past = |bytes_max| !self.items.is_empty() && self.bytes + event.queue_bytes() > bytes_max;
+        let full = past(limits.soft_bytes);
+        let overfull = past(limits.hard_bytes);
         match event.class() {
             Class::Reliable if self.behind || full => {
                 self.behind = true;
                 Fate::Deferred
             }
             Class::State { .. } if self.replace(event) => Fate::Replaced,
+            Class::State { .. } if overfull => Fate::Dropped,
             Class::Volatile if full => Fate::Dropped,
             _ => Fate::Held,
         }
@@ -143,39 +153,60 @@ mod tests {
         held.take_items().iter().map(name).collect()
     }
 
+    fn limits(soft_bytes: usize) -> Limits {
+        Limits { soft_bytes, hard_bytes: 2 * soft_bytes, asks_max: 1 }
+    }
+
     #[test]
     fn a_limit_holds_for_each_class_in_its_own_way() {
         let mut held = Held::default();
-        let mut put = |name: &str, class| held.event(&event(name, class), 200);
+        let mut put = |name: &str, class| held.event(&event(name, class), limits(200));
         assert_eq!(put("a", Class::Reliable), Fate::Held);
         assert_eq!(put("b", Class::Volatile), Fate::Held);
         assert_eq!(put("c", Class::Volatile), Fate::Dropped);
         assert_eq!(put("d", Class::State { key: 1 }), Fate::Held);
         assert_eq!(put("e", Class::State { key: 1 }), Fate::Replaced);
         assert_eq!(put("f", Class::Reliable), Fate::Deferred);
+        assert_eq!(put("g", Class::State { key: 2 }), Fate::Held);
+        assert_eq!(put("h", Class::State { key: 3 }), Fate::Dropped);
         assert!(held.behind);
         held.behind = false;
-        assert_eq!(held.event(&event("g", Class::Reliable), 1_000), Fate::Held);
-        assert_eq!(names(&mut held), ["a", "b", "e", "g"]);
+        assert_eq!(held.event(&event("i", Class::Reliable), limits(1_000)), Fate::Held);
+        assert_eq!(names(&mut held), ["a", "b", "e", "g", "i"]);
     }
 
     #[test]
     fn after_one_that_was_not_taken_no_reliable_event_is() {
         let mut held = Held::default();
-        assert_eq!(held.event(&event("first", Class::Reliable), 10), Fate::Held, "one is always taken");
-        assert_eq!(held.event(&event("large", Class::Reliable), 200), Fate::Held);
-        assert_eq!(held.event(&event("too many", Class::Reliable), 200), Fate::Deferred);
-        assert_eq!(held.event(&event("fits", Class::Reliable), 2_000), Fate::Deferred);
+        assert_eq!(
+            held.event(&event("first", Class::Reliable), limits(10)),
+            Fate::Held,
+            "one is always taken"
+        );
+        assert_eq!(held.event(&event("large", Class::Reliable), limits(200)), Fate::Held);
+        assert_eq!(held.event(&event("too many", Class::Reliable), limits(200)), Fate::Deferred);
+        assert_eq!(held.event(&event("fits", Class::Reliable), limits(2_000)), Fate::Deferred);
         assert_eq!(names(&mut held), ["first", "large"]);
+    }
+
+    #[test]
+    fn questions_are_counted() {
+        let mut held = Held::default();
+        let mut ask = || {
+            let (sender, _) = tokio::sync::oneshot::channel();
+            let asked = event("question", Class::Reliable);
+            held.ask(1, Duration::ZERO, Waiter::One(sender), &asked, limits(1_000)).is_ok()
+        };
+        assert_eq!([ask(), ask()], [true, false]);
     }
 
     #[test]
     fn nothing_comes_behind_a_close() {
         let mut held = Held::default();
-        held.event(&event("first", Class::Reliable), 1_000);
+        held.event(&event("first", Class::Reliable), limits(1_000));
         held.close(Close::new(3001, "closed", true));
         held.close(Close::new(3002, "again", true));
-        assert_eq!(held.event(&event("late", Class::Reliable), 1_000), Fate::Dropped);
+        assert_eq!(held.event(&event("late", Class::Reliable), limits(1_000)), Fate::Dropped);
         assert_eq!(names(&mut held), ["first", "closed"]);
     }
 }

@@ -164,7 +164,9 @@ impl<A: Application> Shard<A> {
     fn push_answers(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, mut answers: Vec<ack::Answer>) {
         for answer in answers.drain(..) {
             if answer.to.key == conn.key {
-                self.push_answer(conn, state, &answer);
+                if let Some(index) = state.socket(answer.to.id) {
+                    self.push_answer(conn, state, index, &answer);
+                }
             } else {
                 self.answer(&answer);
             }
@@ -173,8 +175,15 @@ impl<A: Application> Shard<A> {
         self.answers.replace(answers);
     }
 
-    pub(super) fn push_answer(&self, conn: &Rc<Conn<A>>, state: &mut State<A>, answer: &ack::Answer) {
-        let namespace = self.rooms.borrow().namespace_name(answer.namespace).clone();
+    /// Queues an answer of the socket at `index`.
+    pub(super) fn push_answer(
+        &self,
+        conn: &Rc<Conn<A>>,
+        state: &mut State<A>,
+        index: usize,
+        answer: &ack::Answer,
+    ) {
+        let namespace = self.rooms.borrow().namespace_name(state.sockets[index].namespace).clone();
         let reply = Reply::Ack {
             namespace: &namespace,
             id: answer.id,
@@ -198,7 +207,7 @@ impl<A: Application> Shard<A> {
                 let namespace = self.rooms.borrow().namespace_name(socket.namespace).clone();
                 let to = self.socket_ref(conn.key, socket);
                 let handle = || self.handle.clone();
-                let ack = ack.map(|id| AckReply { to, namespace: socket.namespace, id, handle: handle() });
+                let ack = ack.map(|id| AckReply { to, id, handle: handle() });
                 let event = Event { socket: to, namespace, args, ack };
                 let mut answers = self.answers.take();
                 let step = ack::collect(&mut answers, || self.app.event(&socket.app, event));
@@ -223,8 +232,8 @@ impl<A: Application> Shard<A> {
     }
 
     pub(super) fn socket_of(&self, state: &State<A>, namespace: &str) -> Option<usize> {
-        let namespace = self.rooms.borrow().namespace(namespace)?;
-        state.socket_in(namespace)
+        let rooms = self.rooms.borrow();
+        state.sockets.iter().position(|socket| **rooms.namespace_name(socket.namespace) == *namespace)
     }
 
     fn client_answered(&self, state: &mut State<A>, namespace: &str, id: u64, args: Args) {

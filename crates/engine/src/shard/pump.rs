@@ -12,6 +12,7 @@ use super::Shard;
 use super::commands::{Job, SLICE_MEMBERS};
 use crate::application::Application;
 use crate::command::Command;
+use crate::inbox::Inbox;
 
 /// Commands taken from the inbox at once.
 const COMMANDS_PER_TURN: usize = 256;
@@ -61,6 +62,7 @@ impl<A: Application> Shard<A> {
         let mut waker = self.work.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
             *waker = Some(context.waker().clone());
+            self.inbox().set_waker(context.waker());
         }
         drop(waker);
         match inbox.poll_recv_many(context, &mut taken.arriving, COMMANDS_PER_TURN) {
@@ -68,9 +70,14 @@ impl<A: Application> Shard<A> {
                 taken.queue.extend(taken.arriving.drain(..));
                 Poll::Ready(count > 0)
             }
-            Poll::Pending if self.has_work() => Poll::Ready(true),
+            Poll::Pending if self.has_work() || self.inbox().is_late() => Poll::Ready(true),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Our own, as others see it.
+    fn inbox(&self) -> &Inbox {
+        &self.handle.0.shards[usize::from(self.index)].inbox
     }
 
     fn has_work(&self) -> bool {
@@ -103,7 +110,12 @@ impl<A: Application> Shard<A> {
         }
         let mut deliveries = 0;
         while deliveries < DELIVERIES_PER_TURN && job.is_none() {
-            let Some(command) = taken.queue.pop_front().or_else(|| inbox.try_recv().ok()) else { break };
+            let Some(command) = taken.queue.pop_front().or_else(|| inbox.try_recv().ok()) else {
+                if self.inbox().take_late(inbox, &mut taken.queue) {
+                    continue;
+                }
+                break;
+            };
             if matches!(command, Command::Stop) {
                 return true;
             }

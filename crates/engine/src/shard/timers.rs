@@ -27,11 +27,11 @@ pub(super) enum Kind {
     Write,
     /// A closing connection is closed whether or not its client took the last bytes.
     LastWrite,
-    /// The packet of this serial number must be complete.
-    Attachments(u32),
+    /// A packet's attachments must have come.
+    Attachments,
     Ack(u64),
-    /// The websocket message of this number must have ended.
-    Message(u32),
+    /// A websocket message must have ended.
+    Message,
 }
 
 /// Timers that fire before others get their turn: pings, mostly, at about two microseconds each.
@@ -55,23 +55,33 @@ impl<A: Application> Shard<A> {
         self.arm(key, Kind::Beat, deadline_ms.next_multiple_of(self.beat_grain_ms()));
     }
 
-    /// If there is a timer for an earlier packet, that one sees to this as well, so that a client cannot fill the wheel.
-    /// The packet then has up to twice its time.
+    /// One timer at a time, so that a client cannot fill the wheel: if there is one for an earlier packet, it is armed again
+    /// for this one.
     pub(super) fn arm_attachments(&self, key: Key, state: &mut State<A>, serial: u32) {
+        if state.attachments_since_ms == 0 || state.attachments_of != serial {
+            state.attachments_since_ms = self.now_ms().max(1);
+            state.attachments_of = serial;
+        }
         if !state.attachments_timer_armed {
             state.attachments_timer_armed = true;
-            let deadline = self.now_ms() + self.config.attachments_timeout.as_millis() as u64;
-            self.arm(key, Kind::Attachments(serial), deadline);
+            self.arm(key, Kind::Attachments, self.attachments_deadline_ms(state));
         }
+    }
+
+    fn attachments_deadline_ms(&self, state: &State<A>) -> u64 {
+        state.attachments_since_ms + self.config.attachments_timeout.as_millis() as u64
     }
 
     /// As for attachments.
     pub(super) fn arm_message(&self, key: Key, state: &mut State<A>) {
         if !state.message_timer_armed {
             state.message_timer_armed = true;
-            let deadline = self.now_ms() + self.config.message_timeout.as_millis() as u64;
-            self.arm(key, Kind::Message(state.unfinished), deadline);
+            self.arm(key, Kind::Message, self.message_deadline_ms(state));
         }
+    }
+
+    fn message_deadline_ms(&self, state: &State<A>) -> u64 {
+        state.message_since_ms + self.config.message_timeout.as_millis() as u64
     }
 
     /// Turns the wheel for as long as the shard runs.
@@ -154,22 +164,24 @@ impl<A: Application> Shard<A> {
                 Ending::AfterFlush(reason) => Some(reason.clone()),
                 _ => None,
             },
-            Kind::Attachments(serial) => {
+            Kind::Attachments => {
                 state.attachments_timer_armed = false;
-                let pending = state.decoder.pending();
-                if let Some(other) = pending.filter(|pending| *pending != serial) {
-                    self.arm_attachments(conn.key, &mut state, other);
+                let waits = state.decoder.pending() == Some(state.attachments_of);
+                let late = waits && now >= self.attachments_deadline_ms(&state);
+                if waits && !late {
+                    let serial = state.attachments_of;
+                    self.arm_attachments(conn.key, &mut state, serial);
                 }
-                (pending == Some(serial))
-                    .then(|| DisconnectReason::ProtocolError("attachments did not arrive in time".to_owned()))
+                late.then(|| DisconnectReason::ProtocolError("attachments did not arrive in time".to_owned()))
             }
-            Kind::Message(number) => {
+            Kind::Message => {
                 state.message_timer_armed = false;
-                if state.unfinished != 0 && state.unfinished != number {
+                let waits = state.message_since_ms != 0;
+                let late = waits && now >= self.message_deadline_ms(&state);
+                if waits && !late {
                     self.arm_message(conn.key, &mut state);
                 }
-                (state.unfinished == number)
-                    .then(|| DisconnectReason::ProtocolError("message did not arrive in time".to_owned()))
+                late.then(|| DisconnectReason::ProtocolError("message did not arrive in time".to_owned()))
             }
             Kind::Ack(id) => {
                 for socket in &mut state.sockets {

@@ -99,20 +99,51 @@ async fn volatile_events_are_dropped_and_states_replaced_while_the_reader_stalls
     let mut client = lab.client().await;
     let socket = lab.socket(&client);
     stall(&mut lab, &socket).await;
+    let pad = "x".repeat(2 * KB);
     let state = |text: &str, key| {
-        Encoded::event("/", "state").arg(&json!([text])).class(Class::State { key }).build()
+        Encoded::event("/", "state").arg(&json!([text, pad])).class(Class::State { key }).build()
     };
     for number in 0..100 {
         lab.handle().emit(&socket, numbered(number, Class::Volatile, KB)).expect("room in the inbox");
     }
     lab.until("volatile dropped", |counters| counters.volatile_dropped == 100).await;
-    // The queue is at its limit: a state that has no predecessor in it finds no room either.
-    lab.handle().emit(&socket, state("no room", 7)).expect("room in the inbox");
-    let fits =
-        |counters: &turnpike_engine::Counters| counters.volatile_dropped + counters.state_replaced >= 100;
-    lab.until("state handled", fits).await;
-    assert!(lab.handle().counters().queue_bytes_now <= 33 * KB as u64);
-    client.send("3").await;
+    // To the limit. Of each state the newest finds room all the same.
+    let room = 31 * KB - lab.handle().counters().queue_bytes_now as usize;
+    let filler = Encoded::event("/", "filler").arg(&"x".repeat(room)).class(Class::State { key: 6 });
+    lab.handle().emit(&socket, filler.build()).expect("room in the inbox");
+    for number in 0..100 {
+        for key in [7, 8] {
+            lab.handle().emit(&socket, state(&format!("{key} is {number}"), key)).expect("room in the inbox");
+        }
+    }
+    lab.until("states replaced", |counters| counters.state_replaced == 198).await;
+    assert_eq!(lab.handle().counters().volatile_dropped, 100);
+    assert!(lab.handle().counters().queue_bytes_now <= 38 * KB as u64);
+    let mut states = Vec::new();
+    while states.len() < 2 {
+        let (name, data) = client.received().await;
+        if name == "state" {
+            states.push(data[0].as_str().expect("text").to_owned());
+        }
+    }
+    assert_eq!(states, ["7 is 99", "8 is 99"]);
+}
+
+#[tokio::test]
+async fn states_of_many_kinds_stay_within_the_hard_limit() {
+    let mut lab = Lab::start(EngineConfig { queue_hard_bytes: 64 * KB, ..config() });
+    let client = lab.client().await;
+    let socket = lab.socket(&client);
+    stall(&mut lab, &socket).await;
+    for key in 0..1_000 {
+        let state = Encoded::event("/", "state").arg(&"x".repeat(KB)).class(Class::State { key }).build();
+        lab.handle().emit(&socket, state).expect("room in the inbox");
+    }
+    lab.handle().rooms(&socket).await;
+    let counters = lab.handle().counters();
+    assert!(counters.volatile_dropped > 900, "{counters:?}");
+    assert!(counters.queue_bytes_now <= 66 * KB as u64, "{counters:?}");
+    assert_eq!(counters.connections_now, 1, "it is not the reader's fault that there are so many");
 }
 
 #[tokio::test]

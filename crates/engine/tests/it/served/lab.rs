@@ -92,6 +92,7 @@ impl Application for App {
                 )
             }
             "/panic" => panic!("as asked"),
+            any if any.starts_with("/any/") => Step::Now(admitted),
             _ => Step::Now(refuse("Invalid namespace")),
         }
     }
@@ -133,6 +134,7 @@ impl Application for App {
                     ack.send(&arg["n"]);
                 });
             }
+            "hand in" => event.ack.expect("it is asked for").send(&arg),
             "hand over" => {
                 let (done, until) = oneshot::channel();
                 let _ = self.acks.send((event.ack.expect("it is asked for"), done));

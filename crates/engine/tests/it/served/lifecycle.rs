@@ -273,6 +273,95 @@ async fn attachments_are_waited_for_and_not_for_ever() {
     );
 }
 
+/// A message that began late in another's time has its own, and no more than that.
+#[tokio::test]
+async fn each_message_has_its_own_time() {
+    use tokio::io::AsyncWriteExt as _;
+
+    const TIME: Duration = Duration::from_secs(1);
+    let mut lab = Lab::start(EngineConfig { message_timeout: TIME, ..Lab::config() });
+    let mut client = lab.client().await;
+    let frame = [0x81, 0x81, 0, 0, 0, 0, b'6'];
+    let stream = client.socket.get_mut();
+    stream.write_all(&frame[..3]).await.expect("it reads");
+    tokio::time::sleep(TIME / 12).await;
+    // Ends the one and begins the other.
+    stream.write_all(&[&frame[3..], &frame[..3]].concat()).await.expect("it reads");
+    let begun = std::time::Instant::now();
+    let reason = lab.disconnected().await;
+    assert_eq!(reason, DisconnectReason::ProtocolError("message did not arrive in time".to_owned()));
+    let waited = begun.elapsed();
+    assert!(waited >= TIME * 9 / 10 && waited < TIME * 8 / 5, "{waited:?}");
+}
+
+#[tokio::test]
+async fn the_attachments_of_each_packet_have_their_own_time() {
+    use futures_util::SinkExt as _;
+    use tokio_tungstenite::tungstenite::Message;
+
+    const TIME: Duration = Duration::from_secs(1);
+    let mut lab = Lab::start(EngineConfig { attachments_timeout: TIME, ..Lab::config() });
+    let mut client = lab.client().await;
+    let packet = r#"451-["echo",{"_placeholder":true,"num":0}]"#;
+    client.send(packet).await;
+    tokio::time::sleep(TIME / 12).await;
+    client.socket.send(Message::binary(vec![1])).await.expect("it reads");
+    client.send(packet).await;
+    let begun = std::time::Instant::now();
+    let reason = lab.disconnected().await;
+    assert_eq!(reason, DisconnectReason::ProtocolError("attachments did not arrive in time".to_owned()));
+    let waited = begun.elapsed();
+    assert!(waited >= TIME * 9 / 10 && waited < TIME * 8 / 5, "{waited:?}");
+}
+
+/// The stock client takes the end of each namespace as final, and that of the connection alone as an accident.
+#[tokio::test]
+async fn a_whole_connection_is_closed_with_all_its_namespaces() {
+    let mut lab = Lab::start(Lab::config());
+    let mut client = lab.client().await;
+    let socket = lab.socket(&client);
+    client.send("40/admin,{\"token\":\"ok\"}").await;
+    assert!(client.text().await.starts_with("40/admin,"));
+    client.send("40/gate,").await;
+    let gate = lab.gate().await;
+    let farewell = Encoded::event("/", "disconnecting").arg(&3001).build();
+    lab.handle().close(&socket, Close::new(3001, "revoked", false).farewell(farewell).everything());
+    assert_eq!(client.received().await.0, "disconnecting");
+    assert_eq!(client.text().await, "41");
+    assert_eq!(client.text().await, "41/admin,");
+    assert_eq!(client.next_text().await, None);
+    for _ in 0..2 {
+        let reason = DisconnectReason::Server { code: 3001, reason: "revoked".to_owned() };
+        assert_eq!(lab.disconnected().await, reason);
+    }
+    lab.until("nothing is left", |counters| (counters.connections_now, counters.sockets_now) == (0, 0)).await;
+    // Who was being decided on as well.
+    gate.decide.send(true).expect("it is still decided");
+    let reason = DisconnectReason::Server { code: 3001, reason: "revoked".to_owned() };
+    assert_eq!(lab.disconnected().await, reason);
+}
+
+/// An application that makes up namespaces as it goes must not fill the engine with their names.
+#[tokio::test]
+async fn a_namespace_is_forgotten_with_its_last_socket() {
+    let lab = Lab::start(Lab::config());
+    let mut client = lab.client().await;
+    for number in 0..300 {
+        client.send(&format!("40/any/{number},")).await;
+        let answer = client.text().await;
+        assert!(answer.starts_with(&format!("40/any/{number},")), "{answer}");
+        let said = format!("42/any/{number},1[\"hand in\",1]");
+        if number % 50 == 0 {
+            client.send(&said).await;
+            assert_eq!(client.text().await, format!("43/any/{number},1[1]"));
+        }
+        client.send(&format!("41/any/{number},")).await;
+    }
+    client.send("420[\"echo\",1]").await;
+    assert_eq!(client.text().await, "430[1]", "not told in another's name");
+    assert_eq!(lab.handle().counters().namespaces_now, 1);
+}
+
 #[tokio::test]
 async fn a_drain_reaches_pollers_and_probes_and_is_not_outlived_by_newcomers() {
     let mut lab = Lab::start(EngineConfig { shards: 2, ..Lab::config() });

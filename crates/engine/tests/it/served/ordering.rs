@@ -1,10 +1,11 @@
 //! Order: of one client's events, of answers, of what is sent to a room.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
-use turnpike_engine::EngineConfig;
 use turnpike_engine::packet::{Class, Encoded};
+use turnpike_engine::{Close, EngineConfig};
 
 use super::lab::{BROKEN, Lab, numbered};
 
@@ -144,10 +145,60 @@ async fn a_room_of_thousands_is_asked_while_others_are_served() {
         drop(lab.handle().broadcast_with_ack("/", "hall", &question, Duration::from_millis(1)));
         bystander.send(&format!("421{}", json!(["echo", 1]))).await;
         assert_eq!(bystander.text().await, "431[1]");
-        let at_echo = lab.app.deliveries_at_echo.load(std::sync::atomic::Ordering::Relaxed);
+        let at_echo = lab.app.deliveries_at_echo.load(Ordering::Relaxed);
         lab.until("all asked", |counters| counters.deliveries == before + MEMBERS as u64).await;
         if (before + 1..before + MEMBERS as u64).contains(&at_echo) {
             break;
         }
+    }
+}
+
+/// What may not be refused waits for room, and nothing of the same sender passes it meanwhile.
+#[tokio::test]
+async fn what_finds_a_full_inbox_is_not_overtaken() {
+    let lab = Lab::start(EngineConfig { inbox_commands_max: 8, ..Lab::config() });
+    for round in 0..20 {
+        let mut client = lab.client().await;
+        let mut other = lab.client().await;
+        let (socket, handled) = (lab.socket(&client), lab.app.handled.load(Ordering::Relaxed));
+        other.event("block", &json!({"ms": 20})).await;
+        while lab.app.handled.load(Ordering::Relaxed) == handled {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        while lab.handle().leave(&socket, "no room").is_ok() {}
+        // The first of them finds no room; the others come as soon as there is any.
+        let close = Close::new(3001, "last", true).farewell(numbered(77, Class::Reliable, 1));
+        lab.handle().close(&socket, close);
+        let mut refused = 0;
+        while lab.handle().emit(&socket, numbered(0, Class::Reliable, 1)).is_err() {
+            refused += 1;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(client.received().await.1[0], json!(77), "round {round}, refused {refused} times");
+        assert_eq!(client.next_text().await, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_full_inbox_loses_nothing_that_may_not_be_refused() {
+    const QUESTIONS: usize = 200;
+    let lab = Lab::start(EngineConfig { inbox_commands_max: 4, ..Lab::config() });
+    let client = lab.client().await;
+    let socket = lab.socket(&client);
+    let mut threads = Vec::new();
+    for _ in 0..4 {
+        let handle = lab.handle().clone();
+        threads.push(tokio::spawn(async move {
+            let mut answers = Vec::new();
+            for _ in 0..QUESTIONS {
+                answers.push(handle.rooms(&socket));
+            }
+            for answer in answers {
+                tokio::time::timeout(BROKEN, answer).await.expect("an answer");
+            }
+        }));
+    }
+    for thread in threads {
+        thread.await.expect("no panic");
     }
 }

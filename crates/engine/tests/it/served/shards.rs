@@ -97,3 +97,37 @@ async fn a_room_is_asked_on_all_shards_or_on_none() {
         lab.handle().rooms(&stuck).await;
     }
 }
+
+/// A room is of the namespace that its members are in; any other name for it is nobody's.
+#[tokio::test]
+async fn a_join_with_another_namespace_comes_to_nothing() {
+    let lab = Lab::start(EngineConfig { shards: 2, ..Lab::config() });
+    let mut client = lab.client().await;
+    let socket = lab.socket(&client);
+    let handle = lab.handle();
+    handle.join(&socket, "/other", "r").expect("room in the inbox");
+    assert_eq!(handle.rooms(&socket).await, Vec::<String>::new());
+    assert!(!handle.may_have_members("/other", "r"));
+    handle.join(&socket, "/", "r").expect("room in the inbox");
+    handle.join(&socket, "/other", "r").expect("room in the inbox");
+    assert_eq!(handle.rooms(&socket).await, ["r"]);
+    assert!(handle.may_have_members("/", "r") && !handle.may_have_members("/other", "r"));
+    handle.broadcast("r", numbered(1, Class::Reliable, 1), None).expect("room in the inbox");
+    assert_eq!(client.received().await.1[0], json!(1));
+    handle.leave(&socket, "r").expect("room in the inbox");
+    handle.rooms(&socket).await;
+    assert!(!handle.may_have_members("/", "r"));
+}
+
+#[tokio::test]
+async fn any_text_names_a_room() {
+    let lab = Lab::start(EngineConfig { shards: 2, ..Lab::config() });
+    let mut client = lab.client().await;
+    let socket = lab.socket(&client);
+    for (number, room) in ["\u{1}p:chat:a", "", "with space", "ü", "a:b:c"].into_iter().enumerate() {
+        lab.handle().join(&socket, "/", room).expect("room in the inbox");
+        let event = numbered(number, Class::Reliable, 1);
+        lab.handle().broadcast(room, event, None).expect("room in the inbox");
+        assert_eq!(client.received().await.1[0], json!(number), "{room:?}");
+    }
+}
