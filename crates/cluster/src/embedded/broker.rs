@@ -195,3 +195,6 @@ fn first_names(log: &Log, after: &str, max: usize) -> Vec<(RoomId, Standing)> {
     }
     names.into_sorted_vec().into_iter().map(|room| (room.clone(), log.standing(room))).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use super::epochs::Epochs;
 use super::seen::Seen;
 use crate::{HistoryLimits, LANES, LanePosition, Message, Standing};
 
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Log {
     limits: Arc<HistoryLimits>,
     pub(super) epochs: Epochs,
@@ -37,22 +38,27 @@ pub(super) struct Forgotten {
 }
 
 /// Most rooms are somebody's own and never hold a message, so that one is kept small.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Room {
     seq: u64,
     /// Lane position of the latest message. Zero: there is none.
     pos: u64,
     /// Lane position of the latest message that is not kept any more.
     lost_pos: u64,
+    /// That one was a message of this room, and not of some room that was forgotten.
+    lost_own: bool,
     open: bool,
     history: Option<Box<History>>,
 }
 
+#[cfg_attr(test, derive(Clone))]
 #[derive(Default)]
 struct History {
     messages: VecDeque<Kept>,
     bytes: usize,
 }
 
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Kept {
     /// When it came, by the steady clock.
     kept_ms: u64,
@@ -182,7 +188,10 @@ impl Log {
         let Forgotten { seq, pos } = self.forgotten;
         // Not `entry`: it would take a name of its own each time, and nearly always the room is there.
         if !self.rooms.contains_key(room) {
-            self.rooms.insert(room.clone(), Room { seq, pos: 0, lost_pos: pos, open: false, history: None });
+            self.rooms.insert(
+                room.clone(),
+                Room { seq, pos: 0, lost_pos: pos, lost_own: false, open: false, history: None },
+            );
         }
         self.rooms.get_mut(room).expect("it is there or was made just now")
     }
@@ -234,6 +243,10 @@ impl Room {
         self.lost_pos
     }
 
+    pub(super) fn lost_own(&self) -> bool {
+        self.lost_own
+    }
+
     pub(super) fn kept(&self) -> usize {
         self.history.as_ref().map_or(0, |history| history.messages.len())
     }
@@ -259,6 +272,7 @@ impl Room {
         let Some(Kept { message, .. }) = history.messages.pop_front() else { return 0 };
         let bytes = message.bytes();
         self.lost_pos = message.at.pos;
+        self.lost_own = true;
         history.bytes -= bytes;
         if history.messages.is_empty() {
             self.history = None;

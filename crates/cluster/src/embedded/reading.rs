@@ -16,6 +16,10 @@ impl Log {
         let lost_pos = room.map_or(self.forgotten.pos, Room::lost_pos);
         let index_after = |seq: u64| seq.saturating_sub(lost_seq).min(kept as u64) as usize;
         let kept_up_to = |pos| room.map_or(0, |room| room.kept_up_to(pos));
+        // Where a room begins that was forgotten before, a position of an earlier epoch may be that of a message that was
+        // never kept.
+        let unclear =
+            |epoch| lost_seq > 0 && epoch < self.epochs.present() && !room.is_some_and(Room::lost_own);
         let from = |continuity, first| (continuity, Walk::Forward(first));
         let (continuity, walk) = match read.range {
             Range::Latest => (Continuity::Whole, Walk::Backward(kept)),
@@ -33,7 +37,8 @@ impl Log {
                     let index = kept_up_to(last);
                     if position.seq > lost_seq + index as u64 {
                         from(Continuity::Truncated, index)
-                    } else if position.seq < lost_seq {
+                    } else if position.seq < lost_seq || (position.seq == lost_seq && unclear(position.epoch))
+                    {
                         from(Continuity::Gone, 0)
                     } else {
                         from(Continuity::Whole, index_after(position.seq))
@@ -93,3 +98,6 @@ impl Walk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

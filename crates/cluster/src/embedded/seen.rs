@@ -18,6 +18,7 @@ pub(super) struct First {
     pub(super) ts: u64,
 }
 
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Seen {
     hashers: [RandomState; 2],
     /// With the time at which each was remembered.
@@ -32,6 +33,7 @@ pub(super) struct Seen {
     forgotten_pos: u64,
 }
 
+#[cfg_attr(test, derive(Clone))]
 struct Entry {
     since_ms: u64,
     pos: u64,
