@@ -6,6 +6,7 @@
 mod client;
 mod drain;
 mod entering;
+mod history;
 mod house;
 mod http;
 mod messages;
@@ -14,3 +15,4 @@ mod recovery;
 mod rooms;
 mod slow;
 mod storm;
+mod tokens;
