@@ -1,4 +1,4 @@
--- Directory: a bucket is a hash, name -> `owner fence end lease value`, and a counter of fences.
+-- Directory: a bucket is a hash, name -> `owner fence end lease value`, its names in order, and a counter of fences.
 -- A lease is judged by the time of the Redis process that holds it; the fence is what a late owner is told by.
 do
   local function parse(kept)
@@ -9,38 +9,45 @@ do
     return owner and { owner = owner, fence = fence, ends = tonumber(ends), lease = lease, value = value }
   end
 
-  local function keep(key, name, entry)
+  local function keep(keys, name, entry)
     local words = { entry.owner, entry.fence, text(entry.ends), entry.lease, entry.value }
-    redis.call('HSET', key, name, table.concat(words, ' '))
+    redis.call('HSET', keys[1], name, table.concat(words, ' '))
+    redis.call('ZADD', keys[2], 0, name)
   end
 
-  -- KEYS names, meta. After a failover or restart every claim gets a fresh lease: its owner could not renew it.
-  local function fence_in(keys, now)
-    local process = run_id()
-    if redis.call('HGET', keys[2], 'process') ~= process then
-      redis.call('HSET', keys[2], 'process', process)
+  local function drop(keys, name)
+    redis.call('HDEL', keys[1], name)
+    redis.call('ZREM', keys[2], name)
+  end
+
+  -- KEYS of all: names, their order, meta. After a failover or restart every claim gets a fresh lease, because its owner
+  -- could not renew it.
+  local function fenced_time(keys)
+    local now = now_ms()
+    if redis.call('HGET', keys[3], 'run') ~= run() then
+      redis.call('HSET', keys[3], 'run', run())
       local all = redis.call('HGETALL', keys[1])
       for i = 1, #all, 2 do
         local entry = parse(all[i + 1])
         if entry then
           entry.ends = math.max(entry.ends, now + tonumber(entry.lease))
-          keep(keys[1], all[i], entry)
+          keep(keys, all[i], entry)
         end
       end
     end
+    return now
   end
 
   -- Above the last one and, because a failover may have forgotten that, not below the milliseconds since 1970.
   local function next_fence(keys, now)
-    local fence = math.max((tonumber(redis.call('HGET', keys[2], 'fence')) or 0) + 1, now)
-    redis.call('HSET', keys[2], 'fence', text(fence))
+    local fence = math.max((tonumber(redis.call('HGET', keys[3], 'fence')) or 0) + 1, now)
+    redis.call('HSET', keys[3], 'fence', text(fence))
     return text(fence)
   end
 
   -- ARGV own, name, lease, value. Owner, fence and value of who has it then.
   local function claim(keys, args)
-    local now = now_ms()
-    fence_in(keys, now)
+    local now = fenced_time(keys)
     local entry = parse(redis.call('HGET', keys[1], args[2]))
     if entry and entry.ends > now and entry.owner ~= args[1] then
       return { entry.owner, entry.fence, entry.value }
@@ -51,7 +58,8 @@ do
     else
       fence = next_fence(keys, now)
     end
-    keep(keys[1], args[2], { owner = args[1], fence = fence, ends = now + tonumber(args[3]), lease = args[3], value = args[4] })
+    local ends = now + tonumber(args[3])
+    keep(keys, args[2], { owner = args[1], fence = fence, ends = ends, lease = args[3], value = args[4] })
     return { args[1], fence, args[4] }
   end
 
@@ -59,15 +67,15 @@ do
   local function release(keys, args)
     local entry = parse(redis.call('HGET', keys[1], args[2]))
     if entry and entry.owner == args[1] and entry.fence == args[3] then
-      return redis.call('HDEL', keys[1], args[2])
+      drop(keys, args[2])
+      return 1
     end
     return 0
   end
 
   -- ARGV name.
   local function find(keys, args)
-    local now = now_ms()
-    fence_in(keys, now)
+    local now = fenced_time(keys)
     local entry = parse(redis.call('HGET', keys[1], args[1]))
     if entry and entry.ends > now then
       return { entry.owner, entry.fence, entry.value }
@@ -75,20 +83,20 @@ do
     return false
   end
 
-  -- ARGV cursor, batch, prefix. The next cursor, then name, owner, fence, value each.
+  -- ARGV from and to in the order of names, names at most. The last name looked at or nothing, then name, owner, fence,
+  -- value each.
   local function list(keys, args)
-    local now = now_ms()
-    fence_in(keys, now)
-    local page = redis.call('HSCAN', keys[1], args[1], 'COUNT', args[2])
-    local found = { page[1] }
-    for i = 1, #page[2], 2 do
-      local name, entry = page[2][i], parse(page[2][i + 1])
-      if not entry or entry.ends <= now then
-        redis.call('HDEL', keys[1], name)
-      elseif string.sub(name, 1, #args[3]) == args[3] then
+    local now = fenced_time(keys)
+    local names = redis.call('ZRANGEBYLEX', keys[2], args[1], args[2], 'LIMIT', 0, args[3])
+    local found = { names[#names] or '' }
+    for _, name in ipairs(names) do
+      local entry = parse(redis.call('HGET', keys[1], name))
+      if entry and entry.ends > now then
         for _, word in ipairs { name, entry.owner, entry.fence, entry.value } do
           found[#found + 1] = word
         end
+      else
+        drop(keys, name)
       end
     end
     return found
@@ -96,8 +104,7 @@ do
 
   -- ARGV cursor, batch, dead incarnations. The next cursor.
   local function sweep(keys, args)
-    local now = now_ms()
-    fence_in(keys, now)
+    local now = fenced_time(keys)
     local dead = {}
     for i = 3, #args do
       dead[args[i]] = true
@@ -106,7 +113,7 @@ do
     for i = 1, #page[2], 2 do
       local entry = parse(page[2][i + 1])
       if not entry or entry.ends <= now or dead[entry.owner] then
-        redis.call('HDEL', keys[1], page[2][i])
+        drop(keys, page[2][i])
       end
     end
     return page[1]

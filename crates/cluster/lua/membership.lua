@@ -10,14 +10,13 @@ do
 
   -- Milliseconds that only go on while nodes call. Held to the wall clock nowhere, so it may be set at will.
   local function tick(keys, lease_ms)
-    local kept = redis.call('HMGET', keys[4], 'watched', 'wall', 'process')
+    local kept = redis.call('HMGET', keys[4], 'watched', 'wall', 'run')
     local wall = now_ms()
     local watched = tonumber(kept[1]) or 0
     local passed = wall - (tonumber(kept[2]) or wall)
     watched = watched + math.max(0, math.min(passed, STEP_MS_MAX))
-    local process = run_id()
-    redis.call('HSET', keys[4], 'watched', text(watched), 'wall', text(wall), 'process', process)
-    if kept[3] ~= process then
+    redis.call('HSET', keys[4], 'watched', text(watched), 'wall', text(wall), 'run', run())
+    if kept[3] ~= run() then
       -- A replica may not have heard of the latest renewals, and nobody could renew meanwhile: all start afresh.
       local all = redis.call('HGETALL', keys[1])
       for i = 1, #all, 2 do

@@ -14,12 +14,11 @@ do
 
   -- The version that none of this lane is below since its process has changed.
   local function base_of(key, now)
-    local kept = redis.call('HMGET', key, 'process', 'base')
-    local process = run_id()
-    local base = tonumber(kept[2]) or 0
-    if kept[1] ~= process then
+    local kept = redis.call('HMGET', key, 'run', 'base')
+        local base = tonumber(kept[2]) or 0
+    if kept[1] ~= run() then
       base = math.max(now, base + 1)
-      redis.call('HSET', key, 'process', process, 'base', text(base))
+      redis.call('HSET', key, 'run', run(), 'base', text(base))
     end
     return base
   end
@@ -168,6 +167,15 @@ do
     return { text(base), redis.call('HEXISTS', keys[2], args[1]), versions, rooms[1], rooms[2] }
   end
 
+  -- Somebody has missed changes: gives a number to nothing, which others take as the next, and whoever has missed some as
+  -- a gap.
+  -- KEYS base, version; ARGV incarnation, channel, beginning of the announcement.
+  local function nudge(keys, args)
+    local now = now_ms()
+    announce(args[2], args[3], args[1], next_version(keys[2], base_of(keys[1], now), now), '0', {})
+    return 1
+  end
+
   -- KEYS base, graves, rooms of the incarnation; ARGV incarnation, rooms at most. Some of its rooms.
   -- From here on nothing of it is read any more, and it writes nothing.
   local function bury(keys, args)
@@ -229,6 +237,7 @@ do
   redis.register_function { function_name = 'turnpike_presence_page', callback = page, flags = { 'no-writes' } }
   redis.register_function { function_name = 'turnpike_presence_last_seen', callback = last_seen, flags = { 'no-writes' } }
   redis.register_function { function_name = 'turnpike_presence_check', callback = check, flags = { 'allow-oom' } }
+  redis.register_function('turnpike_presence_nudge', nudge)
   redis.register_function { function_name = 'turnpike_presence_bury', callback = bury, flags = { 'allow-oom' } }
   redis.register_function { function_name = 'turnpike_presence_gone', callback = gone, flags = { 'allow-oom' } }
 end
