@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::HistoryLimits;
+
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
     /// Where to ask for the cluster's layout. Any of its processes will do, several survive one that is away.
@@ -23,9 +25,12 @@ pub struct RedisConfig {
     /// A connection that takes longer than this to be made or to answer is given up. Above what a loaded Redis takes for
     /// a batch, below what a user waits for.
     pub reply_deadline: Duration,
+    /// What is kept of a room. All rooms together are bounded by the memory that Redis is given: `bytes_max` and
+    /// `dedupe_ids_max` bind nothing here.
     pub history: HistoryLimits,
-    /// How long a message id is remembered. Half of it is the age up to which a repetition is taken.
-    pub dedupe_window: Duration,
+    /// A room in which nothing was published for so long is forgotten: its count goes on elsewhere. Far longer than
+    /// messages are kept, because members of an open room that was forgotten must reload it.
+    pub idle_room_max: Duration,
     /// The node's name, as in session ids.
     pub node: String,
     /// Where other nodes reach this one.
@@ -45,27 +50,6 @@ pub enum Durability {
     Replicated,
 }
 
-#[derive(Debug, Clone)]
-pub struct HistoryLimits {
-    /// The newest messages of a room that are kept.
-    pub room_messages_max: usize,
-    /// Older messages go. Not less than the recovery window, or recovery fails for want of history.
-    pub age_ms_max: u64,
-    /// A room in which nothing was published for so long is forgotten: its count goes on elsewhere. Far longer than
-    /// messages are kept, because members of a room that was forgotten must reload it.
-    pub idle_ms_max: u64,
-}
-
-impl Default for HistoryLimits {
-    fn default() -> Self {
-        Self {
-            room_messages_max: 500,
-            age_ms_max: 24 * 60 * 60 * 1000,
-            idle_ms_max: 30 * 24 * 60 * 60 * 1000,
-        }
-    }
-}
-
 impl Default for RedisConfig {
     fn default() -> Self {
         Self {
@@ -79,7 +63,7 @@ impl Default for RedisConfig {
             call_deadline: Duration::from_secs(5),
             reply_deadline: Duration::from_secs(1),
             history: HistoryLimits::default(),
-            dedupe_window: Duration::from_secs(600),
+            idle_room_max: Duration::from_secs(30 * 24 * 60 * 60),
             node: "node".to_owned(),
             address: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -2,10 +2,12 @@
 
 mod address;
 mod breaker;
+pub mod check;
 mod client;
 mod condition;
 mod config;
 mod fault;
+mod frame;
 mod keys;
 mod library;
 mod link;
@@ -15,4 +17,4 @@ mod slot;
 mod surveyor;
 mod topology;
 
-pub use config::{Durability, HistoryLimits, RedisConfig};
+pub use config::{Durability, RedisConfig};
