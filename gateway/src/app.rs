@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use turnpike_cluster::{Cluster, Command, Control, Message, Signal};
+use turnpike_cluster::{Cluster, Command, Control, Message, Signal, Unavailable};
 use turnpike_engine::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Kind, Refusal, SocketId,
     SocketRef, Step,
@@ -18,9 +18,11 @@ use crate::config::Limits;
 use crate::ending::dismiss;
 use crate::expiry::Expiry;
 use crate::metrics::Meters;
-use crate::mirror::Mirror;
+use crate::mirror::{LaneGuards, Mirror};
 use crate::outgoing::Outgoing;
+use crate::past::{self, Wanted};
 use crate::references::References;
+use crate::replay::Found;
 use crate::session::{Session, Whereabouts, leave_all};
 use crate::sessions::Sessions;
 use crate::step::step;
@@ -56,6 +58,11 @@ impl App {
     /// Does something that no connection waits for.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.background.spawn(work);
+    }
+
+    /// What somebody missed, of rooms that are open; see [`past::find`].
+    pub(crate) async fn find(&self, wanted: &[Wanted]) -> Result<(LaneGuards<'_>, Vec<Found>), Unavailable> {
+        past::find(&self.mirror, &*self.cluster.broker, wanted).await
     }
 
     /// An id for a message without a position.

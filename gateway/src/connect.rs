@@ -14,7 +14,7 @@ use crate::clock::unix_ms;
 use crate::membership::{Held, keep_record, open, unavailable};
 use crate::offset;
 use crate::outgoing::{self, Greeting};
-use crate::past::{After, Wanted, find};
+use crate::past::{After, Wanted};
 use crate::replay::{Loss, Member, replay};
 use crate::resume::{Resumed, resume};
 use crate::session::{Session, Whereabouts, leave_all};
@@ -127,7 +127,7 @@ async fn enter(
         again(Unavailable { retry_after_ms: failure.retry_after_ms.unwrap_or_default() })
     })?;
     let wanted = [Wanted { room: room.clone(), after: After::Lane(joined) }];
-    let (lanes, found) = find(app, &wanted).await.map_err(again)?;
+    let (lanes, found) = app.find(&wanted).await.map_err(again)?;
     // From here to the answer nothing is waited for: what is sent now takes effect right behind it.
     let reached = app.mirror.reached();
     let mut from = reached.positions();
@@ -187,7 +187,7 @@ impl Inbox {
             return Ok(now);
         }
         let wanted = [Wanted { room: room.clone(), after: After::Seq(cursor) }];
-        let (lanes, found) = find(app, &wanted).await?;
+        let (lanes, found) = app.find(&wanted).await?;
         drop(lanes);
         let Some(first) = found.first().and_then(|found| found.messages.first()) else {
             let first_seq = Some((standing.epoch, standing.seq));

@@ -25,6 +25,7 @@ use crate::mirror::{Mirror, Receiver, RingLimits};
 use crate::outgoing::Outgoing;
 use crate::references::References;
 use crate::sessions::Sessions;
+use crate::shards::Shards;
 
 /// Bound, but not serving yet.
 pub struct Bound {
@@ -118,6 +119,7 @@ impl Bound {
         let Self { engine, config, registry } = self;
         let background = Background::start()?;
         let (clock, outgoing) = (Clock::start(), Outgoing { compress_above: config.compress_above });
+        let shards = Arc::new(Shards::new(engine.handle(), outgoing));
         let references = || References::new(Arc::clone(&cluster.sessions));
         let app = Arc::new(App {
             node: config.node,
@@ -128,7 +130,7 @@ impl Bound {
             limits: config.limits,
             clock,
             tokens: config.tokens,
-            mirror: Arc::new(Mirror::new(config.ring, clock, engine.handle(), outgoing, references())),
+            mirror: Mirror::new(config.ring, clock, Arc::clone(&shards) as _, references()),
             references: references(),
             cluster,
             expiry: Expiry::default(),
@@ -138,7 +140,7 @@ impl Bound {
             meters: Meters::register(&registry).map_err(io::Error::other)?,
             background: background.handle(),
         });
-        app.mirror.listen(&app);
+        shards.listen(&app);
         Readings::register(&registry, &app).map_err(io::Error::other)?;
         let receiver = Arc::new(Receiver(Arc::clone(&app.mirror)));
         app.cluster.broker.start(receiver).wait().await.map_err(io::Error::other)?;

@@ -28,6 +28,7 @@ mod replay;
 mod resume;
 mod session;
 mod sessions;
+mod shards;
 mod step;
 
 pub use config::{Development, GatewayConfig, Limits};

@@ -10,22 +10,18 @@
 
 mod lane;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use smallvec::SmallVec;
 use turnpike_cluster::{
     Base, Control, Deliver, Full, LANES, Lane, LanePosition, Message, Signal, Soon, Standing, lane_of,
 };
-use turnpike_engine::Handle;
 use turnpike_wire::RoomId;
-use turnpike_wire::event::server::Resync;
 
 pub use self::lane::RingLimits;
 pub(crate) use self::lane::{LaneView, Levels};
-use crate::app::App;
 use crate::clock::Clock;
 use crate::offset::{self, OffsetText, Reference, Vector};
-use crate::outgoing::Outgoing;
 use crate::references::References;
 
 pub(crate) struct Mirror {
@@ -34,11 +30,24 @@ pub(crate) struct Mirror {
     reached: Mutex<Reached>,
     limits: RingLimits,
     clock: Clock,
-    handle: Handle,
-    outgoing: Outgoing,
+    outlet: Arc<dyn Outlet>,
     references: References,
-    /// For what is no message. Not there yet while the node starts, and no more when it ends.
-    app: OnceLock<Weak<App>>,
+}
+
+/// Where what the broker brings goes on to.
+pub(crate) trait Outlet: Send + Sync {
+    /// To all members of the room on this node, or to none.
+    fn message(&self, message: &Message, offset: &str) -> Result<(), Full>;
+
+    /// The members of the room must reload it.
+    fn resync(&self, room: &RoomId, standing: &Standing, offset: &str);
+
+    /// The message is with all members, and nothing is held any more.
+    fn delivered(&self, message: &Message);
+
+    fn signal(&self, room: &RoomId, signal: &Signal);
+
+    fn control(&self, control: Control);
 }
 
 /// How far every lane has been handed over, and what offsets are written against.
@@ -92,26 +101,18 @@ impl Mirror {
     pub(crate) fn new(
         limits: RingLimits,
         clock: Clock,
-        handle: Handle,
-        outgoing: Outgoing,
+        outlet: Arc<dyn Outlet>,
         references: References,
-    ) -> Self {
+    ) -> Arc<Self> {
         let reference = references.draw(Base::default());
-        Self {
+        Arc::new(Self {
             lanes: std::array::from_fn(|_| Mutex::default()),
             reached: Mutex::new(Reached { reference, vector: Vector::default() }),
             limits,
             clock,
-            handle,
-            outgoing,
+            outlet,
             references,
-            app: OnceLock::new(),
-        }
-    }
-
-    /// From here on signals are heard.
-    pub(crate) fn listen(&self, app: &Arc<App>) {
-        let _ = self.app.set(Arc::downgrade(app));
+        })
     }
 
     pub(crate) fn reached(&self) -> Reached {
@@ -161,7 +162,7 @@ impl Mirror {
     }
 
     /// Offsets grow with the distance from their base: writes down a new one, if anything has moved.
-    pub(crate) fn renew_reference(&self) -> Soon<()> {
+    pub(crate) fn renew_reference(self: &Arc<Self>) -> Soon<()> {
         let reached = self.reached();
         if reached.vector == Vector::of(&reached.reference.base) {
             return Soon::Now(());
@@ -172,10 +173,10 @@ impl Mirror {
         }));
         let reference = self.references.draw(base);
         let before = reached.reference.id;
-        let mirror = self.app.get().cloned();
+        let mirror: Weak<Self> = Arc::downgrade(self);
         self.references.keep(&reference).map(move |kept| {
-            let Some(app) = mirror.and_then(|app| app.upgrade()) else { return };
-            let mut now = app.mirror.lock_reached();
+            let Some(mirror) = mirror.upgrade() else { return };
+            let mut now = mirror.lock_reached();
             // Another was made meanwhile because an epoch has changed.
             if kept && now.reference.id == before {
                 now.reference = reference;
@@ -193,10 +194,6 @@ impl Mirror {
 
     fn lock_reached(&self) -> MutexGuard<'_, Reached> {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn app(&self) -> Option<Arc<App>> {
-        self.app.get().and_then(Weak::upgrade)
     }
 }
 
@@ -247,17 +244,14 @@ impl Deliver for Receiver {
             let mut reached = mirror.lock_reached();
             let before = reached.vector.at(lane.lane);
             reached.vector.set(lane.lane, message.at.pos);
-            let event = mirror.outgoing.message(message, reached.offset().as_str());
-            if mirror.handle.broadcast(&message.room, event, None).is_err() {
+            if let Err(full) = mirror.outlet.message(message, reached.offset().as_str()) {
                 reached.vector.set(lane.lane, before);
-                return Err(Full);
+                return Err(full);
             }
         }
         lane.append(message, mirror.clock.steady_ms(), &mirror.limits, LANES);
         drop(lane);
-        if let Some(app) = mirror.app() {
-            app.delivered(message);
-        }
+        mirror.outlet.delivered(message);
         Ok(())
     }
 
@@ -269,23 +263,17 @@ impl Deliver for Receiver {
         let mirror = &*self.0;
         let mut lane = mirror.lane_of(room);
         lane.opened(room, *standing);
-        let resync = Resync { room, epoch: standing.epoch, seq: standing.seq };
-        let reached = mirror.lock_reached();
-        let event = mirror.outgoing.resync(&resync, reached.offset().as_str());
-        if mirror.handle.broadcast(room, event, None).is_err() {
-            tracing::error!(%room, "members could not be told that the room was lost: the shards' inboxes are full");
-        }
+        mirror.outlet.resync(room, standing, mirror.lock_reached().offset().as_str());
     }
 
     fn signal(&self, room: &RoomId, signal: &Signal) {
-        if let Some(app) = self.0.app() {
-            app.heard(room, signal);
-        }
+        self.0.outlet.signal(room, signal);
     }
 
     fn control(&self, control: Control) {
-        if let Some(app) = self.0.app() {
-            app.told(control);
-        }
+        self.0.outlet.control(control);
     }
 }
+
+#[cfg(test)]
+mod tests;

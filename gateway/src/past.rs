@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use turnpike_cluster::{Continuity, LanePosition, Message, Range, Read, Standing, Unavailable, lane_of};
+use turnpike_cluster::{
+    Broker, Continuity, LanePosition, Message, Range, Read, Standing, Unavailable, lane_of,
+};
 use turnpike_wire::{Position, RoomId};
 
-use crate::app::App;
-use crate::mirror::{LaneGuards, Reached};
+use crate::mirror::{LaneGuards, Mirror, Reached};
 use crate::replay::Found;
 
 /// Where somebody stands in a room.
@@ -57,7 +58,8 @@ const READ_BYTES_MAX: usize = 1024 * 1024;
 
 /// What is found stands as long as the lanes are held. The rooms must be open.
 pub(crate) async fn find<'a>(
-    app: &'a App,
+    mirror: &'a Mirror,
+    broker: &dyn Broker,
     wanted: &[Wanted],
 ) -> Result<(LaneGuards<'a>, Vec<Found>), Unavailable> {
     let mut parts: Vec<Part> = wanted.iter().map(|_| Part::default()).collect();
@@ -65,8 +67,8 @@ pub(crate) async fn find<'a>(
         let mut to_read = Vec::new();
         let mut to_level = Vec::new();
         {
-            let lanes = app.mirror.lanes_of(wanted.iter().map(|wanted| &wanted.room));
-            let reached = app.mirror.reached();
+            let lanes = mirror.lanes_of(wanted.iter().map(|wanted| &wanted.room));
+            let reached = mirror.reached();
             let mut found = Vec::with_capacity(wanted.len());
             for (index, (wanted, part)) in wanted.iter().zip(&parts).enumerate() {
                 match look(&lanes, &reached, wanted, part) {
@@ -80,12 +82,9 @@ pub(crate) async fn find<'a>(
             }
         }
         // All are asked before the first is waited for.
-        let levels: Vec<_> =
-            to_level.iter().map(|index| app.cluster.broker.level(&wanted[*index].room)).collect();
-        let reads: Vec<_> = to_read
-            .iter()
-            .map(|index| app.cluster.broker.read(&request(&wanted[*index], &parts[*index])))
-            .collect();
+        let levels: Vec<_> = to_level.iter().map(|index| broker.level(&wanted[*index].room)).collect();
+        let reads: Vec<_> =
+            to_read.iter().map(|index| broker.read(&request(&wanted[*index], &parts[*index]))).collect();
         for (index, level) in to_level.into_iter().zip(levels) {
             level.wait().await?;
             parts[index].levelled = true;
@@ -112,7 +111,7 @@ pub(crate) async fn find<'a>(
                 if !page.more {
                     break;
                 }
-                page = app.cluster.broker.read(&request(&wanted[index], part)).wait().await?;
+                page = broker.read(&request(&wanted[index], part)).wait().await?;
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::ending::dismiss;
 use crate::offset;
 use crate::outgoing;
-use crate::past::{After, Wanted, find};
+use crate::past::{After, Wanted};
 use crate::replay::{Member, replay};
 use crate::session::Session;
 
@@ -59,7 +59,7 @@ async fn try_refill(
                 |member: &Member| Wanted { room: member.room.clone(), after: After::Lane(after(member)) };
             state.rooms.iter().map(wanted).collect()
         };
-        let Ok((lanes, found)) = find(app, &wanted).await else { return false };
+        let Ok((lanes, found)) = app.find(&wanted).await else { return false };
         // A room that was joined meanwhile has not been looked for, and nothing of it is queued until this is done.
         let state = session.state();
         let is_all = state.rooms.iter().all(|member| wanted.iter().any(|wanted| wanted.room == member.room));

@@ -12,7 +12,7 @@ use crate::membership::open;
 use crate::mirror::Reached;
 use crate::offset;
 use crate::outgoing::{self, Greeting};
-use crate::past::{After, Wanted, find};
+use crate::past::{After, Wanted};
 use crate::record;
 use crate::replay::{Loss, Member, Replay, replay};
 use crate::session::{Session, Whereabouts, leave_all};
@@ -113,7 +113,7 @@ pub(crate) async fn resume(
             Wanted { room: member.room.clone(), after: After::Lane(after) }
         })
         .collect();
-    let (lanes, found) = match find(app, &wanted).await {
+    let (lanes, found) = match app.find(&wanted).await {
         Ok(found) => found,
         Err(error) => return error.into(),
     };

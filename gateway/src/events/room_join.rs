@@ -11,7 +11,7 @@ use turnpike_wire::{Code, Failure};
 
 use super::{Caller, Outcome, Reply, data, in_one_answer};
 use crate::membership::{self, unavailable};
-use crate::past::{After, Wanted, find};
+use crate::past::{After, Wanted};
 
 pub(super) fn parse(args: &Args) -> Result<RoomJoin, Failure> {
     data(args)
@@ -34,7 +34,7 @@ pub(super) async fn apply(caller: &Caller, join: &RoomJoin) -> Outcome {
     let wanted = |after| [Wanted { room: join.room.clone(), after }];
     let latest = After::Latest(join.history.filter(|_| reads).map_or(0, Count::get));
     if reads && let Some(since) = join.since {
-        let (lanes, mut found) = find(app, &wanted(After::Message(since))).await.map_err(unavailable)?;
+        let (lanes, mut found) = app.find(&wanted(After::Message(since))).await.map_err(unavailable)?;
         drop(lanes);
         let found = found.remove(0);
         let bytes: usize = found.messages.iter().map(|message| message.bytes()).sum();
@@ -42,7 +42,7 @@ pub(super) async fn apply(caller: &Caller, join: &RoomJoin) -> Outcome {
             return Ok(answer(join, &found.messages, found.standing, true));
         }
     }
-    let (lanes, mut found) = find(app, &wanted(latest)).await.map_err(unavailable)?;
+    let (lanes, mut found) = app.find(&wanted(latest)).await.map_err(unavailable)?;
     drop(lanes);
     let mut found = found.remove(0);
     let mut bytes = 0;

@@ -1,0 +1,67 @@
+//! From the broker to the engine's shards: what the mirror hands over becomes events there.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use turnpike_cluster::{Control, Full, Message, Signal, Standing};
+use turnpike_engine::Handle;
+use turnpike_wire::RoomId;
+use turnpike_wire::event::server::Resync;
+
+use crate::app::App;
+use crate::mirror::Outlet;
+use crate::outgoing::Outgoing;
+
+pub(crate) struct Shards {
+    handle: Handle,
+    outgoing: Outgoing,
+    /// For what is no message. Not there yet while the node starts, and no more when it ends.
+    app: OnceLock<Weak<App>>,
+}
+
+impl Shards {
+    pub(crate) fn new(handle: Handle, outgoing: Outgoing) -> Self {
+        Self { handle, outgoing, app: OnceLock::new() }
+    }
+
+    /// From here on signals are heard.
+    pub(crate) fn listen(&self, app: &Arc<App>) {
+        // Called once, when the app has just been made.
+        let _ = self.app.set(Arc::downgrade(app));
+    }
+
+    fn app(&self) -> Option<Arc<App>> {
+        self.app.get().and_then(Weak::upgrade)
+    }
+}
+
+impl Outlet for Shards {
+    fn message(&self, message: &Message, offset: &str) -> Result<(), Full> {
+        let event = self.outgoing.message(message, offset);
+        self.handle.broadcast(&message.room, event, None).map_err(|_| Full)
+    }
+
+    fn resync(&self, room: &RoomId, standing: &Standing, offset: &str) {
+        let resync = Resync { room, epoch: standing.epoch, seq: standing.seq };
+        if self.handle.broadcast(room, self.outgoing.resync(&resync, offset), None).is_err() {
+            tracing::error!(%room, "members could not be told that the room was lost: the shards' inboxes are full");
+        }
+    }
+
+    fn delivered(&self, message: &Message) {
+        if let Some(app) = self.app() {
+            app.delivered(message);
+        }
+    }
+
+    fn signal(&self, room: &RoomId, signal: &Signal) {
+        if let Some(app) = self.app() {
+            app.heard(room, signal);
+        }
+    }
+
+    fn control(&self, control: Control) {
+        if let Some(app) = self.app() {
+            app.told(control);
+        }
+    }
+}
