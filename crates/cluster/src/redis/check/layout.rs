@@ -118,6 +118,7 @@ pub(super) fn cluster(survey: &Survey) -> Vec<Finding> {
 }
 
 fn uncovered(survey: &Survey) -> String {
+    const SHOWN: usize = 5;
     let mut ranges: Vec<(u16, u16)> = Vec::new();
     for slot in (0..SLOTS as u16).filter(|slot| survey.topology.master(*slot).is_none()) {
         match ranges.last_mut() {
@@ -125,7 +126,6 @@ fn uncovered(survey: &Survey) -> String {
             _ => ranges.push((slot, slot)),
         }
     }
-    const SHOWN: usize = 5;
     let mut words: Vec<String> = ranges
         .iter()
         .take(SHOWN)

@@ -6,6 +6,7 @@
 mod bus;
 mod fields;
 mod finding;
+mod knock;
 mod layout;
 mod place;
 mod settings;

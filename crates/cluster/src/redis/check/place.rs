@@ -108,3 +108,79 @@ pub(super) fn latency(survey: &Survey) -> Vec<Finding> {
     let most = survey.answering().map(|(_, answers)| answers.ping).max().unwrap_or_default();
     vec![Finding::ok(CHECK, format!("a PING takes {:.1} ms at most", most.as_secs_f64() * 1000.0))]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::check::Level;
+    use crate::redis::check::fields::Fields;
+    use crate::redis::check::survey::Asked;
+    use crate::redis::topology::{Topology, View};
+
+    /// A cluster of one master.
+    fn survey(version: &str, clock_ahead_ms: i64, ping: Duration, library: Option<u64>) -> Survey {
+        let address = Address::new("h", 7001);
+        let view = View {
+            from: address.clone(),
+            text: "aa h:7001@17001 myself,master - 0 0 1 connected 0-16383".into(),
+        };
+        let answers = Answers {
+            info: Fields::of_lines(&format!("redis_version:{version}\r\n")),
+            cluster: Fields::default(),
+            settings: None,
+            library,
+            clock_ahead_ms,
+            ping,
+            bus: None,
+        };
+        let nodes = vec![Asked { address, is_seed: true, answer: Ok(answers) }];
+        Survey { nodes, topology: Topology::merge(&[view]) }
+    }
+
+    #[test]
+    fn versions_from_7_0_on() {
+        for (version, level) in [
+            ("7.0.15", Level::Ok),
+            ("7.2.4", Level::Ok),
+            ("10.1", Level::Ok),
+            ("6.2.14", Level::Fail),
+            ("", Level::Fail),
+        ] {
+            let found = versions(&survey(version, 0, Duration::ZERO, None));
+            assert_eq!(found[0].level, level, "{version}");
+        }
+    }
+
+    #[test]
+    fn clocks_apart_in_either_direction() {
+        for (ahead, words) in
+            [(0, "agree"), (999, "agree"), (3_600_500, "3600.5 s ahead of"), (-1500, "1.5 s behind")]
+        {
+            let found = clocks(&survey("7.0", ahead, Duration::ZERO, None));
+            assert!(found[0].what.contains(words), "{found:?}");
+            assert_eq!(found[0].level == Level::Warn, ahead.abs() > CLOCK_MS_MAX);
+        }
+    }
+
+    #[test]
+    fn far_away() {
+        for (ping, level) in
+            [(Duration::from_micros(300), Level::Ok), (Duration::from_millis(80), Level::Warn)]
+        {
+            assert_eq!(latency(&survey("7.0", 0, ping, None))[0].level, level);
+        }
+    }
+
+    #[test]
+    fn a_newer_library_is_left_alone() {
+        for (installed, level, words) in [
+            (None, Level::Ok, "0 of 1 masters; a node that starts loads it"),
+            (Some(3), Level::Ok, "version 3 on every master"),
+            (Some(2), Level::Ok, "replaces it"),
+            (Some(4), Level::Fail, "version 4 at h:7001"),
+        ] {
+            let found = library(&survey("7.0", 0, Duration::ZERO, installed), 3);
+            assert!(found[0].level == level && found[0].what.contains(words), "{found:?}");
+        }
+    }
+}

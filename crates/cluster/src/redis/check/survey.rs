@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use super::fields::Fields;
+use super::knock;
 use crate::redis::address::Address;
 use crate::redis::config::RedisConfig;
 use crate::redis::fault::Fault;
@@ -20,6 +21,8 @@ use crate::redis::topology::{Topology, View};
 const REPLIES: u32 = 5;
 /// The middle one counts: a single one may have met something else that the machine does.
 const PINGS: usize = 5;
+/// A connection may be lost by chance; one that answers when it is asked in plain words deserves another try.
+const ATTEMPTS: u32 = 3;
 /// What settings are read, as patterns of `CONFIG GET`.
 const SETTINGS: [&str; 5] =
     ["append*", "client-output-buffer-limit", "cluster-*", "min-replicas-*", "stop-writes-on-bgsave-error"];
@@ -105,15 +108,22 @@ struct Opened {
 
 async fn open(addresses: impl Iterator<Item = Address>, config: &RedisConfig) -> Vec<Opened> {
     let opening = addresses.map(|address| async move {
-        let asked = timeout(config.reply_deadline * REPLIES, async {
-            let link = Link::connect(&address, config).await?;
-            let text = text(link.send(Command::new("CLUSTER").arg("NODES")).await);
-            Ok((link, text))
-        });
-        let asked = asked.await.unwrap_or_else(|_| Err(Fault::Lost("no answer in time".into())));
-        let (link, text) = match asked {
-            Ok((link, text)) => (Some(link), text),
-            Err(fault) => (None, Err(fault)),
+        let mut attempts = 1..=ATTEMPTS;
+        let (link, text) = loop {
+            let last = attempts.next().is_none_or(|attempt| attempt == ATTEMPTS);
+            let asked = timeout(config.reply_deadline * REPLIES, async {
+                let link = Link::connect(&address, config).await?;
+                let text = text(link.send(Command::new("CLUSTER").arg("NODES")).await);
+                Ok((link, text))
+            });
+            match asked.await.unwrap_or_else(|_| Err(Fault::Lost("no answer in time".into()))) {
+                Ok((link, text)) => break (Some(link), text),
+                Err(fault) => match knock::why(&address, config).await {
+                    Some(fault) => break (None, Err(fault)),
+                    None if last => break (None, Err(fault)),
+                    None => {}
+                },
+            }
         };
         let own = |text: &String| {
             text.lines()
@@ -163,7 +173,7 @@ async fn clock(link: &Link) -> Result<i64, Fault> {
     let theirs = reply::array(&answer)
         .and_then(|parts| Some(reply::number(parts.first()?)? * 1000 + reply::number(parts.get(1)?)? / 1000));
     theirs
-        .map(|theirs| theirs as i64 - middle)
+        .map(|theirs| theirs.cast_signed() - middle)
         .ok_or_else(|| Fault::Refused("TIME answers something else".into()))
 }
 
