@@ -1,6 +1,7 @@
 //! How the process is: named readiness checks, supervised tasks, and the drain. Others set their state, this only keeps it.
 //!
-//! *Live*: the process answers. *Ready*: it should be given users. *Healthy*: nothing in it has broken.
+//! *Live*: the process answers. *Ready*: it should be given users. *Healthy*: nothing has broken in it, or that it needs to
+//! serve the users it has.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -25,9 +26,17 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    checks: Vec<(&'static str, Result<(), String>)>,
+    checks: Vec<Condition>,
     tasks: Vec<(&'static str, TaskState)>,
     draining: Option<Draining>,
+}
+
+#[derive(Debug)]
+struct Condition {
+    name: &'static str,
+    outcome: Result<(), String>,
+    /// While it fails the process is not healthy either.
+    vital: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,13 +73,13 @@ impl Check {
 
     fn set(&self, outcome: Result<(), String>) {
         let mut state = self.health.state();
-        let (name, current) = &mut state.checks[self.index];
-        match (&*current, &outcome) {
-            (Err(_), Ok(())) => tracing::info!(check = *name, "readiness check passes"),
-            (Ok(()), Err(reason)) => tracing::warn!(check = *name, reason, "readiness check fails"),
+        let check = &mut state.checks[self.index];
+        match (&check.outcome, &outcome) {
+            (Err(_), Ok(())) => tracing::info!(check = check.name, "readiness check passes"),
+            (Ok(()), Err(reason)) => tracing::warn!(check = check.name, reason, "readiness check fails"),
             _ => {}
         }
-        *current = outcome;
+        check.outcome = outcome;
     }
 }
 
@@ -88,8 +97,17 @@ impl Health {
 
     /// Adds a condition for being ready.
     pub fn check(&self, name: &'static str) -> Check {
+        self.add(name, false)
+    }
+
+    /// Adds a condition for being ready, and for being healthy: without it users are served badly, whoever asks.
+    pub fn vital_check(&self, name: &'static str) -> Check {
+        self.add(name, true)
+    }
+
+    fn add(&self, name: &'static str, vital: bool) -> Check {
         let mut state = self.state();
-        state.checks.push((name, Err("has not started yet".into())));
+        state.checks.push(Condition { name, outcome: Err("has not started yet".into()), vital });
         Check { health: self.clone(), index: state.checks.len() - 1 }
     }
 
@@ -103,7 +121,8 @@ impl Health {
 
     pub fn healthy(&self) -> Answer {
         let state = self.state();
-        let good = !state.tasks.iter().any(|(_, task)| matches!(task, TaskState::Broken(_)));
+        let works = !state.tasks.iter().any(|(_, task)| matches!(task, TaskState::Broken(_)));
+        let good = works && !state.checks.iter().any(|check| check.vital && check.outcome.is_err());
         Answer {
             good,
             body: json!({
@@ -162,11 +181,11 @@ impl Health {
 
 impl State {
     fn is_ready(&self) -> bool {
-        self.draining.is_none() && self.checks.iter().all(|(_, outcome)| outcome.is_ok())
+        self.draining.is_none() && self.checks.iter().all(|check| check.outcome.is_ok())
     }
 
     fn checks(&self) -> Vec<Value> {
-        let one = |(name, outcome): &(&str, Result<(), String>)| match outcome {
+        let one = |Condition { name, outcome, .. }: &Condition| match outcome {
             Ok(()) => json!({ "name": name, "ok": true }),
             Err(reason) => json!({ "name": name, "ok": false, "reason": reason }),
         };

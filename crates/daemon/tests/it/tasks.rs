@@ -47,3 +47,16 @@ async fn a_task_that_was_stopped_is_finished() {
     eventually("finished", async || task(&health, 0)["state"] == "finished").await;
     assert!(health.healthy().good);
 }
+
+#[test]
+fn a_vital_check_decides_about_health_and_another_does_not() {
+    let health = Health::new("0");
+    let (vital, other) = (health.vital_check("cluster"), health.check("probe"));
+    assert!(!health.healthy().good, "not before it has passed");
+    vital.pass();
+    assert!(health.healthy().good && !health.ready().good);
+    other.pass();
+    vital.fail("no master answers");
+    assert_eq!(health.healthy().body["checks"][0]["reason"], "no master answers");
+    assert!(!health.healthy().good && !health.ready().good);
+}
