@@ -45,12 +45,13 @@ do
     return string.match(field, '^[^ ]+')
   end
 
-  local function announce(channel, beginning, incarnation, version, gone, entries)
-    redis.call('SPUBLISH', channel, table.concat({ beginning, incarnation, ' ', version, ' ', gone, '\n', table.concat(entries) }))
+  -- The version goes into the signal's header; see src/redis/frame.rs.
+  local function announce(channel, signal, version)
+    redis.call('SPUBLISH', channel, string.sub(signal, 1, 10) .. struct.pack('>I8', tonumber(version)) .. string.sub(signal, 19))
   end
 
   -- KEYS base, graves, rooms of the incarnation, version, incarnations of the room, rows, last seen.
-  -- ARGV incarnation, room, channel, beginning of the announcement, then field, row each; an empty row is gone.
+  -- ARGV incarnation, room, channel, the signal that tells of it, then field, row each; an empty row is gone.
   -- Base, then whether the incarnation is dead, then the version.
   local function apply(keys, args)
     local now = now_ms()
@@ -63,7 +64,7 @@ do
       fields[#fields + 1] = args[i]
     end
     local before = redis.call('HMGET', keys[6], unpack(fields))
-    local set, gone, seen, entries = {}, {}, {}, {}
+    local set, gone, seen = {}, {}, {}
     for n, field in ipairs(fields) do
       local old, row = before[n], args[4 + 2 * n]
       if (old or '') ~= row then
@@ -77,11 +78,10 @@ do
           seen[#seen + 1] = user_of(field)
           seen[#seen + 1] = text(now)
         end
-        entries[#entries + 1] = string.format('%d %d\n', #field, #row) .. field .. row
       end
     end
     -- Said twice, because the first answer was lost.
-    if #entries == 0 then
+    if #set + #gone == 0 then
       return { text(base), 0, text((version_of(keys[4], base, now))) }
     end
     if #gone > 0 then
@@ -100,7 +100,7 @@ do
       redis.call('PEXPIRE', keys[7], LAST_SEEN_TTL_MS)
     end
     local version = next_version(keys[4], base, now)
-    announce(args[3], args[4], args[1], version, '0', entries)
+    announce(args[3], args[4], version)
     return { text(base), 0, version }
   end
 
@@ -169,10 +169,10 @@ do
 
   -- Somebody has missed changes: gives a number to nothing, which others take as the next, and whoever has missed some as
   -- a gap.
-  -- KEYS base, version; ARGV incarnation, channel, beginning of the announcement.
+  -- KEYS base, version; ARGV channel, a signal that nothing has changed.
   local function nudge(keys, args)
     local now = now_ms()
-    announce(args[2], args[3], args[1], next_version(keys[2], base_of(keys[1], now), now), '0', {})
+    announce(args[1], args[2], next_version(keys[2], base_of(keys[1], now), now))
     return 1
   end
 
@@ -192,7 +192,7 @@ do
   end
 
   -- KEYS base, rooms of the incarnation, then version, incarnations, rows, last seen of each room.
-  -- ARGV incarnation, beginning of the announcement, rows at most, then room, channel each. How many rooms are done.
+  -- ARGV incarnation, the signal that tells of it, rows at most, then room, channel each. How many rooms are done.
   local function gone(keys, args)
     local now = now_ms()
     local base = base_of(keys[1], now)
@@ -204,7 +204,7 @@ do
       local version, incarnations, rows, seen = unpack(keys, 4 * n - 1, 4 * n + 2)
       local room, channel = args[2 * n + 2], args[2 * n + 3]
       if redis.call('SREM', incarnations, args[1]) == 1 then
-        announce(channel, args[2], args[1], next_version(version, base, now), '1', {})
+        announce(channel, args[2], next_version(version, base, now))
       end
       local some = redis.call('HSCAN', rows, '0', 'COUNT', math.min(budget, 200))[2]
       local left, fields = {}, {}

@@ -1,0 +1,90 @@
+//! What every store needs: Redis, its names there, and the node that it serves.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use fred::types::Value;
+use tokio::runtime::Handle;
+use tracing::error;
+
+use super::client::Client;
+use super::keys::Keys;
+use crate::{Deliver, Incarnation, Unavailable};
+
+pub(crate) struct Access {
+    pub(crate) client: Arc<Client>,
+    pub(crate) keys: Keys,
+    pub(crate) own: Incarnation,
+    /// Where the plane's own tasks run; who asks may be on another one, which ends earlier.
+    pub(crate) runtime: Handle,
+    /// Set when the broker is started; nothing is told before.
+    pub(crate) deliver: OnceLock<Arc<dyn Deliver>>,
+}
+
+impl Access {
+    /// Calls a function that may be called twice, and has `parse` make something of the answer.
+    pub(crate) async fn call<T>(
+        &self,
+        function: &'static str,
+        keys: &[String],
+        args: Vec<Bytes>,
+        parse: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<T, Unavailable> {
+        let answer = self.client.call(function, keys, args).await?;
+        parse(&answer).ok_or_else(|| self.unexpected(function))
+    }
+
+    /// Redis runs somebody else's function of that name, or one of another version of ours.
+    pub(crate) fn unexpected(&self, function: &'static str) -> Unavailable {
+        self.client.metrics.undecodable.inc();
+        error!(function, "Redis gave an answer that the function does not give");
+        Unavailable { retry_after_ms: 1_000 }
+    }
+
+    pub(crate) fn own_bytes(&self) -> Bytes {
+        self.own.to_string().into()
+    }
+}
+
+pub(crate) fn bytes_of(text: impl ToString) -> Bytes {
+    text.to_string().into()
+}
+
+/// As it stands in keys and arguments.
+pub(crate) fn incarnation(text: &str) -> Option<Incarnation> {
+    (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok().map(Incarnation)).flatten()
+}
+
+/// Which of so many a name belongs to: the same on every node and in every run.
+pub(crate) fn bucket_of(name: &str, buckets: u64) -> u64 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    // FNV-1a leaves names that differ in their last characters close together, so its bits are mixed once more.
+    ((hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) % buckets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn incarnations_come_back_from_text() {
+        let one = Incarnation(0x1f_ffff_ffff_ffff);
+        assert_eq!(incarnation(&one.to_string()), Some(one));
+        for text in ["", "1", "00000000000000zz", "+000000000000001x"] {
+            assert_eq!(incarnation(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_spread_over_all_buckets() {
+        let mut counts = [0; 64];
+        for number in 0..6_400 {
+            counts[bucket_of(&format!("session-{number}"), 64) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (60..150).contains(count)), "{counts:?}");
+        // Records must be found again by a later release.
+        assert_eq!(bucket_of("abc", 1024), bucket_of("abc", 1024));
+    }
+}

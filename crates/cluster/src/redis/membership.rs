@@ -1,0 +1,371 @@
+//! This node among the others: renews its lease, and sees who else does.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{info, warn};
+
+use super::access::{Access, bytes_of};
+use super::keys::Keys;
+use super::lease::{OwnLease, REVOCABLE};
+use super::reply;
+use super::standing::{Grave, Standing, Verdict};
+use crate::{Incarnation, Lease, Membership, Node, Soon, Unavailable};
+
+/// A lease lasts three of them, so two may be lost.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// After one that failed.
+const RENEWAL_PAUSE_SHORT: Duration = Duration::from_millis(200);
+
+/// Numbers in a process' JSON stay exact up to here.
+const INCARNATION_BITS: u32 = 53;
+
+pub(crate) struct RedisMembership {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    access: Arc<Access>,
+    own_lease: Mutex<OwnLease>,
+    lease: watch::Sender<Lease>,
+    nodes: watch::Sender<Arc<[Node]>>,
+    graves: watch::Sender<Arc<[Grave]>>,
+    /// Everybody whose lease is not given up.
+    expected: watch::Sender<Arc<[Incarnation]>>,
+    /// Counts answers of the store.
+    renewals: watch::Sender<u64>,
+    node: Mutex<Said>,
+    at_once: Notify,
+    leaving: watch::Sender<bool>,
+}
+
+/// What this node says of itself. What was said is known to the store up to `told`.
+struct Said {
+    node: Node,
+    number: u64,
+    told: watch::Sender<u64>,
+}
+
+/// Drawn at random. So many starts as there can be never draw one twice.
+pub(crate) fn draw() -> Incarnation {
+    use std::hash::{BuildHasher, RandomState};
+
+    // Keyed at random by the standard library. Zero is nobody.
+    let random = RandomState::new().hash_one(std::process::id());
+    Incarnation((random >> (64 - INCARNATION_BITS)).max(1))
+}
+
+/// Leases, what nodes say, graves, the clock.
+pub(crate) fn nodes_keys(keys: &Keys) -> Vec<String> {
+    ["until", "nodes", "graves", "clock"]
+        .iter()
+        .map(|what| format!("{{{}:nodes}}:{what}", keys.prefix()))
+        .collect()
+}
+
+impl RedisMembership {
+    /// Takes its place among the nodes. From here on the lease is renewed until the value goes.
+    pub(crate) async fn join(access: Arc<Access>) -> Result<Self, Unavailable> {
+        let config = &access.client.config;
+        let node = Node {
+            incarnation: access.own,
+            name: config.node.clone(),
+            address: config.address,
+            version: config.version.clone(),
+            draining: false,
+        };
+        let length = Duration::from_millis(config.lease_ms);
+        let shared = Arc::new(Shared {
+            own_lease: Mutex::new(OwnLease::new(length, Instant::now())),
+            lease: watch::Sender::new(Lease::Held),
+            nodes: watch::Sender::new(Arc::from([node.clone()])),
+            graves: watch::Sender::new(Arc::from([])),
+            expected: watch::Sender::new(Arc::from([])),
+            renewals: watch::Sender::new(0),
+            node: Mutex::new(Said { node, number: 1, told: watch::Sender::new(0) }),
+            at_once: Notify::new(),
+            leaving: watch::Sender::new(false),
+            access,
+        });
+        let mut renewer =
+            Renewer { shared: Arc::clone(&shared), generation: String::new(), known: HashMap::new() };
+        renewer.renew().await?;
+        info!(incarnation = %shared.access.own, "the node has joined the cluster");
+        shared.access.runtime.spawn(renewer.run());
+        shared.access.runtime.spawn(watch_lease(Arc::clone(&shared)));
+        Ok(Self { shared })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for RedisMembership {
+    /// Without a goodbye: others see the lease lapse.
+    fn drop(&mut self) {
+        self.shared.leaving.send_replace(true);
+    }
+}
+
+impl Membership for RedisMembership {
+    fn own(&self) -> Incarnation {
+        self.shared.access.own
+    }
+
+    fn nodes(&self) -> watch::Receiver<Arc<[Node]>> {
+        self.shared.nodes.subscribe()
+    }
+
+    fn lease(&self) -> watch::Receiver<Lease> {
+        self.shared.lease.subscribe()
+    }
+
+    fn announce(&self, draining: bool) -> Soon<Result<(), Unavailable>> {
+        let (number, mut told) = {
+            let mut said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.node.draining != draining {
+                said.node.draining = draining;
+                said.number += 1;
+            }
+            (said.number, said.told.subscribe())
+        };
+        self.shared.at_once.notify_one();
+        let limit = self.shared.access.client.config.call_deadline;
+        Soon::later(async move {
+            match timeout(limit, told.wait_for(|told| *told >= number)).await {
+                Ok(Ok(_)) => Ok(()),
+                _ => Err(Unavailable { retry_after_ms: 1_000 }),
+            }
+        })
+    }
+
+    fn leave(&self) -> Soon<Result<(), Unavailable>> {
+        let shared = Arc::clone(&self.shared);
+        Soon::later(async move {
+            shared.leaving.send_replace(true);
+            shared.bury(&[shared.access.own]).await?;
+            super::sweep::clear(&shared.access, shared.access.own).await?;
+            shared.cleared(&[shared.access.own], false).await
+        })
+    }
+}
+
+impl Shared {
+    pub(crate) fn lease(&self) -> watch::Receiver<Lease> {
+        self.lease.subscribe()
+    }
+
+    pub(crate) fn nodes(&self) -> watch::Receiver<Arc<[Node]>> {
+        self.nodes.subscribe()
+    }
+
+    /// Those who are dead and not forgotten yet.
+    pub(crate) fn graves(&self) -> watch::Receiver<Arc<[Grave]>> {
+        self.graves.subscribe()
+    }
+
+    /// All who have a lease or may still get it back.
+    pub(crate) fn expected(&self) -> Arc<[Incarnation]> {
+        Arc::clone(&self.expected.borrow())
+    }
+
+    pub(crate) fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
+    }
+
+    /// Waits until nodes and graves are no older than this call.
+    pub(crate) async fn refreshed(&self) {
+        let mut renewals = self.renewals.subscribe();
+        // One may be under way that was asked before.
+        let wanted = *renewals.borrow() + 2;
+        self.at_once.notify_one();
+        let _ = renewals.wait_for(|count| *count >= wanted).await;
+    }
+
+    /// Somebody else has found that this node is dead.
+    pub(crate) fn lose(&self) {
+        let newly = {
+            let mut own = self.own_lease.lock().unwrap_or_else(PoisonError::into_inner);
+            own.lose();
+            self.lease.send_replace(Lease::Lost) != Lease::Lost
+        };
+        if newly {
+            warn!("others have taken this node for dead");
+        }
+    }
+
+    /// They are dead from now on.
+    pub(crate) async fn bury(&self, dead: &[Incarnation]) -> Result<(), Unavailable> {
+        let access = &self.access;
+        let lease = bytes_of(access.client.config.lease_ms);
+        let args = std::iter::once(lease).chain(dead.iter().map(bytes_of)).collect();
+        access.call("turnpike_nodes_leave", &nodes_keys(&access.keys), args, reply::number).await.map(drop)
+    }
+
+    /// Nothing of them is left but sessions, or nothing at all.
+    pub(crate) async fn cleared(&self, dead: &[Incarnation], whole: bool) -> Result<(), Unavailable> {
+        let access = &self.access;
+        let stage = bytes_of(if whole { 2 } else { 1 });
+        let args = std::iter::once(stage).chain(dead.iter().map(bytes_of)).collect();
+        access.call("turnpike_nodes_cleared", &nodes_keys(&access.keys), args, reply::number).await.map(drop)
+    }
+
+    fn renewed(&self, sent: Instant) {
+        self.own_lease.lock().unwrap_or_else(PoisonError::into_inner).renewed(sent);
+        self.judge();
+    }
+
+    /// Says how the lease is now, and when that changes by itself.
+    fn judge(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut own = self.own_lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = own.at(now);
+        // Under the lock, or an older judgement could come behind a newer.
+        let changed = self.lease.send_if_modified(|known| std::mem::replace(known, lease) != lease);
+        let changes = own.changes(now);
+        drop(own);
+        if changed {
+            match lease {
+                Lease::Held => info!("the lease is held again"),
+                Lease::Doubtful => warn!("the lease could not be renewed in time"),
+                Lease::Lost => warn!("the lease is lost: this node must start over"),
+            }
+        }
+        changes
+    }
+}
+
+/// Says in time that the lease was not renewed, whatever the renewer waits for.
+async fn watch_lease(shared: Arc<Shared>) {
+    let mut renewals = shared.renewals.subscribe();
+    let mut leaving = shared.leaving.subscribe();
+    while let Some(change) = shared.judge() {
+        tokio::select! {
+            biased;
+            _ = leaving.wait_for(|leaving| *leaving) => return,
+            () = sleep_until(change) => {}
+            changed = renewals.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+struct Renewer {
+    shared: Arc<Shared>,
+    generation: String,
+    known: HashMap<Incarnation, Node>,
+}
+
+impl Renewer {
+    async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut leaving = shared.leaving.subscribe();
+        let mut next = Instant::now() + RENEWAL_PAUSE;
+        while *shared.lease.borrow() != Lease::Lost {
+            tokio::select! {
+                biased;
+                _ = leaving.wait_for(|leaving| *leaving) => return,
+                () = sleep_until(next) => {}
+                () = shared.at_once.notified() => {}
+            }
+            let begun = Instant::now();
+            tokio::select! {
+                biased;
+                _ = leaving.wait_for(|leaving| *leaving) => return,
+                renewed = self.renew() => {
+                    let pause = if renewed.is_ok() { RENEWAL_PAUSE } else { RENEWAL_PAUSE_SHORT };
+                    next = begun + pause;
+                }
+            }
+        }
+    }
+
+    async fn renew(&mut self) -> Result<(), Unavailable> {
+        let standing = self.ask().await?;
+        match standing.verdict {
+            Verdict::Held => {}
+            Verdict::Lost => {
+                self.shared.lose();
+                return Ok(());
+            }
+            Verdict::Unknown => {
+                // What was said is not known any more. The next time it is said again, at once.
+                let mut said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
+                said.number += 1;
+                drop(said);
+                self.shared.at_once.notify_one();
+                return Ok(());
+            }
+        }
+        if standing.generation != self.generation {
+            self.known = standing.nodes.into_iter().map(|node| (node.incarnation, node)).collect();
+            self.generation = standing.generation;
+        }
+        let mut nodes: Vec<Node> =
+            standing.living.iter().filter_map(|living| self.known.get(living).cloned()).collect();
+        nodes.sort_by_key(|node| node.incarnation);
+        let shared = &self.shared;
+        shared.nodes.send_if_modified(|known| {
+            let changed = **known != *nodes;
+            if changed {
+                *known = nodes.into();
+            }
+            changed
+        });
+        shared.expected.send_replace([standing.living, standing.lapsed].concat().into());
+        shared.graves.send_replace(standing.graves.into());
+        shared.renewals.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    async fn ask(&self) -> Result<Standing, Unavailable> {
+        let access = &self.shared.access;
+        let config = &access.client.config;
+        let (said, number, told) = {
+            let said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
+            let news = *said.told.borrow() < said.number;
+            let node =
+                news.then(|| serde_json::to_string(&said.node).expect("a node is made of what JSON has"));
+            (node.unwrap_or_default(), said.number, said.told.clone())
+        };
+        let args = vec![
+            access.own_bytes(),
+            bytes_of(config.lease_ms),
+            bytes_of(REVOCABLE.as_millis()),
+            bytes_of(&self.generation),
+            bytes_of(&said),
+        ];
+        // Long enough for the connection to find out that its process is silent. A call that is tried through a whole
+        // failover would count from its beginning.
+        let limit = config.reply_deadline * 3 / 2;
+        let sent = Instant::now();
+        let keys = nodes_keys(&access.keys);
+        let called = access.call("turnpike_nodes_renew", &keys, args, Standing::parse);
+        let standing = timeout(limit, called).await.unwrap_or(Err(Unavailable { retry_after_ms: 200 }))?;
+        if standing.verdict == Verdict::Held {
+            self.shared.renewed(sent);
+            told.send_if_modified(|known| {
+                let newer = number > *known;
+                *known = number.max(*known);
+                newer
+            });
+        }
+        Ok(standing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn incarnations_differ_and_stay_exact() {
+        let drawn: std::collections::HashSet<Incarnation> = (0..1_000).map(|_| draw()).collect();
+        assert_eq!(drawn.len(), 1_000);
+        assert!(drawn.iter().all(|one| one.0 > 0 && one.0 < 1 << 53));
+    }
+}

@@ -1,0 +1,41 @@
+//! Everything that is kept in Redis beside messages, made and set going.
+
+use std::sync::Arc;
+
+use super::access::Access;
+use super::directory::RedisDirectory;
+use super::marks::RedisMarks;
+use super::membership::RedisMembership;
+use super::presence::{PresenceHandle, RedisPresence};
+use super::quota::RedisQuota;
+use super::sessions::RedisSessions;
+use super::{presence_check, sweep};
+use crate::Unavailable;
+
+pub(crate) struct Stores {
+    pub(crate) sessions: Arc<RedisSessions>,
+    pub(crate) membership: Arc<RedisMembership>,
+    pub(crate) presence: Arc<PresenceHandle>,
+    pub(crate) marks: Arc<RedisMarks>,
+    pub(crate) directory: Arc<RedisDirectory>,
+    pub(crate) quota: Arc<RedisQuota>,
+}
+
+impl Stores {
+    /// The node takes its place among the others. It keeps it until `membership` is left or dropped.
+    pub(crate) async fn start(access: Arc<Access>) -> Result<Self, Unavailable> {
+        let membership = RedisMembership::join(Arc::clone(&access)).await?;
+        let shared = membership.shared();
+        let presence = RedisPresence::new(Arc::clone(&access), Arc::clone(shared));
+        access.runtime.spawn(sweep::run(Arc::clone(&access), Arc::clone(shared)));
+        access.runtime.spawn(presence_check::run(Arc::clone(&presence)));
+        Ok(Self {
+            sessions: Arc::new(RedisSessions::new(Arc::clone(&access), shared.nodes())),
+            membership: Arc::new(membership),
+            presence: Arc::new(PresenceHandle(presence)),
+            marks: Arc::new(RedisMarks::new(Arc::clone(&access))),
+            directory: Arc::new(RedisDirectory::new(Arc::clone(&access))),
+            quota: Arc::new(RedisQuota::new(access)),
+        })
+    }
+}
