@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ack::{AckError, Answer, Waiter};
 use crate::application::DisconnectReason;
-use crate::ids::{SessionSecret, SocketId, SocketRef};
+use crate::ids::{Key, SessionSecret, SocketId, SocketRef};
 use crate::packet::{Args, Encoded, EventBuilder};
 use crate::polling::PollAnswer;
 
@@ -28,7 +29,8 @@ pub(crate) enum Command {
     Broadcast {
         room: Arc<str>,
         event: Arc<Encoded>,
-        except: Option<SocketRef>,
+        /// Of this shard alone: the same key on another shard is somebody else.
+        except: SmallVec<[Key; 1]>,
     },
     BroadcastWithAck {
         namespace: Arc<str>,

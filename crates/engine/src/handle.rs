@@ -76,17 +76,30 @@ impl Handle {
         event: Arc<Encoded>,
         except: Option<&SocketRef>,
     ) -> Result<(), Overloaded> {
+        self.broadcast_except(room, event, except.map_or(&[], std::slice::from_ref))
+    }
+
+    /// The same, with a few left out. Each member is looked for among them.
+    pub fn broadcast_except(
+        &self,
+        room: &str,
+        event: Arc<Encoded>,
+        except: &[SocketRef],
+    ) -> Result<(), Overloaded> {
+        let except = |shard: usize| {
+            except.iter().filter(|socket| socket.shard() == shard).map(|socket| socket.key).collect()
+        };
         let shards = self.0.whereabouts.shards_of(event.namespace(), room);
         // The usual case, and the one that must be cheap: one shard.
         if let Some(only) = shards.only() {
-            let command = Command::Broadcast { room: room.into(), event, except: except.copied() };
+            let command = Command::Broadcast { room: room.into(), event, except: except(only) };
             return self.try_send(only, command);
         }
         let permits = self.reserve(shards)?;
         let room: Arc<str> = room.into();
-        for permit in permits {
+        for (shard, permit) in shards.iter().zip(permits) {
             let (room, event) = (Arc::clone(&room), Arc::clone(&event));
-            permit.send(Command::Broadcast { room, event, except: except.copied() });
+            permit.send(Command::Broadcast { room, event, except: except(shard) });
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::rooms::{NamespaceIndex, RoomIndex, Rooms};
 pub(super) struct Job {
     room: RoomIndex,
     event: Arc<Encoded>,
-    except: Option<Key>,
+    except: SmallVec<[Key; 1]>,
     ask: Option<Ask>,
     members: Vec<Key>,
     next: usize,
@@ -45,7 +45,7 @@ impl<A: Application> Shard<A> {
     pub(super) fn apply(self: &Rc<Self>, command: Command) -> Result<usize, Job> {
         match command {
             Command::Broadcast { room, event, except } => {
-                return self.broadcast(&room, event, except.map(|socket| socket.key));
+                return self.broadcast(&room, event, except);
             }
             Command::Emit { to, event } => {
                 let _ = self.with_socket(&to, |conn, state, index| self.deliver(conn, state, index, &event))
@@ -61,7 +61,7 @@ impl<A: Application> Shard<A> {
                     return Err(Job {
                         room,
                         event: event.ack(id).build(),
-                        except: None,
+                        except: SmallVec::new(),
                         ask,
                         members,
                         next: 0,
@@ -136,7 +136,7 @@ impl<A: Application> Shard<A> {
         Some((room, rooms.get(room).members.clone()))
     }
 
-    fn broadcast(&self, name: &str, event: Arc<Encoded>, except: Option<Key>) -> Result<usize, Job> {
+    fn broadcast(&self, name: &str, event: Arc<Encoded>, except: SmallVec<[Key; 1]>) -> Result<usize, Job> {
         let rooms = self.rooms.borrow();
         let found = rooms.namespace(event.namespace()).and_then(|namespace| rooms.find(namespace, name));
         let Some(index) = found else { return Ok(1) };
@@ -153,7 +153,7 @@ impl<A: Application> Shard<A> {
             });
         }
         for key in &room.members {
-            if Some(*key) != except
+            if !except.contains(key)
                 && let Some(conn) = self.conn(*key)
             {
                 let mut state = conn.state.borrow_mut();
@@ -171,7 +171,7 @@ impl<A: Application> Shard<A> {
     pub(super) fn go_on(&self, mut job: Job) -> Option<Job> {
         let end = (job.next + SLICE_MEMBERS).min(job.members.len());
         for key in &job.members[job.next..end] {
-            if Some(*key) != job.except
+            if !job.except.contains(key)
                 && let Some(conn) = self.conn(*key)
             {
                 let mut state = conn.state.borrow_mut();

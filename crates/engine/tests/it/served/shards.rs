@@ -41,6 +41,38 @@ async fn a_broadcast_reaches_members_on_all_shards_in_one_order() {
     }
 }
 
+/// Connections stand at the same places on every shard, and only those that were meant are left out.
+#[tokio::test]
+async fn some_members_are_left_out_of_a_broadcast() {
+    let lab = Lab::start(EngineConfig { shards: 2, ..Lab::config() });
+    let mut clients = Vec::new();
+    for _ in 0..12 {
+        let client = lab.client().await;
+        lab.handle().join(&lab.socket(&client), "/", "r").expect("room in the inbox");
+        clients.push(client);
+    }
+    let left_out: Vec<_> = clients[..4].iter().map(|client| lab.socket(client)).collect();
+    for number in 0..3 {
+        let event = numbered(number, Class::Reliable, 10);
+        let sent = match number {
+            0 => lab.handle().broadcast_except("r", event, &left_out),
+            1 => lab.handle().broadcast("r", event, Some(&left_out[0])),
+            _ => lab.handle().broadcast("r", event, None),
+        };
+        sent.expect("room in the inbox");
+    }
+    for (index, client) in clients.iter_mut().enumerate() {
+        let expected: &[usize] = match index {
+            0 => &[2],
+            1..4 => &[1, 2],
+            _ => &[0, 1, 2],
+        };
+        for number in expected {
+            assert_eq!(client.received().await.1[0], json!(number), "client {index}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_websocket_that_lands_elsewhere_still_takes_its_session_over() {
     use futures_util::{SinkExt as _, StreamExt as _};
