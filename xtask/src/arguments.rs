@@ -8,6 +8,7 @@ pub(crate) enum Task {
     Test { only: Option<Step>, long: bool },
     Check,
     Bench(Vec<String>),
+    Cluster(Vec<String>),
     Fuzz { target: Option<String>, seconds: u64 },
 }
 
@@ -35,6 +36,12 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task,
         }
         Some("check") => arguments.next().map_or(Ok(Task::Check), |argument| Err(unknown(&argument))),
         Some("bench") => Ok(Task::Bench(arguments.collect())),
+        Some("cluster") => match arguments.next() {
+            Some(what) if ["up", "down", "status"].contains(&what.as_str()) => {
+                Ok(Task::Cluster([what].into_iter().chain(arguments).collect()))
+            }
+            _ => Err("cluster wants up, down or status".into()),
+        },
         Some("fuzz") => {
             let (mut target, mut seconds) = (None, FUZZ_SECONDS);
             while let Some(argument) = arguments.next() {
@@ -79,6 +86,10 @@ mod tests {
             parsed("fuzz frame --seconds 5"),
             Ok(Task::Fuzz { target: Some("frame".into()), seconds: 5 })
         );
+        assert_eq!(
+            parsed("cluster up --gateways 3"),
+            Ok(Task::Cluster(vec!["up".into(), "--gateways".into(), "3".into()]))
+        );
         assert_eq!(parsed("bench --json fan-out"), Ok(Task::Bench(vec!["--json".into(), "fan-out".into()])));
     }
 
@@ -91,6 +102,8 @@ mod tests {
             "test now",
             "check it",
             "fuzz a b",
+            "cluster",
+            "cluster sideways",
             "fuzz --seconds x",
         ] {
             assert!(parsed(line).is_err(), "{line}");

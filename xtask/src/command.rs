@@ -71,6 +71,26 @@ pub(crate) fn bench(arguments: Vec<String>) -> anyhow::Result<bool> {
     Ok(status.success())
 }
 
+/// The lab does it; here is only what it needs to be built.
+pub(crate) fn cluster(arguments: &[String]) -> anyhow::Result<bool> {
+    let mut build = cargo();
+    build.args(["build", "--quiet", "-p", "turnpike-lab"]);
+    if arguments.first().is_some_and(|what| what == "up") {
+        build.args(["-p", "turnpike"]);
+    }
+    if !build.status()?.success() {
+        return Ok(false);
+    }
+    let lab = beside("turnpike-lab")?;
+    let mut lab = Command::new(lab);
+    Ok(lab.args(arguments).arg("--root").arg(root()).status()?.success())
+}
+
+/// A program of this workspace, in the folder where this one was built.
+pub(crate) fn beside(name: &str) -> anyhow::Result<std::path::PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
+}
+
 pub(crate) fn fuzz(target: Option<&str>, seconds: u64) -> anyhow::Result<bool> {
     const SEED: &str = "TURNPIKE_FUZZ_SEED";
     // The ordinary tests always try the same inputs; who asks for more wants others. Each target prints its seed.

@@ -24,6 +24,8 @@ cargo xtask <task>
   test [--only <step>] [--long]   everything that must hold before a change goes in
   check                           formatting and lints
   bench [...]                     side-by-side figures; arguments go to turnpike-benches
+  cluster up [--gateways N] [--port-base PORT] | down | status
+                                  a Redis Cluster and gateways on this machine, to try things on
   fuzz [target] [--seconds N]     the fuzz tests of the engine, for longer
 
 Steps of test: install, fmt, clippy, build, rust, e2e, doc. --long also runs the tests marked as ignored.";
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Task::Test { only, long } => plan::test(only, long),
         Task::Check => plan::check(),
         Task::Bench(rest) => command::bench(rest),
+        Task::Cluster(rest) => command::cluster(&rest),
         Task::Fuzz { target, seconds } => command::fuzz(target.as_deref(), seconds),
     };
     match done {

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
+use crate::command::beside;
+
 /// Where the tests look for it.
 pub(crate) const VARIABLE: &str = "TURNPIKE_TEST_REDIS";
 
@@ -15,8 +17,8 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        // Built with the rest of the workspace, beside this program.
-        let path = std::env::current_exe()?.with_file_name("turnpike-lab");
+        // Built with the rest of the workspace.
+        let path = beside("turnpike-lab")?;
         let mut lab = Command::new(&path)
             .arg("redis")
             .stdin(Stdio::piped())

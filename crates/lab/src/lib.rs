@@ -6,6 +6,7 @@
 
 mod directory;
 mod guardian;
+pub mod local;
 mod node;
 mod ports;
 mod process;
