@@ -55,6 +55,13 @@ pub trait Application: Send + Sync + 'static {
 
     fn disconnect(&self, socket: &Self::Socket, id: &SocketRef, reason: &DisconnectReason);
 
+    /// Where another node of the same engine takes requests. A request for a session that it owns, which it says in the
+    /// session's id, is passed on there. Asked for each such request, with whatever name a client made up.
+    fn address_of(&self, node: &str) -> Option<SocketAddr> {
+        let _ = node;
+        None
+    }
+
     /// The socket was behind, and can take events again. `offset` is that of the last reliable event that was
     /// queued to it. The application answers by `Handle::refill`, once, now or later; until then it is not asked again.
     fn refill(&self, socket: &Self::Socket, id: &SocketRef, offset: Option<&str>);

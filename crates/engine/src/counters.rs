@@ -48,6 +48,8 @@ counters! {
     connections_now,
     /// Connections whose transport is a websocket.
     websockets_now,
+    /// Sockets that speak HTTP, idle ones included, and those that carry bytes for other nodes.
+    http_sockets_now,
     sockets_now,
     rooms_now,
     /// Namespaces that somebody is in, counted once for each shard.
@@ -85,7 +87,14 @@ counters! {
     queue_bytes_now,
     polls,
     posts,
+    /// Requests that arrived on another shard of this node.
     handed_over,
+    /// Requests that were passed on to the node that owns their session.
+    forwarded,
+    /// Those of them that the node did not answer.
+    forwards_failed,
+    /// Websockets that are carried on to the node that owns their session.
+    tunnels_now,
     acks_timed_out,
     panics,
 }

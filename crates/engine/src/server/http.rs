@@ -1,5 +1,4 @@
-//! HTTP in front of the sessions: handshakes, polls, posts, upgrades. hyper reads the requests; once a websocket is
-//! agreed on, the bare socket is taken back, and hyper's task and buffers are gone.
+//! HTTP in front of the sessions: handshakes, polls, posts. hyper reads the requests.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -11,25 +10,27 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
-    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tower_service::Service as _;
 
 use super::cors::{self, Access};
+use super::forward::{Errand, Forwarder};
+use super::mark;
+use super::open::Open;
 use super::query::Query;
-use crate::application::{Application, Handshake, Kind};
+use super::upgrade::{Target, websocket};
+use crate::application::{Application, Handshake};
 use crate::command::{Command, PollRequest};
-use crate::frame::handshake;
+use crate::config::EngineConfig;
 use crate::ids::{SessionAddress, SessionSecret};
 use crate::polling::{HttpFault, PollAnswer};
 use crate::shard::Shard;
@@ -47,12 +48,14 @@ const RAW_PATH: &str = "/ws";
 /// How long to leave the listener alone when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) async fn accept<A: Application>(shard: Rc<Shard<A>>, listener: TcpListener, router: Router) {
+pub(super) async fn accept<A: Application>(front: Rc<Front<A>>, listener: TcpListener) {
+    let shard = &front.shard;
     loop {
         match listener.accept().await {
             Ok(_) if shard.is_out_of_sockets() => shard.counters.connections_refused_full.add(1),
             Ok((stream, peer)) => {
-                tokio::task::spawn_local(serve(Open::count(&shard), stream, peer, router.clone()));
+                let open = Open::count(&shard.counters);
+                tokio::task::spawn_local(serve(Rc::clone(&front), open, stream, peer));
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "connection not accepted");
@@ -62,34 +65,25 @@ pub(super) async fn accept<A: Application>(shard: Rc<Shard<A>>, listener: TcpLis
     }
 }
 
-/// A socket that speaks HTTP.
-struct Open<A: Application>(Rc<Shard<A>>);
-
-impl<A: Application> Open<A> {
-    fn count(shard: &Rc<Shard<A>>) -> Self {
-        shard.http_sockets.set(shard.http_sockets.get() + 1);
-        Self(Rc::clone(shard))
-    }
+/// What the requests of a shard's listener have in common.
+pub(super) struct Front<A: Application> {
+    pub(super) shard: Rc<Shard<A>>,
+    pub(super) router: Router,
+    pub(super) forwarder: Forwarder,
 }
 
-impl<A: Application> Drop for Open<A> {
-    fn drop(&mut self) {
-        self.0.http_sockets.set(self.0.http_sockets.get() - 1);
-    }
-}
-
-async fn serve<A: Application>(open: Open<A>, stream: TcpStream, peer: SocketAddr, router: Router) {
-    let shard = Rc::clone(&open.0);
+async fn serve<A: Application>(front: Rc<Front<A>>, _open: Open, stream: TcpStream, peer: SocketAddr) {
+    let config = &front.shard.config;
     if stream.set_nodelay(true).is_err() {
         return;
     }
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(shard.config.http_header_timeout)
-        .max_buf_size(shard.config.http_header_bytes_max.max(8 * 1024));
-    let service = service_fn(move |request| {
-        let (shard, router) = (Rc::clone(&shard), router.clone());
-        async move { Ok::<_, Infallible>(answer(shard, router, peer, request).await) }
+        .header_read_timeout(config.http_header_timeout)
+        .max_buf_size(config.http_header_bytes_max.max(8 * 1024));
+    let service = service_fn(|request| {
+        let front = Rc::clone(&front);
+        async move { Ok::<_, Infallible>(answer(&front, peer, request).await) }
     });
     // Whatever ends a connection badly is the client's business, and hyper has told it.
     if let Err(error) = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await {
@@ -98,16 +92,16 @@ async fn serve<A: Application>(open: Open<A>, stream: TcpStream, peer: SocketAdd
 }
 
 async fn answer<A: Application>(
-    shard: Rc<Shard<A>>,
-    mut router: Router,
+    front: &Front<A>,
     peer: SocketAddr,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
+    let shard = &front.shard;
     let path = request.uri().path();
     let raw = path == RAW_PATH;
     if !raw && !SOCKET_IO_PATHS.contains(&path) {
         request.extensions_mut().insert(PeerAddress(peer));
-        let Ok(response) = router.call(request.map(Body::new)).await;
+        let Ok(response) = front.router.clone().call(request.map(Body::new)).await;
         return response;
     }
     let access = cors::access(&shard.config.origins, request.headers());
@@ -121,30 +115,44 @@ async fn answer<A: Application>(
         return response;
     }
     let mut response = if raw {
-        websocket(&shard, peer, &mut request, &Target::Raw)
+        websocket(shard, peer, &mut request, &Target::Raw)
     } else {
-        engine_io(&shard, peer, request).await
+        engine_io(front, peer, request).await
     };
     access.allow(response.headers_mut());
     response
 }
 
+/// A session that a request names.
+#[derive(Clone, Copy)]
+enum Named {
+    /// One of this node: its shard, and its secret.
+    Ours(usize, SessionSecret),
+    /// One of the node at this address.
+    Elsewhere(SocketAddr),
+}
+
 async fn engine_io<A: Application>(
-    shard: &Rc<Shard<A>>,
+    front: &Front<A>,
     peer: SocketAddr,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
+    let (shard, forwarder) = (&front.shard, &front.forwarder);
     let query_text = request.uri().query().unwrap_or_default().to_owned();
     let query = Query::parse(&query_text);
     if query.version != Some("4") {
         return respond(HttpFault::UnsupportedVersion.answer());
     }
-    let session = match query.sid {
+    let sid = query.sid.unwrap_or_default();
+    let peer = forwarder.marks.peer(request.headers(), sid).unwrap_or(peer);
+    let session = match query.sid.map(|sid| named(shard, sid, request.headers())) {
         None => None,
-        Some(sid) => match SessionAddress::parse(sid).filter(|address| is_ours(shard, address)) {
-            Some(address) => Some((usize::from(address.shard), address.secret)),
-            None => return respond(HttpFault::SessionUnknown.answer()),
-        },
+        Some(Some(Named::Ours(owner, secret))) => Some((owner, secret)),
+        Some(Some(Named::Elsewhere(owner))) => {
+            let errand = Errand { owner, sid, peer, websocket: query.transport == Some("websocket") };
+            return forwarder.pass_on(shard, &errand, query.transport, request).await;
+        }
+        Some(None) => return respond(HttpFault::SessionUnknown.answer()),
     };
     match (query.transport, session, request.method()) {
         (Some("websocket"), session, &Method::GET) => {
@@ -180,8 +188,17 @@ async fn engine_io<A: Application>(
     }
 }
 
-fn is_ours<A: Application>(shard: &Shard<A>, address: &SessionAddress<'_>) -> bool {
-    address.node == shard.config.node && usize::from(address.shard) < shard.config.shards
+/// None: the session is nobody's. What was forwarded goes no further.
+fn named<A: Application>(shard: &Shard<A>, sid: &str, headers: &HeaderMap) -> Option<Named> {
+    let address = SessionAddress::parse(sid)?;
+    let owner = usize::from(address.shard);
+    if address.node == shard.config.node {
+        return (owner < shard.config.shards).then_some(Named::Ours(owner, address.secret));
+    }
+    if mark::is_marked(headers) {
+        return None;
+    }
+    shard.address_of(address.node).map(Named::Elsewhere)
 }
 
 /// On this shard, or handed over to the one that has the session.
@@ -206,12 +223,19 @@ async fn poll<A: Application>(
     }
 }
 
+/// The stock client fills a body by its own count, which for base64 comes out a few percent short.
+pub(super) fn body_bytes_max(config: &EngineConfig) -> usize {
+    config.payload_bytes_max + config.payload_bytes_max / 8
+}
+
+pub(super) fn announced_bytes(request: &Request<Incoming>) -> u64 {
+    let length = request.headers().get(CONTENT_LENGTH);
+    length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0)
+}
+
 async fn body<A: Application>(shard: &Rc<Shard<A>>, request: Request<Incoming>) -> Result<Bytes, HttpFault> {
-    // The stock client fills a body by its own count, which for base64 comes out a few percent short.
-    let max = shard.config.payload_bytes_max + shard.config.payload_bytes_max / 8;
-    let announced =
-        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|bytes: u64| bytes > max as u64) {
+    let max = body_bytes_max(&shard.config);
+    if announced_bytes(&request) > max as u64 {
         return Err(HttpFault::TooLarge);
     }
     let collected = tokio::time::timeout(
@@ -225,99 +249,8 @@ async fn body<A: Application>(shard: &Rc<Shard<A>>, request: Request<Incoming>) 
     }
 }
 
-/// What an agreed websocket is for.
-enum Target {
-    Raw,
-    NewSession,
-    /// The shard that has the session, and the session's secret.
-    Session(usize, SessionSecret),
-}
-
-fn websocket<A: Application>(
-    shard: &Rc<Shard<A>>,
-    peer: SocketAddr,
-    request: &mut Request<Incoming>,
-    target: &Target,
-) -> Response<Body> {
-    let headers = request.headers();
-    let wants_websocket = request.method() == Method::GET
-        && lists(headers, &UPGRADE, "websocket")
-        && lists(headers, &CONNECTION, "upgrade");
-    if !wants_websocket {
-        return if matches!(target, Target::Raw) {
-            upgrade_required()
-        } else {
-            respond(HttpFault::BadRequest.answer())
-        };
-    }
-    let version = text(headers, &SEC_WEBSOCKET_VERSION).unwrap_or_default();
-    if handshake::version(version).is_err() {
-        return upgrade_required();
-    }
-    let Some(Ok(accept)) = text(headers, &SEC_WEBSOCKET_KEY).map(handshake::accept) else {
-        return respond(HttpFault::BadRequest.answer());
-    };
-    if matches!(target, Target::NewSession | Target::Raw) && shard.is_full() {
-        shard.counters.connections_refused_full.add(1);
-        return respond(HttpFault::Full.answer());
-    }
-    let offers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
-    let deflate = shard
-        .config
-        .compression_threshold
-        .and_then(|_| offers.into_iter().find_map(handshake::negotiate_deflate));
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let answers = response.headers_mut();
-    answers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    answers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    answers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_str(&accept).expect("base64 is a header value"));
-    if let Some(agreed) = deflate {
-        answers.insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(agreed));
-    }
-    let kept = Arc::new(kept(request, peer));
-    let upgrade = hyper::upgrade::on(request);
-    tokio::task::spawn_local(take_over(
-        Rc::clone(shard),
-        upgrade,
-        kept,
-        deflate.is_some(),
-        match target {
-            Target::Raw => Target::Raw,
-            Target::NewSession => Target::NewSession,
-            Target::Session(owner, secret) => Target::Session(*owner, *secret),
-        },
-    ));
-    response
-}
-
-/// Once the 101 is out, the socket is ours.
-async fn take_over<A: Application>(
-    shard: Rc<Shard<A>>,
-    upgrade: OnUpgrade,
-    handshake: Arc<Handshake>,
-    deflate: bool,
-    target: Target,
-) {
-    let Ok(upgraded) = upgrade.await else { return };
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().expect("that is what was served");
-    let (stream, unread) = (parts.io.into_inner(), parts.read_buf);
-    match target {
-        Target::Raw => shard.open_websocket(stream, &unread, deflate, Kind::Raw, handshake),
-        Target::NewSession => shard.open_websocket(stream, &unread, deflate, Kind::SocketIo, handshake),
-        Target::Session(owner, secret) if owner == usize::from(shard.index) => {
-            shard.attach(secret, stream, unread, deflate);
-        }
-        Target::Session(owner, secret) => {
-            shard.counters.handed_over.add(1);
-            let Ok(stream) = stream.into_std() else { return };
-            shard.handle.send(owner, Command::Attach { secret, stream, unread, deflate });
-        }
-    }
-}
-
 /// Copies: a header value or a URI that is kept would keep hyper's whole read buffer.
-fn kept(request: &Request<Incoming>, peer: SocketAddr) -> Handshake {
+pub(super) fn kept(request: &Request<Incoming>, peer: SocketAddr) -> Handshake {
     let headers = KEPT_HEADERS
         .iter()
         .filter_map(|name| {
@@ -328,7 +261,7 @@ fn kept(request: &Request<Incoming>, peer: SocketAddr) -> Handshake {
     Handshake { peer, query: request.uri().query().unwrap_or_default().to_owned(), headers }
 }
 
-fn respond(answer: PollAnswer) -> Response<Body> {
+pub(super) fn respond(answer: PollAnswer) -> Response<Body> {
     let PollAnswer { status, body, gzip, json } = answer;
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).expect("our own statuses are valid");
@@ -345,21 +278,8 @@ fn respond(answer: PollAnswer) -> Response<Body> {
     response
 }
 
-fn upgrade_required() -> Response<Body> {
-    let mut response = respond(HttpFault::BadRequest.answer());
-    *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
-    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    response
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
 /// Whether a comma-separated header holds a token, in any case.
-fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
         .iter()

@@ -1,8 +1,13 @@
 //! Starts the shards: binds a listener for each, and gives each its thread.
 
 mod cors;
+mod forward;
 mod http;
+mod mark;
+mod open;
 mod query;
+mod tunnel;
+mod upgrade;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -24,6 +29,7 @@ use crate::inbox::Inbox;
 use crate::shard::Shard;
 use crate::whereabouts::Whereabouts;
 
+use forward::Forwarder;
 pub use http::{KEPT_HEADERS, PeerAddress};
 
 /// Connections that the kernel holds for a shard that is busy.
@@ -166,7 +172,9 @@ fn run_shard<A: Application>(
             }
         };
         tokio::task::spawn_local(Rc::clone(&shard).turn_wheel());
-        tokio::task::spawn_local(http::accept(Rc::clone(&shard), listener, router));
+        let forwarder = Forwarder::new(&shard.config);
+        let front = Rc::new(http::Front { shard: Rc::clone(&shard), router, forwarder });
+        tokio::task::spawn_local(http::accept(front, listener));
         shard.pump(inbox).await;
     });
 }

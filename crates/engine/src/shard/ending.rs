@@ -204,6 +204,8 @@ impl<A: Application> Shard<A> {
     pub(super) fn drain(self: &Rc<Self>, window: Duration, close: Close, done: oneshot::Sender<usize>) {
         const STEPS: u32 = 50;
         self.draining.set(true);
+        let begun = tokio::time::Instant::now();
+        self.leaving.send_replace(Some((begun, window)));
         let shard = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let all: Vec<_> = shard.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
@@ -218,8 +220,9 @@ impl<A: Application> Shard<A> {
                 }
             }
             // What was queued is on its way; a client that does not take it is cut off at the deadline.
-            let deadline = tokio::time::Instant::now() + shard.config.write_deadline;
-            while !shard.conns.borrow().is_empty() && tokio::time::Instant::now() < deadline {
+            let deadline = tokio::time::Instant::now().max(begun + window) + shard.config.write_deadline;
+            let anybody = || !shard.conns.borrow().is_empty() || shard.counters.tunnels_now.get() > 0;
+            while anybody() && tokio::time::Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             // Whoever asked may have lost patience.

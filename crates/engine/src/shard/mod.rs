@@ -23,10 +23,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use crate::ack::Answer;
 use crate::application::{Application, DisconnectReason, Handshake, Kind};
@@ -70,8 +71,10 @@ pub(crate) struct Shard<A: Application> {
     next_ack: Cell<u64>,
     started: Instant,
     draining: Cell<bool>,
-    /// Sockets that speak HTTP, idle ones included.
-    pub(crate) http_sockets: Cell<usize>,
+    /// Set when draining begins: when it did, and how long it takes.
+    leaving: watch::Sender<Option<(tokio::time::Instant, Duration)>>,
+    /// Where in that time the next of those who leave with it does; see [`Shard::time_to_leave`].
+    turns: Cell<u32>,
     work: Work,
 }
 
@@ -109,7 +112,8 @@ impl<A: Application> Shard<A> {
             next_ack: Cell::new(1),
             started: Instant::now(),
             draining: Cell::new(false),
-            http_sockets: Cell::new(0),
+            leaving: watch::Sender::new(None),
+            turns: Cell::new(0),
             work: Work::default(),
         })
     }
@@ -156,8 +160,31 @@ impl<A: Application> Shard<A> {
 
     /// Whether one more socket is too many, whatever it is for: a file descriptor is a file descriptor.
     pub(crate) fn is_out_of_sockets(&self) -> bool {
-        let sockets = self.http_sockets.get() + self.counters.websockets_now.get() as usize;
+        let sockets = (self.counters.http_sockets_now.get() + self.counters.websockets_now.get()) as usize;
         sockets >= (self.config.connections_max + SOCKETS_SPARE) / self.config.shards
+    }
+
+    /// Where the node lives, if the application knows it.
+    pub(crate) fn address_of(&self, node: &str) -> Option<SocketAddr> {
+        self.guarded(|| self.app.address_of(node)).flatten()
+    }
+
+    /// The buffer that is nobody's between two reads.
+    pub(crate) fn with_read_buffer<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
+        read(&mut self.read_buffer.borrow_mut())
+    }
+
+    /// Done when it is this caller's turn to go because the node does; turns are spread over the time of draining.
+    pub(crate) async fn time_to_leave(&self) {
+        let mut leaving = self.leaving.subscribe();
+        let turn = self.turns.get();
+        self.turns.set(turn.wrapping_add(0x9E37_79B9));
+        // The shard outlives whoever asks.
+        let begun = leaving.wait_for(Option::is_some).await.ok().and_then(|begun| *begun);
+        if let Some((begun, window)) = begun {
+            let share = f64::from(turn) / f64::from(u32::MAX);
+            tokio::time::sleep_until(begun + window.mul_f64(share)).await;
+        }
     }
 
     /// A new session over polling. Gives the body of the answer.

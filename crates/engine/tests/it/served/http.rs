@@ -37,7 +37,7 @@ impl Lab {
 }
 
 impl Http {
-    async fn to(address: SocketAddr) -> Self {
+    pub(super) async fn to(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.expect("it listens"), read: Vec::new() }
     }
 
@@ -100,6 +100,11 @@ pub(super) struct Polling {
 }
 
 impl Polling {
+    /// The same session, by way of another server.
+    pub(super) fn by_way_of(&self, lab: &Lab) -> Self {
+        Self { address: lab.server.local_addr(), sid: self.sid.clone() }
+    }
+
     pub(super) fn query(&self) -> String {
         format!("&sid={}", self.sid)
     }

@@ -1,6 +1,7 @@
 //! The application under test, and a client for it.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -44,6 +45,10 @@ pub(super) struct App {
     /// Answers that the test gives.
     acks: mpsc::UnboundedSender<(AckReply, oneshot::Sender<()>)>,
     this: Weak<Self>,
+    /// Where other nodes live.
+    pub(super) nodes: Mutex<HashMap<String, SocketAddr>>,
+    /// The other ends of those who connected, as the engine gave them.
+    pub(super) peers: Mutex<Vec<SocketAddr>>,
     pub(super) sockets: Mutex<HashMap<String, SocketRef>>,
     /// Makes the calls that nobody answers panic.
     pub(super) panics: AtomicBool,
@@ -71,6 +76,7 @@ impl Application for App {
         });
         let socket = if recovered { request.recovered_socket().expect("resumed") } else { request.socket };
         self.sockets.lock().expect("no panics").insert(socket.id().to_string(), socket);
+        self.peers.lock().expect("no panics").push(request.handshake.peer);
         let admitted = Ok(Admission { socket: (), recovered, ticket: Some(ticket) });
         match &*request.namespace {
             "/" => Step::Now(admitted),
@@ -166,6 +172,10 @@ impl Application for App {
         assert!(!self.panics.load(Ordering::Relaxed), "as asked");
     }
 
+    fn address_of(&self, node: &str) -> Option<SocketAddr> {
+        self.nodes.lock().expect("no panics").get(node).copied()
+    }
+
     fn refill(&self, (): &(), socket: &SocketRef, offset: Option<&str>) {
         let _ = self.told.send(Told::Refill { socket: *socket, offset: offset.map(str::to_owned) });
         assert!(!self.panics.load(Ordering::Relaxed), "as asked");
@@ -192,6 +202,8 @@ impl Lab {
             gates,
             acks,
             this: Weak::clone(this),
+            nodes: Mutex::default(),
+            peers: Mutex::default(),
             sockets: Mutex::default(),
             panics: AtomicBool::new(false),
             handled: AtomicU64::new(0),
@@ -199,6 +211,18 @@ impl Lab {
         });
         let server = bound.serve(&app, &Router::new()).expect("threads");
         Self { app, server, told: received, gates: gates_received, acks: acks_received }
+    }
+
+    /// Two nodes that know each other.
+    pub(super) fn pair(config: &EngineConfig) -> (Self, Self) {
+        let start = |node: &str| Self::start(EngineConfig { node: node.to_owned(), ..config.clone() });
+        let (one, two) = (start("node.a"), start("node.b"));
+        for (lab, name, address) in
+            [(&one, "node.b", two.server.local_addr()), (&two, "node.a", one.server.local_addr())]
+        {
+            lab.app.nodes.lock().expect("no panics").insert(name.to_owned(), address);
+        }
+        (one, two)
     }
 
     pub(super) fn config() -> EngineConfig {

@@ -3,6 +3,7 @@
 mod classes;
 mod endings;
 mod fairness;
+mod forwarding;
 mod http;
 mod lab;
 mod later;

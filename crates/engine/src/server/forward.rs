@@ -1,0 +1,239 @@
+//! Requests for sessions that another node owns: they are passed on to it, so that polling works behind a balancer that
+//! knows nothing of sessions. One hop only.
+//!
+//! A node that cannot be reached has lost its sessions, as far as the client is concerned: it is answered as for any
+//! unknown session, and starts over.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::{LengthLimitError, Limited};
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::http::{announced_bytes, body_bytes_max, respond};
+use super::mark::Marks;
+use super::open::Open;
+use super::tunnel;
+use crate::application::Application;
+use crate::config::EngineConfig;
+use crate::polling::HttpFault;
+use crate::shard::Shard;
+
+/// Of a node in the same network.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Connections to one node that are kept for the next request. More are opened when they are needed, as far as there may
+/// be sockets, and closed after their request.
+const IDLE_PER_NODE_MAX: usize = 32;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Else what an owner writes to a client that does not read would pile up here, unseen by its write deadline.
+const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
+/// For the owner to find that a client is gone, before this node gives up its answer.
+const SPARE: Duration = Duration::from_secs(10);
+/// RFC 9110 7.6.1, besides what `Connection` names.
+const HOP_BY_HOP: [HeaderName; 7] =
+    [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
+const HOP_BY_HOP_BY_CUSTOM: [&str; 2] = ["keep-alive", "proxy-connection"];
+
+/// A shard's way to other nodes.
+pub(super) struct Forwarder {
+    client: Client<HttpConnector, Limited<Incoming>>,
+    pub(super) marks: Marks,
+    /// Longer than any poll waits.
+    timeout: Duration,
+    body_bytes_max: usize,
+}
+
+/// A request that is to be forwarded.
+pub(super) struct Errand<'a> {
+    pub(super) owner: SocketAddr,
+    pub(super) sid: &'a str,
+    /// Whose it is.
+    pub(super) peer: SocketAddr,
+    pub(super) websocket: bool,
+}
+
+impl Forwarder {
+    /// On the thread of its shard.
+    pub(super) fn new(config: &EngineConfig) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_keepalive(Some(config.ping_interval));
+        connector.set_send_buffer_size(config.send_buffer_bytes.map(|bytes| bytes / 2));
+        connector.set_recv_buffer_size(Some(RECEIVE_BUFFER_BYTES));
+        #[cfg(target_os = "linux")]
+        connector.set_tcp_user_timeout(Some(config.ping_interval + config.ping_timeout));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            // The owner gives up idle connections as well. It must not be first: a request that meets the end of its
+            // connection is lost.
+            .pool_idle_timeout(IDLE_TIMEOUT.min(config.http_header_timeout / 2))
+            .pool_max_idle_per_host(IDLE_PER_NODE_MAX)
+            .build(connector);
+        Self {
+            client,
+            marks: Marks::new(&config.ticket_secrets),
+            timeout: config.ping_interval + config.ping_timeout + config.http_body_timeout + SPARE,
+            body_bytes_max: body_bytes_max(config),
+        }
+    }
+
+    /// What cannot be answered in any other way is answered here.
+    pub(super) async fn pass_on<A: Application>(
+        &self,
+        shard: &Rc<Shard<A>>,
+        errand: &Errand<'_>,
+        transport: Option<&str>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let method = request.method();
+        let fit = match transport {
+            Some("polling") => method == Method::GET || method == Method::POST,
+            Some("websocket") => method == Method::GET,
+            _ => return respond(HttpFault::TransportUnknown.answer()),
+        };
+        if !fit {
+            return respond(HttpFault::BadMethod.answer());
+        }
+        if announced_bytes(&request) > self.body_bytes_max as u64 {
+            return respond(HttpFault::TooLarge.answer());
+        }
+        self.forward(shard, errand, request).await
+    }
+
+    /// Passes the request on and gives the owner's answer. Dropped before that, it hangs up on the owner, which then
+    /// knows that the client did.
+    async fn forward<A: Application>(
+        &self,
+        shard: &Rc<Shard<A>>,
+        errand: &Errand<'_>,
+        mut request: Request<Incoming>,
+    ) -> Response<Body> {
+        if shard.is_out_of_sockets() {
+            shard.counters.connections_refused_full.add(1);
+            return respond(HttpFault::Full.answer());
+        }
+        let open = Open::count(&shard.counters);
+        shard.counters.forwarded.add(1);
+        let client = errand.websocket.then(|| hyper::upgrade::on(&mut request));
+        let answered =
+            tokio::time::timeout(self.timeout, self.client.request(self.passed_on(errand, request)));
+        let mut response = match answered.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) if is_too_large(&error) => return respond(HttpFault::TooLarge.answer()),
+            Ok(Err(error)) => {
+                tracing::debug!(error = &error as &dyn Error, owner = %errand.owner, "request not forwarded");
+                shard.counters.forwards_failed.add(1);
+                return respond(HttpFault::SessionUnknown.answer());
+            }
+            Err(_) => {
+                shard.counters.forwards_failed.add(1);
+                return respond(HttpFault::SessionUnknown.answer());
+            }
+        };
+        response.extensions_mut().remove::<HttpInfo>();
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            drop_hop_by_hop(response.headers_mut());
+            return response.map(|body| Body::new(Passed { body, _open: open }));
+        }
+        let Some(client) = client else {
+            // Nobody asked for it.
+            shard.counters.forwards_failed.add(1);
+            return respond(HttpFault::SessionUnknown.answer());
+        };
+        let owner = hyper::upgrade::on(&mut response);
+        tokio::task::spawn_local(tunnel::begin(Rc::clone(shard), client, owner));
+        response.map(|_| Body::empty())
+    }
+
+    fn passed_on(&self, errand: &Errand<'_>, request: Request<Incoming>) -> Request<Limited<Incoming>> {
+        let (mut parts, body) = request.into_parts();
+        parts.version = Version::HTTP_11;
+        parts.extensions.clear();
+        let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        parts.uri = Uri::builder()
+            .scheme("http")
+            .authority(errand.owner.to_string())
+            .path_and_query(target)
+            .build()
+            .expect("an address, and a target that was read from a request");
+        let upgrade = errand.websocket.then(|| parts.headers.remove(UPGRADE)).flatten();
+        drop_hop_by_hop(&mut parts.headers);
+        if let Some(upgrade) = upgrade {
+            parts.headers.insert(CONNECTION, http::HeaderValue::from_static("Upgrade"));
+            parts.headers.insert(UPGRADE, upgrade);
+        }
+        self.marks.put(&mut parts.headers, errand.peer, errand.sid);
+        Request::from_parts(parts, Limited::new(body, self.body_bytes_max))
+    }
+}
+
+/// Headers that speak of the connection they came by.
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        // The length of a body is no connection's matter, whoever says so.
+        .filter(|name| *name != CONTENT_LENGTH)
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP_BY_CUSTOM {
+        headers.remove(name);
+    }
+}
+
+fn is_too_large(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The owner's answer on its way to the client.
+struct Passed {
+    body: Incoming,
+    _open: Open,
+}
+
+impl hyper::body::Body for Passed {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,129 @@
+//! From a request to a websocket. Once it is agreed on, the bare socket is taken back, and hyper's task and buffers are
+//! gone.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::http::{kept, lists, respond};
+use crate::application::{Application, Handshake, Kind};
+use crate::command::Command;
+use crate::frame::handshake;
+use crate::ids::SessionSecret;
+use crate::polling::HttpFault;
+use crate::shard::Shard;
+
+/// What an agreed websocket is for.
+pub(super) enum Target {
+    Raw,
+    NewSession,
+    /// The shard that has the session, and the session's secret.
+    Session(usize, SessionSecret),
+}
+
+pub(super) fn websocket<A: Application>(
+    shard: &Rc<Shard<A>>,
+    peer: SocketAddr,
+    request: &mut Request<Incoming>,
+    target: &Target,
+) -> Response<Body> {
+    let headers = request.headers();
+    let wants_websocket = request.method() == Method::GET
+        && lists(headers, &UPGRADE, "websocket")
+        && lists(headers, &CONNECTION, "upgrade");
+    if !wants_websocket {
+        return if matches!(target, Target::Raw) {
+            upgrade_required()
+        } else {
+            respond(HttpFault::BadRequest.answer())
+        };
+    }
+    let version = text(headers, &SEC_WEBSOCKET_VERSION).unwrap_or_default();
+    if handshake::version(version).is_err() {
+        return upgrade_required();
+    }
+    let Some(Ok(accept)) = text(headers, &SEC_WEBSOCKET_KEY).map(handshake::accept) else {
+        return respond(HttpFault::BadRequest.answer());
+    };
+    if matches!(target, Target::NewSession | Target::Raw) && shard.is_full() {
+        shard.counters.connections_refused_full.add(1);
+        return respond(HttpFault::Full.answer());
+    }
+    let offers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
+    let deflate = shard
+        .config
+        .compression_threshold
+        .and_then(|_| offers.into_iter().find_map(handshake::negotiate_deflate));
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answers = response.headers_mut();
+    answers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    answers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    answers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_str(&accept).expect("base64 is a header value"));
+    if let Some(agreed) = deflate {
+        answers.insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(agreed));
+    }
+    let kept = Arc::new(kept(request, peer));
+    let upgrade = hyper::upgrade::on(request);
+    tokio::task::spawn_local(take_over(
+        Rc::clone(shard),
+        upgrade,
+        kept,
+        deflate.is_some(),
+        match target {
+            Target::Raw => Target::Raw,
+            Target::NewSession => Target::NewSession,
+            Target::Session(owner, secret) => Target::Session(*owner, *secret),
+        },
+    ));
+    response
+}
+
+/// Once the 101 is out, the socket is ours.
+async fn take_over<A: Application>(
+    shard: Rc<Shard<A>>,
+    upgrade: OnUpgrade,
+    handshake: Arc<Handshake>,
+    deflate: bool,
+    target: Target,
+) {
+    let Ok(upgraded) = upgrade.await else { return };
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().expect("that is what was served");
+    let (stream, unread) = (parts.io.into_inner(), parts.read_buf);
+    match target {
+        Target::Raw => shard.open_websocket(stream, &unread, deflate, Kind::Raw, handshake),
+        Target::NewSession => shard.open_websocket(stream, &unread, deflate, Kind::SocketIo, handshake),
+        Target::Session(owner, secret) if owner == usize::from(shard.index) => {
+            shard.attach(secret, stream, unread, deflate);
+        }
+        Target::Session(owner, secret) => {
+            shard.counters.handed_over.add(1);
+            let Ok(stream) = stream.into_std() else { return };
+            shard.handle.send(owner, Command::Attach { secret, stream, unread, deflate });
+        }
+    }
+}
+
+fn upgrade_required() -> Response<Body> {
+    let mut response = respond(HttpFault::BadRequest.answer());
+    *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    response
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
