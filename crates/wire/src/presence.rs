@@ -40,21 +40,28 @@ impl Activity {
             return Err(ActivityError::TooLong);
         }
         let value: &RawValue = serde_json::from_str(text).map_err(|_| ActivityError::NoObject)?;
-        Self::of(value)
+        Self::try_from(value)
     }
 
-    /// Of what is known to be JSON.
-    fn of(value: &RawValue) -> Result<Self, ActivityError> {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn to_raw(&self) -> Box<RawValue> {
+        RawValue::from_string(self.0.to_string()).expect("it was read as JSON")
+    }
+}
+
+impl TryFrom<&RawValue> for Activity {
+    type Error = ActivityError;
+
+    fn try_from(value: &RawValue) -> Result<Self, ActivityError> {
         let text = value.get();
         match text.as_bytes() {
             text if text.len() > ACTIVITY_BYTES_MAX => Err(ActivityError::TooLong),
             [b'{', ..] => Ok(Self(text.into())),
             _ => Err(ActivityError::NoObject),
         }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -75,7 +82,7 @@ impl Serialize for Activity {
 impl<'de> Deserialize<'de> for Activity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = <&RawValue>::deserialize(deserializer)?;
-        Self::of(value).map_err(D::Error::custom)
+        Self::try_from(value).map_err(D::Error::custom)
     }
 }
 
