@@ -4,7 +4,7 @@
 --   heads          hash: room -> "seq pos epoch ts bytes touched" of its latest message; `bytes` of all that are kept,
 --                  `touched` when its log was last given time to live
 --   log of a room  stream: entry "<pos>-0" with one field, a frame
---   ids            three hashes in turn, each for half a window: digest of sender and id -> "epoch seq ts"; the field "#"
+--   ids            three hashes in turn, each for half a window: digest of sender and id -> "epoch seq ts attempt"; the field "#"
 --                  says for which half window it is
 --
 -- A frame is the same bytes in the log and on the bus: kind, flags, then 8 bytes each, highest first: epoch, seq, pos,
@@ -101,15 +101,16 @@ do
   end
 
   -- KEYS: meta, heads, the room's log, ids, ids, ids
-  -- ARGV: room, channel, id, id of the publication that must have gone before or nothing, window_ms, messages_max, bytes_max,
-  --       age_ms_max, payload
-  -- Gives 0 and epoch, seq, ts; 1 and what the first was given; 2 if the one before is missing.
+  -- ARGV: room, channel, id, name of this attempt, id of the publication that must have gone before or nothing, window_ms,
+  --       messages_max, bytes_max, age_ms_max, payload
+  -- Gives 0 and epoch, seq, ts, also if this very attempt has been here before; 1 and what the first was given; 2 if the
+  -- publication before is missing.
   local function publish(keys, args)
     local meta, heads, log = keys[1], keys[2], keys[3]
     local ids = { keys[4], keys[5], keys[6] }
-    local room, channel, id, before = args[1], args[2], args[3], args[4]
-    local window_ms, messages_max = tonumber(args[5]), tonumber(args[6])
-    local bytes_max, age_ms_max = tonumber(args[7]), tonumber(args[8])
+    local room, channel, id, attempt, before = args[1], args[2], args[3], args[4], args[5]
+    local window_ms, messages_max = tonumber(args[6]), tonumber(args[7])
+    local bytes_max, age_ms_max = tonumber(args[8]), tonumber(args[9])
 
     local lane = fenced(meta)
     local now = now_ms()
@@ -120,8 +121,8 @@ do
       -- Written again as it is: the WAIT that follows covers what this connection has written, and the first answer may
       -- have come over another.
       redis.call('HSET', key, id, answer)
-      local epoch, seq, ts = string.match(answer, '(%d+) (%d+) (%d+)')
-      return { 1, tonumber(epoch), tonumber(seq), tonumber(ts) }
+      local epoch, seq, ts, by = string.match(answer, '(%d+) (%d+) (%d+) (.*)')
+      return { by == attempt and 0 or 1, tonumber(epoch), tonumber(seq), tonumber(ts) }
     end
     if before ~= '' and not seen(ids, half, before) then
       return { 2 }
@@ -140,7 +141,7 @@ do
     -- The clock may be set back; a lane's messages stay in order by time as well.
     local ts = math.max(now, lane.ts)
 
-    local frame = struct.pack('>BBI8I8I8I8I8', KIND_MESSAGE, flags, lane.epoch, seq, pos, prev, ts) .. args[9]
+    local frame = struct.pack('>BBI8I8I8I8I8', KIND_MESSAGE, flags, lane.epoch, seq, pos, prev, ts) .. args[10]
     redis.call('XADD', log, text(pos) .. '-0', 'm', frame)
     local kept = redis.call('XLEN', log)
     bytes = kept == 1 and #frame or bytes + #frame
@@ -156,7 +157,7 @@ do
     redis.call('HSET', meta, 'pos', text(pos), 'ts', text(ts))
     redis.call('HSET', heads, room,
       table.concat({ text(seq), text(pos), text(lane.epoch), text(ts), text(bytes), text(touched) }, ' '))
-    remember(ids, half, window_ms, id, text(lane.epoch) .. ' ' .. text(seq) .. ' ' .. text(ts))
+    remember(ids, half, window_ms, id, table.concat({ text(lane.epoch), text(seq), text(ts), attempt }, ' '))
     redis.call('SPUBLISH', channel, frame)
     return { 0, lane.epoch, seq, ts }
   end

@@ -3,14 +3,15 @@
 //! For whatever may be asked twice: reads, and functions that do nothing the second time. An answer that was lost is
 //! asked for again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fred::types::Value;
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use super::address::Address;
@@ -30,6 +31,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// Above it a failover that is over would be noticed late.
 const PAUSE_MAX: Duration = Duration::from_millis(80);
 
+/// A master that did not take the library is asked again.
+const SPREAD_PAUSE: Duration = Duration::from_secs(1);
+
 /// One call of a function, for [`Client::call_many`].
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
@@ -44,6 +48,8 @@ pub(crate) struct Client {
     pub(crate) conditions: Arc<Conditions>,
     pub(crate) metrics: Arc<Metrics>,
     stations: Mutex<HashMap<Address, Arc<Station>>>,
+    /// Connections live here, whoever asks: the runtime of a caller may know no sockets, or end.
+    pub(crate) runtime: Handle,
 }
 
 /// A process that is asked: its connection, and whether it is asked at all.
@@ -54,13 +60,14 @@ struct Station {
 }
 
 impl Client {
+    /// Within the runtime in which connections are to live.
     pub(crate) fn new(
         config: Arc<RedisConfig>,
         surveyor: Arc<Surveyor>,
         conditions: Arc<Conditions>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { config, surveyor, conditions, metrics, stations: Mutex::default() }
+        Self { config, surveyor, conditions, metrics, stations: Mutex::default(), runtime: Handle::current() }
     }
 
     /// Calls a function of the library. The keys are all in one slot; the first says in which.
@@ -98,6 +105,17 @@ impl Client {
     pub(crate) async fn spublish(&self, channel: &str, payload: Bytes) -> Result<u64, Unavailable> {
         let heard = self.command("SPUBLISH", channel, [Value::Bytes(payload)]).await?;
         Ok(super::reply::number(&heard).unwrap_or(0))
+    }
+
+    /// Tried once: it is not kept, and nobody waits for it.
+    pub(crate) async fn announce(&self, channel: &str, payload: Bytes) -> Result<(), Fault> {
+        self.metrics.commands.with_label_values(&["SPUBLISH"]).inc();
+        let command = Command::new("SPUBLISH").arg(channel).arg(payload);
+        let sent = async { self.link(slot_of(channel)).await?.send(command).await };
+        sent.await.map(|_| ()).inspect_err(|fault| {
+            self.failed("SPUBLISH", fault);
+            self.surveyor.look_soon();
+        })
     }
 
     async fn ask(&self, kind: &str, slot: u16, command: &Command) -> Result<Value, Unavailable> {
@@ -166,6 +184,33 @@ impl Client {
         let station = self.station(address);
         let breaker = station.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         breaker.report("", std::time::Instant::now()).state == BreakerState::Open
+    }
+
+    /// Brings the function library to every master, now and when there are others. Who finds it missing brings it as well;
+    /// this is so that nobody has to.
+    pub(crate) fn spread_library(self: &Arc<Self>) {
+        let (client, mut topology) = (Arc::downgrade(self), self.surveyor.watch());
+        self.runtime.spawn(async move {
+            let mut spread: HashSet<Address> = HashSet::new();
+            loop {
+                let now = topology.borrow_and_update().clone();
+                spread.retain(|address| now.at(address).is_some());
+                for master in now.masters() {
+                    let Some(client) = client.upgrade() else { return };
+                    if !spread.contains(&master.address)
+                        && let Ok(link) = client.station(&master.address).link(&client).await
+                        && library::ensure(&link).await.is_ok()
+                    {
+                        spread.insert(master.address.clone());
+                    }
+                }
+                let all = now.masters().iter().all(|master| spread.contains(&master.address));
+                let pause = if all { Duration::MAX } else { SPREAD_PAUSE };
+                if matches!(timeout(pause, topology.changed()).await, Ok(Err(_))) {
+                    return;
+                }
+            }
+        });
     }
 
     /// For whoever keeps connections of its own to a master: they count as well.
@@ -267,7 +312,9 @@ impl Station {
         if admitted.is_err() {
             return Err(Fault::NotNow("the breaker is open".into()));
         }
-        match Link::connect(&self.address, &client.config).await {
+        let (address, config) = (self.address.clone(), Arc::clone(&client.config));
+        let made = client.runtime.spawn(async move { Link::connect(&address, &config).await });
+        match made.await.unwrap_or_else(|_| Err(Fault::Lost("the runtime has ended".into()))) {
             Ok(link) => {
                 let link = Arc::new(link);
                 *held = Some(Arc::clone(&link));

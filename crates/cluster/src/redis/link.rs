@@ -14,6 +14,7 @@ use fred::prelude::{
 use fred::types::config::Blocking;
 use fred::types::{CustomCommand, Message, RespVersion, Value};
 use futures_util::FutureExt;
+use futures_util::future::{Either, join_all, ready};
 use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 
@@ -153,6 +154,48 @@ impl Link {
                 },
             };
             answer.map_err(Fault::from)
+        }
+    }
+
+    /// Several commands in their order, with nothing between them. The answers are those to the commands, one for each.
+    pub(crate) fn send_all(
+        &self,
+        commands: Vec<Command>,
+        deadline: Duration,
+    ) -> impl Future<Output = Vec<Result<Value, Fault>>> + Send + use<> {
+        let mut ended = self.ended.clone();
+        let task = self.task.clone();
+        let count = commands.len();
+        // In fred a command that knows others behind it does not flush, but those of one of its pipelines do not know.
+        let mut replies = Vec::with_capacity(count);
+        for Command { name, args } in commands {
+            let client = self.client.clone();
+            let mut reply = Box::pin(async move {
+                let command = CustomCommand::new_static(name, Some(0u16), false);
+                client.custom::<Value, Value>(command, args).await
+            });
+            let at_once = reply.as_mut().now_or_never();
+            replies.push(match at_once {
+                Some(answer) => Either::Left(ready(answer)),
+                None => Either::Right(reply),
+            });
+        }
+        async move {
+            let mut all = join_all(replies);
+            let lost = |why: &str| (0..count).map(|_| Err(Fault::Lost(why.into()))).collect();
+            let answers = tokio::select! {
+                biased;
+                answers = &mut all => answers,
+                _ = ended.wait_for(|ended| *ended) => match all.now_or_never() {
+                    Some(answers) => answers,
+                    None => return lost("the connection has ended"),
+                },
+                () = tokio::time::sleep(deadline) => {
+                    task.abort();
+                    return lost("no answer in time");
+                }
+            };
+            answers.into_iter().map(|answer| answer.map_err(Fault::from)).collect()
         }
     }
 

@@ -1,20 +1,118 @@
 //! The plane on a Redis Cluster.
 
+mod access;
 mod address;
+mod bases;
 mod breaker;
+mod broker;
+mod bus;
 pub mod check;
 mod client;
+mod commit;
 mod condition;
 mod config;
+mod directory;
 mod fault;
+mod follow;
 mod frame;
 mod keys;
+mod lanes;
+mod lease;
 mod library;
 mod link;
+mod log;
+mod marks;
+mod membership;
 mod metrics;
+mod own_rows;
+mod presence;
+mod presence_check;
+mod quota;
+mod record;
 mod reply;
+mod rows;
+mod sessions;
 mod slot;
+mod standing;
+mod stores;
 mod surveyor;
+mod sweep;
 mod topology;
 
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use tokio::runtime::Handle;
+use tracing::error;
+
+use self::access::Access;
+use self::broker::RedisBroker;
+use self::bus::Bus;
+use self::client::Client;
+use self::commit::Committer;
+use self::condition::Conditions;
+use self::keys::Keys;
+use self::lanes::Lanes;
+use self::metrics::Metrics;
+use self::stores::Stores;
+use self::surveyor::Surveyor;
+use crate::{Cluster, Incarnation, Unavailable};
+
 pub use config::{Durability, RedisConfig};
+
+/// Why there is no plane. What is wrong with the cluster, and what to do, says [`check::check`].
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("none of the Redis nodes {nodes} answers")]
+    Unreachable { nodes: String },
+    #[error("the Redis Cluster does not answer as it should")]
+    Unavailable(#[from] Unavailable),
+    #[error("a metric could not be registered")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Makes this node part of the plane. Its tasks and connections live in the runtime in which this is called, for as long as
+/// anything of the plane is held.
+pub async fn connect(config: RedisConfig, registry: &prometheus::Registry) -> Result<Cluster, ConnectError> {
+    let config = Arc::new(config);
+    let metrics = Arc::new(Metrics::new(registry)?);
+    let Some(surveyor) = Surveyor::start(Arc::clone(&config)).await else {
+        let nodes: Vec<String> = config.nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        return Err(ConnectError::Unreachable { nodes: nodes.join(", ") });
+    };
+    let conditions = Arc::new(Conditions::default());
+    let condition = conditions.watch();
+    let client = Arc::new(Client::new(Arc::clone(&config), surveyor, conditions, metrics));
+    client.spread_library();
+    let keys = Keys::new(&config.prefix);
+    let access = Arc::new(Access {
+        client: Arc::clone(&client),
+        keys: keys.clone(),
+        own: draw_incarnation(),
+        runtime: Handle::current(),
+        deliver: std::sync::OnceLock::new(),
+    });
+    let stores = Stores::start(Arc::clone(&access)).await?;
+    let committer = Committer::start(Arc::clone(&client), &keys);
+    let lanes = Lanes::new(Arc::clone(&access), Bus::new(client, keys, access.own));
+    Ok(Cluster {
+        broker: Arc::new(RedisBroker::new(access, lanes, committer)),
+        sessions: stores.sessions,
+        membership: stores.membership,
+        presence: stores.presence,
+        marks: stores.marks,
+        directory: stores.directory,
+        quota: stores.quota,
+        condition,
+    })
+}
+
+fn draw_incarnation() -> Incarnation {
+    let mut bytes = [0; 8];
+    if rand::fill(&mut bytes).is_err() {
+        error!("no random numbers; the clock stands in for them");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        bytes = (now.as_nanos() as u64 ^ u64::from(std::process::id()) << 48).to_be_bytes();
+    }
+    Incarnation(u64::from_be_bytes(bytes))
+}

@@ -32,6 +32,7 @@ pub async fn check(config: &RedisConfig) -> Vec<Finding> {
     findings.extend(settings::buffers(&survey));
     findings.extend(place::versions(&survey));
     findings.extend(place::library(&survey, super::library::version()));
+    findings.extend(place::access(&survey, config));
     findings.extend(place::clocks(&survey));
     findings.extend(place::latency(&survey));
     findings.extend(bus::round_trips(&survey));

@@ -1,11 +1,13 @@
 //! The processes themselves: their version, our functions in them, their clocks, how far away they are.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::finding::Finding;
 use super::layout::list;
 use super::survey::{Answers, Survey};
 use crate::redis::address::Address;
+use crate::redis::config::RedisConfig;
 
 /// Functions, shard channels and `ADDSLOTSRANGE` came with it.
 const VERSION_MIN: (u64, u64) = (7, 0);
@@ -73,6 +75,23 @@ pub(super) fn library(survey: &Survey, own: u64) -> Vec<Finding> {
     vec![Finding::ok(CHECK, what)]
 }
 
+/// Who is let in. Between processes of one machine nobody asks.
+pub(super) fn access(survey: &Survey, config: &RedisConfig) -> Vec<Finding> {
+    const CHECK: &str = "access";
+    let is_local = |address: &Address| {
+        &*address.host == "localhost" || address.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    };
+    let open = config.password.is_none() && survey.answering().any(|(address, _)| !is_local(address));
+    if !open {
+        return Vec::new();
+    }
+    vec![Finding::warn(
+        CHECK,
+        "Redis lets everybody in who reaches it: they can read and forge every message",
+        "give it users (deploy/redis/users.acl) or `requirepass` and `masterauth`, and set REDIS_USERNAME and REDIS_PASSWORD",
+    )]
+}
+
 pub(super) fn clocks(survey: &Survey) -> Vec<Finding> {
     const CHECK: &str = "clocks";
     let off: Vec<Finding> = survey
@@ -119,10 +138,20 @@ mod tests {
 
     /// A cluster of one master.
     fn survey(version: &str, clock_ahead_ms: i64, ping: Duration, library: Option<u64>) -> Survey {
-        let address = Address::new("h", 7001);
+        survey_at("h", version, clock_ahead_ms, ping, library)
+    }
+
+    fn survey_at(
+        host: &str,
+        version: &str,
+        clock_ahead_ms: i64,
+        ping: Duration,
+        library: Option<u64>,
+    ) -> Survey {
+        let address = Address::new(host, 7001);
         let view = View {
             from: address.clone(),
-            text: "aa h:7001@17001 myself,master - 0 0 1 connected 0-16383".into(),
+            text: format!("aa {host}:7001@17001 myself,master - 0 0 1 connected 0-16383"),
         };
         let answers = Answers {
             info: Fields::of_lines(&format!("redis_version:{version}\r\n")),
@@ -159,6 +188,18 @@ mod tests {
             let found = clocks(&survey("7.0", ahead, Duration::ZERO, None));
             assert!(found[0].what.contains(words), "{found:?}");
             assert_eq!(found[0].level == Level::Warn, ahead.abs() > CLOCK_MS_MAX);
+        }
+    }
+
+    #[test]
+    fn open_to_everybody() {
+        let open = RedisConfig { password: None, ..RedisConfig::default() };
+        let closed = RedisConfig { password: Some("x".into()), ..open.clone() };
+        for (host, config, findings) in
+            [("10.0.0.1", &open, 1), ("10.0.0.1", &closed, 0), ("127.0.0.1", &open, 0), ("::1", &open, 0)]
+        {
+            let survey = survey_at(host, "7.0", 0, Duration::ZERO, None);
+            assert_eq!(access(&survey, config).len(), findings, "{host}");
         }
     }
 

@@ -1,0 +1,221 @@
+//! What is announced: one connection a master, on which the channels of the rooms are subscribed that this node follows.
+//!
+//! A connection that ends is made anew and everything is subscribed again; whoever listens is told that something may have
+//! been missed. That announcements arrive at all is shown by probes: each second something is announced in every lane that
+//! only this node hears.
+
+mod line;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::watch;
+use turnpike_wire::RoomId;
+
+use self::line::Line;
+use super::address::Address;
+use super::client::Client;
+use super::keys::Keys;
+use super::slot::slot_of;
+use crate::{Incarnation, LANES, Lane};
+
+/// Rooms to be subscribed or not any more. A node that comes back with all its rooms asks for tens of thousands at once;
+/// when it is full the connection is made anew, which asks for all of them again.
+const ORDERS_MAX: usize = 65_536;
+
+const LINES_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Of what the bus brings. Called from one task a master, and for a lane from one at a time.
+pub(crate) trait Listen: Send + Sync + 'static {
+    /// The lane has a connection. Rooms are to be subscribed on it.
+    fn up(&self, lane: Lane);
+
+    fn down(&self, lane: Lane);
+
+    fn subscribed(&self, lane: Lane, room: &RoomId, number: u64);
+
+    fn announced(&self, lane: Lane, room: &str, frame: &[u8]);
+
+    /// Something was announced in these lanes and could not be kept.
+    fn lagged(&self, lane: Lane);
+
+    fn control(&self, frame: &[u8]);
+}
+
+pub(crate) struct Bus {
+    shared: Arc<Shared>,
+    /// Its end ends the lines.
+    _alive: watch::Sender<()>,
+}
+
+struct Shared {
+    client: Arc<Client>,
+    keys: Keys,
+    own: Incarnation,
+    /// Where this node alone is told something, and in which slot that is.
+    own_channel: (String, u16),
+    slots: [u16; LANES],
+    listener: OnceLock<Arc<dyn Listen>>,
+    /// The connection that counts for each lane: what comes over an earlier one does not.
+    attached: [Mutex<Option<Attached>>; LANES],
+    connections: AtomicU64,
+    over: watch::Receiver<()>,
+}
+
+/// To the connection that a lane is on.
+struct Attached {
+    connection: u64,
+    orders: mpsc::Sender<Order>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Subscribe {
+        room: RoomId,
+        number: u64,
+    },
+    Unsubscribe {
+        room: RoomId,
+    },
+    /// There was no room for an order.
+    Renew,
+}
+
+impl Bus {
+    pub(crate) fn new(client: Arc<Client>, keys: Keys, own: Incarnation) -> Self {
+        let own_channel = keys.node(own);
+        let slot = slot_of(&own_channel);
+        let slots = std::array::from_fn(|index| Lane::new(index).map_or(0, |lane| slot_of(&keys.meta(lane))));
+        let (alive, over) = watch::channel(());
+        let shared = Shared {
+            client,
+            keys,
+            own,
+            own_channel: (own_channel, slot),
+            slots,
+            listener: OnceLock::new(),
+            attached: std::array::from_fn(|_| Mutex::default()),
+            connections: AtomicU64::new(1),
+            over,
+        };
+        Self { shared: Arc::new(shared), _alive: alive }
+    }
+
+    /// Listens from now on. Once.
+    pub(crate) fn start(&self, listener: Arc<dyn Listen>) {
+        if self.shared.listener.set(listener).is_ok() {
+            self.shared.client.runtime.spawn(keep_lines(Arc::downgrade(&self.shared)));
+        }
+    }
+
+    pub(crate) fn subscribe(&self, lane: Lane, room: &RoomId, number: u64) {
+        self.shared.order(lane, Order::Subscribe { room: room.clone(), number });
+    }
+
+    pub(crate) fn unsubscribe(&self, lane: Lane, room: &RoomId) {
+        self.shared.order(lane, Order::Unsubscribe { room: room.clone() });
+    }
+}
+
+impl Shared {
+    fn attached(&self, lane: Lane) -> MutexGuard<'_, Option<Attached>> {
+        self.attached[lane.index()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn order(&self, lane: Lane, order: Order) {
+        let attached = self.attached(lane);
+        // Without a connection all rooms are asked for when there is one.
+        if let Some(attached) = &*attached
+            && let Err(TrySendError::Full(_)) = attached.orders.try_send(order)
+        {
+            let orders = attached.orders.clone();
+            self.client.runtime.spawn(async move { orders.send(Order::Renew).await });
+        }
+    }
+
+    fn is_on(&self, lane: Lane, connection: u64) -> bool {
+        self.attached(lane).as_ref().is_some_and(|attached| attached.connection == connection)
+    }
+
+    /// The lane is on this connection from now on.
+    fn attach(&self, lane: Lane, connection: u64, orders: &mpsc::Sender<Order>) {
+        *self.attached(lane) = Some(Attached { connection, orders: orders.clone() });
+        if let Some(listener) = self.listener.get() {
+            listener.up(lane);
+        }
+    }
+
+    /// The lane is on no connection, unless it has been put on another meanwhile.
+    fn detach(&self, lane: Lane, connection: u64) {
+        let mut attached = self.attached(lane);
+        if attached.as_ref().is_some_and(|attached| attached.connection == connection) {
+            *attached = None;
+            drop(attached);
+            if let Some(listener) = self.listener.get() {
+                listener.down(lane);
+            }
+        }
+    }
+
+    fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A line to each master, for as long as it is one.
+async fn keep_lines(held: std::sync::Weak<Shared>) {
+    let Some(mut topology) = held.upgrade().map(|shared| shared.client.surveyor.watch()) else { return };
+    let mut lines: HashMap<Address, tokio::task::JoinHandle<()>> = HashMap::new();
+    loop {
+        let now = topology.borrow_and_update().clone();
+        lines.retain(|_, line| !line.is_finished());
+        for master in now.masters() {
+            lines
+                .entry(master.address.clone())
+                .or_insert_with(|| tokio::spawn(Line::keep(master.address.clone(), held.clone())));
+        }
+        let Some(mut over) = held.upgrade().map(|shared| shared.over.clone()) else { return };
+        tokio::select! {
+            _ = over.changed() => return,
+            changed = topology.changed() => if changed.is_err() { return },
+            // A line that has ended because its master was away is put up again.
+            () = tokio::time::sleep(LINES_PAUSE) => {}
+        }
+    }
+}
+
+/// What a channel is for.
+enum Channel<'a> {
+    Room(Lane, &'a str),
+    Probe(Lane),
+    Own,
+}
+
+impl Shared {
+    fn channel<'a>(&self, name: &'a str) -> Option<Channel<'a>> {
+        if name == self.own_channel.0 {
+            return Some(Channel::Own);
+        }
+        let rest = name.strip_prefix('{')?.strip_prefix(self.keys.prefix())?.strip_prefix(":l")?;
+        let (lane, rest) = rest.split_once('}')?;
+        let lane = Lane::new(lane.parse().ok()?)?;
+        match rest.strip_prefix(":c:") {
+            Some(room) => Some(Channel::Room(lane, room)),
+            None => rest.starts_with(":p:").then_some(Channel::Probe(lane)),
+        }
+    }
+
+    fn announced(&self, connection: u64, channel: &Channel<'_>, frame: &Bytes) {
+        let Some(listener) = self.listener.get() else { return };
+        match channel {
+            Channel::Room(lane, room) if self.is_on(*lane, connection) => {
+                listener.announced(*lane, room, frame)
+            }
+            Channel::Own => listener.control(frame),
+            Channel::Room(..) | Channel::Probe(_) => {}
+        }
+    }
+}

@@ -1,0 +1,676 @@
+//! How a node keeps up with one lane: what comes over the bus, what was missed and must be read, and what of it the node
+//! is given, in which order.
+//!
+//! Pure: what happened comes in with a time in milliseconds, what is to be done comes out of [`Follower::next`]. It knows
+//! no connection, no clock, no task.
+//!
+//! The bus brings messages of the subscribed rooms in the order of the lane, and all of them, as long as its connection
+//! lasts. So while it lasts ([`Mode::Live`]) a message is handed on as it comes. Whenever something may have been missed
+//! (the connection was lost, a message does not join on to the one before, the reader was too slow, the epoch changed) what
+//! comes is held back, all open rooms are compared with the log at one moment, what is missing is read and handed on in
+//! the order of the lane up to that moment, and then what was held behind it.
+
+mod held;
+mod resync;
+mod room;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use turnpike_wire::RoomId;
+
+use self::held::Held;
+use self::resync::Resync;
+use self::room::{Level, Room, State};
+use crate::redis::frame::Header;
+use crate::{Continuity, LanePosition, Message, Standing};
+
+/// How often all open rooms are compared with the log though nothing seems wrong: what the bus lost without a sign, behind
+/// which nothing more came, is found by this alone.
+pub(crate) const AUDIT_MS: u64 = 5_000;
+
+/// What the log has and the bus has not brought is probably on its way. So long it may be.
+const ON_ITS_WAY_MS: u64 = 250;
+
+/// A node without room is asked again after this.
+const REFUSED_MS: u64 = 2;
+
+/// What could not be compared or read is asked again after this.
+const RETRY_MS: u64 = 50;
+
+/// Questions about single rooms are put together: so many rooms in one.
+const COMPARED_MAX: usize = 1_000;
+
+/// So many questions at once. While they are under way the next ones grow.
+const ASKED_MAX: usize = 4;
+
+/// What waits for a node that has no room. Beyond it nothing more is taken from the bus; it is read from the log when the
+/// node has taken what waits.
+const WAITING_MAX: usize = 16_384;
+
+/// Where a room stands in its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) at: LanePosition,
+    pub(crate) seq: u64,
+}
+
+/// To be done by whoever drives the follower.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Effect {
+    /// [`Follower::subscribed`] with this number when it is.
+    Subscribe {
+        room: RoomId,
+        number: u64,
+    },
+    Unsubscribe {
+        room: RoomId,
+    },
+    /// [`Follower::compared`] with this number.
+    Compare {
+        number: u64,
+        rooms: Vec<(RoomId, Option<Place>)>,
+        quiet: Option<LanePosition>,
+    },
+    /// What is in the room behind `from`; [`Follower::read`] with this number.
+    Read {
+        number: u64,
+        room: RoomId,
+        from: LanePosition,
+    },
+    /// The node is to be told; nothing follows before [`Follower::lane_ready`].
+    Lane(LanePosition),
+    Opened(RoomId, Standing),
+    /// [`Follower::refused`] if the node has no room.
+    Message(Arc<Message>),
+    Verified(RoomId, LanePosition),
+    Broken(RoomId, Standing),
+    /// Whoever waits under this number has what was asked for.
+    Done(u64),
+    /// For the log and the counters.
+    Noticed(Notice),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Gap(Gap),
+    Resync,
+    Repaired(usize),
+}
+
+/// Why something may have been missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gap {
+    BusLost,
+    /// The reader of the bus was too slow.
+    Lagged,
+    /// A message does not join on to the one before.
+    Sequence,
+    /// The log has what the bus did not bring.
+    Audit,
+    Epoch,
+    /// More was held back, or waits for the node, than there is room for.
+    Overflow,
+}
+
+/// How rooms stood in the log at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Comparison {
+    pub(crate) lane: LanePosition,
+    pub(crate) forgotten: Forgotten,
+    /// Epochs with their first positions, oldest first; empty if the present one is that of `quiet`.
+    pub(crate) epochs: Vec<(u64, u64)>,
+    /// Those that stand elsewhere than was asked, by their index in the question. None: not remembered.
+    pub(crate) differing: Vec<(usize, Option<Place>)>,
+}
+
+/// Rooms that are not remembered stood at most here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Forgotten {
+    pub(crate) seq: u64,
+    pub(crate) pos: u64,
+}
+
+/// A part of a room's log.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) standing: Standing,
+    pub(crate) messages: Vec<(Header, Arc<Message>)>,
+    pub(crate) more: bool,
+    pub(crate) continuity: Continuity,
+    /// Before the oldest message that is kept the room was not remembered.
+    pub(crate) oldest_is_first: bool,
+}
+
+/// The other side did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unanswered;
+
+#[derive(Debug)]
+enum Mode {
+    /// The bus brings everything.
+    Live,
+    /// Something was missed, and the bus or the node is not ready for it to be looked up.
+    Behind,
+    Resync(Resync),
+}
+
+#[derive(Debug)]
+pub(crate) struct Follower {
+    /// As the node knows it.
+    epoch: u64,
+    /// Everything of the open rooms up to here is with the node, or among `waiting`.
+    at: u64,
+    rooms: HashMap<RoomId, Room>,
+    mode: Mode,
+    bus: bool,
+    held: Held,
+    /// Raised whenever something may have been missed: what was asked before does not count.
+    losses: u64,
+    /// In order.
+    waiting: VecDeque<Effect>,
+    /// In no order with `waiting`.
+    requests: VecDeque<Effect>,
+    /// Questions about single rooms, by their number.
+    asked: HashMap<u64, Asked>,
+    /// Not asked yet.
+    to_ask: Vec<RoomId>,
+    /// The rooms that were compared when the lane stood here were level.
+    level_at: Option<LanePosition>,
+    /// A question about all rooms in [`Mode::Live`].
+    audit: Option<(u64, Vec<RoomId>)>,
+    audit_ms: u64,
+    expected: Option<Expected>,
+    lane_pending: bool,
+    refused_until_ms: u64,
+    retry_ms: u64,
+    numbers: u64,
+}
+
+#[derive(Debug)]
+struct Asked {
+    losses: u64,
+    rooms: Vec<RoomId>,
+}
+
+/// What the log has and the bus has not brought yet.
+#[derive(Debug)]
+struct Expected {
+    until_ms: u64,
+    places: Vec<(RoomId, Place)>,
+    level_at: Option<LanePosition>,
+}
+
+impl Follower {
+    /// The node is to be told of the lane first.
+    pub(crate) fn new(lane: LanePosition, now_ms: u64) -> Self {
+        Self {
+            epoch: lane.epoch,
+            at: lane.pos,
+            rooms: HashMap::new(),
+            mode: Mode::Behind,
+            bus: false,
+            held: Held::default(),
+            losses: 0,
+            waiting: VecDeque::from([Effect::Lane(lane)]),
+            requests: VecDeque::new(),
+            asked: HashMap::new(),
+            to_ask: Vec::new(),
+            level_at: None,
+            audit: None,
+            audit_ms: now_ms + AUDIT_MS,
+            expected: None,
+            lane_pending: false,
+            refused_until_ms: 0,
+            retry_ms: 0,
+            numbers: 0,
+        }
+    }
+
+    pub(crate) fn position(&self) -> LanePosition {
+        LanePosition { epoch: self.epoch, pos: self.at }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.mode, Mode::Live)
+    }
+
+    pub(crate) fn is_open(&self, room: &RoomId) -> bool {
+        self.rooms.get(room).is_some_and(|room| matches!(room.state, State::Open { .. }))
+    }
+
+    /// The room by its name, if it is followed.
+    pub(crate) fn name(&self, room: &str) -> Option<RoomId> {
+        self.rooms.get_key_value(room).map(|(name, _)| name.clone())
+    }
+
+    /// [`Effect::Done`] with this number when everything before it has been done.
+    pub(crate) fn done_in_turn(&mut self, waiter: u64) {
+        self.waiting.push_back(Effect::Done(waiter));
+    }
+
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &RoomId> {
+        self.rooms.keys()
+    }
+
+    /// [`Effect::Done`] with this number when it is open, or closed again.
+    pub(crate) fn open(&mut self, room: &RoomId, waiter: u64) {
+        if let Some(found) = self.rooms.get_mut(room) {
+            match &mut found.state {
+                State::Opening { waiters, .. } => waiters.push(waiter),
+                State::Open { .. } => self.waiting.push_back(Effect::Done(waiter)),
+            }
+            return;
+        }
+        let number = self.number();
+        self.rooms.insert(room.clone(), Room::opening(number, waiter));
+        if self.bus {
+            self.requests.push_back(Effect::Subscribe { room: room.clone(), number });
+        }
+    }
+
+    /// Nothing of the room comes out after this.
+    pub(crate) fn close(&mut self, room: &RoomId) {
+        let Some(closed) = self.rooms.remove(room) else { return };
+        let is_of_it = |effect: &Effect| match effect {
+            Effect::Message(message) => message.room == *room,
+            Effect::Opened(of, _) | Effect::Verified(of, _) | Effect::Broken(of, _) => of == room,
+            _ => false,
+        };
+        self.waiting.retain(|effect| !is_of_it(effect));
+        self.requests.retain(|effect| !matches!(effect, Effect::Subscribe { room: of, .. } if of == room));
+        if self.bus {
+            self.requests.push_back(Effect::Unsubscribe { room: room.clone() });
+        }
+        for waiter in closed.waiters() {
+            self.requests.push_back(Effect::Done(waiter));
+        }
+        if let Some(expected) = &mut self.expected {
+            expected.places.retain(|(of, _)| of != room);
+            if expected.places.is_empty() {
+                self.expected = None;
+            }
+        }
+        if let Mode::Resync(resync) = &mut self.mode {
+            resync.forget(room);
+        }
+    }
+
+    /// [`Effect::Done`] with this number when all that is in the log by now is with the node.
+    pub(crate) fn level(&mut self, room: &RoomId, waiter: u64) {
+        match self.rooms.get_mut(room) {
+            None => self.requests.push_back(Effect::Done(waiter)),
+            Some(found) => {
+                found.levels.push(Level { waiter, asked: None, target: None });
+                if matches!(found.state, State::Open { .. }) && matches!(self.mode, Mode::Live) {
+                    self.to_ask.push(room.clone());
+                }
+            }
+        }
+    }
+
+    /// Nobody waits for the room to open any more. True: it is not followed.
+    pub(crate) fn give_up(&mut self, room: &RoomId, waiter: u64) -> bool {
+        let abandoned = self.rooms.get_mut(room).is_some_and(|room| match &mut room.state {
+            State::Opening { waiters, .. } => {
+                waiters.retain(|other| *other != waiter);
+                waiters.is_empty()
+            }
+            State::Open { .. } => false,
+        });
+        if abandoned {
+            self.close(room);
+        }
+        !self.rooms.contains_key(room)
+    }
+
+    /// The lane has a connection of the bus, on which nothing is subscribed yet.
+    pub(crate) fn bus_up(&mut self) {
+        self.bus = true;
+        self.requests
+            .retain(|effect| !matches!(effect, Effect::Subscribe { .. } | Effect::Unsubscribe { .. }));
+        let rooms: Vec<RoomId> = self.rooms.keys().cloned().collect();
+        for room in rooms {
+            let number = self.number();
+            if let Some(found) = self.rooms.get_mut(&room) {
+                found.subscribing(number);
+                self.requests.push_back(Effect::Subscribe { room, number });
+            }
+        }
+        self.lose(Gap::BusLost);
+    }
+
+    pub(crate) fn bus_down(&mut self) {
+        self.bus = false;
+        self.requests
+            .retain(|effect| !matches!(effect, Effect::Subscribe { .. } | Effect::Unsubscribe { .. }));
+        for room in self.rooms.values_mut() {
+            room.subscribed = false;
+        }
+        self.lose(Gap::BusLost);
+    }
+
+    pub(crate) fn subscribed(&mut self, room: &RoomId, number: u64) {
+        if let Some(found) = self.rooms.get_mut(room)
+            && found.subscription == number
+            && self.bus
+        {
+            found.subscribed = true;
+            if matches!(found.state, State::Opening { .. }) && matches!(self.mode, Mode::Live) {
+                self.to_ask.push(room.clone());
+            }
+        }
+    }
+
+    /// Something may have been missed without the connection being lost.
+    pub(crate) fn lagged(&mut self) {
+        self.lose(Gap::Lagged);
+    }
+
+    pub(crate) fn message(&mut self, header: Header, message: Arc<Message>) {
+        if !self.rooms.contains_key(&message.room) {
+            return;
+        }
+        if self.is_live() {
+            self.arrive(header, message);
+        } else if self.held.push(header, message).is_err() {
+            self.lose(Gap::Overflow);
+        }
+    }
+
+    pub(crate) fn lane_ready(&mut self) {
+        self.lane_pending = false;
+    }
+
+    /// The node has no room for this message.
+    pub(crate) fn refused(&mut self, message: Arc<Message>, now_ms: u64) {
+        self.refused_until_ms = now_ms + REFUSED_MS;
+        self.waiting.push_front(Effect::Message(message));
+    }
+
+    pub(crate) fn compared(&mut self, number: u64, answer: Result<Comparison, Unanswered>, now_ms: u64) {
+        if let Some(asked) = self.asked.remove(&number) {
+            self.rooms_compared(number, asked, answer, now_ms);
+        } else if self.audit.as_ref().is_some_and(|(audit, _)| *audit == number) {
+            let (_, rooms) = self.audit.take().expect("it is there");
+            if let Ok(comparison) = answer
+                && self.is_live()
+            {
+                self.audited(&rooms, &comparison, now_ms);
+            }
+        } else if let Mode::Resync(resync) = &mut self.mode
+            && resync.is_asking(number)
+        {
+            match answer {
+                Ok(comparison) => self.all_compared(comparison, now_ms),
+                Err(Unanswered) => {
+                    self.mode = Mode::Behind;
+                    self.retry_ms = now_ms + RETRY_MS;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn read(&mut self, number: u64, answer: Result<Part, Unanswered>, now_ms: u64) {
+        self.part_read(number, answer, now_ms);
+    }
+
+    /// The next thing to do, if there is any now.
+    pub(crate) fn next(&mut self, now_ms: u64) -> Option<Effect> {
+        self.advance(now_ms);
+        if let Some(request) = self.requests.pop_front() {
+            return Some(request);
+        }
+        if self.lane_pending || now_ms < self.refused_until_ms {
+            return None;
+        }
+        let effect = self.waiting.pop_front()?;
+        self.lane_pending = matches!(effect, Effect::Lane(_));
+        Some(effect)
+    }
+
+    /// When [`Self::next`] is to be asked again though nothing has happened. After it has given nothing more at `now_ms`.
+    pub(crate) fn wake_ms(&self, now_ms: u64) -> u64 {
+        let expected = self.expected.as_ref().map(|expected| expected.until_ms);
+        let times = [Some(self.audit_ms), expected, Some(self.refused_until_ms), Some(self.retry_ms)];
+        // What was due before has been done, or waits for something to happen.
+        times.into_iter().flatten().filter(|time| *time > now_ms).min().unwrap_or(self.audit_ms)
+    }
+
+    /// What is due by now.
+    fn advance(&mut self, now_ms: u64) {
+        if now_ms >= self.retry_ms {
+            match &self.mode {
+                Mode::Live => self.ask(),
+                Mode::Behind if self.can_resync() => self.begin_resync(),
+                Mode::Behind => {}
+                Mode::Resync(_) => self.go_on_reading(),
+            }
+        }
+        if self.expected.as_ref().is_some_and(|expected| now_ms >= expected.until_ms) {
+            self.expected = None;
+            self.lose(Gap::Audit);
+        }
+        if now_ms >= self.audit_ms {
+            self.audit_ms = now_ms + AUDIT_MS;
+            self.begin_audit();
+        }
+    }
+
+    /// Asks about rooms that open and rooms that are to be level.
+    fn ask(&mut self) {
+        while !self.to_ask.is_empty() && self.asked.len() < ASKED_MAX {
+            let rest = self.to_ask.split_off(self.to_ask.len().min(COMPARED_MAX));
+            let mut names = std::mem::replace(&mut self.to_ask, rest);
+            names.sort_unstable();
+            names.dedup();
+            let number = self.number();
+            let mut known = Vec::with_capacity(names.len());
+            for name in names {
+                let Some(room) = self.rooms.get_mut(&name) else { continue };
+                room.ask(number);
+                known.push((name, room.place()));
+            }
+            if !known.is_empty() {
+                let rooms = known.iter().map(|(room, _)| room.clone()).collect();
+                self.asked.insert(number, Asked { losses: self.losses, rooms });
+                self.requests.push_back(Effect::Compare { number, rooms: known, quiet: None });
+            }
+        }
+    }
+
+    fn rooms_compared(
+        &mut self,
+        number: u64,
+        asked: Asked,
+        answer: Result<Comparison, Unanswered>,
+        now_ms: u64,
+    ) {
+        let known_epoch = self.epoch;
+        let comparison = match answer {
+            // Something may have been missed since it was asked, or the process does not know that the lane has gone on.
+            Ok(comparison) if asked.losses == self.losses && comparison.lane.epoch == known_epoch => {
+                comparison
+            }
+            Ok(comparison) if comparison.lane.epoch > known_epoch && self.is_live() => {
+                return self.lose(Gap::Epoch);
+            }
+            _ => {
+                if self.is_live() {
+                    self.to_ask.extend(asked.rooms);
+                    self.retry_ms = now_ms + RETRY_MS;
+                }
+                return;
+            }
+        };
+        let differing: HashMap<usize, Option<Place>> = comparison.differing.iter().copied().collect();
+        let mut places = Vec::new();
+        for (index, name) in asked.rooms.iter().enumerate() {
+            let Some(room) = self.rooms.get_mut(name) else { continue };
+            let place = differing.get(&index).copied().unwrap_or(room.place());
+            if let State::Opening { .. } = room.state {
+                if !room.subscribed {
+                    continue;
+                }
+                let (standing, waiters) = room.opened(place, &comparison);
+                self.waiting.push_back(Effect::Opened(name.clone(), standing));
+                self.waiting.extend(waiters.into_iter().map(Effect::Done));
+                if !room.levels.is_empty() {
+                    self.to_ask.push(name.clone());
+                }
+            } else if let Some(place) = room.to_reach(number, place, comparison.lane) {
+                places.push((name.clone(), place));
+            }
+            self.settle(name);
+        }
+        if !places.is_empty() {
+            self.expect(places, None, now_ms);
+        }
+    }
+
+    fn begin_audit(&mut self) {
+        if !self.is_live() || self.audit.is_some() || self.expected.is_some() {
+            // An answer that does not come is not waited for twice.
+            self.audit = None;
+            return;
+        }
+        let known: Vec<(RoomId, Option<Place>)> = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| matches!(room.state, State::Open { .. }))
+            .map(|(name, room)| (name.clone(), room.place()))
+            .collect();
+        let rooms = known.iter().map(|(room, _)| room.clone()).collect();
+        let number = self.number();
+        self.audit = Some((number, rooms));
+        // Even without a room: the lane may have begun a new epoch.
+        let quiet = self.level_at.or(Some(LanePosition { epoch: self.epoch, pos: u64::MAX }));
+        self.requests.push_back(Effect::Compare { number, rooms: known, quiet });
+    }
+
+    fn audited(&mut self, rooms: &[RoomId], comparison: &Comparison, now_ms: u64) {
+        if comparison.lane.epoch != self.epoch {
+            if comparison.lane.epoch > self.epoch {
+                self.lose(Gap::Epoch);
+            }
+            return;
+        }
+        let mut places = Vec::new();
+        for (index, place) in &comparison.differing {
+            let Some((name, room)) = rooms.get(*index).and_then(|name| self.rooms.get_key_value(name)) else {
+                continue;
+            };
+            match place {
+                Some(place) if room.place().is_none_or(|own| own < *place) => {
+                    places.push((name.clone(), *place))
+                }
+                // It has come since.
+                Some(place)
+                    if room.place().is_some_and(|own| own >= *place) && place.at.epoch == self.epoch => {}
+                _ => return self.lose(Gap::Audit),
+            }
+        }
+        if places.is_empty() {
+            self.level_at = Some(comparison.lane);
+        } else {
+            self.expect(places, Some(comparison.lane), now_ms);
+        }
+    }
+
+    /// If it does not come over the bus in time, it was missed.
+    fn expect(&mut self, places: Vec<(RoomId, Place)>, level_at: Option<LanePosition>, now_ms: u64) {
+        match &mut self.expected {
+            Some(expected) => {
+                expected.places.extend(places);
+                expected.level_at = level_at.or(expected.level_at);
+            }
+            None => self.expected = Some(Expected { until_ms: now_ms + ON_ITS_WAY_MS, places, level_at }),
+        }
+    }
+
+    /// What waits for this room to get somewhere may have it now.
+    fn settle(&mut self, name: &RoomId) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        let (verified, waiters) = room.reached();
+        if let Some(up_to) = verified {
+            self.waiting.push_back(Effect::Verified(name.clone(), up_to));
+        }
+        self.waiting.extend(waiters.into_iter().map(Effect::Done));
+        if let Some(expected) = &mut self.expected {
+            let place = room.place();
+            expected.places.retain(|(of, wanted)| of != name || Some(*wanted) > place);
+            if expected.places.is_empty() {
+                self.level_at = expected.level_at.or(self.level_at);
+                self.expected = None;
+            }
+        }
+    }
+
+    /// A message in the order of the lane, with nothing missed before it as far as is known.
+    fn arrive(&mut self, header: Header, message: Arc<Message>) {
+        let Some(room) = self.rooms.get_mut(&message.room) else { return };
+        let place = Place { at: header.at, seq: header.seq };
+        // Of a process that does not know yet that the lane has gone on elsewhere: never kept.
+        if header.at.epoch < self.epoch {
+            return;
+        }
+        let gap = if header.at.epoch > self.epoch {
+            Gap::Epoch
+        } else if let State::Opening { passed, .. } = &mut room.state {
+            *passed = (*passed).max(Some(place));
+            return;
+        } else if room.has(place) {
+            return;
+        } else if header.at.pos <= self.at || !room.joins(&header) {
+            Gap::Sequence
+        } else if self.waiting.len() >= WAITING_MAX {
+            Gap::Overflow
+        } else {
+            return self.hand(header, message);
+        };
+        self.lose(gap);
+        if self.held.push(header, message).is_err() {
+            self.lose(Gap::Overflow);
+        }
+    }
+
+    fn hand(&mut self, header: Header, message: Arc<Message>) {
+        let name = message.room.clone();
+        let lane = LanePosition { epoch: self.epoch, pos: self.at };
+        let Some(room) = self.rooms.get_mut(&name) else { return };
+        if header.seq != room.seq() + 1 {
+            // It was forgotten and counts on from elsewhere.
+            let (epoch, seq) = (header.at.epoch, header.seq - 1);
+            let standing = Standing { epoch, seq, pos: 0, lane };
+            self.waiting.push_back(Effect::Broken(name.clone(), standing));
+        }
+        room.go_to(Place { at: header.at, seq: header.seq });
+        self.at = self.at.max(header.at.pos);
+        self.waiting.push_back(Effect::Message(message));
+        self.settle(&name);
+    }
+
+    /// Something may have been missed. What comes from now on is held until it is known.
+    fn lose(&mut self, gap: Gap) {
+        self.losses += 1;
+        if !matches!(self.mode, Mode::Behind) {
+            self.requests.push_back(Effect::Noticed(Notice::Gap(gap)));
+        }
+        self.expected = None;
+        self.audit = None;
+        self.level_at = None;
+        if gap == Gap::Overflow || gap == Gap::BusLost {
+            // Incomplete, or of another connection: all of it is in the log.
+            self.held.clear();
+        }
+        for room in self.rooms.values_mut() {
+            room.ask_anew();
+        }
+        self.mode = Mode::Behind;
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+}

@@ -1,0 +1,609 @@
+//! A node: the real follower of each lane, driven by what happens; over it as little of a gateway as recovery needs, rooms
+//! with a ring, sockets, and the vector of lane positions that frames bear.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use turnpike_wire::{RoomId, UserId};
+
+use super::client::{Frame, parse};
+use super::planted::Planted;
+use super::resume::Resume;
+use super::shard::{Link, Wait};
+use super::store::{Audit, Entry, Publish, Published, ReadAnswer, ReadRange};
+use super::world::{Answer, At, Happening, LANES, Outcome, Record, Said, World, lane_of};
+use crate::redis::follow::{Comparison, Effect, Follower, Forgotten, Part, Place, Unanswered};
+use crate::redis::frame::Header;
+use crate::{Continuity, LanePosition, Message, Standing};
+
+/// A page of a read is this long, so that there are several.
+const PAGE: usize = 16;
+
+const RING_MAX: usize = 8;
+
+/// What a node asks of a master.
+#[derive(Debug)]
+pub(super) enum Request {
+    Subscribe { room: String },
+    Unsubscribe { room: String },
+    Audit { rooms: Vec<(String, Option<Place>)>, quiet: Option<LanePosition> },
+    Read { room: String, range: ReadRange, messages_max: usize },
+    Publish(Publish),
+}
+
+/// Who asked.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// Where the lane stands, to begin with.
+    Begin,
+    Subscribe { room: RoomId, number: u64 },
+    Compare { number: u64 },
+    Read { number: u64, from: LanePosition },
+    Publish { publisher: usize, id: String, attempt: u64, done: Option<(u64, u64)> },
+    /// For whoever comes back on this connection.
+    Resume { connection: u64, room: String, after: LanePosition },
+}
+
+/// Who waits for the follower.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    Join { connection: u64, room: String },
+    Resume { connection: u64 },
+}
+
+pub(super) struct Lane {
+    pub(super) follower: Option<Follower>,
+    pub(super) link: Option<u64>,
+    pub(super) last_arrival_ms: u64,
+    pub(super) asked: HashMap<u64, Purpose>,
+    pub(super) rooms: BTreeMap<String, View>,
+    pub(super) at: LanePosition,
+    wake_ms: Option<u64>,
+}
+
+/// A room as the node has it.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    pub(super) standing: Standing,
+    /// The latest message that the ring does not hold.
+    pub(super) floor: LanePosition,
+    pub(super) floor_seq: u64,
+    pub(super) ring: VecDeque<Arc<Message>>,
+    pub(super) members: BTreeSet<u64>,
+}
+
+pub(super) struct Socket {
+    pub(super) subscriber: usize,
+    pub(super) session: u64,
+    pub(super) rooms: BTreeMap<String, LanePosition>,
+}
+
+pub(super) struct Node {
+    pub(super) number: usize,
+    pub(super) start: u64,
+    pub(super) up: bool,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) sockets: BTreeMap<u64, Socket>,
+    pub(super) waiters: HashMap<u64, Waiter>,
+    pub(super) resumes: BTreeMap<u64, Resume>,
+}
+
+impl Lane {
+    fn new() -> Self {
+        Self {
+            follower: None,
+            link: None,
+            last_arrival_ms: 0,
+            asked: HashMap::new(),
+            rooms: BTreeMap::new(),
+            at: LanePosition::default(),
+            wake_ms: None,
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn down(number: usize) -> Self {
+        Self {
+            number,
+            start: 0,
+            up: false,
+            lanes: Vec::new(),
+            sockets: BTreeMap::new(),
+            waiters: HashMap::new(),
+            resumes: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn vector(&self) -> Vec<LanePosition> {
+        self.lanes.iter().map(|lane| lane.at).collect()
+    }
+
+    /// It can take clients in.
+    pub(super) fn is_ready(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.at != LanePosition::default())
+    }
+}
+
+impl World {
+    pub(super) fn start_node(&mut self, number: usize) {
+        let start = self.nodes[number].start + 1;
+        let lanes = (0..LANES).map(|_| Lane::new()).collect();
+        self.nodes[number] = Node { start, up: true, lanes, ..Node::down(number) };
+        for lane in 0..LANES {
+            let delay = self.random.between(1, 20);
+            self.later(delay, Happening::Connect { at: At { node: number, start }, lane });
+        }
+    }
+
+    pub(super) fn stop_node(&mut self, number: usize) {
+        self.nodes[number].up = false;
+        for lane in 0..LANES {
+            for master in &mut self.shards[lane].masters {
+                master.links.retain(|link, _| link.node != number);
+            }
+        }
+        self.cut_clients_of(number);
+    }
+
+    /// A new link to the master, if there is one.
+    pub(super) fn connect(&mut self, node: usize, lane: usize) {
+        let (at, number) = (self.here(node), self.draw());
+        let link = Link { node, number };
+        let Some(master) = self.shards[lane].current() else {
+            let delay = self.random.between(20, 80);
+            return self.later(delay, Happening::Connect { at, lane });
+        };
+        master.links.insert(link, BTreeSet::new());
+        self.nodes[node].lanes[lane].link = Some(number);
+        self.nodes[node].lanes[lane].last_arrival_ms = self.now_ms;
+        if self.nodes[node].lanes[lane].follower.is_some() {
+            self.follow(node, lane, Follower::bus_up);
+        } else {
+            let request = Request::Audit { rooms: Vec::new(), quiet: None };
+            self.ask(node, lane, Purpose::Begin, request);
+        }
+    }
+
+    pub(super) fn link_lost(&mut self, node: usize, lane: usize) {
+        let here = &mut self.nodes[node].lanes[lane];
+        if let Some(number) = here.link.take() {
+            let link = Link { node, number };
+            for master in &mut self.shards[lane].masters {
+                master.links.remove(&link);
+            }
+        }
+        let here = &mut self.nodes[node].lanes[lane];
+        let open: Vec<u64> = here.asked.keys().copied().collect();
+        if here.follower.is_some() {
+            self.follow(node, lane, Follower::bus_down);
+        }
+        let mut open = open;
+        open.sort_unstable();
+        for request in open {
+            self.answered(node, lane, request, None);
+        }
+        let (at, delay) = (self.here(node), self.random.between(1, 60));
+        self.later(delay, Happening::Connect { at, lane });
+    }
+
+    pub(super) fn ask(&mut self, node: usize, lane: usize, purpose: Purpose, asked: Request) {
+        let request = self.draw();
+        let at = self.here(node);
+        self.nodes[node].lanes[lane].asked.insert(request, purpose);
+        let Some(number) = self.nodes[node].lanes[lane].link else {
+            // Nobody to ask: as if it had been refused, but not on this stack.
+            return self.later(1, Happening::LinkLost { at, lane, number: u64::MAX });
+        };
+        let delay = self.random.between(0, 3);
+        self.later(delay, Happening::Asked { lane, link: Link { node, number }, request, asked });
+    }
+
+    /// Lets the follower know something, and does what it wants done.
+    fn follow(&mut self, node: usize, lane: usize, tell: impl FnOnce(&mut Follower)) {
+        if let Some(follower) = &mut self.nodes[node].lanes[lane].follower {
+            tell(follower);
+        }
+        self.pump(node, lane);
+    }
+
+    pub(super) fn pump(&mut self, node: usize, lane: usize) {
+        let now_ms = self.now_ms;
+        while let Some(effect) = self.nodes[node].lanes[lane].follower.as_mut().and_then(|follower| follower.next(now_ms)) {
+            self.effect(node, lane, effect);
+        }
+        let here = &mut self.nodes[node].lanes[lane];
+        let Some(follower) = &here.follower else { return };
+        let wake_ms = follower.wake_ms(now_ms);
+        if here.wake_ms != Some(wake_ms) {
+            here.wake_ms = Some(wake_ms);
+            let at = self.here(node);
+            self.at(wake_ms, Happening::Wake { at, lane });
+        }
+    }
+
+    fn effect(&mut self, node: usize, lane: usize, effect: Effect) {
+        match effect {
+            Effect::Subscribe { room, number } => {
+                let request = Request::Subscribe { room: room.to_string() };
+                self.ask(node, lane, Purpose::Subscribe { room, number }, request);
+            }
+            Effect::Unsubscribe { room } => {
+                if let Some(number) = self.nodes[node].lanes[lane].link {
+                    let (link, asked) = (Link { node, number }, Request::Unsubscribe { room: room.to_string() });
+                    self.later(1, Happening::Asked { lane, link, request: 0, asked });
+                }
+            }
+            Effect::Compare { number, rooms, quiet } => {
+                let rooms = rooms.into_iter().map(|(room, place)| (room.to_string(), place)).collect();
+                self.ask(node, lane, Purpose::Compare { number }, Request::Audit { rooms, quiet });
+            }
+            Effect::Read { number, room, from } => {
+                let range = ReadRange::Lane { pos: from.pos, epoch: from.epoch };
+                let request = Request::Read { room: room.to_string(), range, messages_max: PAGE };
+                self.ask(node, lane, Purpose::Read { number, from }, request);
+            }
+            Effect::Lane(from) => {
+                // A base must be written down before anybody is given an offset against it.
+                let (at, delay) = (self.here(node), self.random.between(0, 20));
+                self.later(delay, Happening::LaneReady { at, lane, from });
+            }
+            Effect::Opened(room, standing) => self.opened(node, lane, &room, standing),
+            Effect::Message(message) => {
+                if self.random.percent(1) && !self.calm {
+                    let now_ms = self.now_ms;
+                    if let Some(follower) = &mut self.nodes[node].lanes[lane].follower {
+                        follower.refused(message, now_ms);
+                    }
+                } else {
+                    self.deliver(node, lane, &message);
+                }
+            }
+            Effect::Verified(room, up_to) => {
+                if let Some(view) = self.nodes[node].lanes[lane].rooms.get_mut(room.as_str()) {
+                    view.standing.lane = up_to;
+                }
+            }
+            Effect::Broken(room, standing) => self.broken(node, lane, &room, standing),
+            Effect::Done(waiter) => self.done(node, waiter),
+            Effect::Noticed(_) => {}
+        }
+    }
+
+    pub(super) fn lane_ready(&mut self, node: usize, lane: usize, from: LanePosition) {
+        self.nodes[node].lanes[lane].at = from;
+        self.follow(node, lane, Follower::lane_ready);
+    }
+
+    fn opened(&mut self, node: usize, lane: usize, room: &RoomId, standing: Standing) {
+        let floor = LanePosition { epoch: standing.epoch, pos: standing.pos };
+        let view = View { standing, floor, floor_seq: standing.seq, ..View::default() };
+        let rooms = &mut self.nodes[node].lanes[lane].rooms;
+        assert!(rooms.insert(room.to_string(), view).is_none(), "it was open already");
+    }
+
+    fn deliver(&mut self, node: usize, lane: usize, message: &Arc<Message>) {
+        let here = &mut self.nodes[node].lanes[lane];
+        let Some(view) = here.rooms.get_mut(message.room.as_str()) else { return };
+        let overtakes = self.planted == Planted::VectorOverGap;
+        assert!(overtakes || view.standing.seq + 1 == message.seq, "the follower left something out");
+        assert!(overtakes || message.at > here.at, "the follower went back in the lane");
+        view.standing = Standing {
+            epoch: message.at.epoch,
+            seq: message.seq,
+            pos: message.at.pos,
+            lane: view.standing.lane,
+        };
+        view.ring.push_back(Arc::clone(message));
+        if view.ring.len() > RING_MAX
+            && let Some(oldest) = view.ring.pop_front()
+        {
+            (view.floor, view.floor_seq) = (oldest.at, oldest.seq);
+        }
+        here.at = message.at;
+        let members: Vec<u64> = view.members.iter().copied().collect();
+        let offset = self.nodes[node].vector();
+        for connection in members {
+            let frame = Frame::Message { message: Arc::clone(message), offset: offset.clone() };
+            self.send_frame(node, connection, frame);
+        }
+    }
+
+    fn broken(&mut self, node: usize, lane: usize, room: &RoomId, standing: Standing) {
+        let Some(view) = self.nodes[node].lanes[lane].rooms.get_mut(room.as_str()) else { return };
+        view.standing = standing;
+        view.floor = LanePosition { epoch: standing.epoch, pos: standing.pos };
+        view.floor_seq = standing.seq;
+        view.ring.clear();
+        let members: Vec<u64> = view.members.iter().copied().collect();
+        let offset = self.nodes[node].vector();
+        for connection in members {
+            let frame = Frame::Resync { room: room.to_string(), standing, offset: offset.clone() };
+            self.send_frame(node, connection, frame);
+        }
+    }
+
+    pub(super) fn send_frame(&mut self, node: usize, connection: u64, frame: Frame) {
+        let Some(socket) = self.nodes[node].sockets.get(&connection) else { return };
+        let subscriber = socket.subscriber;
+        let slow = if self.random.percent(5) { self.random.below(200) } else { 0 };
+        let at_ms = self.now_ms + self.random.between(0, 3) + slow;
+        let last = &mut self.subscribers[subscriber].last_arrival_ms;
+        *last = (*last).max(at_ms);
+        let at_ms = *last;
+        self.at(at_ms, Happening::ToClient { subscriber, connection, frame });
+    }
+
+    /// Something came over the bus.
+    pub(super) fn brought(&mut self, node: usize, lane: usize, room: &str, entry: &Entry) {
+        let message = message(room, entry);
+        if self.planted == Planted::VectorOverGap && self.nodes[node].lanes[lane].at < entry.header.at {
+            // Straight on to the members.
+            return self.deliver(node, lane, &message);
+        }
+        let header = entry.header;
+        self.follow(node, lane, |follower| follower.message(header, message));
+    }
+
+    pub(super) fn answered(&mut self, node: usize, lane: usize, request: u64, answer: Option<Answer>) {
+        let now_ms = self.now_ms;
+        let Some(purpose) = self.nodes[node].lanes[lane].asked.remove(&request) else { return };
+        match (purpose, answer) {
+            (Purpose::Begin, Some(Answer::Audit(audit))) => {
+                let follower = Follower::new(audit.lane, now_ms);
+                self.nodes[node].lanes[lane].follower = Some(follower);
+                self.follow(node, lane, Follower::bus_up);
+            }
+            (Purpose::Subscribe { room, number }, Some(Answer::Subscribed)) => {
+                self.follow(node, lane, |follower| follower.subscribed(&room, number));
+            }
+            (Purpose::Compare { number }, answer) => {
+                let answer = match answer {
+                    Some(Answer::Audit(audit)) => Ok(comparison(audit)),
+                    _ => Err(Unanswered),
+                };
+                self.follow(node, lane, |follower| follower.compared(number, answer, now_ms));
+            }
+            (Purpose::Read { number, from }, answer) => {
+                let answer = match answer {
+                    Some(Answer::Read(answer)) => Ok(part(answer, from)),
+                    _ => Err(Unanswered),
+                };
+                self.follow(node, lane, |follower| follower.read(number, answer, now_ms));
+            }
+            (Purpose::Publish { publisher, id, attempt, done }, answer) => {
+                let outcome = match (answer, done) {
+                    (Some(Answer::Published(published)), _) => outcome(&published),
+                    (None | Some(_), _) => Outcome::Refused,
+                };
+                let delay = self.random.between(0, 4);
+                self.later(delay, Happening::ToPublisher { publisher, id, attempt, outcome });
+            }
+            (Purpose::Resume { connection, room, after }, answer) => {
+                let answer = match answer {
+                    Some(Answer::Read(answer)) => Some(part(answer, after)),
+                    _ => None,
+                };
+                self.resume_read(node, connection, &room, answer);
+            }
+            (Purpose::Begin | Purpose::Subscribe { .. }, _) => {}
+        }
+    }
+
+    pub(super) fn publish(&mut self, node: usize, publisher: usize, id: String, room: String, attempt: u64) {
+        let lane = lane_of(&room);
+        let publish =
+            Publish { room, payload: super::client::payload(&id), id: id.clone(), before: String::new() };
+        let purpose = Purpose::Publish { publisher, id, attempt, done: None };
+        self.ask(node, lane, purpose, Request::Publish(publish));
+    }
+
+    /// It is written; now it must be on the replica.
+    pub(super) fn wait(&mut self, lane: usize, link: Link, request: u64, offset: u64, done: Published) {
+        if self.planted == Planted::NoWait {
+            return self.answer(lane, link, request, Answer::Published(done));
+        }
+        let Some(Purpose::Publish { done: kept, .. }) = self.nodes[link.node].lanes[lane].asked.get_mut(&request)
+        else {
+            return;
+        };
+        let Outcome::Acked { epoch, seq } = outcome(&done) else { return };
+        *kept = Some((epoch, seq));
+        self.shards[lane].waits.push(Wait { link, request, offset });
+        self.later(400, Happening::WaitOver { lane, link, request });
+    }
+
+    pub(super) fn replicate(&mut self, lane: usize) {
+        let next = if self.random.percent(10) { self.random.between(5, 60) } else { 1 };
+        self.later(next, Happening::Replicate(lane));
+        let (writes, rules) = (self.random.between(1, 20) as usize, self.rules);
+        for (link, request) in self.shards[lane].replicate(writes, &rules) {
+            // A master that is cut off hears nothing of it.
+            let reaches = self.shards[lane].of(link).is_some_and(|master| !master.isolated);
+            if let Some(Purpose::Publish { done: Some((epoch, seq)), .. }) =
+                self.nodes[link.node].lanes.get(lane).and_then(|lane| lane.asked.get(&request))
+                && reaches
+            {
+                let answer = super::store::Answer { epoch: *epoch, seq: *seq, ts: 0 };
+                self.answer(lane, link, request, Answer::Published(Published::Seen(answer)));
+            }
+        }
+    }
+
+    pub(super) fn wait_over(&mut self, lane: usize, link: Link, request: u64) {
+        let before = self.shards[lane].waits.len();
+        self.shards[lane].waits.retain(|wait| (wait.link, wait.request) != (link, request));
+        if self.shards[lane].waits.len() != before {
+            self.answer(lane, link, request, Answer::NotReplicated);
+        }
+    }
+
+    pub(super) fn heard(&mut self, node: usize, connection: u64, said: Said) {
+        match said {
+            Said::Connect { subscriber, resume } => {
+                if !self.nodes[node].is_ready() {
+                    return;
+                }
+                let session = resume.as_ref().map_or_else(|| self.draw(), |(session, _)| *session);
+                let socket = Socket { subscriber, session, rooms: BTreeMap::new() };
+                self.nodes[node].sockets.insert(connection, socket);
+                match resume {
+                    Some((session, offset)) => self.resume(node, connection, session, offset),
+                    None => self.fresh(node, connection),
+                }
+            }
+            Said::Join { room } => {
+                let Some(socket) = self.nodes[node].sockets.get(&connection) else { return };
+                if !socket.rooms.contains_key(&room) && !self.nodes[node].resumes.contains_key(&connection) {
+                    self.open(node, &room.clone(), Waiter::Join { connection, room });
+                }
+            }
+            Said::Gone => self.unseat(node, connection),
+        }
+    }
+
+    /// A new session.
+    pub(super) fn fresh(&mut self, node: usize, connection: u64) {
+        let session = self.draw();
+        let Some(socket) = self.nodes[node].sockets.get_mut(&connection) else { return };
+        socket.session = session;
+        socket.rooms.clear();
+        let record = Record { owner: self.here(node), connection, rooms: BTreeMap::new() };
+        self.sessions.insert(session, record);
+        let offset = self.nodes[node].vector();
+        self.send_frame(node, connection, Frame::Session { session, recovered: false, offset });
+    }
+
+    /// The waiter is told when the room is open.
+    pub(super) fn open(&mut self, node: usize, room: &str, waiter: Waiter) {
+        let (lane, number) = (lane_of(room), self.draw());
+        self.nodes[node].waiters.insert(number, waiter);
+        let room = RoomId::parse(room).expect("rooms have names");
+        self.follow(node, lane, |follower| follower.open(&room, number));
+    }
+
+    pub(super) fn level(&mut self, node: usize, room: &str, waiter: Waiter) {
+        let (lane, number) = (lane_of(room), self.draw());
+        self.nodes[node].waiters.insert(number, waiter);
+        let room = RoomId::parse(room).expect("rooms have names");
+        self.follow(node, lane, |follower| follower.level(&room, number));
+    }
+
+    fn done(&mut self, node: usize, waiter: u64) {
+        match self.nodes[node].waiters.remove(&waiter) {
+            Some(Waiter::Join { connection, room }) => self.join(node, connection, &room),
+            Some(Waiter::Resume { connection }) => self.resume_opened(node, connection),
+            None => {}
+        }
+    }
+
+    /// Into the room, then into the record, then the answer.
+    fn join(&mut self, node: usize, connection: u64, room: &str) {
+        let lane = &mut self.nodes[node].lanes[lane_of(room)];
+        let Some(view) = lane.rooms.get_mut(room) else { return };
+        let joined = LanePosition { epoch: lane.at.epoch, pos: view.standing.pos };
+        let (seq, at) = (view.standing.seq, self.here(node));
+        let Some(socket) = self.nodes[node].sockets.get_mut(&connection) else { return };
+        if socket.rooms.insert(room.to_owned(), joined).is_some() {
+            return;
+        }
+        if let Some(view) = self.nodes[node].lanes[lane_of(room)].rooms.get_mut(room) {
+            view.members.insert(connection);
+        }
+        let (delay, room) = (self.random.between(0, 15), room.to_owned());
+        self.later(delay, Happening::Kept { at, connection, room, seq });
+    }
+
+    pub(super) fn kept(&mut self, at: At, connection: u64, room: &str, seq: u64) {
+        let node = at.node;
+        let Some(socket) = self.nodes[node].sockets.get(&connection) else { return };
+        let (session, rooms) = (socket.session, socket.rooms.clone());
+        let epoch = self.nodes[node].lanes[lane_of(room)].at.epoch;
+        match self.sessions.get_mut(&session) {
+            Some(record) if record.owner == at && record.connection == connection => {
+                record.rooms = rooms;
+                self.send_frame(node, connection, Frame::Joined { room: room.to_owned(), epoch, seq });
+            }
+            // Somebody else has it now.
+            _ => self.dismiss(node, connection),
+        }
+    }
+
+    pub(super) fn dismiss(&mut self, node: usize, connection: u64) {
+        self.send_frame(node, connection, Frame::Closed);
+        self.unseat(node, connection);
+    }
+
+    /// The socket is gone; the session may come back.
+    pub(super) fn unseat(&mut self, node: usize, connection: u64) {
+        self.nodes[node].sockets.remove(&connection);
+        self.nodes[node].resumes.remove(&connection);
+        for lane in &mut self.nodes[node].lanes {
+            for view in lane.rooms.values_mut() {
+                view.members.remove(&connection);
+            }
+        }
+    }
+}
+
+fn outcome(published: &Published) -> Outcome {
+    match published {
+        Published::New(answer, _) | Published::Seen(answer) => {
+            Outcome::Acked { epoch: answer.epoch, seq: answer.seq }
+        }
+        Published::Missing => Outcome::Refused,
+    }
+}
+
+fn message(room: &str, entry: &Entry) -> Arc<Message> {
+    let (_, from) = parse(&entry.payload);
+    Arc::new(Message {
+        room: RoomId::parse(room).expect("rooms have names"),
+        at: entry.header.at,
+        seq: entry.header.seq,
+        from: UserId::parse(from).expect("publishers have names"),
+        ts: entry.header.ts,
+        data: entry.payload.as_str().into(),
+        attachments: Vec::new(),
+    })
+}
+
+fn comparison(audit: Audit) -> Comparison {
+    let Audit { lane, fseq, fpos, epochs, differing } = audit;
+    Comparison { lane, forgotten: Forgotten { seq: fseq, pos: fpos }, epochs, differing }
+}
+
+/// What a read after a place of the lane says.
+fn part(answer: ReadAnswer, from: LanePosition) -> Part {
+    let continuity = continuity(&answer, from);
+    let head = answer.head;
+    let standing = Standing {
+        epoch: head.map_or(answer.lane.epoch, |head| head.at.epoch),
+        seq: head.map_or(answer.fseq, |head| head.seq),
+        pos: head.map_or(0, |head| head.at.pos),
+        lane: answer.lane,
+    };
+    let room_of = |entry: &Arc<Entry>| (entry.header, message("x", entry));
+    Part {
+        standing,
+        messages: answer.entries.iter().map(room_of).collect::<Vec<(Header, Arc<Message>)>>(),
+        more: answer.more,
+        continuity,
+        oldest_is_first: answer.oldest.is_some_and(|oldest| oldest.first),
+    }
+}
+
+fn continuity(answer: &ReadAnswer, from: LanePosition) -> Continuity {
+    let Some(last) = answer.last else { return Continuity::Gone };
+    let has = from.pos.min(last);
+    let is_kept = match (answer.head, answer.oldest) {
+        (None, _) => answer.fpos <= has,
+        (Some(head), None) => head.at.pos <= has,
+        (Some(_), Some(oldest)) => oldest.first || oldest.prev <= has,
+    };
+    match (is_kept, from.pos > last) {
+        (false, _) => Continuity::Gone,
+        (true, true) => Continuity::Truncated,
+        (true, false) => Continuity::Whole,
+    }
+}
