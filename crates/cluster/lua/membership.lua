@@ -38,7 +38,8 @@ do
   -- ARGV own, lease, how long a lapsed lease may still be renewed, the generation of nodes that the caller knows, what
   -- it says of itself or nothing.
   -- Standing ('held', 'lost', 'unknown'), generation, those who live, those whose lease has lapsed but may be renewed,
-  -- what all of them say unless the caller knows it, and the graves as incarnation, stage, age.
+  -- what all of them say unless the caller knows it, the graves as incarnation, stage, age, and in how many milliseconds
+  -- somebody else's lease will have lapsed or be given up.
   local function renew(keys, args)
     local own, lease_ms, revocable_ms = args[1], tonumber(args[2]), tonumber(args[3])
     local watched = tick(keys, lease_ms)
@@ -57,17 +58,20 @@ do
       redis.call('HSET', keys[1], own, text(math.max(kept, watched + lease_ms)))
     end
 
-    local living, lapsed = {}, {}
+    local living, lapsed, soonest = {}, {}, lease_ms
     local all = redis.call('HGETALL', keys[1])
     for i = 1, #all, 2 do
       local ends = tonumber(all[i + 1])
       if ends > watched then
         living[#living + 1] = all[i]
-      elseif ends + revocable_ms <= watched then
-        bury(keys, all[i], watched)
-      else
+      elseif ends + revocable_ms > watched then
         lapsed[#lapsed + 1] = all[i]
+        ends = ends + revocable_ms
+      else
+        bury(keys, all[i], watched)
+        ends = math.huge
       end
+      soonest = math.min(soonest, ends - watched)
     end
 
     local graves = {}
@@ -84,7 +88,7 @@ do
     if generation ~= args[4] then
       nodes = redis.call('HGETALL', keys[2])
     end
-    return { standing, generation, living, lapsed, nodes, graves }
+    return { standing, generation, living, lapsed, nodes, graves, text(soonest) }
   end
 
   -- ARGV lease, incarnations: the caller's own that leaves, or owners of things whom nobody knows.

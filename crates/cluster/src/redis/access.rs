@@ -1,15 +1,18 @@
 //! What every store needs: Redis, its names there, and the node that it serves.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use fred::types::Value;
 use tokio::runtime::Handle;
 use tracing::error;
+use turnpike_wire::RoomId;
 
 use super::client::Client;
 use super::keys::Keys;
-use crate::{Deliver, Incarnation, Unavailable};
+use super::lanes::Lanes;
+use super::versions::Versions;
+use crate::{Deliver, Incarnation, PresenceDelta, Unavailable};
 
 pub(crate) struct Access {
     pub(crate) client: Arc<Client>,
@@ -19,6 +22,9 @@ pub(crate) struct Access {
     pub(crate) runtime: Handle,
     /// Set when the broker is started; nothing is told before.
     pub(crate) deliver: OnceLock<Arc<dyn Deliver>>,
+    /// The way to it: what is of a lane comes in turn.
+    pub(crate) lanes: OnceLock<Weak<Lanes>>,
+    pub(crate) versions: Versions,
 }
 
 impl Access {
@@ -39,6 +45,17 @@ impl Access {
         self.client.metrics.undecodable.inc();
         error!(function, "Redis gave an answer that the function does not give");
         Unavailable { retry_after_ms: 1_000 }
+    }
+
+    /// What the bus brings of presence goes through here before it is delivered. Of this node's own changes only the
+    /// version is news: they were told when they were made, and there may be newer ones.
+    pub(crate) fn hear(&self, room: &RoomId, delta: &mut PresenceDelta) {
+        if delta.incarnation == self.own && !delta.gone {
+            delta.rows.clear();
+        }
+        if let Some(version) = delta.version {
+            self.versions.heard(room, version);
+        }
     }
 
     pub(crate) fn own_bytes(&self) -> Bytes {

@@ -46,12 +46,15 @@ struct State {
 
 impl Lanes {
     pub(crate) fn new(access: Arc<Access>, bus: Bus) -> Arc<Self> {
-        Arc::new_cyclic(|own| Self {
-            access,
-            bus,
-            lanes: std::array::from_fn(|_| Driven::default()),
-            start: Instant::now(),
-            own: Weak::clone(own),
+        Arc::new_cyclic(|own| {
+            let _ = access.lanes.set(Weak::clone(own));
+            Self {
+                access,
+                bus,
+                lanes: std::array::from_fn(|_| Driven::default()),
+                start: Instant::now(),
+                own: Weak::clone(own),
+            }
         })
     }
 
@@ -106,6 +109,7 @@ impl Lanes {
     }
 
     pub(crate) fn close(&self, room: &RoomId) {
+        self.access.versions.closed(room);
         self.drive(lane_of(room), |state, _| {
             if let Some(follower) = &mut state.follower {
                 follower.close(room);
@@ -348,7 +352,10 @@ impl Listen for Listener {
             let Some(room) = follower.name(room) else { return };
             match frame::parse(&room, frame) {
                 Ok(Frame::Message(header, message)) => follower.message(header, message),
-                Ok(Frame::Signal { origin, stamped, signal }) => {
+                Ok(Frame::Signal { origin, stamped, mut signal }) => {
+                    if let Signal::Presence(delta) = &mut signal {
+                        lanes.access.hear(&room, delta);
+                    }
                     // What this node sends it was given when it sent it.
                     let is_news = origin != lanes.access.own || stamped;
                     if let Some(deliver) = lanes.access.deliver.get()

@@ -21,8 +21,8 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 /// After one that failed.
 const RENEWAL_PAUSE_SHORT: Duration = Duration::from_millis(200);
 
-/// Numbers in a process' JSON stay exact up to here.
-const INCARNATION_BITS: u32 = 53;
+/// Behind the moment at which somebody's lease lapses, to be the one who sees it.
+const SOON_AFTER: Duration = Duration::from_millis(20);
 
 pub(crate) struct RedisMembership {
     shared: Arc<Shared>,
@@ -48,15 +48,6 @@ struct Said {
     node: Node,
     number: u64,
     told: watch::Sender<u64>,
-}
-
-/// Drawn at random. So many starts as there can be never draw one twice.
-pub(crate) fn draw() -> Incarnation {
-    use std::hash::{BuildHasher, RandomState};
-
-    // Keyed at random by the standard library. Zero is nobody.
-    let random = RandomState::new().hash_one(std::process::id());
-    Incarnation((random >> (64 - INCARNATION_BITS)).max(1))
 }
 
 /// Leases, what nodes say, graves, the clock.
@@ -277,28 +268,26 @@ impl Renewer {
                 biased;
                 _ = leaving.wait_for(|leaving| *leaving) => return,
                 renewed = self.renew() => {
-                    let pause = if renewed.is_ok() { RENEWAL_PAUSE } else { RENEWAL_PAUSE_SHORT };
-                    next = begun + pause;
+                    next = begun + renewed.unwrap_or(RENEWAL_PAUSE_SHORT);
                 }
             }
         }
     }
 
-    async fn renew(&mut self) -> Result<(), Unavailable> {
+    /// Gives when to do it again.
+    async fn renew(&mut self) -> Result<Duration, Unavailable> {
         let standing = self.ask().await?;
         match standing.verdict {
             Verdict::Held => {}
             Verdict::Lost => {
                 self.shared.lose();
-                return Ok(());
+                return Ok(RENEWAL_PAUSE);
             }
             Verdict::Unknown => {
                 // What was said is not known any more. The next time it is said again, at once.
                 let mut said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
                 said.number += 1;
-                drop(said);
-                self.shared.at_once.notify_one();
-                return Ok(());
+                return Ok(Duration::ZERO);
             }
         }
         if standing.generation != self.generation {
@@ -319,7 +308,7 @@ impl Renewer {
         shared.expected.send_replace([standing.living, standing.lapsed].concat().into());
         shared.graves.send_replace(standing.graves.into());
         shared.renewals.send_modify(|count| *count += 1);
-        Ok(())
+        Ok(RENEWAL_PAUSE.min(standing.soonest + SOON_AFTER))
     }
 
     async fn ask(&self) -> Result<Standing, Unavailable> {
@@ -355,17 +344,5 @@ impl Renewer {
             });
         }
         Ok(standing)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn incarnations_differ_and_stay_exact() {
-        let drawn: std::collections::HashSet<Incarnation> = (0..1_000).map(|_| draw()).collect();
-        assert_eq!(drawn.len(), 1_000);
-        assert!(drawn.iter().all(|one| one.0 > 0 && one.0 < 1 << 53));
     }
 }

@@ -32,14 +32,17 @@ mod record;
 mod reply;
 mod rows;
 mod sessions;
+#[cfg(test)]
+mod simulation;
 mod slot;
 mod standing;
 mod stores;
 mod surveyor;
 mod sweep;
 mod topology;
+mod versions;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::rand;
 use tokio::runtime::Handle;
@@ -56,6 +59,7 @@ use self::lanes::Lanes;
 use self::metrics::Metrics;
 use self::stores::Stores;
 use self::surveyor::Surveyor;
+use self::versions::Versions;
 use crate::{Cluster, Incarnation, Unavailable};
 
 pub use config::{Durability, RedisConfig};
@@ -90,7 +94,9 @@ pub async fn connect(config: RedisConfig, registry: &prometheus::Registry) -> Re
         keys: keys.clone(),
         own: draw_incarnation(),
         runtime: Handle::current(),
-        deliver: std::sync::OnceLock::new(),
+        deliver: OnceLock::new(),
+        lanes: OnceLock::new(),
+        versions: Versions::default(),
     });
     let stores = Stores::start(Arc::clone(&access)).await?;
     let committer = Committer::start(Arc::clone(&client), &keys);
@@ -114,5 +120,6 @@ fn draw_incarnation() -> Incarnation {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         bytes = (now.as_nanos() as u64 ^ u64::from(std::process::id()) << 48).to_be_bytes();
     }
-    Incarnation(u64::from_be_bytes(bytes))
+    // Short enough to stay exact in the JSON of others. Zero is nobody.
+    Incarnation((u64::from_be_bytes(bytes) >> 11).max(1))
 }

@@ -1,7 +1,7 @@
 //! Who is in which room: writes this node's rows and reads everybody's.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -44,8 +44,6 @@ pub(crate) struct RedisPresence {
 #[derive(Default)]
 pub(super) struct LanePresence {
     own: Mutex<OwnRows>,
-    /// The latest version that was heard of in each room that somebody here has read. As many as there are open rooms.
-    followed: Mutex<HashMap<RoomId, u64>>,
     /// What versions of this lane are above since its process changed. Zero: not known yet.
     pub(super) base: Mutex<u64>,
     /// Something was written, or could not be.
@@ -55,10 +53,6 @@ pub(super) struct LanePresence {
 impl LanePresence {
     pub(super) fn own(&self) -> MutexGuard<'_, OwnRows> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn followed(&self) -> MutexGuard<'_, HashMap<RoomId, u64>> {
-        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,24 +107,6 @@ impl RedisPresence {
 
     pub(super) fn lane(&self, lane: Lane) -> &LanePresence {
         &self.lanes[lane.index()]
-    }
-
-    /// What the bus brings goes through here before it is delivered. Of this node's own changes only the version is
-    /// news: they were told at once, and there may be newer ones.
-    pub(crate) fn heard(&self, room: &RoomId, delta: &mut PresenceDelta) {
-        if delta.incarnation == self.access.own && !delta.gone {
-            delta.rows.clear();
-        }
-        if let Some(version) = delta.version
-            && let Some(known) = self.lane(lane_of(room)).followed().get_mut(room)
-        {
-            *known = version.max(*known);
-        }
-    }
-
-    /// Nobody here follows the room any more.
-    pub(crate) fn closed(&self, room: &RoomId) {
-        self.lane(lane_of(room)).followed().remove(room);
     }
 
     /// Writes what there is of the room until nothing is left.
@@ -233,9 +209,7 @@ impl RedisPresence {
         let readable = |(field, value)| Some((own, rows::key(field)?, rows::row(value)?));
         roster.rows.extend(lane.own().rows(&room).filter_map(readable));
         // Changes that came while pages were read may be in them already; being told of them again changes nothing.
-        let mut followed = lane.followed();
-        let known = followed.entry(room).or_default();
-        *known = found.version.max(*known);
+        access.versions.read(&room, found.version);
         Ok(roster)
     }
 
@@ -299,10 +273,10 @@ impl Presence for PresenceHandle {
             let mut own = lane.own();
             let changed = own.change(room, writes);
             // With the lock, so that this node hears of its changes in the order in which they are made.
-            if let Some(deliver) = this.access.deliver.get() {
+            if let Some(lanes) = this.access.lanes.get().and_then(Weak::upgrade) {
                 let rows = changes.into_iter().map(|Change { key, row }| (key, row)).collect();
                 let delta = PresenceDelta { incarnation: this.access.own, version: None, gone: false, rows };
-                deliver.signal(room, &Signal::Presence(delta));
+                lanes.signal(room, &Signal::Presence(delta));
             }
             changed
         };

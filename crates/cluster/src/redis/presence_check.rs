@@ -63,7 +63,7 @@ impl RedisPresence {
         behind: &HashMap<RoomId, u64>,
         lagging: &mut HashMap<RoomId, u64>,
     ) -> Result<(), Unavailable> {
-        let followed: Vec<RoomId> = self.lane(lane).followed().keys().cloned().collect();
+        let followed = self.access.versions.rooms(lane);
         if followed.is_empty() && self.lane(lane).own().is_empty() {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl RedisPresence {
             (some, rooms) = rooms.split_at(rooms.len().min(ROOMS_PER_CALL_MAX));
             let versions = self.versions(lane, some).await?;
             for (room, version) in some.iter().zip(versions) {
-                let known = self.lane(lane).followed().get(room).copied();
+                let known = self.access.versions.of(room);
                 if known.is_none_or(|known| known >= version) {
                     continue;
                 }

@@ -19,6 +19,8 @@ pub(crate) struct Standing {
     /// What they say, unless the asker knows it.
     pub(crate) nodes: Vec<Node>,
     pub(crate) graves: Vec<Grave>,
+    /// When somebody's lease will have lapsed, or be given up, if it is not renewed.
+    pub(crate) soonest: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +44,9 @@ pub(crate) struct Grave {
 
 impl Standing {
     pub(crate) fn parse(answer: &Value) -> Option<Self> {
-        let [verdict, generation, living, lapsed, nodes, graves] = reply::array(answer)? else { return None };
+        let [verdict, generation, living, lapsed, nodes, graves, soonest] = reply::array(answer)? else {
+            return None;
+        };
         let verdict = match reply::text(verdict)? {
             "held" => Verdict::Held,
             "lost" => Verdict::Lost,
@@ -62,6 +66,7 @@ impl Standing {
             lapsed: incarnations(lapsed)?,
             nodes,
             graves,
+            soonest: Duration::from_millis(reply::number(soonest)?),
         })
     }
 }
@@ -98,6 +103,7 @@ mod tests {
             words(&["000000000000000c"]),
             words(&[ten, node, "x", "not of this release"]),
             words(&["000000000000000b", "1", "1500"]),
+            "700".into(),
         ]);
         let standing = Standing::parse(&answer).unwrap();
         assert_eq!((standing.verdict, &*standing.generation), (Verdict::Held, "3"));
@@ -106,6 +112,7 @@ mod tests {
         assert_eq!(standing.nodes[0].incarnation, Incarnation(10));
         let grave = Grave { incarnation: Incarnation(11), cleared: true, age: Duration::from_millis(1_500) };
         assert_eq!(standing.graves, [grave]);
+        assert_eq!(standing.soonest, Duration::from_millis(700));
     }
 
     #[test]
