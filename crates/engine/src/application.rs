@@ -7,6 +7,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ack::AckReply;
 use crate::command::Close;
@@ -28,6 +29,9 @@ impl<T> Step<T> {
     }
 }
 
+/// IANA's registry of websocket close codes has it for this.
+const TRY_AGAIN_LATER: u16 = 1013;
+
 pub trait Application: Send + Sync + 'static {
     /// What the application keeps with a socket; it lives on the shard, and is cloned for calls that wait.
     type Socket: Clone + 'static;
@@ -44,6 +48,14 @@ pub trait Application: Send + Sync + 'static {
     /// For each socket that is admitted [`Application::disconnect`] is called once: at once, if the connection has ended
     /// meanwhile.
     fn connect(&self, request: ConnectRequest) -> Step<Result<Admission<Self::Socket>, Refusal>>;
+
+    /// Too many want to enter at once, and this one is not asked about. How it is told to come again after about that
+    /// long: with a [`Refusal::close`] to come back from, of which a raw client also gets the farewell.
+    fn put_off(&self, request: &ConnectRequest, retry_after: Duration) -> Refusal {
+        let _ = (request, retry_after);
+        let close = Close::new(TRY_AGAIN_LATER, "try again later", true);
+        Refusal { message: "try again later".to_owned(), data: None, close: Some(close) }
+    }
 
     /// The answer to the CONNECT has been queued, and what was sent to the socket before. Not called if the connection ended
     /// while the application was deciding.

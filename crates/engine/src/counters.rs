@@ -58,6 +58,10 @@ counters! {
     timers_now,
     connections_opened,
     connections_refused_full,
+    /// New sessions that were told to try again later because too many came at once.
+    handshakes_put_off,
+    /// Sockets that were not let in for the same reason.
+    connects_put_off,
     handshakes_refused,
     upgrades,
     upgrades_failed,

@@ -8,6 +8,7 @@
 //! `server`.
 
 mod ack;
+mod admission;
 mod application;
 mod command;
 mod config;

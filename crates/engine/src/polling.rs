@@ -1,9 +1,13 @@
 //! The HTTP side of a session: answers to polls and posts, and the faults that Engine.IO has numbers for.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+
+/// A server that is full or going down will be no better in a moment.
+const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What an HTTP request on a session is answered with.
 pub(crate) struct PollAnswer {
@@ -11,6 +15,8 @@ pub(crate) struct PollAnswer {
     pub(crate) body: Vec<u8>,
     pub(crate) gzip: bool,
     pub(crate) json: bool,
+    /// Of a 503.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// Faults of a handshake or a poll. The numbers are those that Engine.IO servers have always sent.
@@ -24,6 +30,8 @@ pub(crate) enum HttpFault {
     UnsupportedVersion,
     TooLarge,
     Full,
+    /// Too many at once.
+    PutOff(Duration),
 }
 
 impl HttpFault {
@@ -37,9 +45,15 @@ impl HttpFault {
             Self::UnsupportedVersion => (400, 5, "Unsupported protocol version"),
             Self::TooLarge => (413, 3, "Payload too large"),
             Self::Full => (503, 4, "Server is full or going down, try again later"),
+            Self::PutOff(_) => (503, 4, "Too many at once, try again later"),
+        };
+        let retry_after = match self {
+            Self::Full => Some(FULL_RETRY_AFTER),
+            Self::PutOff(wait) => Some(wait),
+            _ => None,
         };
         let body = format!("{{\"code\":{code},\"message\":\"{message}\"}}").into_bytes();
-        PollAnswer { status, body, gzip: false, json: true }
+        PollAnswer { status, body, gzip: false, json: true, retry_after }
     }
 }
 
@@ -52,13 +66,13 @@ impl PollAnswer {
                 let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2), Compression::fast());
                 encoder.write_all(&body).expect("a Vec takes everything");
                 let body = encoder.finish().expect("a Vec takes everything");
-                Self { status: 200, body, gzip: true, json: false }
+                Self { status: 200, body, gzip: true, json: false, retry_after: None }
             }
-            _ => Self { status: 200, body, gzip: false, json: false },
+            _ => Self { status: 200, body, gzip: false, json: false, retry_after: None },
         }
     }
 
     pub(crate) fn ok() -> Self {
-        Self { status: 200, body: b"ok".to_vec(), gzip: false, json: false }
+        Self { status: 200, body: b"ok".to_vec(), gzip: false, json: false, retry_after: None }
     }
 }

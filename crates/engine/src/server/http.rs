@@ -166,13 +166,10 @@ async fn engine_io<A: Application>(
             websocket(shard, peer, &mut request, &target)
         }
         (Some("polling"), None, &Method::GET) => {
-            let handshake = Arc::new(kept(&request, peer));
-            match shard.open_polling(handshake) {
+            let opened = shard.may_begin().and_then(|()| shard.open_polling(Arc::new(kept(&request, peer))));
+            match opened {
                 Ok(open) => respond(PollAnswer::packets(open.into_bytes(), None)),
-                Err(fault) => {
-                    shard.counters.connections_refused_full.add(1);
-                    respond(fault.answer())
-                }
+                Err(fault) => respond(fault.answer()),
             }
         }
         (Some("polling"), Some((owner, secret)), &Method::GET) => {
@@ -262,7 +259,7 @@ pub(super) fn kept(request: &Request<Incoming>, peer: SocketAddr) -> Handshake {
 }
 
 pub(super) fn respond(answer: PollAnswer) -> Response<Body> {
-    let PollAnswer { status, body, gzip, json } = answer;
+    let PollAnswer { status, body, gzip, json, retry_after } = answer;
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).expect("our own statuses are valid");
     let headers = response.headers_mut();
@@ -272,8 +269,9 @@ pub(super) fn respond(answer: PollAnswer) -> Response<Body> {
     if gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    if let Some(wait) = retry_after {
+        // In whole seconds (RFC 9110 10.2.3), and not before it is due.
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1_000).max(1) as u64));
     }
     response
 }

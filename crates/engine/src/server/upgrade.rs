@@ -56,9 +56,10 @@ pub(super) fn websocket<A: Application>(
     let Some(Ok(accept)) = text(headers, &SEC_WEBSOCKET_KEY).map(handshake::accept) else {
         return respond(HttpFault::BadRequest.answer());
     };
-    if matches!(target, Target::NewSession | Target::Raw) && shard.is_full() {
-        shard.counters.connections_refused_full.add(1);
-        return respond(HttpFault::Full.answer());
+    if matches!(target, Target::NewSession | Target::Raw)
+        && let Err(fault) = shard.may_begin()
+    {
+        return respond(fault.answer());
     }
     let offers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
     let deflate = shard

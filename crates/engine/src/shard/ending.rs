@@ -128,7 +128,9 @@ impl<A: Application> Shard<A> {
     fn say_farewell(state: &mut State<A>, rooms: &Rooms, close: &Close) {
         let Some(event) = close.farewell.as_ref().filter(|_| !state.is_ending()) else { return };
         let namespace = rooms.namespace(event.namespace());
-        if namespace.is_some_and(|namespace| state.socket_in(namespace).is_some()) {
+        // A stock client keeps what comes before it was let in, and reads it when it is.
+        let may_read = namespace.is_some_and(|namespace| state.socket_in(namespace).is_some());
+        if may_read || state.kind == Kind::Raw {
             state.outbox.push_shared(Arc::clone(event));
         }
     }

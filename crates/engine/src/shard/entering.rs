@@ -14,6 +14,7 @@ use super::held::{Fate, Held, Item, Limits};
 use super::namespaces::{Pending, RAW_NAMESPACE, Work};
 use super::{Conn, Shard, Socket};
 use crate::ack::{AckError, Waiter};
+use crate::admission::Comer;
 use crate::application::{
     Admission, Application, ConnectRequest, DisconnectReason, Kind, Refusal, Resume, Step, TicketClaims,
 };
@@ -100,6 +101,13 @@ impl<A: Application> Shard<A> {
             resume,
             kind: state.kind,
         };
+        let comer = if request.resume.is_some() { Comer::Returning } else { Comer::New };
+        let asked = self.sockets_door.borrow_mut().ask(comer, self.now_ms(), self.chance());
+        if let Err(wait) = asked {
+            self.counters.connects_put_off.add(1);
+            let refusal = self.app.put_off(&request, wait);
+            return self.entered(conn, state, entering, Err(refusal));
+        }
         match self.with_answers(conn, state, || self.app.connect(request)) {
             Step::Now(answer) => self.entered(conn, state, entering, answer),
             Step::Later(future) => {

@@ -30,6 +30,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::ack::Answer;
+use crate::admission::{Comer, Door};
 use crate::application::{Application, DisconnectReason, Handshake, Kind};
 use crate::config::EngineConfig;
 use crate::counters::ShardCounters;
@@ -73,8 +74,10 @@ pub(crate) struct Shard<A: Application> {
     draining: Cell<bool>,
     /// Set when draining begins: when it did, and how long it takes.
     leaving: watch::Sender<Option<(tokio::time::Instant, Duration)>>,
-    /// Where in that time the next of those who leave with it does; see [`Shard::time_to_leave`].
-    turns: Cell<u32>,
+    chances: Cell<u32>,
+    /// For new sessions, and for sockets that enter.
+    sessions_door: RefCell<Door>,
+    sockets_door: RefCell<Door>,
     work: Work,
 }
 
@@ -94,8 +97,12 @@ impl<A: Application> Shard<A> {
     pub(crate) fn new(index: u16, config: Arc<EngineConfig>, app: Arc<A>, handle: Handle) -> Rc<Self> {
         let counters = Arc::clone(&handle.0.shards[usize::from(index)].counters);
         let tickets = (!config.ticket_secrets.is_empty()).then(|| TicketKeys::new(&config.ticket_secrets));
+        let door = || Door::new(config.handshakes_per_second, config.handshakes_burst, 0);
         Rc::new(Self {
             index,
+            chances: Cell::new(0),
+            sessions_door: RefCell::new(door()),
+            sockets_door: RefCell::new(door()),
             config,
             app,
             handle,
@@ -113,7 +120,6 @@ impl<A: Application> Shard<A> {
             started: Instant::now(),
             draining: Cell::new(false),
             leaving: watch::Sender::new(None),
-            turns: Cell::new(0),
             work: Work::default(),
         })
     }
@@ -152,7 +158,29 @@ impl<A: Application> Shard<A> {
         Heartbeat { interval: self.config.ping_interval, timeout: self.config.ping_timeout }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
+    /// Whether a new session may begin, as far as can be told before anything is known of it.
+    pub(crate) fn may_begin(&self) -> Result<(), HttpFault> {
+        if self.is_full() {
+            self.counters.connections_refused_full.add(1);
+            return Err(HttpFault::Full);
+        }
+        let (now, chance) = (self.now_ms(), self.chance());
+        // Who comes back shows its ticket later. The door of the sockets makes a difference between them, this one none.
+        let asked = self.sessions_door.borrow_mut().ask(Comer::Returning, now, chance);
+        asked.map_err(|wait| {
+            self.counters.handshakes_put_off.add(1);
+            HttpFault::PutOff(wait)
+        })
+    }
+
+    /// A number in which any count of consecutive ones is spread evenly.
+    fn chance(&self) -> u32 {
+        let chance = self.chances.get();
+        self.chances.set(chance.wrapping_add(0x9E37_79B9));
+        chance
+    }
+
+    fn is_full(&self) -> bool {
         self.draining.get()
             || self.counters.connections_now.get()
                 >= (self.config.connections_max / self.config.shards) as u64
@@ -177,12 +205,10 @@ impl<A: Application> Shard<A> {
     /// Done when it is this caller's turn to go because the node does; turns are spread over the time of draining.
     pub(crate) async fn time_to_leave(&self) {
         let mut leaving = self.leaving.subscribe();
-        let turn = self.turns.get();
-        self.turns.set(turn.wrapping_add(0x9E37_79B9));
+        let share = f64::from(self.chance()) / f64::from(u32::MAX);
         // The shard outlives whoever asks.
         let begun = leaving.wait_for(Option::is_some).await.ok().and_then(|begun| *begun);
         if let Some((begun, window)) = begun {
-            let share = f64::from(turn) / f64::from(u32::MAX);
             tokio::time::sleep_until(begun + window.mul_f64(share)).await;
         }
     }
@@ -210,10 +236,7 @@ impl<A: Application> Shard<A> {
         let wire = if deflate { Wire::WebsocketDeflate } else { Wire::Websocket };
         let dialect = if kind == Kind::Raw { Dialect::Raw } else { Dialect::Default };
         let authorized = kind == Kind::Raw && handshake.header("authorization").is_some();
-        let Ok(conn) = self.register(Some(stream), Form { dialect, wire }, kind, handshake) else {
-            self.counters.connections_refused_full.add(1);
-            return;
-        };
+        let Ok(conn) = self.register(Some(stream), Form { dialect, wire }, kind, handshake) else { return };
         let begun = self.guarded(|| {
             let mut state = conn.state.borrow_mut();
             if kind == Kind::SocketIo {
@@ -250,7 +273,9 @@ impl<A: Application> Shard<A> {
         kind: Kind,
         handshake: Arc<Handshake>,
     ) -> Result<Rc<Conn<A>>, HttpFault> {
+        // Others may have come since it was looked at.
         if self.is_full() {
+            self.counters.connections_refused_full.add(1);
             return Err(HttpFault::Full);
         }
         let now = self.now_ms();

@@ -41,7 +41,8 @@ async fn upgrade_reading(lab: &Lab, session: &Polling, bytes: u32) -> Client {
 
 #[tokio::test]
 async fn a_session_works_whichever_node_its_requests_land_on() {
-    let (a, b) = Lab::pair(&EngineConfig { shards: 2, ..Lab::config() });
+    // Wide enough for an answer and an event of those below.
+    let (a, b) = Lab::pair(&EngineConfig { shards: 2, queue_soft_bytes: 250_000, ..Lab::config() });
     let via_a = a.polling().await;
     assert!(via_a.sid.starts_with("node.a."));
     let via_b = via_a.by_way_of(&b);

@@ -103,6 +103,13 @@ impl Application for App {
         }
     }
 
+    fn put_off(&self, _: &ConnectRequest, retry_after: Duration) -> Refusal {
+        let wait = json!({"reconnect_after_ms": retry_after.as_millis() as u64});
+        let farewell = Encoded::event("/", "disconnecting").arg(&wait).build();
+        let close = Close::new(3003, "overloaded", true).farewell(farewell);
+        Refusal { message: "overloaded".to_owned(), data: Some("{}".to_owned()), close: Some(close) }
+    }
+
     fn connected(&self, (): &(), _: &SocketRef, recovered: bool) {
         let _ = self.told.send(Told::Connected { recovered });
     }

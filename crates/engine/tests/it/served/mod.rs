@@ -1,6 +1,7 @@
 //! The engine as a whole, over real sockets: a small application, and clients that speak raw frames.
 
 mod classes;
+mod crowds;
 mod endings;
 mod fairness;
 mod forwarding;

@@ -11,7 +11,7 @@ use turnpike_engine::{DisconnectReason, EngineConfig};
 use super::lab::{Client, Lab, numbered};
 
 impl Lab {
-    async fn raw(&self, authorization: Option<&str>) -> Client {
+    pub(super) async fn raw(&self, authorization: Option<&str>) -> Client {
         let address = self.server.local_addr();
         let stream = TcpStream::connect(address).await.expect("it listens");
         let mut request = format!("ws://{address}/ws").into_client_request().expect("a request");
