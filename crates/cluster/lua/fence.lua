@@ -4,12 +4,20 @@
 -- Further back nobody can be told exactly; who comes with a position of an older epoch must reload.
 local EPOCHS_MAX = 256
 
--- Of this process, asked for once: it is the same until the process ends, and with it this state.
-local own_run
+-- Of this process, and of its present time as a master. The process alone is not enough: one that was cut off, went behind
+-- another and is promoted again has lost what it alone had, and nobody need have called upon the other meanwhile. Its
+-- replication id is another after each promotion.
+local own_run, asked_ms = nil, 0
+
+-- To be demoted and promoted takes longer, and asking ten times a second costs nothing.
+local RUN_MS_MAX = 100
 
 local function run()
-  if not own_run then
+  local now = now_ms()
+  if not own_run or now < asked_ms or now - asked_ms >= RUN_MS_MAX then
+    asked_ms = now
     own_run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+      .. ':' .. string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
   end
   return own_run
 end
