@@ -5,10 +5,13 @@ mod bounded;
 mod broker;
 mod clock;
 mod directory;
+mod disk;
+mod durable;
 mod epochs;
 mod log;
 mod marks;
 mod membership;
+mod pending;
 mod presence;
 mod quota;
 mod reading;
@@ -17,7 +20,7 @@ mod sessions;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -26,11 +29,12 @@ use tokio::sync::watch;
 use self::broker::EmbeddedBroker;
 use self::clock::{Clock, unix_ms};
 use self::directory::EmbeddedDirectory;
+use self::disk::{Earlier, Medium, Opened};
 use self::marks::EmbeddedMarks;
 use self::membership::EmbeddedMembership;
 use self::presence::EmbeddedPresence;
 use self::quota::EmbeddedQuota;
-use self::sessions::MemorySessions;
+use self::sessions::EmbeddedSessions;
 use crate::{Cluster, Condition, HistoryLimits, Membership as _};
 
 #[derive(Debug, Clone)]
@@ -64,6 +68,25 @@ impl Config {
 pub enum OpenError {
     #[error("a thread could not be started")]
     Thread(#[source] std::io::Error),
+    #[error("{} cannot be opened or written", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{} is in use by another process; each process needs a directory of its own", path.display())]
+    InUse { path: PathBuf },
+    #[error(
+        "{} was written by a later version (format {format}, this one knows {known}); run that version, or move the file \
+         away to begin without history", path.display()
+    )]
+    Newer { path: PathBuf, format: u64, known: u64 },
+    #[error("{} is not a file of Turnpike; name another directory, or move the file away", path.display())]
+    Foreign { path: PathBuf },
+    #[error(
+        "{} is damaged ({detail}); put it back from a backup, or move it away to begin without history", path.display()
+    )]
+    Damaged { path: PathBuf, detail: String },
 }
 
 /// The plane, for the process that it lives in.
@@ -100,36 +123,52 @@ pub fn start(config: &Config) -> Result<Cluster, OpenError> {
 
 impl Embedded {
     pub fn start(config: &Config) -> Result<Self, OpenError> {
-        let clock = Clock::start(0);
-        let broker = Arc::new(EmbeddedBroker::new(unix_ms(), &config.history, clock));
-        let membership = EmbeddedMembership::new(&config.node, config.address, &config.version);
-        let presence = Arc::new(EmbeddedPresence::new(membership.own(), clock, Arc::clone(&broker)));
+        Self::start_on(config, config.disk.clone().map(Medium::Directory))
+    }
+
+    fn start_on(config: &Config, medium: Option<Medium>) -> Result<Self, OpenError> {
         let (condition, _) = watch::channel(Condition::default());
+        let condition = Arc::new(condition);
+        let membership = EmbeddedMembership::new(&config.node, config.address, &config.version);
+        let own = membership.own();
+        let (opened, logs, mut earlier) = match medium {
+            Some(medium) => {
+                let (opened, logs, earlier) = disk::open(medium, &config.history)?;
+                (Some(opened), Some(logs), earlier)
+            }
+            None => (None, None, Earlier::default()),
+        };
+        let clock = Clock::start(earlier.noted_ms);
+        let disk = opened.as_ref().map(Opened::disk);
+        let broker = Arc::new(match logs {
+            Some(logs) => EmbeddedBroker::new(logs, clock, disk.clone()),
+            None => EmbeddedBroker::in_memory(unix_ms(), &config.history, clock),
+        });
+        let sessions = Arc::new(EmbeddedSessions::new(own, clock, &mut earlier, disk.clone()));
+        let marks = EmbeddedMarks::new(clock, Arc::clone(&broker), &mut earlier);
+        let presence = Arc::new(EmbeddedPresence::new(own, clock, Arc::clone(&broker)));
+        if let (Some(opened), Some(disk)) = (opened, &disk) {
+            opened.start(disk, Arc::downgrade(&broker), Arc::clone(&condition))?;
+        }
         let cluster = Cluster {
-            sessions: Arc::new(MemorySessions::new(clock)),
+            sessions: Arc::clone(&sessions) as _,
             presence: Arc::clone(&presence) as _,
-            marks: Arc::new(EmbeddedMarks::new(clock, Arc::clone(&broker))),
-            directory: Arc::new(EmbeddedDirectory::new(membership.own(), clock)),
+            marks: Arc::new(marks),
+            directory: Arc::new(EmbeddedDirectory::new(own, clock)),
             quota: Arc::new(EmbeddedQuota::new(clock)),
             membership: Arc::new(membership),
             broker: Arc::clone(&broker) as _,
             condition: condition.subscribe(),
         };
-        let weak = (Arc::downgrade(&broker), Arc::downgrade(&presence));
-        thread::Builder::new()
-            .name("cluster-sweep".to_owned())
-            .spawn(move || {
-                let (broker, presence) = weak;
-                loop {
-                    thread::sleep(SWEEP_EVERY);
-                    let (Some(broker), Some(presence)) = (broker.upgrade(), presence.upgrade()) else {
-                        return;
-                    };
-                    broker.sweep(clock.steady_ms());
-                    presence.sweep(clock.steady_ms());
-                }
-            })
-            .map_err(OpenError::Thread)?;
+        let sweeper = Sweeper {
+            clock,
+            broker: Arc::downgrade(&broker),
+            presence: Arc::downgrade(&presence),
+            sessions: Arc::downgrade(&sessions),
+            held_until_ms: Some(clock.steady_ms() + config.recovery_window_ms),
+        };
+        let thread = thread::Builder::new().name("cluster-sweep".to_owned());
+        thread.spawn(move || sweeper.run()).map_err(OpenError::Thread)?;
         Ok(Self { cluster, broker })
     }
 
@@ -143,3 +182,34 @@ impl Embedded {
 }
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Forgets what is too old. It holds nothing of the plane alive while it waits.
+struct Sweeper {
+    clock: Clock,
+    broker: Weak<EmbeddedBroker>,
+    presence: Weak<EmbeddedPresence>,
+    sessions: Weak<EmbeddedSessions>,
+    /// Until then whoever was there before the process was started may come back.
+    held_until_ms: Option<u64>,
+}
+
+impl Sweeper {
+    fn run(mut self) {
+        loop {
+            thread::sleep(SWEEP_EVERY);
+            let (Some(broker), Some(presence), Some(sessions)) =
+                (self.broker.upgrade(), self.presence.upgrade(), self.sessions.upgrade())
+            else {
+                return;
+            };
+            let now_ms = self.clock.steady_ms();
+            broker.sweep(now_ms);
+            presence.sweep(now_ms);
+            if self.held_until_ms.is_some_and(|until_ms| now_ms > until_ms) {
+                self.held_until_ms = None;
+                broker.end_hold();
+                sessions.end_hold();
+            }
+        }
+    }
+}

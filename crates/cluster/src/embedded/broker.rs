@@ -1,5 +1,5 @@
 //! The order of messages in one process: a lock a lane, under which a message gets its place, is handed to the node and
-//! is kept. Every answer is there at once.
+//! is kept. Every answer is there at once; with a disk, those to publications are not.
 //!
 //! The node may hold none of its own locks when it calls, and may not call back when it is called.
 
@@ -10,7 +10,9 @@ use turnpike_wire::{MessageId, RoomId};
 
 use super::Levels;
 use super::clock::{Clock, Moment};
+use super::disk::{Disk, UNAVAILABLE};
 use super::log::Log;
+use super::pending::Pending;
 use super::seen::First;
 use crate::event::Event;
 use crate::{
@@ -19,20 +21,29 @@ use crate::{
 };
 
 pub(super) struct EmbeddedBroker {
-    lanes: [Mutex<Log>; LANES],
+    lanes: [Mutex<Line>; LANES],
     deliver: OnceLock<Arc<dyn Deliver>>,
     clock: Clock,
+    pub(super) disk: Option<Arc<Disk>>,
+}
+
+/// A lane.
+pub(super) struct Line {
+    pub(super) log: Log,
+    /// Always empty without a disk.
+    pub(super) pending: Pending,
 }
 
 impl EmbeddedBroker {
     /// `epoch` is greater than that of any earlier broker whose positions clients may still hold.
-    pub(super) fn new(epoch: u64, limits: &HistoryLimits, clock: Clock) -> Self {
+    pub(super) fn in_memory(epoch: u64, limits: &HistoryLimits, clock: Clock) -> Self {
         let limits = Arc::new(limits.clone());
-        Self {
-            lanes: std::array::from_fn(|_| Mutex::new(Log::new(Arc::clone(&limits), epoch))),
-            deliver: OnceLock::new(),
-            clock,
-        }
+        Self::new(std::array::from_fn(|_| Log::new(Arc::clone(&limits), epoch)), clock, None)
+    }
+
+    pub(super) fn new(logs: [Log; LANES], clock: Clock, disk: Option<Arc<Disk>>) -> Self {
+        let lanes = logs.map(|log| Mutex::new(Line { log, pending: Pending::default() }));
+        Self { lanes, deliver: OnceLock::new(), clock, disk }
     }
 
     pub(super) fn deliver(&self) -> Option<&Arc<dyn Deliver>> {
@@ -41,13 +52,14 @@ impl EmbeddedBroker {
 
     /// The number of the room's latest message.
     pub(super) fn head_of(&self, room: &RoomId) -> u64 {
-        self.lane(lane_of(room)).seq(room)
+        self.lane(lane_of(room)).log.seq(room)
     }
 
     pub(super) fn publish_at(&self, publication: Publication, now: Moment) -> Result<Receipt, PublishError> {
         let Publication { room, from, id, age_ms, body, attachments } = publication;
         let lane = lane_of(&room);
-        let mut log = self.lane(lane);
+        let mut line = self.lane(lane);
+        let log = &mut line.log;
         let key = match &id {
             Some(_) if log.seen.is_too_old(age_ms, now.steady_ms) => return Err(PublishError::TooOld),
             Some(id) => Some(log.seen.key(&room, &from, id)),
@@ -71,9 +83,9 @@ impl EmbeddedBroker {
         {
             deliver.message(&message).map_err(|_| PublishError::Full)?;
         }
-        log.append(message, now.steady_ms);
+        log.append(message, now.steady_ms, 0);
         if let Some(key) = key {
-            log.seen.remember(key, First { epoch: at.epoch, seq, ts }, at.pos, now.steady_ms);
+            log.seen.remember(key, First { epoch: at.epoch, seq, ts }, 0, now.steady_ms);
         }
         Ok(Receipt { id, epoch: at.epoch, seq, ts, duplicate: false })
     }
@@ -81,22 +93,32 @@ impl EmbeddedBroker {
     /// Forgets what is too old. For calling now and then, about once a second.
     pub(super) fn sweep(&self, steady_ms: u64) {
         for lane in Lane::all() {
-            self.lane(lane).sweep(steady_ms);
+            self.lane(lane).log.sweep(steady_ms);
+        }
+        if let Some(disk) = &self.disk {
+            disk.queue.nudge();
+        }
+    }
+
+    /// Whoever was there before a restart has come back, or will not.
+    pub(super) fn end_hold(&self) {
+        for lane in Lane::all() {
+            self.lane(lane).log.end_hold();
         }
     }
 
     pub(super) fn levels(&self) -> Levels {
-        Lane::all().map(|lane| self.lane(lane).levels()).fold(Levels::default(), Levels::and)
+        Lane::all().map(|lane| self.lane(lane).log.levels()).fold(Levels::default(), Levels::and)
     }
 
-    pub(super) fn lane(&self, lane: Lane) -> MutexGuard<'_, Log> {
+    pub(super) fn lane(&self, lane: Lane) -> MutexGuard<'_, Line> {
         // A panic under the lock cannot leave half a message: it is appended last and at once.
         self.lanes[lane.index()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The sender's, or one that is unique because the position is.
-fn id_of(id: Option<&MessageId>, lane: Lane, at: LanePosition) -> Box<str> {
+pub(super) fn id_of(id: Option<&MessageId>, lane: Lane, at: LanePosition) -> Box<str> {
     match id {
         Some(id) => id.as_str().into(),
         None => format!("{:x}.{:x}.{:x}", at.epoch, lane.index(), at.pos).into(),
@@ -108,7 +130,7 @@ impl Broker for EmbeddedBroker {
         // Called a second time, the first node stays the one that is delivered to.
         let deliver = Arc::clone(self.deliver.get_or_init(|| deliver));
         let mut told =
-            Lane::all().map(|lane| deliver.lane(lane, self.lane(lane).position())).collect::<Vec<_>>();
+            Lane::all().map(|lane| deliver.lane(lane, self.lane(lane).log.position())).collect::<Vec<_>>();
         told.retain(|told| matches!(told, Soon::Later(_)));
         if told.is_empty() {
             return Soon::Now(Ok(()));
@@ -122,11 +144,14 @@ impl Broker for EmbeddedBroker {
     }
 
     fn publish(&self, publication: Publication) -> Soon<Result<Receipt, PublishError>> {
-        Soon::Now(self.publish_at(publication, self.clock.now()))
+        match &self.disk {
+            None => Soon::Now(self.publish_at(publication, self.clock.now())),
+            Some(disk) => self.publish_durably(publication, self.clock.now(), disk),
+        }
     }
 
     fn open(&self, room: &RoomId) -> Soon<Result<(), Unavailable>> {
-        let mut log = self.lane(lane_of(room));
+        let log = &mut self.lane(lane_of(room)).log;
         if log.open(room)
             && let Some(deliver) = self.deliver.get()
         {
@@ -136,21 +161,23 @@ impl Broker for EmbeddedBroker {
     }
 
     fn close(&self, room: &RoomId) {
-        self.lane(lane_of(room)).close(room);
+        self.lane(lane_of(room)).log.close(room);
     }
 
     fn level(&self, room: &RoomId) -> Soon<Result<(), Unavailable>> {
-        let log = self.lane(lane_of(room));
-        if log.is_open(room)
-            && let Some(deliver) = self.deliver.get()
-        {
-            deliver.verified(room, log.position());
-        }
-        Soon::Now(Ok(()))
+        let mut line = self.lane(lane_of(room));
+        let Some(deliver) = self.deliver.get().filter(|_| line.log.is_open(room)) else {
+            return Soon::Now(Ok(()));
+        };
+        let Some(settled) = line.pending.settle(room) else {
+            deliver.verified(room, line.log.position());
+            return Soon::Now(Ok(()));
+        };
+        Soon::later(async move { settled.await.map_err(|_| UNAVAILABLE) })
     }
 
     fn read(&self, read: &Read) -> Soon<Result<Page, Unavailable>> {
-        Soon::Now(Ok(self.lane(lane_of(&read.room)).read(read)))
+        Soon::Now(Ok(self.lane(lane_of(&read.room)).log.read(read)))
     }
 
     fn signal(&self, room: &RoomId, signal: Signal) {
@@ -169,7 +196,7 @@ impl Broker for EmbeddedBroker {
         for (lane, after) in Lane::all().skip(first).zip(std::iter::once(after).chain(std::iter::repeat("")))
         {
             let wanted = max - page.len();
-            let rooms = first_names(&self.lane(lane), after, wanted);
+            let rooms = first_names(&self.lane(lane).log, after, wanted);
             let full = rooms.len() == wanted;
             page.extend(rooms);
             if full {

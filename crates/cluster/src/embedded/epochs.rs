@@ -1,7 +1,5 @@
 //! The epochs of a lane: which of its positions were given out in which.
 
-use crate::LanePosition;
-
 /// Epochs in which a message was kept, and the present one: each with its first position. Beyond that many the oldest
 /// are forgotten, and whoever comes with a position of theirs must reload.
 const EPOCHS_MAX: usize = 1024;
@@ -37,10 +35,6 @@ impl Epochs {
     pub(super) fn of(&self, pos: u64) -> u64 {
         let index = self.first.partition_point(|(_, first)| *first <= pos);
         self.first[index.saturating_sub(1)].0
-    }
-
-    pub(super) fn at(&self, pos: u64) -> LanePosition {
-        LanePosition { epoch: self.of(pos), pos }
     }
 
     /// The last position that was kept of this epoch and those before it, as of `head`. None: nothing is known of it.

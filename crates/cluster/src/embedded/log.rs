@@ -1,12 +1,16 @@
 //! One lane's log: its rooms, where each stands, and their latest messages.
 //!
-//! Pure: positions and times come in; who is delivered to, and what is written to disk, is the caller's matter.
+//! Pure: positions and times come in; who is delivered to, and what is written to disk, is the caller's matter. For a disk
+//! it notes what it has dropped.
+
+mod restore;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use turnpike_wire::RoomId;
 
+pub(super) use self::restore::{Past, Previous};
 use super::Levels;
 use super::epochs::Epochs;
 use super::seen::Seen;
@@ -27,6 +31,22 @@ pub(super) struct Log {
     bytes: usize,
     pub(super) forgotten: Forgotten,
     pub(super) seen: Seen,
+    /// No room is forgotten yet: somebody may still come back to it.
+    held: bool,
+    /// What a disk has yet to be told. None: there is no disk.
+    journal: Option<Journal>,
+}
+
+/// What is no longer as it is written on disk. No longer than what was kept when it was last taken.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Journal {
+    /// Turns of messages that were dropped.
+    pub(super) messages: Vec<u64>,
+    /// Turns of ids that were forgotten.
+    pub(super) ids: Vec<u64>,
+    /// Rooms that have lost their last message, or were forgotten.
+    pub(super) rooms: Vec<RoomId>,
 }
 
 /// Rooms that were forgotten stood at most here. A room that comes back goes on from there, so that no position is given
@@ -48,6 +68,8 @@ pub(super) struct Room {
     /// That one was a message of this room, and not of some room that was forgotten.
     lost_own: bool,
     open: bool,
+    /// Messages that are on their way to it.
+    expected: u32,
     history: Option<Box<History>>,
 }
 
@@ -61,8 +83,10 @@ struct History {
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Kept {
     /// When it came, by the steady clock.
-    kept_ms: u64,
-    pub(super) message: Arc<Message>,
+    since_ms: u64,
+    /// Where it stands on disk.
+    turn: u64,
+    message: Arc<Message>,
 }
 
 impl Log {
@@ -79,6 +103,8 @@ impl Log {
             bytes: 0,
             forgotten: Forgotten::default(),
             seen,
+            held: false,
+            journal: None,
         }
     }
 
@@ -119,7 +145,20 @@ impl Log {
         }
     }
 
-    pub(super) fn append(&mut self, message: Arc<Message>, kept_ms: u64) {
+    /// A message is on its way to the room, which keeps its place until then.
+    pub(super) fn expect(&mut self, room: &RoomId) {
+        self.room(room).expected += 1;
+    }
+
+    /// It has come, or will not.
+    pub(super) fn expect_no_more(&mut self, room: &RoomId) {
+        if let Some(expecting) = self.rooms.get_mut(room) {
+            expecting.expected = expecting.expected.saturating_sub(1);
+            self.forget_if_idle(room);
+        }
+    }
+
+    pub(super) fn append(&mut self, message: Arc<Message>, kept_ms: u64, turn: u64) {
         let bytes = message.bytes();
         self.head = message.at.pos;
         self.latest_ts = message.ts;
@@ -127,23 +166,38 @@ impl Log {
         self.messages += 1;
         self.bytes += bytes;
         let (messages_max, bytes_max) = (self.limits.room_messages_max, self.limits.room_bytes_max);
-        let place = self.room(&message.room);
+        self.make_room(&message.room);
+        let place = self.rooms.get_mut(&message.room).expect("it is there or was made just now");
         place.seq = message.seq;
         place.pos = message.at.pos;
         let history = place.history.get_or_insert_default();
         history.bytes += bytes;
-        history.messages.push_back(Kept { kept_ms, message });
+        history.messages.push_back(Kept { since_ms: kept_ms, turn, message });
+        let full = |room: &Room| {
+            room.history
+                .as_ref()
+                .is_some_and(|history| history.messages.len() > messages_max || history.bytes > bytes_max)
+        };
         let (mut gone, mut gone_bytes) = (0, 0);
-        while place
-            .history
-            .as_ref()
-            .is_some_and(|history| history.messages.len() > messages_max || history.bytes > bytes_max)
-        {
-            gone_bytes += place.drop_oldest();
+        while full(place) {
+            let Some((oldest, bytes)) = place.drop_oldest() else { break };
             gone += 1;
+            gone_bytes += bytes;
+            if let Some(journal) = &mut self.journal {
+                journal.messages.push(oldest);
+            }
         }
+        let empty = place.kept() == 0;
         self.messages -= gone;
         self.bytes -= gone_bytes;
+        if empty {
+            // Larger than all that a room may keep.
+            let room = self.order.back().map(|(room, _)| room.clone()).expect("it was put there just now");
+            if let Some(journal) = &mut self.journal {
+                journal.rooms.push(room.clone());
+            }
+            self.forget_if_idle(&room);
+        }
         while self.bytes > self.limits.bytes_max / LANES && self.drop_oldest() {}
         self.tidy_order();
     }
@@ -153,7 +207,7 @@ impl Log {
         while let Some((room, pos)) = self.order.front() {
             let oldest = self.rooms.get(room).and_then(Room::oldest);
             if oldest.is_some_and(|oldest| {
-                oldest.message.at.pos == *pos && oldest.kept_ms + self.limits.age_ms_max >= steady_ms
+                oldest.message.at.pos == *pos && oldest.since_ms + self.limits.age_ms_max >= steady_ms
             }) {
                 break;
             }
@@ -185,15 +239,16 @@ impl Log {
     }
 
     fn room(&mut self, room: &RoomId) -> &mut Room {
-        let Forgotten { seq, pos } = self.forgotten;
+        self.make_room(room);
+        self.rooms.get_mut(room).expect("it is there or was made just now")
+    }
+
+    fn make_room(&mut self, room: &RoomId) {
         // Not `entry`: it would take a name of its own each time, and nearly always the room is there.
         if !self.rooms.contains_key(room) {
-            self.rooms.insert(
-                room.clone(),
-                Room { seq, pos: 0, lost_pos: pos, lost_own: false, open: false, history: None },
-            );
+            let Forgotten { seq, pos } = self.forgotten;
+            self.rooms.insert(room.clone(), Room::at(seq, pos));
         }
-        self.rooms.get_mut(room).expect("it is there or was made just now")
     }
 
     /// Takes the first entry off the order, and its message if that is still kept. False when there is none left.
@@ -202,8 +257,17 @@ impl Log {
         if let Some(room) = self.rooms.get_mut(&name)
             && room.oldest().is_some_and(|oldest| oldest.message.at.pos == pos)
         {
-            self.bytes -= room.drop_oldest();
-            self.messages -= 1;
+            if let Some((turn, bytes)) = room.drop_oldest() {
+                self.messages -= 1;
+                self.bytes -= bytes;
+                let empty = room.kept() == 0;
+                if let Some(journal) = &mut self.journal {
+                    journal.messages.push(turn);
+                    if empty {
+                        journal.rooms.push(name.clone());
+                    }
+                }
+            }
             self.forget_if_idle(&name);
         }
         true
@@ -211,12 +275,15 @@ impl Log {
 
     fn forget_if_idle(&mut self, name: &RoomId) {
         if let Some(room) = self.rooms.get(name)
-            && !room.open
-            && room.kept() == 0
+            && room.is_idle()
+            && !self.held
         {
             self.forgotten.seq = self.forgotten.seq.max(room.seq);
             self.forgotten.pos = self.forgotten.pos.max(room.lost_pos);
             self.rooms.remove(name);
+            if let Some(journal) = &mut self.journal {
+                journal.rooms.push(name.clone());
+            }
             if self.rooms.capacity() > 1024 && self.rooms.len() * 8 < self.rooms.capacity() {
                 self.rooms.shrink_to(self.rooms.len() * 2);
             }
@@ -235,8 +302,12 @@ impl Log {
 }
 
 impl Room {
-    pub(super) fn seq(&self) -> u64 {
-        self.seq
+    fn at(seq: u64, lost_pos: u64) -> Self {
+        Self { seq, pos: 0, lost_pos, lost_own: false, open: false, expected: 0, history: None }
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.open && self.expected == 0 && self.kept() == 0
     }
 
     pub(super) fn lost_pos(&self) -> u64 {
@@ -266,10 +337,10 @@ impl Room {
         self.history.as_ref()?.messages.front()
     }
 
-    /// Gives the bytes that it took.
-    fn drop_oldest(&mut self) -> usize {
-        let Some(history) = &mut self.history else { return 0 };
-        let Some(Kept { message, .. }) = history.messages.pop_front() else { return 0 };
+    /// Gives its turn, and the bytes that it took.
+    fn drop_oldest(&mut self) -> Option<(u64, usize)> {
+        let history = self.history.as_mut()?;
+        let Kept { turn, message, .. } = history.messages.pop_front()?;
         let bytes = message.bytes();
         self.lost_pos = message.at.pos;
         self.lost_own = true;
@@ -277,7 +348,14 @@ impl Room {
         if history.messages.is_empty() {
             self.history = None;
         }
-        bytes
+        Some((turn, bytes))
+    }
+}
+
+#[cfg(test)]
+impl Room {
+    pub(super) fn seq(&self) -> u64 {
+        self.seq
     }
 }
 

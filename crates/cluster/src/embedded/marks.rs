@@ -1,98 +1,98 @@
 //! How far users have read rooms, and devices their personal rooms.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod kept;
+mod works;
+
+use std::sync::{Arc, MutexGuard};
 
 use turnpike_wire::{RoomId, UserId};
 
-use super::bounded::Bounded;
+use self::kept::{Kept, Shared};
+use self::works::{Advance, Forget, Raise};
 use super::broker::EmbeddedBroker;
 use super::clock::Clock;
+use super::disk::{Disk, Earlier};
+use super::sessions::written;
 use crate::{Mark, Marks, Signal, Soon, Unavailable};
-
-/// Beyond it those that moved longest ago are forgotten.
-const MARKS_MAX: usize = 262_144;
-const CURSORS_MAX: usize = 262_144;
 
 pub(super) struct EmbeddedMarks {
     clock: Clock,
     broker: Arc<EmbeddedBroker>,
-    kept: Mutex<KeptMarks>,
-}
-
-struct KeptMarks {
-    marks: Bounded<(RoomId, UserId), Pair>,
-    cursors: Bounded<(UserId, Box<str>), u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Pair {
-    received: u64,
-    read: u64,
+    kept: Shared,
 }
 
 impl EmbeddedMarks {
-    pub(super) fn new(clock: Clock, broker: Arc<EmbeddedBroker>) -> Self {
-        let kept = KeptMarks { marks: Bounded::new(MARKS_MAX), cursors: Bounded::new(CURSORS_MAX) };
-        Self { clock, broker, kept: Mutex::new(kept) }
+    pub(super) fn new(clock: Clock, broker: Arc<EmbeddedBroker>, earlier: &mut Earlier) -> Self {
+        let mut kept = Kept::default();
+        let mut forgotten = Forget::default();
+        for (moved_ms, (room, mark)) in earlier.marks.drain(..) {
+            kept.put_mark(&room, &mark, moved_ms, &mut forgotten.marks);
+        }
+        for (moved_ms, (user, device, seq)) in earlier.cursors.drain(..) {
+            kept.put_cursor((user, device), seq, moved_ms, &mut forgotten.cursors);
+        }
+        if let Some(disk) = broker.disk.as_ref().filter(|_| !forgotten.is_empty()) {
+            disk.queue.work(Box::new(forgotten));
+        }
+        Self { clock, broker, kept: Shared::new(kept) }
     }
 
-    fn kept(&self) -> MutexGuard<'_, KeptMarks> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock()
+    }
+
+    fn disk(&self) -> Option<&Arc<Disk>> {
+        self.broker.disk.as_ref()
     }
 }
 
-/// Only up, not beyond the head, and what is read has been received.
-fn raised(from: Pair, to: &Mark, head: u64) -> Pair {
-    let read = from.read.max(to.read.min(head));
-    let received = from.received.max(to.received.min(head)).max(read);
-    Pair { received, read }
+/// Tells the node. Under the lock of what is kept, so that marks are told in the order in which they rise.
+fn tell(broker: &EmbeddedBroker, room: &RoomId, moved: Vec<Mark>) {
+    if !moved.is_empty()
+        && let Some(deliver) = broker.deliver()
+    {
+        deliver.signal(room, &Signal::Marks(moved));
+    }
 }
 
 impl Marks for EmbeddedMarks {
     fn mark(&self, room: &RoomId, marks: Vec<Mark>) -> Soon<Result<(), Unavailable>> {
-        let head = self.broker.head_of(room);
         let now_ms = self.clock.steady_ms();
+        if let Some(disk) = self.disk() {
+            let (broker, kept) = (Arc::downgrade(&self.broker), self.kept.clone());
+            let queue = Arc::downgrade(&disk.queue);
+            return written(disk, |reply| Raise::new(room, marks, now_ms, broker, kept, queue, reply));
+        }
+        let head = self.broker.head_of(room);
         let mut kept = self.kept();
-        let mut moved = Vec::new();
-        for mark in marks {
-            let key = (room.clone(), mark.user.clone());
-            let from = kept.marks.get(&key).copied().unwrap_or_default();
-            let to = raised(from, &mark, head);
-            if to != from {
-                kept.marks.put(key, to, now_ms, |_| {});
-                moved.push(Mark { user: mark.user, received: to.received, read: to.read });
-            }
+        let moved: Vec<Mark> = marks.iter().filter_map(|mark| kept.raised(room, mark, head)).collect();
+        for mark in &moved {
+            kept.put_mark(room, mark, now_ms, &mut Vec::new());
         }
-        if !moved.is_empty()
-            && let Some(deliver) = self.broker.deliver()
-        {
-            // Under the lock, so that marks are told in the order in which they rise.
-            deliver.signal(room, &Signal::Marks(moved));
-        }
+        tell(&self.broker, room, moved);
         Soon::Now(Ok(()))
     }
 
     fn marks(&self, room: &RoomId, users: &[UserId]) -> Soon<Result<Vec<Mark>, Unavailable>> {
         let kept = self.kept();
-        let mark = |user: &UserId| {
-            let Pair { received, read } = *kept.marks.get(&(room.clone(), user.clone()))?;
-            Some(Mark { user: user.clone(), received, read })
-        };
-        Soon::Now(Ok(users.iter().filter_map(mark).collect()))
+        Soon::Now(Ok(users.iter().filter_map(|user| kept.mark(room, user)).collect()))
     }
 
     fn cursor(&self, user: &UserId, device: &str) -> Soon<Result<Option<u64>, Unavailable>> {
-        Soon::Now(Ok(self.kept().cursors.get(&(user.clone(), device.into())).copied()))
+        Soon::Now(Ok(self.kept().cursor(&(user.clone(), device.into()))))
     }
 
     fn advance(&self, user: &UserId, device: &str, seq: u64) -> Soon<Result<(), Unavailable>> {
-        let head = self.broker.head_of(&RoomId::personal(user));
+        let now_ms = self.clock.steady_ms();
+        let cursor = (user.clone(), device.into());
+        let to = seq.min(self.broker.head_of(&RoomId::personal(user)));
+        if let Some(disk) = self.disk() {
+            let (kept, queue) = (self.kept.clone(), Arc::downgrade(&disk.queue));
+            return written(disk, |reply| Advance::new(cursor, to, now_ms, kept, queue, reply));
+        }
         let mut kept = self.kept();
-        let key = (user.clone(), device.into());
-        let from = kept.cursors.get(&key).copied();
-        let to = from.unwrap_or(0).max(seq.min(head));
-        if from != Some(to) {
-            kept.cursors.put(key, to, self.clock.steady_ms(), |_| {});
+        if let Some(to) = kept.advanced(&cursor, to) {
+            kept.put_cursor(cursor, to, now_ms, &mut Vec::new());
         }
         Soon::Now(Ok(()))
     }

@@ -23,20 +23,21 @@ pub(super) struct Seen {
     hashers: [RandomState; 2],
     /// With the time at which each was remembered.
     first: HashMap<Key, (First, u64)>,
-    /// By position, and so by the time at which each was remembered.
+    /// By that time.
     order: VecDeque<Entry>,
     window_ms: u64,
     ids_max: usize,
     /// When the latest was remembered that had to go before its time.
     crowded_out_ms: Option<u64>,
-    /// Nothing up to here is remembered.
-    forgotten_pos: u64,
+    /// Turns of those that were forgotten. None: nobody asks.
+    forgotten: Option<Vec<u64>>,
 }
 
 #[cfg_attr(test, derive(Clone))]
 struct Entry {
     since_ms: u64,
-    pos: u64,
+    /// Where it stands on disk.
+    turn: u64,
     key: Key,
 }
 
@@ -49,7 +50,7 @@ impl Seen {
             window_ms,
             ids_max,
             crowded_out_ms: None,
-            forgotten_pos: 0,
+            forgotten: None,
         }
     }
 
@@ -70,14 +71,14 @@ impl Seen {
         (since_ms + self.window_ms > now_ms).then_some(*first)
     }
 
-    pub(super) fn remember(&mut self, key: Key, first: First, pos: u64, now_ms: u64) {
+    pub(super) fn remember(&mut self, key: Key, first: First, turn: u64, now_ms: u64) {
         self.expire(now_ms);
         while self.order.len() >= self.ids_max.max(1) {
             self.crowded_out_ms = self.order.front().map(|entry| entry.since_ms);
             self.forget_oldest();
         }
         self.first.insert(key, (first, now_ms));
-        self.order.push_back(Entry { since_ms: now_ms, pos, key });
+        self.order.push_back(Entry { since_ms: now_ms, turn, key });
     }
 
     pub(super) fn expire(&mut self, now_ms: u64) {
@@ -94,13 +95,20 @@ impl Seen {
         self.first.len()
     }
 
-    pub(super) fn forgotten_pos(&self) -> u64 {
-        self.forgotten_pos
+    /// From here on what is forgotten is noted.
+    pub(super) fn note_forgotten(&mut self) {
+        self.forgotten.get_or_insert_default();
+    }
+
+    pub(super) fn take_forgotten(&mut self) -> Vec<u64> {
+        self.forgotten.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     fn forget_oldest(&mut self) {
-        let Some(Entry { since_ms, pos, key }) = self.order.pop_front() else { return };
-        self.forgotten_pos = pos;
+        let Some(Entry { since_ms, turn, key }) = self.order.pop_front() else { return };
+        if let Some(forgotten) = &mut self.forgotten {
+            forgotten.push(turn);
+        }
         // Published again after the window, it was remembered anew and stands further back in the order as well.
         if self.first.get(&key).is_some_and(|(_, remembered_ms)| *remembered_ms == since_ms) {
             self.first.remove(&key);
@@ -133,6 +141,7 @@ mod tests {
     #[test]
     fn ids_are_forgotten_after_the_window_and_when_there_are_too_many() {
         let mut seen = Seen::new(100, 3);
+        seen.note_forgotten();
         let keys: Vec<Key> = (0..5).map(|id| key(&seen, "a", "alice", &id.to_string())).collect();
         seen.remember(keys[0], first(1), 1, 1_000);
         assert_eq!(seen.first(keys[0], 1_099), Some(first(1)));
@@ -145,10 +154,10 @@ mod tests {
         assert_eq!(seen.len(), 3);
         assert_eq!(seen.first(keys[1], 1_170), None, "pushed out");
         assert!(seen.first(keys[4], 1_170).is_some());
-        assert_eq!(seen.forgotten_pos(), 3);
+        assert_eq!(seen.take_forgotten(), [1, 2, 3]);
         seen.expire(2_000);
         assert_eq!(seen.len(), 0);
-        assert_eq!(seen.forgotten_pos(), 6);
+        assert_eq!(seen.take_forgotten(), [4, 5, 6]);
     }
 
     /// Nothing that was forgotten can come in a second time.

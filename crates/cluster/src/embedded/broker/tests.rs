@@ -75,7 +75,7 @@ fn limits() -> HistoryLimits {
 }
 
 fn broker(limits: &HistoryLimits) -> EmbeddedBroker {
-    EmbeddedBroker::new(EPOCH, limits, Clock::start(0))
+    EmbeddedBroker::in_memory(EPOCH, limits, Clock::start(0))
 }
 
 fn with_node() -> (EmbeddedBroker, Arc<Node>) {
@@ -139,7 +139,7 @@ fn a_room_counts_without_gaps_and_a_lane_counts_all_its_rooms() {
     let (a, b) = (room("chat:a"), room("chat:b"));
     assert_eq!((send(&broker, &a, None, 1).seq, send(&broker, &a, None, 1).seq), (1, 2));
     assert_eq!(send(&broker, &b, None, 1).seq, 1);
-    assert_eq!(Lane::all().map(|lane| broker.lane(lane).head()).sum::<u64>(), 3);
+    assert_eq!(Lane::all().map(|lane| broker.lane(lane).log.head()).sum::<u64>(), 3);
     let kept = page(&broker, &a, Range::Latest);
     assert_eq!(seqs(&kept), [1, 2]);
     let data = &kept.messages[1].data;
@@ -191,7 +191,7 @@ fn open_rooms_are_delivered_in_order() {
     let kept = page(&broker, &a, Range::Latest).messages;
     assert_eq!(node.take(), [Told::Message(Arc::clone(&kept[1]))]);
     broker.level(&a).now().unwrap().unwrap();
-    let up_to = broker.lane(lane_of(&a)).position();
+    let up_to = broker.lane(lane_of(&a)).log.position();
     assert_eq!(node.take(), [Told::Verified(a.clone(), up_to)]);
     broker.signal(&a, Signal::Marks(Vec::new()));
     assert_eq!(node.take(), [Told::Signal(a.clone(), Signal::Marks(Vec::new()))]);
@@ -207,7 +207,7 @@ fn what_could_not_be_delivered_was_never_published() {
     broker.open(&a).now().unwrap().unwrap();
     node.full.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(broker.publish_at(publication(&a, Some("m1")), at(1)), Err(PublishError::Full));
-    assert_eq!(broker.lane(lane_of(&a)).head(), 0);
+    assert_eq!(broker.lane(lane_of(&a)).log.head(), 0);
     assert!(latest(&broker, &a).is_empty());
     node.full.store(false, std::sync::atomic::Ordering::Relaxed);
     let receipt = send(&broker, &a, Some("m1"), 2);
@@ -248,7 +248,7 @@ fn memory_is_bounded_in_every_way() {
     assert!(levels.bytes <= LANES * 5_000, "{levels:?}");
     assert!(levels.messages > 100, "{levels:?}");
     for lane in Lane::all() {
-        let log = busy.lane(lane);
+        let log = &busy.lane(lane).log;
         assert!(log.order_len() <= 2 * log.levels().messages + 65, "{} {:?}", log.order_len(), log.levels());
     }
     // One busy room: its own limit holds, and what reminds of dropped messages goes too.
@@ -257,7 +257,7 @@ fn memory_is_bounded_in_every_way() {
         send(&single, &room("chat:busy"), None, now);
     }
     assert_eq!(single.levels().messages, 10);
-    assert!(single.lane(lane_of(&room("chat:busy"))).order_len() < 100);
+    assert!(single.lane(lane_of(&room("chat:busy"))).log.order_len() < 100);
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_forgotten_room_never_gives_out_a_position_twice() {
     for _ in 0..3 {
         send(&broker, &a, None, 0);
     }
-    let pos = broker.lane(lane_of(&a)).head();
+    let pos = broker.lane(lane_of(&a)).log.head();
     broker.sweep(1_000);
     assert_eq!(broker.levels().rooms, 0);
     assert_eq!(after(&broker, &a, 2).0, Continuity::Gone);

@@ -83,7 +83,7 @@ impl Model {
                     data: "{}".into(),
                     attachments: Vec::new(),
                 });
-                self.log.append(Arc::clone(&message), self.now_ms);
+                self.log.append(Arc::clone(&message), self.now_ms, 0);
                 self.ever.push(Ever { message, lost_before: None });
             }
             Step::Crash { steps } => {
