@@ -11,7 +11,7 @@ use turnpike_engine::{
     SocketRef, Step,
 };
 use turnpike_guard::Verifier;
-use turnpike_wire::{Disconnect, RoomId};
+use turnpike_wire::{Disconnect, RoomId, UserId};
 
 use crate::clock::Clock;
 use crate::config::Limits;
@@ -21,11 +21,14 @@ use crate::metrics::Meters;
 use crate::mirror::{LaneGuards, Mirror};
 use crate::outgoing::Outgoing;
 use crate::past::{self, Wanted};
+use crate::presence::{Presences, Who};
+use crate::receipts::Receipts;
 use crate::references::References;
 use crate::replay::Found;
 use crate::session::{Session, Whereabouts, leave_all};
 use crate::sessions::Sessions;
 use crate::step::step;
+use crate::typing::Typing;
 use crate::{connect, events, membership, refill};
 
 /// The one namespace there is.
@@ -44,6 +47,9 @@ pub(crate) struct App {
     pub(crate) mirror: Arc<Mirror>,
     pub(crate) references: References,
     pub(crate) sessions: Sessions,
+    pub(crate) presences: Arc<Presences>,
+    pub(crate) typing: Typing,
+    pub(crate) receipts: Arc<Receipts>,
     pub(crate) expiry: Expiry,
     /// Ids given to messages that have no position.
     pub(crate) drawn: AtomicU64,
@@ -73,7 +79,7 @@ impl App {
 
     /// A message has been handed to the shards.
     pub(crate) fn delivered(&self, message: &Message) {
-        let _ = message;
+        self.typing.spoke(&message.room, &message.from);
     }
 
     /// Something that is not kept has come for the members of a room.
@@ -85,7 +91,9 @@ impl App {
                 let _ = self.handle.broadcast(room, event, None);
             }
             Signal::Command(command) => self.command(room, command),
-            Signal::Typing(_) | Signal::Presence(_) | Signal::Marks(_) => {}
+            Signal::Typing(changes) => self.typing.heard(room, changes),
+            Signal::Presence(delta) => self.presences.heard(room, delta),
+            Signal::Marks(marks) => self.receipts.heard(room, marks),
         }
     }
 
@@ -141,6 +149,28 @@ impl App {
         }
     }
 
+    /// The connections here that a user is in the room with.
+    pub(crate) fn sockets_in(&self, user: &UserId, room: &RoomId) -> Vec<SocketRef> {
+        let of_room = |session: &Session| {
+            let state = session.state();
+            let Whereabouts::Connected(socket) = state.at else { return None };
+            state.membership(room).map(|_| socket)
+        };
+        self.sessions.of_user(user).into_iter().filter_map(|(_, session)| of_room(&session)).collect()
+    }
+
+    /// The connection is no more. One that is broken may come back, and nobody is told until that is out of the question.
+    fn part(&self, session: &Session, socket: &SocketRef, reason: &DisconnectReason) {
+        let replaced = Disconnect::Replaced.code();
+        let is_replaced = matches!(reason, DisconnectReason::Server { code, .. } if *code == replaced);
+        let who = Who { socket: *socket, user: session.user.clone() };
+        self.presences.gone(&who, is_replaced || may_return(reason));
+        let rooms: Vec<RoomId> = session.state().rooms.iter().map(|member| member.room.clone()).collect();
+        for room in rooms {
+            self.typing.stop(&room, &session.user, *socket);
+        }
+    }
+
     /// Nobody may come back to this session.
     pub(crate) fn forget_record(&self, id: SocketId) {
         if self.cluster.sessions.outlive_the_process() {
@@ -172,6 +202,7 @@ impl Application for Node {
     fn disconnect(&self, session: &Arc<Session>, socket: &SocketRef, reason: &DisconnectReason) {
         let app = &*self.0;
         let id = socket.id();
+        app.part(session, socket, reason);
         let mut state = session.state();
         if !state.is_connected_as(socket) {
             return;

@@ -77,7 +77,11 @@ impl Background {
     }
 }
 
-fn on_tick(_app: &Arc<App>) {}
+fn on_tick(app: &Arc<App>) {
+    app.presences.tick();
+    app.typing.tick(|user, room| app.sockets_in(user, room));
+    app.receipts.tick();
+}
 
 fn renew_reference(app: &Arc<App>) {
     let renewed = app.mirror.renew_reference();

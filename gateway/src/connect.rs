@@ -15,6 +15,7 @@ use crate::membership::{Held, keep_record, open, unavailable};
 use crate::offset;
 use crate::outgoing::{self, Greeting};
 use crate::past::{After, Wanted};
+use crate::presence::Who;
 use crate::replay::{Loss, Member, replay};
 use crate::resume::{Resumed, resume};
 use crate::session::{Session, Whereabouts, leave_all};
@@ -215,7 +216,26 @@ impl App {
     /// The session is connected: from now on it is found.
     pub(crate) fn seat(&self, socket: turnpike_engine::SocketRef, session: &Arc<Session>, expires_at: u64) {
         self.sessions.insert(socket.id(), Arc::clone(session));
+        self.appear(socket, session);
         self.expiry.note(socket.id(), expires_at, unix_ms() / 1000);
+    }
+
+    /// From here on the user is seen to be connected, and in the rooms in which they want to be seen.
+    fn appear(&self, socket: turnpike_engine::SocketRef, session: &Session) {
+        let who = Who { socket, user: session.user.clone() };
+        let (rooms, showing) = {
+            let state = session.state();
+            let rooms: Vec<_> =
+                state.rooms.iter().map(|member| (member.room.clone(), member.presence)).collect();
+            (rooms, state.showing.clone())
+        };
+        for (room, presence) in rooms {
+            if room.personal_user().is_some() {
+                self.presences.enter(&room, &who, &showing);
+            } else if presence {
+                self.presences.come_back(&room, &who, &showing);
+            }
+        }
     }
 }
 

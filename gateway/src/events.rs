@@ -2,10 +2,16 @@
 
 mod auth_refresh;
 mod message_history;
+mod message_read;
+mod message_received;
 mod message_send;
 mod ping;
+mod presence_list;
+mod presence_update;
 mod room_join;
 mod room_leave;
+mod typing_start;
+mod typing_stop;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,9 +24,10 @@ use turnpike_cluster::Message;
 use turnpike_engine::packet::{Args, ArgsError};
 use turnpike_engine::{AckReply, Event, SocketRef, Step};
 use turnpike_wire::event::ClientEvent;
-use turnpike_wire::{Answer, Code, Failure};
+use turnpike_wire::{Answer, Code, Failure, RoomId};
 
 use crate::app::App;
+use crate::membership::gone;
 use crate::placeholder;
 use crate::session::Session;
 use crate::step::step;
@@ -31,6 +38,16 @@ struct Caller {
     app: Arc<App>,
     session: Arc<Session>,
     socket: SocketRef,
+}
+
+impl Caller {
+    fn is_in(&self, room: &RoomId) -> Result<(), Failure> {
+        let state = self.session.state();
+        if !state.is_connected_as(&self.socket) {
+            return Err(gone());
+        }
+        state.membership(room).map(|_| ()).ok_or_else(|| Code::NotInRoom.into())
+    }
 }
 
 /// Most answers fit.
@@ -89,12 +106,41 @@ pub(crate) fn handle(app: &Arc<App>, session: &Arc<Session>, event: Event) -> St
         Some(known @ ClientEvent::AuthRefresh) => later(caller, known, ack, |caller| async move {
             auth_refresh::apply(&caller, &auth_refresh::parse(&args)?).await
         }),
+        Some(known @ ClientEvent::PresenceUpdate) => later(caller, known, ack, |caller| async move {
+            presence_update::apply(&caller, presence_update::parse(&args)?).await
+        }),
+        Some(known @ ClientEvent::PresenceList) => later(caller, known, ack, |caller| async move {
+            presence_list::apply(&caller, &presence_list::parse(&args)?).await
+        }),
+        Some(known @ ClientEvent::MessageReceived) => at_once(&caller, known, ack, |caller| {
+            message_received::apply(caller, &message_received::parse(&args)?)
+        }),
+        Some(known @ ClientEvent::MessageRead) => {
+            at_once(&caller, known, ack, |caller| message_read::apply(caller, &message_read::parse(&args)?))
+        }
+        Some(known @ ClientEvent::TypingStart) => {
+            at_once(&caller, known, ack, |caller| typing_start::apply(caller, &typing_start::parse(&args)?))
+        }
+        Some(known @ ClientEvent::TypingStop) => {
+            at_once(&caller, known, ack, |caller| typing_stop::apply(caller, &typing_stop::parse(&args)?))
+        }
         None => {
             let name = args.name().unwrap_or_default();
             respond(&caller, None, name, ack, Err(Code::UnknownEvent.into()));
             Step::Now(())
         }
     }
+}
+
+/// Handles an event that waits for nothing.
+fn at_once(
+    caller: &Caller,
+    known: ClientEvent,
+    ack: Option<AckReply>,
+    work: impl FnOnce(&Caller) -> Outcome,
+) -> Step<()> {
+    answer(caller, known, ack, work(caller));
+    Step::Now(())
 }
 
 /// Handles an event that may have to wait; the connection's next events wait with it.

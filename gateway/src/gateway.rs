@@ -23,9 +23,12 @@ use crate::http;
 use crate::metrics::{Meters, Readings};
 use crate::mirror::{Mirror, Receiver, RingLimits};
 use crate::outgoing::Outgoing;
+use crate::presence::Presences;
+use crate::receipts::Receipts;
 use crate::references::References;
 use crate::sessions::Sessions;
 use crate::shards::Shards;
+use crate::typing::Typing;
 
 /// Bound, but not serving yet.
 pub struct Bound {
@@ -121,6 +124,7 @@ impl Bound {
         let (clock, outgoing) = (Clock::start(), Outgoing { compress_above: config.compress_above });
         let shards = Arc::new(Shards::new(engine.handle(), outgoing));
         let references = || References::new(Arc::clone(&cluster.sessions));
+        let (handle, spawner) = (|| engine.handle(), || background.handle());
         let app = Arc::new(App {
             node: config.node,
             ping_interval_ms: config.ping_interval.as_millis() as u64,
@@ -132,13 +136,16 @@ impl Bound {
             tokens: config.tokens,
             mirror: Mirror::new(config.ring, clock, Arc::clone(&shards) as _, references()),
             references: references(),
+            presences: Presences::new(&cluster, handle(), outgoing, clock, spawner()),
+            typing: Typing::new(Arc::clone(&cluster.broker), handle(), outgoing, clock),
+            receipts: Receipts::new(Arc::clone(&cluster.marks), handle(), outgoing, clock, spawner()),
             cluster,
             expiry: Expiry::default(),
             drawn: AtomicU64::new(0),
-            handle: engine.handle(),
+            handle: handle(),
             outgoing,
             meters: Meters::register(&registry).map_err(io::Error::other)?,
-            background: background.handle(),
+            background: spawner(),
         });
         shards.listen(&app);
         Readings::register(&registry, &app).map_err(io::Error::other)?;

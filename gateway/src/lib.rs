@@ -4,6 +4,7 @@
 //! brings them to `mirror`; `past`, `replay` and `offset` say what somebody missed, `session` who may come back for it,
 //! `resume` brings them back. The crate knows no other process.
 
+mod agenda;
 mod app;
 mod background;
 mod clock;
@@ -21,6 +22,8 @@ mod offset;
 mod outgoing;
 mod past;
 mod placeholder;
+mod presence;
+mod receipts;
 mod record;
 mod references;
 mod refill;
@@ -30,6 +33,7 @@ mod session;
 mod sessions;
 mod shards;
 mod step;
+mod typing;
 
 pub use config::{Development, GatewayConfig, Limits};
 pub use gateway::{Bound, Gateway};

@@ -9,6 +9,7 @@ use turnpike_wire::{Code, Failure, RoomId};
 
 use crate::app::{App, NAMESPACE};
 use crate::mirror::Mirror;
+use crate::presence::Who;
 use crate::replay::Member;
 use crate::session::Session;
 
@@ -113,7 +114,22 @@ pub(crate) async fn join(
         }
         return Err(failure);
     }
+    show(app, session, socket, room, presence);
     Ok(())
+}
+
+/// From here on others see the session in the room, or no more.
+fn show(app: &App, session: &Session, socket: &SocketRef, room: &RoomId, presence: bool) {
+    let who = Who { socket: *socket, user: session.user.clone() };
+    if presence {
+        let showing = session.state().showing.clone();
+        app.presences.enter(room, &who, &showing);
+    }
+    // It may have gone meanwhile, and then nobody will say so again.
+    let stays = session.state().is_connected_as(socket);
+    if !presence || !stays {
+        app.presences.exit(room, &who, !stays);
+    }
 }
 
 /// Takes the session out of the room, if it is there. True if it was.
@@ -133,6 +149,8 @@ pub(crate) async fn leave(
         state.rooms.swap_remove(index);
     }
     app.mirror.leave(room);
+    app.typing.stop(room, &session.user, *socket);
+    show(app, session, socket, room, false);
     // Out of the room here in any case; what could not be written down is tried again by whoever asks again.
     keep_record(app, session, socket).await?;
     Ok(true)

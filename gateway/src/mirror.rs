@@ -45,6 +45,11 @@ pub(crate) trait Outlet: Send + Sync {
     /// The message is with all members, and nothing is held any more.
     fn delivered(&self, message: &Message);
 
+    /// The lane goes on in another epoch.
+    fn lane_changed(&self, lane: Lane) {
+        let _ = lane;
+    }
+
     fn signal(&self, room: &RoomId, signal: &Signal);
 
     fn control(&self, control: Control);
@@ -218,6 +223,8 @@ impl Deliver for Receiver {
                 if now.reference.id == reached.reference.id {
                     now.reference = reference;
                     now.vector.set(lane, from.pos);
+                    drop(now);
+                    mirror.outlet.lane_changed(lane);
                     return;
                 }
             }

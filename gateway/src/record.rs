@@ -1,8 +1,10 @@
-//! What a session's record says of its user: the claims of the token, and the device.
+//! What a session's record says of its user: the claims of the token, the device, and how they want to be shown.
 
 use serde::{Deserialize, Serialize};
 use turnpike_guard::{Claims, Grant, Identity, MediaGrant, Name, Role};
 use turnpike_wire::UserId;
+
+use crate::presence::Showing;
 
 /// Written for other nodes, which may be of an earlier or a later version: what is not known is passed over.
 #[derive(Serialize, Deserialize)]
@@ -10,9 +12,11 @@ struct Record {
     claims: Claims,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device: Option<Box<str>>,
+    #[serde(default)]
+    showing: Showing,
 }
 
-pub(crate) fn write(identity: &Identity, device: Option<&str>) -> Box<str> {
+pub(crate) fn write(identity: &Identity, device: Option<&str>, showing: &Showing) -> Box<str> {
     let Identity { user, role, name, expires_at, token_id, class, rooms, media } = identity;
     let mut claims = Claims::new(user.clone(), *expires_at);
     claims.role = *role;
@@ -21,13 +25,13 @@ pub(crate) fn write(identity: &Identity, device: Option<&str>) -> Box<str> {
     claims.class.clone_from(class);
     claims.rooms = Some(rooms.to_vec());
     claims.media = Some(media.to_vec());
-    let record = Record { claims, device: device.map(Into::into) };
+    let record = Record { claims, device: device.map(Into::into), showing: showing.clone() };
     serde_json::to_string(&record).expect("claims can always be written").into()
 }
 
 /// None: this is not a record of ours.
-pub(crate) fn read(text: &str) -> Option<(Identity, Option<Box<str>>)> {
-    let Record { claims, device } = serde_json::from_str(text).ok()?;
+pub(crate) fn read(text: &str) -> Option<(Identity, Option<Box<str>>, Showing)> {
+    let Record { claims, device, showing } = serde_json::from_str(text).ok()?;
     let Claims { sub, exp, jti, role, name, rooms, media, class, .. } = claims;
     let (user, role, name): (UserId, Role, Option<Name>) = (sub, role, name);
     let (rooms, media): (Vec<Grant>, Vec<MediaGrant>) =
@@ -42,12 +46,15 @@ pub(crate) fn read(text: &str) -> Option<(Identity, Option<Box<str>>)> {
         rooms: rooms.into(),
         media: media.into(),
     };
-    Some((identity, device))
+    Some((identity, device, showing))
 }
 
 #[cfg(test)]
 mod tests {
+    use turnpike_wire::presence::{Activity, Status};
+
     use super::*;
+    use crate::presence::Look;
 
     #[test]
     fn written_and_read_again() {
@@ -61,8 +68,13 @@ mod tests {
             rooms: vec!["chat:*=join,send".parse().unwrap()].into(),
             media: Vec::new().into(),
         };
-        let text = write(&identity, Some("phone"));
-        assert_eq!(read(&text), Some((identity, Some("phone".into()))), "{text}");
+        let look = Look {
+            status: Status::Invisible,
+            activity: Some(Activity::parse(r#"{"in" : "a call"}"#).unwrap()),
+        };
+        let showing = Showing { look, device: Some("phone".into()) };
+        let text = write(&identity, Some("phone"), &showing);
+        assert_eq!(read(&text), Some((identity, Some("phone".into()), showing)), "{text}");
         assert_eq!(read("{}"), None);
     }
 }

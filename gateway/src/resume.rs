@@ -13,6 +13,7 @@ use crate::mirror::Reached;
 use crate::offset;
 use crate::outgoing::{self, Greeting};
 use crate::past::{After, Wanted};
+use crate::presence::Showing;
 use crate::record;
 use crate::replay::{Loss, Member, Replay, replay};
 use crate::session::{Session, Whereabouts, leave_all};
@@ -42,6 +43,7 @@ struct Taken<'a> {
     id: SocketId,
     identity: Arc<Identity>,
     device: Option<Box<str>>,
+    showing: Showing,
     rooms: Vec<Member>,
     done: bool,
 }
@@ -63,6 +65,7 @@ impl Drop for Taken<'_> {
             let rooms = std::mem::take(&mut self.rooms);
             let session =
                 Session::new(Arc::clone(&self.identity), Kind::SocketIo, self.device.take(), at, rooms);
+            session.state().showing = std::mem::take(&mut self.showing);
             self.app.sessions.insert(self.id, session);
             if let Some(crowded_out) = self.app.sessions.wait_for(self.id, until_ms, &self.app.mirror) {
                 self.app.forget_record(crowded_out);
@@ -141,6 +144,7 @@ pub(crate) async fn resume(
     taken.done = true;
     let at = Whereabouts::Connected(socket);
     let session = Session::new(Arc::clone(&identity), request.kind, taken.device.take(), at, rooms);
+    session.state().showing = std::mem::take(&mut taken.showing);
     app.seat(socket, &session, identity.expires_at);
     drop(lanes);
     let ticket = app.ticket(request.kind, &identity);
@@ -170,9 +174,10 @@ async fn take(app: &Arc<App>, id: SocketId) -> Result<Option<Taken<'_>>, Unavail
         let Some((at, rooms)) = session.take() else { return Ok(None) };
         app.sessions.remove(id, &session);
         let device = session.device.clone();
+        let showing = session.state().showing.clone();
         // The client has come back before its earlier connection was known to be dead.
         app.unseat(at, Vec::new());
-        return Ok(Some(Taken { app, id, identity, device, rooms, done: false }));
+        return Ok(Some(Taken { app, id, identity, device, showing, rooms, done: false }));
     }
     let record = app.cluster.sessions.take(&id.to_string().into()).wait().await?;
     let here = app.sessions.get(id).and_then(|session| {
@@ -185,11 +190,12 @@ async fn take(app: &Arc<App>, id: SocketId) -> Result<Option<Taken<'_>>, Unavail
         }
         return Ok(None);
     };
-    let Some((identity, device)) = record::read(&record.record.identity) else {
+    let Some((identity, device, showing)) = record::read(&record.record.identity) else {
         tracing::warn!(connection = %id, "the record of a session could not be read");
         return Ok(None);
     };
-    let mut taken = Taken { app, id, identity: Arc::new(identity), device, rooms: Vec::new(), done: false };
+    let (identity, rooms) = (Arc::new(identity), Vec::new());
+    let mut taken = Taken { app, id, identity, device, showing, rooms, done: false };
     // All are asked for before the first is waited for. Those that are open already stay so until they are held again.
     let rooms = record.record.rooms;
     let opened = futures_util::future::join_all(rooms.iter().map(|record| open(app, &record.room))).await;

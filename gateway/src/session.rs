@@ -12,6 +12,7 @@ use turnpike_guard::Identity;
 use turnpike_wire::{RoomId, UserId};
 
 use crate::mirror::Mirror;
+use crate::presence::Showing;
 use crate::record;
 use crate::replay::Member;
 
@@ -30,6 +31,7 @@ pub(crate) struct State {
     pub(crate) identity: Arc<Identity>,
     pub(crate) at: Whereabouts,
     pub(crate) rooms: Vec<Member>,
+    pub(crate) showing: Showing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +54,8 @@ impl Session {
         rooms: Vec<Member>,
     ) -> Arc<Self> {
         let user = identity.user.clone();
-        let state = Mutex::new(State { identity, at, rooms });
+        let showing = Showing { device: device.clone(), ..Showing::default() };
+        let state = Mutex::new(State { identity, at, rooms, showing });
         Arc::new(Self { user, kind, device, unanswered: AtomicU32::new(0), state })
     }
 
@@ -70,7 +73,7 @@ impl Session {
         let state = self.state();
         SessionRecord {
             user: self.user.clone(),
-            identity: record::write(&state.identity, self.device.as_deref()),
+            identity: record::write(&state.identity, self.device.as_deref(), &state.showing),
             rooms: state
                 .rooms
                 .iter()

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use turnpike_cluster::{Control, Full, Message, Signal, Standing};
+use turnpike_cluster::{Control, Full, Lane, Message, Signal, Standing};
 use turnpike_engine::Handle;
 use turnpike_wire::RoomId;
 use turnpike_wire::event::server::Resync;
@@ -50,6 +50,12 @@ impl Outlet for Shards {
     fn delivered(&self, message: &Message) {
         if let Some(app) = self.app() {
             app.delivered(message);
+        }
+    }
+
+    fn lane_changed(&self, lane: Lane) {
+        if let Some(app) = self.app() {
+            app.presences.doubt(lane);
         }
     }
 

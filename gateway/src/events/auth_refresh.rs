@@ -28,18 +28,25 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
     }
     let expires_at = identity.expires_at;
     let identity = Arc::new(identity);
-    let lost: Vec<RoomId> = {
+    let (lost, hidden): (Vec<RoomId>, Vec<RoomId>) = {
         let mut state = session.state();
         if !state.is_connected_as(socket) {
             return Err(gone());
         }
         state.identity = Arc::clone(&identity);
         let rooms = state.rooms.iter().map(|member| &member.room);
-        rooms.filter(|room| !identity.can(Right::Join, room)).cloned().collect()
+        let lost = rooms.filter(|room| !identity.can(Right::Join, room)).cloned().collect();
+        let shown = state.rooms.iter().filter(|member| member.presence).map(|member| &member.room);
+        let may_not =
+            |room: &&RoomId| identity.can(Right::Join, room) && !identity.can(Right::Presence, room);
+        (lost, shown.filter(may_not).cloned().collect())
     };
     app.expiry.note(socket.id(), expires_at, now);
     for room in lost {
         membership::leave(app, session, socket, &room).await?;
+    }
+    for room in hidden {
+        membership::join(app, session, socket, &room, false).await?;
     }
     keep_record(app, session, socket).await?;
     Ok(Reply::new(AuthRefreshed { expires_at: expires_at * 1000 }))

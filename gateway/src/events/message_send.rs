@@ -145,6 +145,7 @@ fn volatile(caller: &Caller, send: &MessageSend<'_>, attachments: &[Bytes]) -> R
     let data = serde_json::to_string(&message).expect("ids, numbers and raw JSON can always be written");
     let signal = Signal::Volatile { data: data.into(), attachments: attachments.to_vec() };
     app.cluster.broker.signal(&send.room, signal);
+    app.typing.spoke(&send.room, from);
     app.meters.volatile.inc();
     Reply::new(MessageSent { id, epoch, seq, ts, duplicate: false })
 }

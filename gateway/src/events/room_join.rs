@@ -7,11 +7,13 @@ use turnpike_cluster::Message;
 use turnpike_engine::packet::Args;
 use turnpike_guard::Right;
 use turnpike_wire::event::client::{Count, RoomJoin, RoomJoined};
+use turnpike_wire::limits::PRESENCE_MEMBERS_MAX;
 use turnpike_wire::{Code, Failure};
 
 use super::{Caller, Outcome, Reply, data, in_one_answer};
 use crate::membership::{self, unavailable};
 use crate::past::{After, Wanted};
+use crate::presence::{Shown, Who};
 
 pub(super) fn parse(args: &Args) -> Result<RoomJoin, Failure> {
     data(args)
@@ -31,6 +33,13 @@ pub(super) async fn apply(caller: &Caller, join: &RoomJoin) -> Outcome {
         return Err(Failure::new(Code::Forbidden, "the token does not grant the presence of this room"));
     }
     membership::join(app, session, socket, &join.room, join.presence).await?;
+    let shown = if join.presence {
+        let who = Who { socket: *socket, user: session.user.clone() };
+        app.presences.watch(&join.room, &who, PRESENCE_MEMBERS_MAX).await
+    } else {
+        None
+    };
+    let shown = shown.as_ref();
     let wanted = |after| [Wanted { room: join.room.clone(), after }];
     let latest = After::Latest(join.history.filter(|_| reads).map_or(0, Count::get));
     if reads && let Some(since) = join.since {
@@ -39,7 +48,7 @@ pub(super) async fn apply(caller: &Caller, join: &RoomJoin) -> Outcome {
         let found = found.remove(0);
         let bytes: usize = found.messages.iter().map(|message| message.bytes()).sum();
         if !found.broken && bytes <= app.limits.answer_bytes_max {
-            return Ok(answer(join, &found.messages, found.standing, true));
+            return Ok(answer(join, &found.messages, found.standing, true, shown));
         }
     }
     let (lanes, mut found) = app.find(&wanted(latest)).await.map_err(unavailable)?;
@@ -52,7 +61,7 @@ pub(super) async fn apply(caller: &Caller, join: &RoomJoin) -> Outcome {
     });
     let excess = found.messages.len() - fitting.count();
     found.messages.drain(..excess);
-    Ok(answer(join, &found.messages, found.standing, false))
+    Ok(answer(join, &found.messages, found.standing, false, shown))
 }
 
 fn answer(
@@ -60,10 +69,12 @@ fn answer(
     messages: &[Arc<Message>],
     standing: turnpike_cluster::Standing,
     recovered: bool,
+    shown: Option<&Shown>,
 ) -> Reply {
     let (messages, attachments) = in_one_answer(messages);
     let messages: Vec<&RawValue> = messages.iter().map(|message| &**message).collect();
     let (epoch, seq) = (standing.epoch, standing.seq);
-    Reply::new(RoomJoined { room: &join.room, epoch, seq, recovered, messages: &messages })
+    let (members, count) = (shown.map(|shown| &*shown.members), shown.map(|shown| shown.count as u64));
+    Reply::new(RoomJoined { room: &join.room, epoch, seq, recovered, messages: &messages, members, count })
         .attach(attachments)
 }

@@ -37,6 +37,12 @@ client_events! {
     RoomLeave = "room:leave",
     MessageSend = "message:send",
     MessageHistory = "message:history",
+    MessageReceived = "message:received",
+    MessageRead = "message:read",
+    TypingStart = "typing:start",
+    TypingStop = "typing:stop",
+    PresenceUpdate = "presence:update",
+    PresenceList = "presence:list",
     AuthRefresh = "auth:refresh",
     Ping = "ping",
 }
@@ -91,6 +97,12 @@ pub struct RoomJoined<'a> {
     pub recovered: bool,
     /// Messages in the form of [`super::server::Message`], oldest first.
     pub messages: &'a [&'a RawValue],
+    /// Who is there, if presence was asked for: the first of them, by the order of their ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<&'a [Member]>,
+    /// Of all who are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
 }
 
 /// One page. `after` and `before` exclude each other; without either it is the latest.
@@ -219,6 +231,7 @@ pub struct Pong<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::presence::Shown;
 
     #[test]
     fn names_are_read_as_they_are_written() {
@@ -288,8 +301,12 @@ mod tests {
     fn answers_on_the_wire() {
         let room = RoomId::parse("chat:a").unwrap();
         let message = RawValue::from_string(r#"{"seq":41}"#.to_owned()).unwrap();
-        let joined = RoomJoined { room: &room, epoch: 7, seq: 41, recovered: false, messages: &[&message] };
+        let joined = RoomJoined { room: &room, epoch: 7, seq: 41, recovered: false, messages: &[&message], members: None, count: None };
         insta::assert_snapshot!(serde_json::to_string(&joined).unwrap(), @r#"{"room":"chat:a","epoch":7,"seq":41,"recovered":false,"messages":[{"seq":41}]}"#);
+        let shown = Shown { user: UserId::parse("bob").unwrap(), status: Status::Online, activity: None };
+        let members = [Member { shown, devices: vec!["phone".into()] }];
+        let joined = RoomJoined { messages: &[], members: Some(&members), count: Some(1), ..joined };
+        insta::assert_snapshot!(serde_json::to_string(&joined).unwrap(), @r#"{"room":"chat:a","epoch":7,"seq":41,"recovered":false,"messages":[],"members":[{"user":"bob","status":"online","devices":["phone"]}],"count":1}"#);
         let sent = MessageSent { id: "m1", epoch: 7, seq: 42, ts: 1_790_000_000_000, duplicate: false };
         insta::assert_snapshot!(serde_json::to_string(&sent).unwrap(), @r#"{"id":"m1","epoch":7,"seq":42,"ts":1790000000000}"#);
         insta::assert_snapshot!(serde_json::to_string(&MessageSent { duplicate: true, ..sent }).unwrap(), @r#"{"id":"m1","epoch":7,"seq":42,"ts":1790000000000,"duplicate":true}"#);
