@@ -36,6 +36,9 @@ async fn upgrade_reading(lab: &Lab, session: &Polling, bytes: u32) -> Client {
     client.send("2probe").await;
     assert_eq!(client.text().await, "3probe");
     client.send("5").await;
+    // So that it is complete.
+    client.send("42999[\"echo\",0]").await;
+    assert_eq!(client.text().await, "43999[0]");
     client
 }
 
