@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use prometheus::Registry;
+use turnpike_cluster::redis::{self, RedisConfig};
 use turnpike_cluster::{Cluster, HistoryLimits, Lease, embedded};
 use turnpike_daemon::health::Check;
 use turnpike_daemon::tasks::Stop;
@@ -25,7 +27,12 @@ pub(crate) fn embedded(config: &Config, address: SocketAddr) -> anyhow::Result<C
     embedded::start(&embedded).context("the embedded broker cannot start")
 }
 
-fn history(config: &Config) -> HistoryLimits {
+/// Shared with the other nodes on that Redis Cluster.
+pub(crate) async fn on_redis(config: RedisConfig, registry: &Registry) -> anyhow::Result<Cluster> {
+    redis::connect(config, registry).await.context("the node cannot join the Redis Cluster (try `turnpike doctor`)")
+}
+
+pub(crate) fn history(config: &Config) -> HistoryLimits {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     HistoryLimits {
         room_messages_max: config.history.room_messages_max,

@@ -9,12 +9,16 @@ use turnpike_daemon::config::{
 use crate::config::{self, Config};
 use crate::token;
 
-const SWITCHES: &[&str] = &["help", "h", "version", "V"];
+const SWITCHES: &[&str] = &["help", "h", "version", "V", "json"];
 
 pub(crate) enum Command {
     /// The whole system in one process.
     Run(Box<Config>),
     Token(token::Request, Box<Config>),
+    Doctor {
+        json: bool,
+        config: Box<Config>,
+    },
     ConfigCheck {
         keys: usize,
         given: usize,
@@ -41,13 +45,22 @@ pub(crate) fn parse(
     let mut faults = Faults::default();
     let words = std::mem::take(&mut arguments.words);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut token = None;
+    let (mut token, mut json) = (None, false);
     match words[..] {
         [] | ["config", "check" | "print"] => {}
         ["token"] => token = token::Request::parse(&mut arguments, &mut faults),
+        ["doctor"] => {
+            let given = arguments.flags.len();
+            arguments.flags.retain(|flag| flag.name != "json" || flag.value.is_some());
+            json = arguments.flags.len() < given;
+        }
         _ => faults.push(unknown_command(&words)),
     }
-    let other_flags = if words == ["token"] { token::FLAGS } else { &["help", "version"] };
+    let other_flags = match words[..] {
+        ["token"] => token::FLAGS,
+        ["doctor"] => &["json"],
+        _ => &["help", "version"],
+    };
 
     let mut loaded = load::<Config>(Sources { arguments, other_flags, environment });
     config::check(&mut loaded);
@@ -58,6 +71,7 @@ pub(crate) fn parse(
     let config = Box::new(loaded.settings);
     Ok(match (words.as_slice(), token) {
         (_, Some(request)) => Command::Token(request, config),
+        (["doctor"], _) => Command::Doctor { json, config },
         (["config", "print"], _) => Command::ConfigPrint(loaded.effective),
         (["config", "check"], _) => Command::ConfigCheck {
             keys: loaded.effective.len(),
@@ -73,7 +87,7 @@ fn unknown_command(words: &[&str]) -> Fault {
         place: Place::Line,
         value: Some(words.join(" ")),
         problem: "is not a command".into(),
-        remedy: "expected none (to run), `token`, `config check` or `config print`".into(),
+        remedy: "expected none (to run), `token`, `doctor`, `config check` or `config print`".into(),
     }
 }
 
@@ -84,6 +98,7 @@ Turnpike: a realtime gateway for Socket.IO clients and plain websockets.
 
 Usage: turnpike [FLAGS]                  runs the whole system in this process
        turnpike token --user ID [...]    prints a token that the system accepts
+       turnpike doctor [--json]         looks for what would keep it from serving well, and says what to do
        turnpike config check|print       checks the configuration, or prints what is in effect
        turnpike help | --version
 

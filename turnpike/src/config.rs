@@ -6,6 +6,7 @@ mod check;
 mod grants;
 mod node_id;
 mod origin;
+mod redis;
 #[cfg(test)]
 mod tests;
 
@@ -20,16 +21,18 @@ use turnpike_daemon::log::Log;
 use turnpike_daemon::{choice, section, settings};
 use turnpike_guard::Grant;
 
-pub(crate) use self::check::check;
+pub(crate) use self::check::{check, secret_weakness};
 pub(crate) use self::grants::Grants;
 pub(crate) use self::node_id::NodeId;
 pub(crate) use self::origin::Origin;
+pub(crate) use self::redis::{Advertised, Durability, Redis};
 use crate::development::{self, SecretError};
 
 settings! {
     pub(crate) struct Config {
         node: Node,
         gateway: Gateway,
+        redis: Redis,
         auth: Auth,
         heartbeat: Heartbeat,
         recovery: Recovery,
@@ -78,6 +81,8 @@ section! {
         environment: Kind = "development", "TURNPIKE_ENV";
         /// Name of this node: it stands in session ids, logs and answers. Not set: the name of the machine.
         id: Option<NodeId> = "", "SERVER_ID";
+        /// Where the other nodes of a system reach this one. Not set: where the gateway listens, or if that is every interface, the one towards Redis.
+        advertise_address: Option<Advertised> = "", "TURNPIKE_ADVERTISE_ADDRESS";
         /// Where the process keeps files. In development, the secret that is made on first use.
         data_dir: PathBuf = "data", "DATA_DIR";
         /// Threads that serve connections. Not set: one for each processor.
@@ -232,6 +237,10 @@ section! {
         acks_outstanding_max: usize = "1024", "TURNPIKE_ACKS_OUTSTANDING_MAX", "1" to "1000000";
         /// Events of one connection that wait while an earlier one is worked on; then nothing more is read from it.
         events_waiting_max: usize = "64", "TURNPIKE_EVENTS_WAITING_MAX", "1" to "65536";
+        /// New sessions, and sockets that enter, that one shard lets in a second. The others are told to try again later.
+        handshakes_per_second: usize = "8000", "TURNPIKE_HANDSHAKES_PER_SECOND", "1" to "1000000";
+        /// How many of them one shard lets in at once after a quiet time. Half of it is kept for clients that come back.
+        handshakes_burst: usize = "8000", "TURNPIKE_HANDSHAKES_BURST", "1" to "10000000";
         /// Commands that wait for one shard; then senders are told to try again.
         inbox_commands_max: usize = "65536", "TURNPIKE_INBOX_COMMANDS_MAX", "1024" to "16000000";
     }

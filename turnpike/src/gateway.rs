@@ -89,6 +89,8 @@ fn engine(config: &Config, secret: &Secret, connections_max: usize) -> EngineCon
         send_buffer_bytes: queue.send_buffer_bytes.0.map(|bytes| bytes.0),
         compression_threshold: compression.threshold.0.map(|bytes| bytes.0),
         connections_max,
+        handshakes_per_second: limits.handshakes_per_second,
+        handshakes_burst: limits.handshakes_burst,
         inbox_commands_max: limits.inbox_commands_max,
         // The same on every node with the same token secret, so that a client can return to another node.
         ticket_secrets: vec![derived(secret, TICKET_PURPOSE)],
@@ -175,6 +177,8 @@ mod tests {
             ("TURNPIKE_WRITE_DEADLINE", "19s"),
             ("TURNPIKE_SEND_BUFFER_BYTES", "off"),
             ("COMPRESSION_THRESHOLD", "off"),
+            ("TURNPIKE_HANDSHAKES_PER_SECOND", "2001"),
+            ("TURNPIKE_HANDSHAKES_BURST", "2002"),
             ("TURNPIKE_INBOX_COMMANDS_MAX", "2000"),
             ("CORS_ORIGIN", "https://a.example"),
             ("TURNPIKE_ROOMS_PER_CONNECTION_MAX", "21"),

@@ -7,7 +7,9 @@ mod cluster;
 mod command;
 mod config;
 mod development;
+mod doctor;
 mod gateway;
+mod redis;
 mod run;
 mod token;
 
@@ -25,26 +27,33 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match command::parse(std::env::args_os().skip(1), Environment::of_process()).and_then(execute) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "turnpike: {error:#}");
-            let usage = error.downcast_ref::<Faults>().is_some();
-            ExitCode::from(if usage { Faults::EXIT_CODE } else { 1 })
+            ExitCode::from(if error.is::<Faults>() {
+                Faults::EXIT_CODE
+            } else if error.is::<doctor::Unfit>() {
+                doctor::Unfit::EXIT_CODE
+            } else {
+                1
+            })
         }
     }
 }
 
-fn execute(command: Command) -> anyhow::Result<()> {
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(config) => run::run(&config),
         Command::Token(request, config) => token::print(&request, &config),
+        Command::Doctor { json, config } => return doctor::examine(&config, json),
         Command::ConfigCheck { keys, given } => print(&format!(
             "the configuration is sound: {keys} keys, {given} of them given, the others at their defaults"
         )),
         Command::ConfigPrint(effective) => print(as_toml(&effective).trim_end()),
         Command::Help => print(&command::help()),
         Command::Version => print(concat!("turnpike ", env!("CARGO_PKG_VERSION"))),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A reader that has gone (`| head`) is no failure.

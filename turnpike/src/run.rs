@@ -20,7 +20,7 @@ use turnpike_guard::Grant;
 use turnpike_wire::UserId;
 
 use crate::config::Config;
-use crate::{announce, cluster, development, gateway, token};
+use crate::{announce, cluster, development, doctor, gateway, redis, token};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set by whoever builds a release.
@@ -52,6 +52,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome: anyhow::Result<Ended> = runtime.block_on(async {
         let mut signals = Signals::listen()?;
+        doctor::before_start(config).await?;
         let health = Health::new(VERSION);
         let registry = Registry::new();
         metrics::Process::register(&registry, VERSION, COMMIT, started, log.clone())?;
@@ -70,9 +71,12 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let addresses = Addresses { gateway: gateway.local_addr(), admin: admin.address };
 
         let tasks = Tasks::new(health.clone());
-        let cluster = cluster::embedded(config, announce::reachable(addresses.gateway))?;
+        let cluster = match redis::config(config, addresses.gateway) {
+            Some(redis) => cluster::on_redis(redis, &registry).await?,
+            None => cluster::embedded(config, announce::reachable(addresses.gateway))?,
+        };
         let gateway = gateway.serve(cluster.clone(), health.public_routes()).await?;
-        let (check, watched) = (health.check("cluster"), cluster.clone());
+        let (check, watched) = (health.vital_check("cluster"), cluster.clone());
         tasks.spawn("cluster watch", |stop| cluster::watch_condition(watched, check, stop));
         let lease = health.check("lease");
         let check = health.check("gateway");

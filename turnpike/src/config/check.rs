@@ -8,7 +8,7 @@ use crate::development;
 
 /// What no key can be wrong about alone.
 pub(crate) fn check(loaded: &mut Loaded<Config>) {
-    let Config { node, gateway, auth, queue, recovery, history, limits, .. } = &loaded.settings;
+    let Config { node, gateway, auth, queue, recovery, history, limits, redis, .. } = &loaded.settings;
     // A value that does not fit is treated as the strict one, so that the faults of production are in the same list.
     let production = node.environment == Kind::Production || loaded.faults.concern("node.environment");
     let secret_problem = match &auth.jwt_secret {
@@ -24,6 +24,8 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
     let queue_upside_down = queue.soft_bytes > queue.hard_bytes;
     let history_too_short = history.age_max < recovery.window;
     let body_too_large = limits.body_bytes_max > limits.payload_bytes_max;
+
+    let replies_too_slow = redis.reply_deadline > redis.publish_deadline.min(redis.call_deadline);
 
     if let Some(problem) = secret_problem {
         let remedy = format!(
@@ -47,10 +49,17 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
             "expected at most limits.payload_bytes_max",
         );
     }
+    if replies_too_slow {
+        loaded.refuse(
+            "redis.reply_deadline",
+            "is above redis.publish_deadline or redis.call_deadline",
+            "expected at most either of them: one lost connection must not use them up",
+        );
+    }
 }
 
 /// Why a long enough secret is none.
-fn secret_weakness(secret: &str) -> Option<&'static str> {
+pub(crate) fn secret_weakness(secret: &str) -> Option<&'static str> {
     /// Words from sample files. In 48 random base64 characters the shortest stands by chance once in a hundred thousand.
     const WORDS: &[&str] =
         &["secret", "changeme", "change-me", "change_me", "password", "example", "default", "turnpike"];

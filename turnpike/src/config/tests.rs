@@ -53,6 +53,9 @@ fn names_are_unique_and_ours_bear_our_prefix() {
         "ADMIN_HOST",
         "ADMIN_PORT",
         "LOG_LEVEL",
+        "REDIS_NODES",
+        "REDIS_USERNAME",
+        "REDIS_PASSWORD",
     ];
     let keys = keys();
     for name_of in [|key: &Key| key.path.to_owned(), |key: &Key| key.environment.to_owned(), Key::flag] {

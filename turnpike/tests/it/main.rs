@@ -4,6 +4,7 @@
 
 mod architecture;
 mod configuration;
+mod doctor;
 mod leaving;
 mod listening;
 mod metrics;

@@ -1,0 +1,93 @@
+//! `turnpike doctor`, and the same questions at every start: is there anything that would keep this system from serving
+//! well, and what is to be done about it?
+//!
+//! What is wrong with a Redis Cluster is known to `turnpike_cluster::redis::check`; this adds what is wrong with the
+//! machine, and shows it.
+
+mod machine;
+mod table;
+
+use std::fmt;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use serde_json::json;
+use turnpike_cluster::redis::check::{Finding, Level, check};
+
+use crate::config::Config;
+use crate::redis;
+
+/// A start that was stopped because of what was found.
+#[derive(Debug)]
+pub(crate) struct Unfit(Vec<Finding>);
+
+impl Unfit {
+    /// `EX_UNAVAILABLE` of sysexits.h: nothing is wrong with the configuration, but with what it relies on. Starting again
+    /// later may well succeed.
+    pub(crate) const EXIT_CODE: u8 = 69;
+}
+
+impl std::error::Error for Unfit {}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        let faults = if count == 1 { "fault" } else { "faults" };
+        write!(
+            f,
+            "not started: {count} {faults} of the Redis Cluster (`turnpike doctor` looks at everything):"
+        )?;
+        for Finding { check, what, remedy, .. } in &self.0 {
+            write!(f, "\n  {check}: {what}\n    to do: {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The command: prints everything that was looked at. 1 if something fails.
+pub(crate) fn examine(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut findings = machine::check(config);
+    match redis::config(config, gateway(config)) {
+        Some(redis) => findings.extend(runtime.block_on(check(&redis))),
+        None => findings.push(Finding::ok("redis", "none configured: this process is the whole system")),
+    }
+    let well = findings.iter().all(|finding| finding.level != Level::Fail);
+    crate::print(&if json { as_json(&findings, well) } else { table::render(&findings, colours()) })?;
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Before anything is served: logs what could be better, and fails with everything that must be.
+pub(crate) async fn before_start(config: &Config) -> Result<(), Unfit> {
+    let Some(redis) = redis::config(config, gateway(config)) else { return Ok(()) };
+    let mut failures = Vec::new();
+    for finding in check(&redis).await {
+        let Finding { level, check, what, remedy } = &finding;
+        match level {
+            Level::Ok => tracing::debug!(check, found = what, "checked"),
+            Level::Warn => tracing::warn!(check, found = what, remedy, "the Redis Cluster could be better"),
+            Level::Fail => failures.push(finding),
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Unfit(failures)) }
+}
+
+fn gateway(config: &Config) -> SocketAddr {
+    SocketAddr::new(config.gateway.host, config.gateway.port)
+}
+
+fn colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+/// Its form is a promise to scripts.
+fn as_json(findings: &[Finding], well: bool) -> String {
+    let findings: Vec<_> = findings
+        .iter()
+        .map(|Finding { level, check, what, remedy }| {
+            json!({ "level": level.word(), "check": check, "what": what, "remedy": remedy })
+        })
+        .collect();
+    json!({ "ok": well, "findings": findings }).to_string()
+}

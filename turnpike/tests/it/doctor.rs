@@ -1,0 +1,121 @@
+//! `turnpike doctor`, and starts that are stopped by what it would say.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use turnpike_lab::{RedisCluster, RedisOptions};
+
+use crate::process::{Directory, System, eventually, get, run};
+
+/// Long random ones are what the doctor is content with.
+const SECRET: (&str, &str) = ("JWT_SECRET", "c3f1a97be0d2465890fe17ab34cd62b8");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Exit code, and each finding as `level check`.
+fn examined(directory: &Directory, environment: &[(&str, &str)]) -> (Option<i32>, Vec<String>) {
+    let ports = [("PORT", "0"), ("ADMIN_PORT", "0"), SECRET];
+    let environment: Vec<_> = ports.into_iter().chain(environment.iter().copied()).collect();
+    let output = run(directory, &["doctor", "--json"], &environment);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+        panic!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    });
+    assert_eq!(said["ok"], output.status.success());
+    let findings = said["findings"].as_array().unwrap().iter();
+    // How busy this machine is is not what is tested.
+    let findings = findings.filter(|finding| finding["check"] != "latency").map(|finding| {
+        assert_eq!(finding["level"] == "ok", finding["remedy"] == "", "{finding}");
+        format!("{} {}", finding["level"].as_str().unwrap(), finding["check"].as_str().unwrap())
+    });
+    (output.status.code(), findings.collect())
+}
+
+fn faults((code, findings): (Option<i32>, Vec<String>)) -> (Option<i32>, Vec<String>) {
+    (code, findings.into_iter().filter(|finding| !finding.starts_with("ok ")).collect())
+}
+
+#[test]
+fn a_machine_without_redis() {
+    let directory = Directory::new();
+    let (code, findings) = examined(&directory, &[]);
+    let wanted = ["ok data-dir", "ok file-descriptors", "ok port", "ok admin-port", "ok secret", "ok redis"];
+    assert_eq!((code, findings), (Some(0), wanted.map(String::from).to_vec()));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "it left nothing behind");
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let file = directory.write("file", "");
+    let environment = [
+        ("PORT", port.as_str()),
+        ("DATA_DIR", file.to_str().unwrap()),
+        ("JWT_SECRET", "changeme-changeme-changeme-changeme"),
+        ("MAX_CONNECTIONS", "9999999"),
+    ];
+    let expected = ["fail data-dir", "warn file-descriptors", "fail port", "warn secret"];
+    assert_eq!(faults(examined(&directory, &environment)), (Some(1), expected.map(String::from).to_vec()));
+}
+
+#[test]
+fn beside_a_system_that_runs() {
+    let directory = Directory::new();
+    let system = System::start(&directory);
+    eventually("ready", || get(&system.admin, "/ready").0 == 200);
+    let port_of = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
+    let (gateway, admin) = (port_of(&system.gateway), port_of(&system.admin));
+    let ports = [("PORT", gateway.as_str()), ("ADMIN_PORT", admin.as_str())];
+    assert_eq!(faults(examined(&directory, &ports)), (Some(0), vec![]));
+}
+
+#[test]
+fn for_people() {
+    let output = run(&Directory::new(), &["doctor"], &[("PORT", "0"), ("ADMIN_PORT", "0"), SECRET]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("ok    port              left to the system\n") && said.ends_with("\nall is well\n"),
+        "{said}"
+    );
+    assert!(!said.contains('\x1b'), "no colours where nobody sees them");
+}
+
+#[test]
+fn a_cluster_that_loses_messages_is_no_start() {
+    let cluster =
+        RedisCluster::start_with(RedisOptions { append_only: false, ..RedisOptions::default() }).unwrap();
+    let seeds = cluster.seeds_text();
+    let directory = Directory::new();
+    let redis = [("REDIS_NODES", seeds.as_str())];
+    let stored = [redis[0], ("TURNPIKE_DURABILITY", "stored")];
+    assert_eq!(faults(examined(&directory, &redis)), (Some(1), vec!["fail append-only-file".into()]));
+    assert_eq!(faults(examined(&directory, &stored)), (Some(0), vec!["warn append-only-file".into()]));
+
+    // All at once, and another exit code than that of a configuration that is wrong.
+    let master = cluster.masters().unwrap()[0];
+    cluster.kill(cluster.replicas_of(master).unwrap()[0]);
+    let environment = [redis[0], ("PORT", "0"), ("ADMIN_PORT", "0"), ("LOG_LEVEL", "error")];
+    let output = run(&directory, &[], &environment);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(69), &b""[..]), "{said}");
+    for words in ["2 faults", "append-only-file: off at", "CONFIG SET appendonly yes", "replicas: "] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn warnings_are_logged_and_the_start_goes_on() {
+    let cluster = RedisCluster::start().unwrap();
+    for node in cluster.nodes() {
+        cluster.command(node, &["CONFIG", "SET", "appendfsync", "no"]).unwrap().sound().unwrap();
+    }
+    cluster.wait_healthy(PATIENCE).unwrap();
+    let directory = Directory::new();
+    let log = System::start_with(&directory, &[], &[("REDIS_NODES", &cluster.seeds_text())]).stop();
+    let line = log.iter().find(|line| line.contains("the Redis Cluster could be better")).unwrap();
+    assert!(line.contains("append-only-file") && line.contains("CONFIG SET appendfsync everysec"), "{line}");
+}
+
+#[test]
+fn nobody_there() {
+    let directory = Directory::new();
+    let (code, found) = faults(examined(&directory, &[("REDIS_NODES", "127.0.0.1:1,127.0.0.1:2")]));
+    assert_eq!((code, found), (Some(1), vec!["fail reach".into(), "fail reach".into()]));
+}
