@@ -15,7 +15,7 @@ use fred::types::config::Blocking;
 use fred::types::{CustomCommand, Message, RespVersion, Value};
 use futures_util::FutureExt;
 use futures_util::future::{Either, join_all, ready};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::address::Address;
@@ -23,8 +23,9 @@ use super::config::RedisConfig;
 use super::fault::Fault;
 
 /// What fred keeps for a reader of announcements that is slower than the bus. Beyond it the reader is told that it lost
-/// some, and reads them from the log: about a second at 50,000 a second.
-const ANNOUNCEMENTS_MAX: usize = 65_536;
+/// some, and reads them from the log: that is a tenth of a second of more than one node can deliver. fred has a handful of
+/// such queues a connection and makes each of them as long, and all of it at once: 8 MB.
+const ANNOUNCEMENTS_MAX: usize = 8_192;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Command {
@@ -68,31 +69,44 @@ impl Drop for Link {
 }
 
 impl Link {
+    /// For commands and their answers.
     pub(crate) async fn connect(address: &Address, config: &RedisConfig) -> Result<Self, Fault> {
-        let client = client(address, config)?;
-        let task = client.connect();
-        let abort = task.abort_handle();
+        Self::connect_with(address, config, 8).await
+    }
+
+    /// For announcements.
+    pub(crate) async fn connect_to_listen(address: &Address, config: &RedisConfig) -> Result<Self, Fault> {
+        Self::connect_with(address, config, ANNOUNCEMENTS_MAX).await
+    }
+
+    async fn connect_with(
+        address: &Address,
+        config: &RedisConfig,
+        announcements_max: usize,
+    ) -> Result<Self, Fault> {
+        let client = client(address, config, announcements_max)?;
+        let (made_in, made) = oneshot::channel();
         let (ended_in, ended) = watch::channel(false);
+        let connecting = client.clone();
+        // fred connects in a task of its own, which must not be left behind when nobody waits for it any more.
         tokio::spawn(async move {
+            let task = match connecting.init().await {
+                Ok(task) => task,
+                Err(error) => return drop(made_in.send(Err(Fault::from(error)))),
+            };
+            let abort = task.abort_handle();
+            if made_in.send(Ok(abort.clone())).is_err() {
+                abort.abort();
+            }
             let _ = task.await;
             let _ = ended_in.send(true);
         });
-        let link = Self {
-            client,
-            address: address.clone(),
-            ended,
-            task: abort,
-            reply_deadline: config.reply_deadline,
-        };
-        let mut ended = link.ended.clone();
-        tokio::select! {
-            made = tokio::time::timeout(config.reply_deadline, link.client.wait_for_connect()) => match made {
-                Ok(made) => made?,
-                Err(_) => return Err(Fault::Lost("no connection in time".into())),
-            },
-            _ = ended.wait_for(|ended| *ended) => return Err(Fault::Lost("no connection".into())),
-        }
-        Ok(link)
+        let lost = |why: &str| Fault::Lost(why.into());
+        let task = tokio::time::timeout(config.reply_deadline, made)
+            .await
+            .map_err(|_| lost("no connection in time"))?
+            .map_err(|_| lost("no connection"))??;
+        Ok(Self { client, address: address.clone(), ended, task, reply_deadline: config.reply_deadline })
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -234,7 +248,7 @@ impl Link {
     }
 }
 
-fn client(address: &Address, config: &RedisConfig) -> Result<Client, Fault> {
+fn client(address: &Address, config: &RedisConfig, announcements_max: usize) -> Result<Client, Fault> {
     let mut builder = Builder::from_config(Config {
         server: ServerConfig::Centralized { server: Server::new(&*address.host, address.port) },
         version: RespVersion::RESP3,
@@ -255,7 +269,7 @@ fn client(address: &Address, config: &RedisConfig) -> Result<Client, Fault> {
         ..ConnectionConfig::default()
     });
     builder.set_performance_config(PerformanceConfig {
-        broadcast_channel_capacity: ANNOUNCEMENTS_MAX,
+        broadcast_channel_capacity: announcements_max,
         ..PerformanceConfig::default()
     });
     Ok(builder.build()?)

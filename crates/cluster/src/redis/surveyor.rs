@@ -37,7 +37,14 @@ impl Surveyor {
     pub(crate) async fn start(config: Arc<RedisConfig>) -> Option<Arc<Self>> {
         let mut survey = Survey { config, links: HashMap::new(), seeds: BTreeSet::new() };
         survey.seeds = survey.config.nodes.iter().map(|(host, port)| Address::new(host, *port)).collect();
-        let first = survey.look(&Topology::default()).await?;
+        let until = Instant::now() + survey.config.call_deadline;
+        let first = loop {
+            match survey.look(&Topology::default()).await {
+                Some(first) => break first,
+                None if Instant::now() >= until => return None,
+                None => sleep(PAUSE_UNSETTLED).await,
+            }
+        };
         let surveyor = Arc::new(Self { latest: watch::Sender::new(Arc::new(first)), wanted: Notify::new() });
         let held = Arc::downgrade(&surveyor);
         tokio::spawn(async move {

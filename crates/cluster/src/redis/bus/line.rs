@@ -63,7 +63,7 @@ impl Line {
                 return;
             }
             let (orders, inbox) = mpsc::channel(ORDERS_MAX);
-            match Link::connect(&address, &shared.client.config).await {
+            match Link::connect_to_listen(&address, &shared.client.config).await {
                 Ok(link) => {
                     shared.client.metrics.bus_connections.inc();
                     let since = Instant::now();
