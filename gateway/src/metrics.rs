@@ -75,6 +75,10 @@ const LEVELS: &[(&str, &str, Read<Counters>)] = &[
     ("websockets", "Connections whose transport is a websocket.", |c| c.websockets_now),
     ("sockets", "Sockets: connections that have entered.", |c| c.sockets_now),
     ("rooms", "Rooms with members on this node, counted once for each shard.", |c| c.rooms_now),
+    ("http_sockets", "Sockets that speak HTTP, idle ones included, or carry bytes for other nodes.", |c| {
+        c.http_sockets_now
+    }),
+    ("tunnels", "Websockets carried on to the node that owns their session.", |c| c.tunnels_now),
     ("queue_bytes", "Bytes that wait to be written to clients.", |c| c.queue_bytes_now),
 ];
 
@@ -83,6 +87,16 @@ const TOTALS: &[(&str, &str, Read<Counters>)] = &[
     ("connections_refused_total", "Connections refused because the node was full.", |c| {
         c.connections_refused_full
     }),
+    (
+        "handshakes_put_off_total",
+        "New sessions that were told to try again later because too many came at once.",
+        |c| c.handshakes_put_off,
+    ),
+    (
+        "connects_put_off_total",
+        "Requests to enter that were told to try again later because too many came at once.",
+        |c| c.connects_put_off,
+    ),
     ("connects_refused_total", "Requests to enter that were refused.", |c| c.handshakes_refused),
     ("upgrades_total", "Sessions that moved from long-polling to a websocket.", |c| c.upgrades),
     ("upgrades_failed_total", "Upgrades that were begun and not completed.", |c| c.upgrades_failed),
@@ -107,6 +121,10 @@ const TOTALS: &[(&str, &str, Read<Counters>)] = &[
     ("polls_total", "Long-polling requests.", |c| c.polls),
     ("posts_total", "Long-polling bodies received.", |c| c.posts),
     ("handed_over_total", "Requests that arrived on another shard than their session's.", |c| c.handed_over),
+    ("forwarded_total", "Requests passed on to the node that owns their session.", |c| c.forwarded),
+    ("forwards_failed_total", "Requests passed on that the owning node did not answer.", |c| {
+        c.forwards_failed
+    }),
     ("acks_timed_out_total", "Answers of clients that did not come in time.", |c| c.acks_timed_out),
     ("panics_total", "Panics, each of which ended one connection.", |c| c.panics),
 ];
