@@ -227,11 +227,9 @@ impl Application for Node {
     fn refill(&self, session: &Arc<Session>, socket: &SocketRef, offset: Option<&str>) {
         refill::refill(&self.0, session, socket, offset);
     }
-}
 
-impl Node {
     /// Where the public port of that node is, if it is another one and lives.
-    pub(crate) fn address_of(&self, node: &str) -> Option<SocketAddr> {
+    fn address_of(&self, node: &str) -> Option<SocketAddr> {
         let nodes = self.0.cluster.membership.nodes();
         let nodes = nodes.borrow();
         nodes.iter().find(|known| known.name == node).and_then(|known| known.address)

@@ -12,6 +12,7 @@ mod heartbeat;
 mod plain;
 mod product;
 mod recovery;
+mod roaming;
 mod stalled;
 mod traps_frames;
 mod traps_packets;
