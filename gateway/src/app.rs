@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use turnpike_cluster::{Cluster, Command, Control, Message, Signal, Unavailable};
 use turnpike_engine::{
@@ -193,6 +194,10 @@ impl Application for Node {
 
     fn connect(&self, request: ConnectRequest) -> Step<Result<Admission<Arc<Session>>, Refusal>> {
         step(connect::admit(Arc::clone(&self.0), request))
+    }
+
+    fn put_off(&self, request: &ConnectRequest, retry_after: Duration) -> Refusal {
+        connect::put_off(&self.0, request.kind, retry_after)
     }
 
     fn event(&self, session: &Arc<Session>, event: Event) -> Step<()> {

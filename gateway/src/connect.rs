@@ -1,12 +1,13 @@
 //! Who may enter: a token is checked, or an earlier session taken up again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use turnpike_cluster::{LanePosition, Unavailable, lane_of};
 use turnpike_engine::{Admission, Close, ConnectRequest, Kind, Overloaded, Refusal, TicketClaims};
 use turnpike_guard::{Identity, TokenError};
-use turnpike_wire::event::server::Resync;
+use turnpike_wire::event::server::{Disconnecting, Resync};
 use turnpike_wire::{Code, DeviceId, Disconnect, Failure, RoomId, UserId};
 
 use crate::app::{App, NAMESPACE};
@@ -261,4 +262,14 @@ fn come_again(kind: Kind, error: Unavailable) -> Refusal {
     let why = Disconnect::Overloaded;
     let close = Some(Close::new(why.code(), why.slug(), why.comes_back()));
     Refusal { close, ..refusal(kind, &unavailable(error)) }
+}
+
+/// Too many come at once, and who comes back is let in before this one.
+pub(crate) fn put_off(app: &App, kind: Kind, retry_after: Duration) -> Refusal {
+    let retry_after_ms = retry_after.as_millis() as u64;
+    let refusal = come_again(kind, Unavailable { retry_after_ms });
+    let disconnecting =
+        Disconnecting { reconnect_after_ms: Some(retry_after_ms), ..Disconnect::Overloaded.into() };
+    let close = refusal.close.map(|close| close.farewell(app.outgoing.disconnecting(&disconnecting)));
+    Refusal { close, ..refusal }
 }

@@ -124,3 +124,29 @@ async fn a_bad_token_closes_with_the_reason() {
     };
     assert_eq!(closed, (3501, "token_expired".to_owned()));
 }
+
+#[tokio::test]
+async fn a_newcomer_in_a_crowd_is_told_when_to_come_again() {
+    let house = House::with(|plan| {
+        (plan.engine.shards, plan.engine.handshakes_per_second, plan.engine.handshakes_burst) = (1, 1, 40);
+    });
+    // Half of the burst, and what a slow machine gains meanwhile.
+    let mut let_in = Vec::new();
+    let (mut raw, answer) = loop {
+        let mut raw = Raw::open(&house, None).await;
+        raw.send(&json!({ "id": 1, "event": "connect", "data": { "token": token("alice") } })).await;
+        let answer = raw.next().await.unwrap();
+        if answer["ok"] == json!(false) {
+            break (raw, answer);
+        }
+        let_in.push(raw);
+    };
+    assert!((19..32).contains(&let_in.len()), "{} were let in", let_in.len());
+    let (error, disconnecting) = (&answer["error"], raw.next().await.unwrap());
+    assert_eq!(error["retryable"], json!(true), "{answer}");
+    assert_eq!(disconnecting["event"], "disconnecting");
+    assert_eq!(disconnecting["data"]["code"], 3003);
+    assert_eq!(disconnecting["data"]["reconnect_after_ms"], error["retry_after_ms"]);
+    assert_eq!(raw.next().await, Err(Some((3003, "overloaded".to_owned()))));
+    assert_eq!(house.metric("turnpike_gateway_connects_put_off_total", &[]), 1);
+}
