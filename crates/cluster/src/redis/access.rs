@@ -11,6 +11,7 @@ use turnpike_wire::RoomId;
 use super::client::Client;
 use super::keys::Keys;
 use super::lanes::Lanes;
+use super::reply;
 use super::versions::Versions;
 use crate::{Deliver, Incarnation, PresenceDelta, Unavailable};
 
@@ -36,8 +37,24 @@ impl Access {
         args: Vec<Bytes>,
         parse: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<T, Unavailable> {
-        let answer = self.client.call(function, keys, args).await?;
+        // Boxed, or the futures of all who call would be as large as that of a connection being made.
+        let answer = Box::pin(self.client.call(function, keys, args)).await?;
         parse(&answer).ok_or_else(|| self.unexpected(function))
+    }
+
+    /// The same for a function that may find nothing.
+    pub(crate) async fn find<T>(
+        &self,
+        function: &'static str,
+        keys: &[String],
+        args: Vec<Bytes>,
+        parse: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>, Unavailable> {
+        let answer = Box::pin(self.client.call(function, keys, args)).await?;
+        if reply::is_nil(&answer) {
+            return Ok(None);
+        }
+        parse(&answer).map(Some).ok_or_else(|| self.unexpected(function))
     }
 
     /// Redis runs somebody else's function of that name, or one of another version of ours.
@@ -63,6 +80,7 @@ impl Access {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is written down may be borrowed or not")]
 pub(crate) fn bytes_of(text: impl ToString) -> Bytes {
     text.to_string().into()
 }

@@ -28,6 +28,7 @@ struct Inner {
     fetches: HashMap<BaseId, Fetch>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "it is looked at where it is made")]
 pub(crate) enum Found {
     Here(Base),
     Fetching(Fetch),

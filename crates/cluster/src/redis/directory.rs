@@ -57,10 +57,7 @@ impl Directory for RedisDirectory {
         let keys = bucket_keys(&access.keys, bucket_of(name, BUCKETS));
         let args = vec![bytes_of(name)];
         Soon::later(async move {
-            let parse = |answer: &Value| {
-                if reply::is_nil(answer) { Some(None) } else { claimed(reply::array(answer)?).map(Some) }
-            };
-            access.call("turnpike_directory_find", &keys, args, parse).await
+            access.find("turnpike_directory_find", &keys, args, |answer| claimed(reply::array(answer)?)).await
         })
     }
 

@@ -87,13 +87,7 @@ impl Marks for RedisMarks {
         let room = RoomId::personal(user);
         let keys = self.cursor_keys(&room);
         let args = vec![bytes_of(room), bytes_of(device)];
-        Soon::later(async move {
-            access
-                .call("turnpike_cursor_get", &keys, args, |answer| {
-                    if reply::is_nil(answer) { Some(None) } else { reply::number(answer).map(Some) }
-                })
-                .await
-        })
+        Soon::later(async move { access.find("turnpike_cursor_get", &keys, args, reply::number).await })
     }
 
     fn advance(&self, user: &UserId, device: &str, seq: u64) -> Soon<Result<(), Unavailable>> {

@@ -299,12 +299,9 @@ impl Presence for PresenceHandle {
         let month = month();
         let keys = [month, month + 1, month.saturating_sub(1)].map(|month| of_room.last_seen(month));
         let args = vec![bytes_of(user)];
-        Soon::later(async move {
-            let parse = |answer: &Value| {
-                if reply::is_nil(answer) { Some(None) } else { reply::number(answer).map(Some) }
-            };
-            access.call("turnpike_presence_last_seen", &keys, args, parse).await
-        })
+        Soon::later(
+            async move { access.find("turnpike_presence_last_seen", &keys, args, reply::number).await },
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fred::types::Value;
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
@@ -20,7 +21,7 @@ pub(crate) const BUCKETS: u64 = 1_024;
 
 /// Beyond the recovery window: a ticket is valid up to its last second, and a base is up to ten older than the last
 /// offset against it.
-const BASE_SLACK: Duration = Duration::from_secs(60);
+const BASE_SLACK: Duration = Duration::from_mins(1);
 
 /// Former owners that are still to be told. When it is full one is not told: it learns at its next `put`.
 const NOTICES_MAX: usize = 16_384;
@@ -75,7 +76,10 @@ impl Sessions for RedisSessions {
         let (notices, id) = (self.notices.clone(), id.clone());
         Soon::later(async move {
             let args = vec![access.own_bytes(), bytes_of(&id)];
-            let taken = access.call("turnpike_session_take", &keys, args, taken).await?;
+            let kept = access.find("turnpike_session_take", &keys, args, kept).await?;
+            // A record that cannot be read is as good as none.
+            let taken =
+                kept.and_then(|(from, packed)| Some(Taken { record: record::unpack(&packed)?, from }));
             if let Some(taken) = &taken
                 && taken.from != access.own
                 && notices.try_send((taken.from, id)).is_err()
@@ -111,7 +115,7 @@ impl Sessions for RedisSessions {
             let (access, keys) = (Arc::clone(&self.access), self.base_key(id));
             let bases = Arc::clone(&self.bases);
             async move {
-                let answer = access.call("turnpike_base_get", &keys, Vec::new(), base).await;
+                let answer = access.find("turnpike_base_get", &keys, Vec::new(), base).await;
                 bases.fetched(id, &answer);
                 answer
             }
@@ -124,22 +128,16 @@ impl Sessions for RedisSessions {
     }
 }
 
-/// What is kept: the owner, and the record behind it. A record that cannot be read is as good as none.
-fn taken(answer: &Value) -> Option<Option<Taken>> {
-    if reply::is_nil(answer) {
-        return Some(None);
-    }
-    let kept = reply::bytes(answer)?;
-    let (owner, packed) = kept.split_at_checked(16)?;
-    let from = incarnation(std::str::from_utf8(owner).ok()?)?;
-    Some(record::unpack(packed).map(|record| Taken { record, from }))
+/// The owner, and the record behind it.
+fn kept(answer: &Value) -> Option<(Incarnation, Bytes)> {
+    let mut kept = reply::bytes(answer)?;
+    (kept.len() >= 16).then_some(())?;
+    let packed = kept.split_off(16);
+    Some((incarnation(std::str::from_utf8(&kept).ok()?)?, packed))
 }
 
-fn base(answer: &Value) -> Option<Option<Base>> {
-    if reply::is_nil(answer) {
-        return Some(None);
-    }
-    record::unpack_base(&reply::bytes(answer)?).map(Some)
+fn base(answer: &Value) -> Option<Base> {
+    record::unpack_base(&reply::bytes(answer)?)
 }
 
 /// Tells former owners, as long as the store lives. Of those that are dead nobody listens.
@@ -166,21 +164,17 @@ async fn tell(
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use turnpike_wire::UserId;
-
     use super::*;
 
     #[test]
     fn an_answer_is_the_owner_and_the_record() {
-        let user = UserId::parse("alice").unwrap();
-        let record = SessionRecord { user, identity: "{}".into(), rooms: Vec::new() };
-        let mut kept = Incarnation(7).to_string().into_bytes();
-        kept.extend(record::pack(&record));
-        assert_eq!(taken(&Value::Bytes(kept.into())), Some(Some(Taken { record, from: Incarnation(7) })));
-        assert_eq!(taken(&Value::Null), Some(None));
-        let unreadable = Bytes::from_static(b"0000000000000007\x09");
-        assert_eq!(taken(&Value::Bytes(unreadable)), Some(None), "a session of another release is lost");
-        assert_eq!(taken(&Value::Bytes(Bytes::from_static(b"00"))), None);
+        let answer = |text: &'static [u8]| Value::Bytes(Bytes::from_static(text));
+        let whole = answer(b"0000000000000007\x01record");
+        assert_eq!(kept(&whole), Some((Incarnation(7), Bytes::from_static(b"\x01record"))));
+        assert_eq!(kept(&answer(b"0000000000000007")), Some((Incarnation(7), Bytes::new())));
+        for text in [&b"00"[..], b"", b"no incarnation at all"] {
+            assert_eq!(kept(&answer(text)), None);
+        }
+        assert_eq!(base(&answer(b"\x01")), None);
     }
 }

@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn rows_at_once_and_sessions_after_the_window() {
-        let window = Duration::from_secs(120);
+        let window = Duration::from_mins(2);
         let grave = |number, cleared, seconds| Grave {
             incarnation: Incarnation(number),
             cleared,

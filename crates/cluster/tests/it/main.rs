@@ -4,3 +4,4 @@
 
 mod contract;
 mod fitness;
+mod redis_stores;
