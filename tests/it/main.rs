@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "`pub` says what a module offers the others; nothing else can reach in")]
 
 mod conformance;
+mod deploy;
 mod harness;
 mod heartbeat;
 mod plain;

@@ -126,6 +126,18 @@ async fn rights() {
     everywhere(&cluster, &["ACL", "SETUSER", "blind", "on", ">x", "~*", "&*", "+@all", "-config"]);
     assert_eq!(faults(&as_user("mute", "x")).await, ["fail bus"]);
     assert_eq!(faults(&as_user("blind", "x")).await, ["warn settings"]);
+    // The sample for operators, with a password in the place that asks for one.
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/redis/users.acl");
+    let sample = std::fs::read_to_string(sample).unwrap();
+    let line = sample.lines().find(|line| line.starts_with("user turnpike ")).unwrap();
+    let rules: Vec<&str> = line
+        .split_whitespace()
+        .skip(1)
+        .map(|word| if word.starts_with("#REPLACE") { ">secret" } else { word })
+        .collect();
+    everywhere(&cluster, &[&["ACL", "SETUSER"], rules.as_slice()].concat());
+    assert_eq!(faults(&as_user("turnpike", "secret")).await, [""; 0]);
+
     let found = check(&as_user("blind", "wrong")).await;
     assert_eq!(summary(&found), ["fail reach"]);
     assert!(found.iter().all(|finding| finding.remedy.contains("REDIS_PASSWORD")), "{found:#?}");
