@@ -62,6 +62,8 @@ struct Shared {
     /// The connection that counts for each lane: what comes over an earlier one does not.
     attached: [Mutex<Option<Attached>>; LANES],
     connections: AtomicU64,
+    /// Whether this node can be told something.
+    heard: watch::Sender<bool>,
     over: watch::Receiver<()>,
 }
 
@@ -99,6 +101,7 @@ impl Bus {
             listener: OnceLock::new(),
             attached: std::array::from_fn(|_| Mutex::default()),
             connections: AtomicU64::new(1),
+            heard: watch::Sender::new(false),
             over,
         };
         Self { shared: Arc::new(shared), _alive: alive }
@@ -109,6 +112,13 @@ impl Bus {
         if self.shared.listener.set(listener).is_ok() {
             self.shared.client.runtime.spawn(keep_lines(Arc::downgrade(&self.shared)));
         }
+    }
+
+    /// Until this node can be told something.
+    pub(crate) async fn heard(&self) {
+        let mut heard = self.shared.heard.subscribe();
+        // The sender is held as long as the bus is.
+        let _ = heard.wait_for(|heard| *heard).await;
     }
 
     pub(crate) fn subscribe(&self, lane: Lane, room: &RoomId, number: u64) {

@@ -85,6 +85,8 @@ impl Lanes {
             let _ = announced.await;
         }
         self.bus.start(Arc::new(Listener(Weak::clone(&self.own))));
+        // What others tell this node is lost until then. Longer than this it is not worth waiting for: it will come.
+        let _ = timeout(2 * self.access.client.config.reply_deadline, self.bus.heard()).await;
         Ok(())
     }
 

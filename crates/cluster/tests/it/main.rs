@@ -4,4 +4,5 @@
 
 mod contract;
 mod fitness;
+mod redis;
 mod redis_stores;

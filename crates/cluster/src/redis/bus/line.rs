@@ -214,6 +214,9 @@ impl Line {
                 self.has_own_channel = false;
                 self.elsewhere(&fault)?;
             }
+            self.shared
+                .heard
+                .send_if_modified(|heard| std::mem::replace(heard, self.has_own_channel) != *heard);
         }
         if self.lanes.is_empty() {
             // No probe will say so.
