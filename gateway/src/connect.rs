@@ -128,12 +128,18 @@ async fn enter(
     keep_record(app, &session, &socket).await.map_err(|failure| {
         again(Unavailable { retry_after_ms: failure.retry_after_ms.unwrap_or_default() })
     })?;
-    let wanted = [Wanted { room: room.clone(), after: After::Lane(joined) }];
-    let (lanes, found) = app.find(&wanted).await.map_err(again)?;
+    let (lanes, found) = if inbox.is_behind {
+        let wanted = [Wanted { room: room.clone(), after: After::Lane(joined) }];
+        app.find(&wanted).await.map_err(again)?
+    } else {
+        (app.mirror.lanes_of([&room]), Vec::new())
+    };
     // From here to the answer nothing is waited for: what is sent now takes effect right behind it.
     let reached = app.mirror.reached();
     let mut from = reached.positions();
-    from[lane_of(&room).index()] = joined;
+    if inbox.is_behind {
+        from[lane_of(&room).index()] = joined;
+    }
     let replay = replay(found, &from, &reached);
     let offset = offset::write(&reached.reference, replay.from());
     let mut lost = lost.to_vec();
@@ -160,6 +166,8 @@ async fn enter(
 /// From where a new session follows the user's own room.
 struct Inbox {
     joined: LanePosition,
+    /// There are messages behind that.
+    is_behind: bool,
     /// What comes first, if what the device has not received begins earlier than what is kept.
     first_seq: Option<(u64, u64)>,
 }
@@ -178,7 +186,8 @@ impl Inbox {
             let standing = lane.room(room).and_then(|room| room.standing().copied());
             (app.mirror.reached().at(lane_of(room)).epoch, standing.unwrap_or_default())
         };
-        let now = Self { joined: LanePosition { epoch, pos: standing.pos }, first_seq: None };
+        let joined = LanePosition { epoch, pos: standing.pos };
+        let now = Self { joined, is_behind: false, first_seq: None };
         let Some(device) = device else { return Ok(now) };
         let Some(cursor) = app.cluster.marks.cursor(user, device).wait().await? else {
             // A device that was never here before begins with what comes from now on.
@@ -196,7 +205,8 @@ impl Inbox {
             return Ok(Self { first_seq, ..now });
         };
         let first_seq = (first.seq > cursor + 1).then_some((first.at.epoch, first.seq - 1));
-        Ok(Self { joined: LanePosition { epoch, pos: first.at.pos - 1 }, first_seq })
+        let joined = LanePosition { epoch, pos: first.at.pos - 1 };
+        Ok(Self { joined, is_behind: true, first_seq })
     }
 }
 

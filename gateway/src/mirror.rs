@@ -250,7 +250,7 @@ impl Deliver for Receiver {
             // over, and went out behind it, would take its receiver back, and a recovery would bring that message again.
             let mut reached = mirror.lock_reached();
             let before = reached.vector.at(lane.lane);
-            reached.vector.set(lane.lane, message.at.pos);
+            reached.vector.set(lane.lane, before.max(message.at.pos));
             if let Err(full) = mirror.outlet.message(message, reached.offset().as_str()) {
                 reached.vector.set(lane.lane, before);
                 return Err(full);
@@ -263,7 +263,13 @@ impl Deliver for Receiver {
     }
 
     fn verified(&self, room: &RoomId, up_to: LanePosition) {
-        self.0.lane_of(room).verified(room, up_to);
+        // The lane is held so that nothing of it is on its way to the shards.
+        let lane = self.0.lane_of(room);
+        let mut reached = self.0.lock_reached();
+        if reached.reference.epoch(lane.lane) == up_to.epoch {
+            let before = reached.vector.at(lane.lane);
+            reached.vector.set(lane.lane, before.max(up_to.pos));
+        }
     }
 
     fn broken(&self, room: &RoomId, standing: &Standing) {

@@ -146,12 +146,7 @@ fn look(lanes: &LaneGuards<'_>, reached: &Reached, wanted: &Wanted, part: &Part)
             if from.epoch != reached.at(lane).epoch {
                 return Here::Read;
             }
-            // The node has everything up to where it is, and of this room perhaps more.
-            if from.pos > reached.vector.at(lane).max(standing.lane.pos) {
-                // Still: nobody has given out such a place, and the broker will say so.
-                return if part.levelled { Here::Read } else { Here::Behind };
-            }
-            if room.floor().pos > from.pos {
+            if room.floor().pos > from.pos || from.pos > reached.vector.at(lane) {
                 return Here::Read;
             }
             found(room.tail(|message| message.at.pos <= from.pos), false)

@@ -26,7 +26,7 @@ pub trait Deliver: Send + Sync + 'static {
     /// When this fails nothing was delivered; the broker brings it again, or the publisher is told.
     fn message(&self, message: &Arc<Message>) -> Result<(), Full>;
 
-    /// Everything in the room up to this place of the lane has been delivered, though the lane may not have got there.
+    /// Everything up to this place of the lane has been delivered: of this room, and of every other open room of its lane.
     fn verified(&self, room: &RoomId, up_to: LanePosition);
 
     /// The room's members have been given what was not kept, or have missed what is no longer to be had. The room goes

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use turnpike_cluster::{LanePosition, Message, Standing};
+use turnpike_cluster::{Message, Standing};
 use turnpike_wire::{Position, RoomId};
 
 /// How much of the past is kept at hand, so that who was away for a moment costs the broker nothing.
@@ -174,12 +174,6 @@ impl LaneView {
         }
         while self.bytes > limits.bytes_max / lanes && self.drop_oldest() {}
         self.tidy_order();
-    }
-
-    pub(crate) fn verified(&mut self, room: &RoomId, up_to: LanePosition) {
-        if let Some(standing) = self.rooms.get_mut(room).and_then(|view| view.standing.as_mut()) {
-            standing.lane = up_to;
-        }
     }
 
     pub(crate) fn levels(&self) -> Levels {

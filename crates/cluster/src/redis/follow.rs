@@ -21,7 +21,7 @@ use turnpike_wire::RoomId;
 
 use self::held::Held;
 use self::resync::Resync;
-use self::room::{Level, Room, State};
+use self::room::{Room, State};
 use crate::redis::frame::Header;
 use crate::{Continuity, LanePosition, Message, Standing};
 
@@ -83,6 +83,7 @@ pub(crate) enum Effect {
     Opened(RoomId, Standing),
     /// [`Follower::refused`] if the node has no room.
     Message(Arc<Message>),
+    /// Every open room of the lane, this one among them, is with the node up to there.
     Verified(RoomId, LanePosition),
     Broken(RoomId, Standing),
     /// Whoever waits under this number has what was asked for.
@@ -175,8 +176,9 @@ pub(crate) struct Follower {
     asked: HashMap<u64, Asked>,
     /// Not asked yet.
     to_ask: Vec<RoomId>,
-    /// The rooms that were compared when the lane stood here were level.
+    /// All open rooms were with the node when the lane stood here.
     level_at: Option<LanePosition>,
+    levels: Vec<Level>,
     /// A question about all rooms in [`Mode::Live`].
     audit: Option<(u64, Vec<RoomId>)>,
     audit_ms: u64,
@@ -185,6 +187,15 @@ pub(crate) struct Follower {
     refused_until_ms: u64,
     retry_ms: u64,
     numbers: u64,
+}
+
+/// Somebody waits until all is with the node that was in the log when they asked.
+#[derive(Debug)]
+struct Level {
+    waiter: u64,
+    room: RoomId,
+    /// Questions up to this number were asked before.
+    behind: u64,
 }
 
 #[derive(Debug)]
@@ -198,7 +209,9 @@ struct Asked {
 struct Expected {
     until_ms: u64,
     places: Vec<(RoomId, Place)>,
-    level_at: Option<LanePosition>,
+    /// The question that has told of it, and where the lane stood.
+    number: u64,
+    lane: LanePosition,
 }
 
 impl Follower {
@@ -217,6 +230,7 @@ impl Follower {
             asked: HashMap::new(),
             to_ask: Vec::new(),
             level_at: None,
+            levels: Vec::new(),
             audit: None,
             audit_ms: now_ms + AUDIT_MS,
             expected: None,
@@ -282,15 +296,10 @@ impl Follower {
         if self.bus {
             self.requests.push_back(Effect::Unsubscribe { room: room.clone() });
         }
-        for waiter in closed.waiters() {
-            self.requests.push_back(Effect::Done(waiter));
-        }
-        if let Some(expected) = &mut self.expected {
-            expected.places.retain(|(of, _)| of != room);
-            if expected.places.is_empty() {
-                self.expected = None;
-            }
-        }
+        let levels = self.levels.extract_if(.., |level| level.room == *room).map(|level| level.waiter);
+        let waiters: Vec<u64> = closed.waiters().chain(levels).collect();
+        self.requests.extend(waiters.into_iter().map(Effect::Done));
+        self.come(|of, _| of == room);
         if let Mode::Resync(resync) = &mut self.mode {
             resync.forget(room);
         }
@@ -298,14 +307,10 @@ impl Follower {
 
     /// [`Effect::Done`] with this number when all that is in the log by now is with the node.
     pub(crate) fn level(&mut self, room: &RoomId, waiter: u64) {
-        match self.rooms.get_mut(room) {
-            None => self.requests.push_back(Effect::Done(waiter)),
-            Some(found) => {
-                found.levels.push(Level { waiter, asked: None, target: None });
-                if matches!(found.state, State::Open { .. }) && matches!(self.mode, Mode::Live) {
-                    self.to_ask.push(room.clone());
-                }
-            }
+        if self.rooms.contains_key(room) {
+            self.levels.push(Level { waiter, room: room.clone(), behind: self.numbers });
+        } else {
+            self.requests.push_back(Effect::Done(waiter));
         }
     }
 
@@ -390,13 +395,13 @@ impl Follower {
 
     pub(crate) fn compared(&mut self, number: u64, answer: Result<Comparison, Unanswered>, now_ms: u64) {
         if let Some(asked) = self.asked.remove(&number) {
-            self.rooms_compared(number, asked, answer, now_ms);
+            self.rooms_compared(asked, answer, now_ms);
         } else if self.audit.as_ref().is_some_and(|(audit, _)| *audit == number) {
             let (_, rooms) = self.audit.take().expect("it is there");
-            if let Ok(comparison) = answer
-                && self.is_live()
-            {
-                self.audited(&rooms, &comparison, now_ms);
+            match answer {
+                Ok(comparison) if self.is_live() => self.audited(number, &rooms, &comparison, now_ms),
+                Ok(_) => {}
+                Err(Unanswered) => self.retry_ms = now_ms + RETRY_MS,
             }
         } else if let Mode::Resync(resync) = &mut self.mode
             && resync.is_asking(number)
@@ -441,7 +446,12 @@ impl Follower {
     fn advance(&mut self, now_ms: u64) {
         if now_ms >= self.retry_ms {
             match &self.mode {
-                Mode::Live => self.ask(),
+                Mode::Live => {
+                    self.ask();
+                    if !self.levels.is_empty() && self.audit.is_none() && self.expected.is_none() {
+                        self.begin_audit();
+                    }
+                }
                 Mode::Behind if self.can_resync() => self.begin_resync(),
                 Mode::Behind => {}
                 Mode::Resync(_) => self.go_on_reading(),
@@ -457,7 +467,7 @@ impl Follower {
         }
     }
 
-    /// Asks about rooms that open and rooms that are to be level.
+    /// Asks about rooms that open.
     fn ask(&mut self) {
         while !self.to_ask.is_empty() && self.asked.len() < ASKED_MAX {
             let rest = self.to_ask.split_off(self.to_ask.len().min(COMPARED_MAX));
@@ -467,8 +477,7 @@ impl Follower {
             let number = self.number();
             let mut known = Vec::with_capacity(names.len());
             for name in names {
-                let Some(room) = self.rooms.get_mut(&name) else { continue };
-                room.ask(number);
+                let Some(room) = self.rooms.get(&name).filter(|room| !room.is_open()) else { continue };
                 known.push((name, room.place()));
             }
             if !known.is_empty() {
@@ -479,13 +488,7 @@ impl Follower {
         }
     }
 
-    fn rooms_compared(
-        &mut self,
-        number: u64,
-        asked: Asked,
-        answer: Result<Comparison, Unanswered>,
-        now_ms: u64,
-    ) {
+    fn rooms_compared(&mut self, asked: Asked, answer: Result<Comparison, Unanswered>, now_ms: u64) {
         let known_epoch = self.epoch;
         let comparison = match answer {
             // Something may have been missed since it was asked, or the process does not know that the lane has gone on.
@@ -503,28 +506,21 @@ impl Follower {
                 return;
             }
         };
-        let differing: HashMap<usize, Option<Place>> = comparison.differing.iter().copied().collect();
-        let mut places = Vec::new();
-        for (index, name) in asked.rooms.iter().enumerate() {
-            let Some(room) = self.rooms.get_mut(name) else { continue };
-            let place = differing.get(&index).copied().unwrap_or(room.place());
-            if let State::Opening { .. } = room.state {
-                if !room.subscribed {
-                    continue;
-                }
-                let (standing, waiters) = room.opened(place, &comparison);
-                self.waiting.push_back(Effect::Opened(name.clone(), standing));
-                self.waiting.extend(waiters.into_iter().map(Effect::Done));
-                if !room.levels.is_empty() {
-                    self.to_ask.push(name.clone());
-                }
-            } else if let Some(place) = room.to_reach(number, place, comparison.lane) {
-                places.push((name.clone(), place));
-            }
-            self.settle(name);
+        if self.level_at.is_some_and(|level| level > comparison.lane) {
+            // What has come to these rooms since may still be on its way, and the node says that it has everything.
+            self.to_ask.extend(asked.rooms);
+            return;
         }
-        if !places.is_empty() {
-            self.expect(places, None, now_ms);
+        let differing: HashMap<usize, Option<Place>> = comparison.differing.iter().copied().collect();
+        for (index, name) in asked.rooms.iter().enumerate() {
+            let Some(room) = self.rooms.get_mut(name).filter(|room| !room.is_open() && room.subscribed)
+            else {
+                continue;
+            };
+            let place = differing.get(&index).copied().unwrap_or(room.place());
+            let (standing, waiters) = room.opened(place, &comparison);
+            self.waiting.push_back(Effect::Opened(name.clone(), standing));
+            self.waiting.extend(waiters.into_iter().map(Effect::Done));
         }
     }
 
@@ -548,7 +544,7 @@ impl Follower {
         self.requests.push_back(Effect::Compare { number, rooms: known, quiet });
     }
 
-    fn audited(&mut self, rooms: &[RoomId], comparison: &Comparison, now_ms: u64) {
+    fn audited(&mut self, number: u64, rooms: &[RoomId], comparison: &Comparison, now_ms: u64) {
         if comparison.lane.epoch != self.epoch {
             if comparison.lane.epoch > self.epoch {
                 self.lose(Gap::Epoch);
@@ -571,39 +567,33 @@ impl Follower {
             }
         }
         if places.is_empty() {
-            self.level_at = Some(comparison.lane);
+            self.levelled(number, comparison.lane);
         } else {
-            self.expect(places, Some(comparison.lane), now_ms);
+            // If it does not come over the bus in time, it was missed.
+            let (until_ms, lane) = (now_ms + ON_ITS_WAY_MS, comparison.lane);
+            self.expected = Some(Expected { until_ms, places, number, lane });
         }
     }
 
-    /// If it does not come over the bus in time, it was missed.
-    fn expect(&mut self, places: Vec<(RoomId, Place)>, level_at: Option<LanePosition>, now_ms: u64) {
-        match &mut self.expected {
-            Some(expected) => {
-                expected.places.extend(places);
-                expected.level_at = level_at.or(expected.level_at);
-            }
-            None => self.expected = Some(Expected { until_ms: now_ms + ON_ITS_WAY_MS, places, level_at }),
+    /// These need not be waited for any more.
+    fn come(&mut self, has_come: impl Fn(&RoomId, Place) -> bool) {
+        let Some(expected) = &mut self.expected else { return };
+        expected.places.retain(|(room, place)| !has_come(room, *place));
+        if expected.places.is_empty() {
+            let (number, lane) = (expected.number, expected.lane);
+            self.expected = None;
+            self.levelled(number, lane);
         }
     }
 
-    /// What waits for this room to get somewhere may have it now.
-    fn settle(&mut self, name: &RoomId) {
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        let (verified, waiters) = room.reached();
-        if let Some(up_to) = verified {
-            self.waiting.push_back(Effect::Verified(name.clone(), up_to));
+    /// All open rooms are with the node, or among `waiting`, as they stood when this question was answered.
+    fn levelled(&mut self, number: u64, lane: LanePosition) {
+        self.level_at = Some(lane);
+        if let Some(room) = self.rooms.iter().find(|(_, room)| room.is_open()).map(|(name, _)| name.clone()) {
+            self.waiting.push_back(Effect::Verified(room, lane));
         }
-        self.waiting.extend(waiters.into_iter().map(Effect::Done));
-        if let Some(expected) = &mut self.expected {
-            let place = room.place();
-            expected.places.retain(|(of, wanted)| of != name || Some(*wanted) > place);
-            if expected.places.is_empty() {
-                self.level_at = expected.level_at.or(self.level_at);
-                self.expected = None;
-            }
-        }
+        let reached = self.levels.extract_if(.., |level| level.behind < number);
+        self.waiting.extend(reached.map(|level| Effect::Done(level.waiter)));
     }
 
     /// A message in the order of the lane, with nothing missed before it as far as is known.
@@ -647,7 +637,8 @@ impl Follower {
         room.go_to(Place { at: header.at, seq: header.seq });
         self.at = self.at.max(header.at.pos);
         self.waiting.push_back(Effect::Message(message));
-        self.settle(&name);
+        let place = Place { at: header.at, seq: header.seq };
+        self.come(|of, wanted| *of == name && wanted <= place);
     }
 
     /// Something may have been missed. What comes from now on is held until it is known.
@@ -662,9 +653,6 @@ impl Follower {
         if gap == Gap::Overflow || gap == Gap::BusLost {
             // Incomplete, or of another connection: all of it is in the log.
             self.held.clear();
-        }
-        for room in self.rooms.values_mut() {
-            room.ask_anew();
         }
         self.mode = Mode::Behind;
     }

@@ -27,6 +27,8 @@ pub(super) enum Resync {
 
 #[derive(Debug)]
 pub(super) struct Reading {
+    /// The question that was answered by the comparison.
+    number: u64,
     comparison: Comparison,
     /// Where each room stood then that stands elsewhere than the node.
     heads: HashMap<RoomId, Place>,
@@ -104,7 +106,8 @@ impl Follower {
     }
 
     pub(super) fn all_compared(&mut self, comparison: Comparison, now_ms: u64) {
-        let Mode::Resync(Resync::Asking { rooms, .. }) = &mut self.mode else { return };
+        let Mode::Resync(Resync::Asking { number, rooms }) = &mut self.mode else { return };
+        let number = *number;
         let names = std::mem::take(rooms);
         if comparison.lane.epoch < self.epoch {
             // A process that does not know yet that the lane has gone on elsewhere.
@@ -113,6 +116,7 @@ impl Follower {
             return;
         }
         let mut reading = Reading {
+            number,
             heads: HashMap::new(),
             to_read: Vec::new(),
             under_way: BTreeMap::new(),
@@ -208,7 +212,7 @@ impl Follower {
             .collect();
         late.into_iter().for_each(|room| reading.give_up(room));
 
-        let Reading { comparison, mut found, broken, .. } = reading;
+        let Reading { number, comparison, mut found, broken, .. } = reading;
         found.sort_unstable_by_key(|(header, _)| header.at.pos);
         if !found.is_empty() {
             self.requests.push_back(Effect::Noticed(Notice::Repaired(found.len())));
@@ -231,15 +235,14 @@ impl Follower {
         for (name, standing) in broken {
             if let Some(room) = self.rooms.get_mut(&name) {
                 room.broken(&standing);
-                self.waiting.push_back(Effect::Broken(name.clone(), standing));
-                self.settle(&name);
+                self.waiting.push_back(Effect::Broken(name, standing));
             }
         }
-        self.level_at = Some(comparison.lane);
+        self.levelled(number, comparison.lane);
         self.to_ask = self
             .rooms
             .iter()
-            .filter(|(_, room)| if room.is_open() { !room.levels.is_empty() } else { room.subscribed })
+            .filter(|(_, room)| !room.is_open() && room.subscribed)
             .map(|(name, _)| name.clone())
             .collect();
         for (header, message) in self.held.take() {

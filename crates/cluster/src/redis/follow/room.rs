@@ -10,7 +10,6 @@ pub(super) struct Room {
     /// Which subscription counts; earlier ones of the same room may still be answered.
     pub(super) subscription: u64,
     pub(super) subscribed: bool,
-    pub(super) levels: Vec<Level>,
 }
 
 #[derive(Debug)]
@@ -24,18 +23,7 @@ pub(super) enum State {
         seq: u64,
         /// The latest message that the node was given, or stood at when it opened. None: the room is not remembered.
         last: Option<Place>,
-        verified: LanePosition,
     },
-}
-
-/// Somebody waits until all is there that was in the log when they asked.
-#[derive(Debug)]
-pub(super) struct Level {
-    pub(super) waiter: u64,
-    /// The number of the question: an earlier one does not count.
-    pub(super) asked: Option<u64>,
-    /// Where the room stood then, and where the lane.
-    pub(super) target: Option<(Option<Place>, LanePosition)>,
 }
 
 impl Room {
@@ -44,29 +32,12 @@ impl Room {
             state: State::Opening { waiters: vec![waiter], passed: None },
             subscription,
             subscribed: false,
-            levels: Vec::new(),
         }
     }
 
     pub(super) fn subscribing(&mut self, number: u64) {
         self.subscription = number;
         self.subscribed = false;
-    }
-
-    /// A question about the room goes out under this number.
-    pub(super) fn ask(&mut self, number: u64) {
-        if matches!(self.state, State::Open { .. }) {
-            for level in self.levels.iter_mut().filter(|level| level.target.is_none()) {
-                level.asked = Some(number);
-            }
-        }
-    }
-
-    /// What was answered before does not count any more: it may have been taken back.
-    pub(super) fn ask_anew(&mut self) {
-        for level in &mut self.levels {
-            (level.asked, level.target) = (None, None);
-        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -102,7 +73,7 @@ impl Room {
     }
 
     pub(super) fn go_to(&mut self, place: Place) {
-        if let State::Open { seq, last, .. } = &mut self.state {
+        if let State::Open { seq, last } = &mut self.state {
             (*seq, *last) = (place.seq, Some(place));
         }
     }
@@ -117,57 +88,23 @@ impl Room {
         let lane = passed.map_or(comparison.lane, |passed| comparison.lane.max(passed.at));
         let seq = last.map_or(comparison.forgotten.seq, |last| last.seq);
         let (epoch, pos) = last.map_or((lane.epoch, 0), |last| (last.at.epoch, last.at.pos));
-        self.state = State::Open { seq, last, verified: LanePosition::default() };
+        self.state = State::Open { seq, last };
         (Standing { epoch, seq, pos, lane }, waiters)
     }
 
     /// Its members have missed something: it goes on from there.
     pub(super) fn broken(&mut self, standing: &Standing) {
-        if let State::Open { seq, last, verified } = &mut self.state {
+        if let State::Open { seq, last } = &mut self.state {
             let at = LanePosition { epoch: standing.epoch, pos: standing.pos };
             *seq = standing.seq;
             *last = (standing.pos > 0).then_some(Place { at, seq: standing.seq });
-            *verified = LanePosition::default();
         }
-    }
-
-    /// The question with this number was answered: whoever asked waits for that. Gives it, unless it is reached.
-    pub(super) fn to_reach(
-        &mut self,
-        number: u64,
-        place: Option<Place>,
-        lane: LanePosition,
-    ) -> Option<Place> {
-        let own = self.place();
-        for level in self.levels.iter_mut().filter(|level| level.asked == Some(number)) {
-            level.target = Some((place, lane));
-        }
-        place.filter(|place| own < Some(*place))
-    }
-
-    /// Up to where the room is verified now, if somebody waited for that, and who.
-    pub(super) fn reached(&mut self) -> (Option<LanePosition>, Vec<u64>) {
-        let State::Open { last, verified, .. } = &mut self.state else { return (None, Vec::new()) };
-        let mut up_to = None;
-        let mut waiters = Vec::new();
-        self.levels.retain(|level| match level.target {
-            Some((place, lane)) if place <= *last => {
-                up_to = up_to.max(Some(lane));
-                waiters.push(level.waiter);
-                false
-            }
-            _ => true,
-        });
-        let up_to = up_to.map(|lane| lane.max(*verified));
-        *verified = up_to.unwrap_or(*verified);
-        (up_to, waiters)
     }
 
     pub(super) fn waiters(self) -> impl Iterator<Item = u64> {
-        let opening = match self.state {
-            State::Opening { waiters, .. } => waiters,
-            State::Open { .. } => Vec::new(),
-        };
-        opening.into_iter().chain(self.levels.into_iter().map(|level| level.waiter))
+        match self.state {
+            State::Opening { waiters, .. } => waiters.into_iter(),
+            State::Open { .. } => Vec::new().into_iter(),
+        }
     }
 }
