@@ -164,7 +164,7 @@ impl Presences {
         self.work(room, |room, now_ms, effects| {
             room.enter(who.socket, &key, &showing.look, now_ms);
             room.watch(own, now_ms, effects);
-            room.come_back(who.socket, now_ms);
+            room.come_back(who.socket, &who.user, now_ms);
         });
     }
 

@@ -5,9 +5,13 @@
 //! already, so a newcomer is told apart what came after, once, and only then hears what all hear. A list that is asked
 //! for later shows what the events have said so far.
 //!
+//! Whoever watches without being seen must not be noticed by when the others are told: what those have heard is what
+//! counts for the time of the next event.
+//!
 //! Pure: changes and `now_ms` in, what is to be told out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 
 use turnpike_wire::UserId;
 use turnpike_wire::presence::Shown;
@@ -45,17 +49,37 @@ pub(crate) struct Announcer<W> {
     log: Vec<Changed>,
     /// There was more than the log holds, or than is listed.
     unlisted: bool,
+    /// The last event said the count alone.
+    was_large: bool,
     /// Since when there is something to say.
     waits_since_ms: Option<u64>,
+    /// When anybody was told anything, and when somebody was who can be seen.
     last_ms: Option<u64>,
+    last_visible_ms: Option<u64>,
     /// What the last event said.
     count: usize,
-    /// With how much of the log they have seen.
-    newcomers: Vec<(W, usize)>,
-    /// Who has seen what was there some time ago, over another connection.
-    returning: HashSet<W>,
-    /// Who hears the events.
-    hearers: HashSet<W>,
+    watchers: HashMap<W, Watcher>,
+    /// Those who do not hear yet, and some who have gone.
+    waiting: Vec<W>,
+    /// How many can be seen.
+    visible: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Watcher {
+    is_visible: bool,
+    knows: Knows,
+}
+
+/// What a watcher has been shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Knows {
+    /// What the events have said, which it hears.
+    Events,
+    /// So much of the log.
+    Log(usize),
+    /// What was there some time ago, over another connection.
+    Past,
 }
 
 /// How a watcher is let in.
@@ -75,32 +99,33 @@ pub(crate) struct Told<W> {
     pub(crate) newcomers: Vec<(W, Option<Changes>)>,
 }
 
-impl<W: Copy + Eq + std::hash::Hash> Announcer<W> {
+impl<W: Copy + Eq + Hash> Announcer<W> {
     pub(crate) fn new() -> Self {
         Self {
             log: Vec::new(),
             unlisted: false,
+            was_large: false,
             waits_since_ms: None,
             last_ms: None,
+            last_visible_ms: None,
             count: 0,
-            newcomers: Vec::new(),
-            returning: HashSet::new(),
-            hearers: HashSet::new(),
+            watchers: HashMap::new(),
+            waiting: Vec::new(),
+            visible: 0,
         }
     }
 
     pub(crate) fn has_watchers(&self) -> bool {
-        !(self.hearers.is_empty() && self.newcomers.is_empty() && self.returning.is_empty())
+        !self.watchers.is_empty()
+    }
+
+    pub(crate) fn hears(&self, who: &W) -> bool {
+        self.watchers.get(who).is_some_and(|watcher| watcher.knows == Knows::Events)
     }
 
     /// Some users look different now. `count` is how many are there.
     pub(crate) fn changed(&mut self, changes: Vec<Changed>, count: usize, now_ms: u64) {
         if changes.is_empty() {
-            return;
-        }
-        if !self.has_watchers() {
-            // Whoever comes will be shown what is there then.
-            self.count = count;
             return;
         }
         self.waits_since_ms.get_or_insert(now_ms);
@@ -111,33 +136,58 @@ impl<W: Copy + Eq + std::hash::Hash> Announcer<W> {
         }
     }
 
-    /// Somebody is about to be shown what is there.
-    pub(crate) fn enter(&mut self, who: W) -> Entrance {
+    /// What was read for the first time: nobody has been told anything.
+    pub(crate) fn begin(&mut self, count: usize) {
+        self.count = count;
+    }
+
+    /// Somebody has been shown what is there.
+    pub(crate) fn enter(&mut self, who: W, is_visible: bool) -> Entrance {
         self.leave(&who);
-        if self.log.is_empty() || self.unlisted || self.newcomers.len() >= NEWCOMERS_MAX {
-            self.hearers.insert(who);
-            return Entrance::Now;
-        }
-        self.newcomers.push((who, self.log.len()));
-        Entrance::Later
+        let like_this = |other: &&W| self.watchers.get(other).is_some_and(|it| it.is_visible == is_visible);
+        let crowded = self.waiting.iter().filter(like_this).take(NEWCOMERS_MAX).count() == NEWCOMERS_MAX;
+        let (knows, entrance) = if self.log.is_empty() || self.unlisted || crowded {
+            (Knows::Events, Entrance::Now)
+        } else {
+            (Knows::Log(self.log.len()), Entrance::Later)
+        };
+        self.insert(who, Watcher { is_visible, knows });
+        entrance
     }
 
     /// Somebody comes back who was shown what was there when they went.
-    pub(crate) fn come_back(&mut self, who: W, now_ms: u64) {
+    pub(crate) fn come_back(&mut self, who: W, is_visible: bool, now_ms: u64) {
         self.leave(&who);
         self.waits_since_ms.get_or_insert(now_ms);
-        self.returning.insert(who);
+        self.insert(who, Watcher { is_visible, knows: Knows::Past });
+    }
+
+    /// Whether a watcher can be seen by the others.
+    pub(crate) fn show(&mut self, who: &W, is_visible: bool) {
+        if let Some(mut watcher) = self.watchers.get(who).copied() {
+            self.visible -= usize::from(watcher.is_visible);
+            watcher.is_visible = is_visible;
+            self.visible += usize::from(is_visible);
+            self.watchers.insert(*who, watcher);
+        }
+    }
+
+    fn insert(&mut self, who: W, watcher: Watcher) {
+        self.visible += usize::from(watcher.is_visible);
+        if watcher.knows != Knows::Events {
+            self.waiting.push(who);
+        }
+        self.watchers.insert(who, watcher);
     }
 
     /// True if they hear events, and are to do so no more.
     pub(crate) fn leave(&mut self, who: &W) -> bool {
-        self.newcomers.retain(|(other, _)| other != who);
-        self.returning.remove(who);
-        self.hearers.remove(who)
-    }
-
-    pub(crate) fn hears(&self, who: &W) -> bool {
-        self.hearers.contains(who)
+        let Some(watcher) = self.watchers.remove(who) else { return false };
+        self.visible -= usize::from(watcher.is_visible);
+        if watcher.knows != Knows::Events {
+            self.waiting.retain(|other| other != who);
+        }
+        watcher.knows == Knows::Events
     }
 
     /// An event got lost on its way. The next says that it does not say everything.
@@ -149,10 +199,10 @@ impl<W: Copy + Eq + std::hash::Hash> Announcer<W> {
     /// How users look that have changed since this watcher was told anything, as it was told. Everybody else looks as
     /// they do now.
     pub(crate) fn as_told_to(&self, who: &W) -> BTreeMap<&UserId, Option<&Look>> {
-        let from = match self.newcomers.iter().find(|(other, _)| other == who) {
-            Some((_, seen)) => *seen,
-            None if self.hearers.contains(who) && !self.unlisted => 0,
-            None => self.log.len(),
+        let from = match self.watchers.get(who).map(|watcher| watcher.knows) {
+            Some(Knows::Log(seen)) => seen,
+            Some(Knows::Events) if !self.unlisted => 0,
+            _ => self.log.len(),
         };
         let mut before = BTreeMap::new();
         for (user, look) in &self.log[from..] {
@@ -163,7 +213,8 @@ impl<W: Copy + Eq + std::hash::Hash> Announcer<W> {
 
     pub(crate) fn due_ms(&self) -> Option<u64> {
         let settled = self.waits_since_ms? + SETTLE_MS;
-        Some(self.last_ms.map_or(settled, |last| settled.max(last + EVERY_MS)))
+        let last = if self.visible > 0 { self.last_visible_ms } else { self.last_ms };
+        Some(last.map_or(settled, |last| settled.max(last + EVERY_MS)))
     }
 
     /// Tells what has changed, if it is time.
@@ -178,7 +229,9 @@ impl<W: Copy + Eq + std::hash::Hash> Announcer<W> {
         }
         self.waits_since_ms = None;
         let large = count > LISTED_MEMBERS_MAX;
-        let unlisted = std::mem::take(&mut self.unlisted) || large;
+        // What was said of the room while it was large was not all, so the first list is not either.
+        let unlisted = std::mem::take(&mut self.unlisted) || self.was_large || large;
+        self.was_large = large;
         let log = std::mem::take(&mut self.log);
         let said = std::mem::replace(&mut self.count, count);
         let since = |seen: usize| {
@@ -188,18 +241,30 @@ impl<W: Copy + Eq + std::hash::Hash> Announcer<W> {
             let has_news = if large { count != said } else { count != said || !changes.is_empty() };
             has_news.then_some(changes)
         };
-        let all = if self.hearers.is_empty() { None } else { since(0) };
-        let newcomers = std::mem::take(&mut self.newcomers);
-        let mut newcomers: Vec<(W, Option<Changes>)> = newcomers
-            .into_iter()
-            .map(|(who, seen)| (who, since(seen).filter(|changes| !changes.is_empty())))
-            .collect();
-        let reminder = Changes { count, partial: true, ..Changes::default() };
-        newcomers.extend(self.returning.drain().map(|who| (who, Some(reminder.clone()))));
-        if all.is_some() || newcomers.iter().any(|(_, changes)| changes.is_some()) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let hear = self.watchers.len() - waiting.len();
+        let all = if hear == 0 { None } else { since(0) };
+        let mut newcomers = Vec::with_capacity(waiting.len());
+        let mut visible_told = false;
+        for who in waiting {
+            let Some(watcher) = self.watchers.get_mut(&who) else { continue };
+            let changes = match std::mem::replace(&mut watcher.knows, Knows::Events) {
+                Knows::Log(seen) => since(seen).filter(|changes| !changes.is_empty()),
+                Knows::Past => Some(Changes { count, partial: true, ..Changes::default() }),
+                Knows::Events => None,
+            };
+            visible_told |= watcher.is_visible && changes.is_some();
+            newcomers.push((who, changes));
+        }
+        let told = all.is_some() || newcomers.iter().any(|(_, changes)| changes.is_some());
+        if told {
             self.last_ms = Some(now_ms);
         }
-        self.hearers.extend(newcomers.iter().map(|(who, _)| *who));
+        // Of those who hear, some can be seen: there are more of these than have just come.
+        let came = newcomers.iter().filter(|(who, _)| self.watchers[who].is_visible).count();
+        if visible_told || (all.is_some() && self.visible > came) {
+            self.last_visible_ms = Some(now_ms);
+        }
         Some(Told { all, newcomers })
     }
 }

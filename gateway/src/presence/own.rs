@@ -8,7 +8,7 @@
 //!
 //! Pure: events and `now_ms` in, batches out. `H` names a connection.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use smallvec::SmallVec;
 use turnpike_cluster::{Change, Row, RowKey};
@@ -33,7 +33,7 @@ pub(crate) struct OwnRows<H> {
     /// Devices without a connection, and until when they stay; some have one again.
     leaving: VecDeque<(u64, RowKey)>,
     /// Rows that are not as they were written.
-    dirty: VecDeque<RowKey>,
+    dirty: BTreeSet<RowKey>,
     writing: Writing,
 }
 
@@ -44,8 +44,6 @@ struct Device<H> {
     /// None: it is gone, and the store may not know.
     look: Option<Look>,
     until_ms: Option<u64>,
-    /// Stands in the list of those.
-    dirty: bool,
     /// The store may have it.
     tried: bool,
 }
@@ -68,7 +66,7 @@ impl<H: Copy + Eq> OwnRows<H> {
             invisible_too,
             users: HashMap::new(),
             leaving: VecDeque::new(),
-            dirty: VecDeque::new(),
+            dirty: BTreeSet::new(),
             writing: Writing::Nothing,
         }
     }
@@ -88,6 +86,12 @@ impl<H: Copy + Eq> OwnRows<H> {
     pub(crate) fn holds(&self, user: &UserId, holder: &H) -> bool {
         let devices = self.users.get(user);
         devices.is_some_and(|devices| devices.iter().any(|device| device.holders.contains(holder)))
+    }
+
+    /// How the connection's device looks.
+    pub(crate) fn look(&self, user: &UserId, holder: &H) -> Option<&Look> {
+        let devices = self.users.get(user)?;
+        devices.iter().find(|device| device.holders.contains(holder))?.look.as_ref()
     }
 
     /// The connection is there as this device, and looks like this. The last one to say so is believed. Gives the device
@@ -110,8 +114,7 @@ impl<H: Copy + Eq> OwnRows<H> {
     /// The connection leaves on purpose. Gives its device, if that is gone with it.
     pub(crate) fn leave(&mut self, user: &UserId, holder: &H) -> Option<RowKey> {
         let key = self.let_go(user, holder)?;
-        self.device(&key).look = None;
-        self.touch(&key);
+        self.take_away(&key);
         Some(key)
     }
 
@@ -145,9 +148,9 @@ impl<H: Copy + Eq> OwnRows<H> {
             let Some((until_ms, key)) = self.leaving.pop_front() else { break };
             if let Some(device) = self.find(&key)
                 && device.until_ms == Some(until_ms)
-                && device.look.take().is_some()
+                && device.look.is_some()
             {
-                self.touch(&key);
+                self.take_away(&key);
                 gone.push(key);
             }
         }
@@ -180,7 +183,12 @@ impl<H: Copy + Eq> OwnRows<H> {
     pub(crate) fn batch(&mut self, now_ms: u64) -> Option<Vec<Change>> {
         let rows = match std::mem::replace(&mut self.writing, Writing::Nothing) {
             Writing::Nothing => self.next_dirty(),
-            Writing::Again { rows, at_ms } if at_ms <= now_ms => rows,
+            Writing::Again { rows, at_ms } if at_ms <= now_ms => {
+                for key in &rows {
+                    self.dirty.remove(key);
+                }
+                rows
+            }
             waiting => {
                 self.writing = waiting;
                 return None;
@@ -203,15 +211,10 @@ impl<H: Copy + Eq> OwnRows<H> {
     fn next_dirty(&mut self) -> Vec<RowKey> {
         let mut rows = Vec::new();
         while rows.len() < BATCH_ROWS_MAX
-            && let Some(key) = self.dirty.pop_front()
+            && let Some(key) = self.dirty.pop_first()
         {
-            let wanted = self.wanted(&key).is_some();
-            let device = self.device(&key);
-            device.dirty = false;
-            if wanted || device.tried {
+            if self.wanted(&key).is_some() || self.find(&key).is_some_and(|device| device.tried) {
                 rows.push(key);
-            } else {
-                self.forget_if_gone(&key);
             }
         }
         rows
@@ -223,10 +226,9 @@ impl<H: Copy + Eq> OwnRows<H> {
         match result {
             Ok(()) => {
                 for key in rows {
-                    let wanted = self.wanted(&key).is_some();
-                    let device = self.device(&key);
                     // One that has changed meanwhile is written once more.
-                    device.tried = device.dirty || wanted;
+                    let tried = self.wanted(&key).is_some() || self.dirty.contains(&key);
+                    self.device(&key).tried = tried;
                     self.forget_if_gone(&key);
                 }
             }
@@ -268,7 +270,6 @@ impl<H: Copy + Eq> OwnRows<H> {
                 holders: SmallVec::new(),
                 look: None,
                 until_ms: None,
-                dirty: false,
                 tried: false,
             });
             devices.len() - 1
@@ -277,17 +278,25 @@ impl<H: Copy + Eq> OwnRows<H> {
     }
 
     fn touch(&mut self, key: &RowKey) {
+        if !self.dirty.contains(key) {
+            self.dirty.insert(key.clone());
+        }
+    }
+
+    fn take_away(&mut self, key: &RowKey) {
         let device = self.device(key);
-        if !std::mem::replace(&mut device.dirty, true) {
-            self.dirty.push_back(key.clone());
+        device.look = None;
+        if device.tried {
+            self.touch(key);
+        } else {
+            self.dirty.remove(key);
+            self.forget_if_gone(key);
         }
     }
 
     fn forget_if_gone(&mut self, key: &RowKey) {
         let Some(devices) = self.users.get_mut(&key.user) else { return };
-        devices.retain(|device| {
-            device.name != key.device || device.look.is_some() || device.dirty || device.tried
-        });
+        devices.retain(|device| device.name != key.device || device.look.is_some() || device.tried);
         if devices.is_empty() {
             self.users.remove(&key.user);
         }

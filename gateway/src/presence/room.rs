@@ -85,6 +85,9 @@ impl<W: Copy + Eq + Hash> Room<W> {
                 roster.own(&gone, None, changes);
             }
         });
+        if let Some(view) = &mut self.view {
+            view.announcer.show(&socket, look.is_visible());
+        }
     }
 
     /// Whether the connection is in the room.
@@ -132,7 +135,9 @@ impl<W: Copy + Eq + Hash> Room<W> {
         }
         roster.begin_reading();
         effects.push(Effect::Read);
-        let announcer = Announcer::new();
+        // As if somebody who cannot be seen had been watching already.
+        let mut announcer = Announcer::new();
+        announcer.changed(changes, roster.count(), now_ms);
         let view = View { roster, announcer, is_ready: false, read_not_before_ms: 0, keep_until_ms };
         self.view = Some(Box::new(view));
     }
@@ -161,8 +166,9 @@ impl<W: Copy + Eq + Hash> Room<W> {
         members_max: usize,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Shown> {
+        let is_visible = self.own.look(user, &socket).is_some_and(Look::is_visible);
         let view = self.view.as_mut()?;
-        match (view.announcer.hears(&socket), view.announcer.enter(socket)) {
+        match (view.announcer.hears(&socket), view.announcer.enter(socket, is_visible)) {
             (false, Entrance::Now) => effects.push(Effect::Admit(socket)),
             (true, Entrance::Later) => effects.push(Effect::Dismiss(socket)),
             (true, Entrance::Now) | (false, Entrance::Later) => {}
@@ -171,9 +177,10 @@ impl<W: Copy + Eq + Hash> Room<W> {
     }
 
     /// A watcher has come back, who knows how the room was some time ago.
-    pub(crate) fn come_back(&mut self, socket: W, now_ms: u64) {
+    pub(crate) fn come_back(&mut self, socket: W, user: &UserId, now_ms: u64) {
+        let is_visible = self.own.look(user, &socket).is_some_and(Look::is_visible);
         if let Some(view) = &mut self.view {
-            view.announcer.come_back(socket, now_ms);
+            view.announcer.come_back(socket, is_visible, now_ms);
         }
     }
 
@@ -220,7 +227,7 @@ impl<W: Copy + Eq + Hash> Room<W> {
         now_ms: u64,
     ) {
         let Some(view) = &mut self.view else { return };
-        view.is_ready = true;
+        let was_ready = std::mem::replace(&mut view.is_ready, true);
         match read {
             Ok(read) => {
                 let rows = read.rows.iter().filter(|(incarnation, _, _)| *incarnation == own);
@@ -228,7 +235,14 @@ impl<W: Copy + Eq + Hash> Room<W> {
                 let pause_ms = READ_EVERY_MS + (read.rows.len() as f64 * READ_MS_PER_MEMBER) as u64;
                 view.read_not_before_ms = now_ms + pause_ms;
                 self.own.compare(stored);
-                self.change(now_ms, |roster, now_ms, changes| roster.was_read(read, dead, now_ms, changes));
+                let mut changes = Vec::new();
+                view.roster.was_read(read, dead, now_ms, &mut changes);
+                let count = view.roster.count();
+                if was_ready {
+                    view.announcer.changed(changes, count, now_ms);
+                } else {
+                    view.announcer.begin(count);
+                }
             }
             Err(after_ms) => {
                 view.read_not_before_ms = now_ms + after_ms.clamp(READ_EVERY_MS, RETRY_MS_MAX);

@@ -20,8 +20,9 @@ use turnpike_wire::presence::Member;
 
 use super::look::Look;
 
-/// With the three seconds of a lease and the second until it is noticed: a crash is visible after eight.
-pub(crate) const GRACE_MS: u64 = 4_000;
+/// With the three seconds of a lease, the second until its end is noticed and the one until an event may go, a crash is
+/// visible after eight.
+pub(crate) const GRACE_MS: u64 = 3_000;
 
 /// Rows that are remembered while a reading is under way. When there are more, what was read is used nevertheless, and
 /// read once more.
@@ -281,7 +282,8 @@ impl Roster {
                 users.entry(key.user).or_default().push(seat);
             }
         }
-        // Those who are no longer there, and then those who are.
+        // Of those who were heard of meanwhile, only what comes out in the end is a change.
+        let mut steps = Vec::new();
         let known: Vec<UserId> = self.users.keys().cloned().collect();
         let came: Vec<UserId> =
             users.keys().filter(|user| !self.users.contains_key(*user)).cloned().collect();
@@ -292,13 +294,16 @@ impl Roster {
             // Of this node's own only this node knows, and of the dead nothing is to be read any more.
             user.seats.retain(|seat| seat.incarnation == self.own || seat.until_ms.is_some());
             user.seats.extend(seats);
-            self.settle(&name, before, changes);
+            self.settle(&name, before, &mut steps);
         }
         for delta in reading.heard {
             if delta.version.is_some_and(|version| version > read.version) {
-                self.apply(&delta, dead, now_ms, changes);
+                self.apply(&delta, dead, now_ms, &mut steps);
             }
         }
+        let mut first = HashSet::new();
+        steps.retain(|(user, before)| first.insert(user.clone()) && self.look(user) != *before);
+        changes.append(&mut steps);
     }
 
     fn settle(&mut self, name: &UserId, before: Option<Look>, changes: &mut Vec<Changed>) {
