@@ -206,7 +206,8 @@ do
       if redis.call('SREM', incarnations, args[1]) == 1 then
         announce(channel, args[2], next_version(version, base, now))
       end
-      local some = redis.call('HSCAN', rows, '0', 'COUNT', math.min(budget, 200))[2]
+      -- A scan that begins anew each time would only find the buckets that it has emptied before.
+      local some = redis.call('HRANDFIELD', rows, budget, 'WITHVALUES')
       local left, fields = {}, {}
       for i = 1, #some, 2 do
         fields[#fields + 1] = some[i]
@@ -233,7 +234,7 @@ do
   end
 
   redis.register_function('turnpike_presence_apply', apply)
-  redis.register_function('turnpike_presence_read', read)
+  redis.register_function { function_name = 'turnpike_presence_read', callback = read, flags = { 'allow-oom' } }
   redis.register_function { function_name = 'turnpike_presence_page', callback = page, flags = { 'no-writes' } }
   redis.register_function { function_name = 'turnpike_presence_last_seen', callback = last_seen, flags = { 'no-writes' } }
   redis.register_function { function_name = 'turnpike_presence_check', callback = check, flags = { 'allow-oom' } }

@@ -137,6 +137,10 @@ impl Lanes {
         })
     }
 
+    pub(crate) fn follows(&self, room: &RoomId) -> bool {
+        self.state(lane_of(room)).follower.as_ref().is_some_and(|follower| follower.is_open(room))
+    }
+
     /// To the node, if it follows the room. Under the lane's lock, like everything that the node is given.
     pub(crate) fn signal(&self, room: &RoomId, signal: &Signal) {
         let state = self.state(lane_of(room));

@@ -178,8 +178,11 @@ impl Shared {
         let _ = renewals.wait_for(|count| *count >= wanted).await;
     }
 
-    /// Somebody else has found that this node is dead.
+    /// The store says that this node is dead. Of one that has said goodbye that is no news.
     pub(crate) fn lose(&self) {
+        if *self.leaving.borrow() {
+            return;
+        }
         let newly = {
             let mut own = self.own_lease.lock().unwrap_or_else(PoisonError::into_inner);
             own.lose();

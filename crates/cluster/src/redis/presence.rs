@@ -112,7 +112,7 @@ impl RedisPresence {
     /// Writes what there is of the room until nothing is left.
     pub(super) async fn write(self: Arc<Self>, room: RoomId) {
         let lane = self.lane(lane_of(&room));
-        let mut lease = self.membership.lease();
+        let (mut lease, mut leaving) = (self.membership.lease(), self.membership.leaving());
         loop {
             let writes = lane.own().next(&room, ROWS_PER_WRITE_MAX);
             if writes.is_empty() {
@@ -130,6 +130,7 @@ impl RedisPresence {
                     biased;
                     // What is this node's goes with its incarnation.
                     _ = lease.wait_for(|lease| *lease == Lease::Lost) => return,
+                    _ = leaving.wait_for(|leaving| *leaving) => return,
                     () = sleep(RETRY_PAUSE) => {}
                 }
             }

@@ -2,7 +2,7 @@
 //! latest writes, and the bus may lose the last change of a room, behind which no gap shows.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use fred::types::Value;
@@ -63,7 +63,17 @@ impl RedisPresence {
         behind: &HashMap<RoomId, u64>,
         lagging: &mut HashMap<RoomId, u64>,
     ) -> Result<(), Unavailable> {
-        let followed = self.access.versions.rooms(lane);
+        let mut followed = self.access.versions.rooms(lane);
+        if let Some(lanes) = self.access.lanes.get().and_then(Weak::upgrade) {
+            // Read once, for somebody who does not follow it; or closed while it was read.
+            followed.retain(|room| {
+                let follows = lanes.follows(room);
+                if !follows {
+                    self.access.versions.closed(room);
+                }
+                follows
+            });
+        }
         if followed.is_empty() && self.lane(lane).own().is_empty() {
             return Ok(());
         }
