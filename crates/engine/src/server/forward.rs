@@ -130,8 +130,11 @@ impl Forwarder {
         let open = Open::count(&shard.counters);
         shard.counters.forwarded.add(1);
         let client = errand.websocket.then(|| hyper::upgrade::on(&mut request));
-        let answered =
-            tokio::time::timeout(self.timeout, self.client.request(self.passed_on(errand, request)));
+        let Some(request) = self.passed_on(errand, request) else {
+            shard.counters.forwards_failed.add(1);
+            return respond(HttpFault::SessionUnknown.answer());
+        };
+        let answered = tokio::time::timeout(self.timeout, self.client.request(request));
         let mut response = match answered.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if is_too_large(&error) => return respond(HttpFault::TooLarge.answer()),
@@ -160,7 +163,12 @@ impl Forwarder {
         response.map(|_| Body::empty())
     }
 
-    fn passed_on(&self, errand: &Errand<'_>, request: Request<Incoming>) -> Request<Limited<Incoming>> {
+    /// None: the address has no place in a URI, as one with a scope.
+    fn passed_on(
+        &self,
+        errand: &Errand<'_>,
+        request: Request<Incoming>,
+    ) -> Option<Request<Limited<Incoming>>> {
         let (mut parts, body) = request.into_parts();
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
@@ -170,7 +178,7 @@ impl Forwarder {
             .authority(errand.owner.to_string())
             .path_and_query(target)
             .build()
-            .expect("an address, and a target that was read from a request");
+            .ok()?;
         let upgrade = errand.websocket.then(|| parts.headers.remove(UPGRADE)).flatten();
         drop_hop_by_hop(&mut parts.headers);
         if let Some(upgrade) = upgrade {
@@ -178,7 +186,7 @@ impl Forwarder {
             parts.headers.insert(UPGRADE, upgrade);
         }
         self.marks.put(&mut parts.headers, errand.peer, errand.sid);
-        Request::from_parts(parts, Limited::new(body, self.body_bytes_max))
+        Some(Request::from_parts(parts, Limited::new(body, self.body_bytes_max)))
     }
 }
 

@@ -20,17 +20,17 @@ const CHUNK_BYTES: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// One end, and what had been read from it behind the HTTP head.
-pub(super) struct End {
-    pub(super) stream: TcpStream,
-    pub(super) unread: Bytes,
+struct End {
+    stream: TcpStream,
+    unread: Bytes,
 }
 
 /// Runs until one of the ends is closed, or this node drains.
-pub(super) async fn run<A: Application>(shard: &Shard<A>, client: &End, owner: &End) {
+async fn run<A: Application>(shard: &Shard<A>, client: End, owner: End) {
     let _sockets = [Open::count(&shard.counters), Open::count(&shard.counters)];
     let _tunnel = Tunnel::count(shard);
-    let up = copy(shard, client, &owner.stream);
-    let down = copy(shard, owner, &client.stream);
+    let up = copy(shard, &client.stream, client.unread, &owner.stream);
+    let down = copy(shard, &owner.stream, owner.unread, &client.stream);
     tokio::pin!(up, down);
     let ended = async {
         // A fault of one direction is the end of both.
@@ -50,11 +50,18 @@ pub(super) async fn run<A: Application>(shard: &Shard<A>, client: &End, owner: &
 }
 
 /// Copies until the one end has no more, and passes that on.
-async fn copy<A: Application>(shard: &Shard<A>, from: &End, to: &TcpStream) -> io::Result<()> {
-    write(to, &from.unread).await?;
+async fn copy<A: Application>(
+    shard: &Shard<A>,
+    from: &TcpStream,
+    unread: Bytes,
+    to: &TcpStream,
+) -> io::Result<()> {
+    write(to, &unread).await?;
+    // However little of it was read, it keeps hyper's whole read buffer.
+    drop(unread);
     loop {
-        from.stream.readable().await?;
-        match step(shard, &from.stream, to) {
+        from.readable().await?;
+        match step(shard, from, to) {
             Ok(Step::More) => {}
             Ok(Step::Rest(rest)) => write(to, &rest).await?,
             Ok(Step::End) => {
@@ -130,7 +137,7 @@ pub(super) async fn begin<A: Application>(
 ) {
     let (Ok(client), Ok(owner)) = tokio::join!(client, owner) else { return };
     let (client, owner) = (End::of(client), End::of(owner));
-    run(&shard, &client, &owner).await;
+    run(&shard, client, owner).await;
 }
 
 impl End {

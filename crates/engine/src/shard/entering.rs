@@ -101,9 +101,7 @@ impl<A: Application> Shard<A> {
             resume,
             kind: state.kind,
         };
-        let comer = if request.resume.is_some() { Comer::Returning } else { Comer::New };
-        let asked = self.sockets_door.borrow_mut().ask(comer, self.now_ms(), self.chance());
-        if let Err(wait) = asked {
+        if let Err(wait) = self.may_enter(state, &request) {
             self.counters.connects_put_off.add(1);
             let refusal = self.app.put_off(&request, wait);
             return self.entered(conn, state, entering, Err(refusal));
@@ -116,6 +114,15 @@ impl<A: Application> Shard<A> {
                 conn.wake();
             }
         }
+    }
+
+    /// Whether the client is to be let in now. Whoever is in one namespace already is in.
+    fn may_enter(&self, state: &State<A>, request: &ConnectRequest) -> Result<(), Duration> {
+        if !state.sockets.is_empty() {
+            return Ok(());
+        }
+        let comer = if request.resume.is_some() { Comer::Returning } else { Comer::New };
+        self.sockets_door.borrow_mut().ask(comer, self.now_ms(), self.chance())
     }
 
     /// Opens the ticket of a client that wants to go on. One that is not genuine is as good as none.
