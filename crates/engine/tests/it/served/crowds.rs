@@ -76,3 +76,30 @@ async fn who_comes_back_is_let_in_before_newcomers() {
     let Some(Ok(Message::Close(Some(close)))) = last else { panic!("{last:?}") };
     assert_eq!((u16::from(close.code), &*close.reason), (3003, "overloaded"));
 }
+
+/// A node has died, and its clients come to another one, all at the same moment.
+#[tokio::test]
+async fn five_thousand_who_come_back_at_once_are_all_let_in() {
+    const CLIENTS: usize = 5_000;
+    const AT_ONCE: usize = 50;
+    let lab = Lab::start(Lab::config());
+    let first = lab.client().await;
+    let ticket = json!({"pid": first.pid.clone().expect("a ticket"), "offset": "o1"});
+    drop(first);
+    let begun = std::time::Instant::now();
+    let coming = (0..AT_ONCE).map(|_| async {
+        let mut http = lab.http().await;
+        for _ in 0..CLIENTS / AT_ONCE {
+            let open = http.engine_io("GET", "", "").await;
+            assert_eq!(open.status, 200, "{open:?}");
+            let query = format!("&sid={}", open.body.split('"').nth(3).expect("a session id"));
+            assert_eq!(http.engine_io("POST", &query, &format!("40{ticket}")).await.body, "ok");
+            assert!(http.engine_io("GET", &query, "").await.body.starts_with("40{"));
+        }
+    });
+    futures_util::future::join_all(coming).await;
+    assert!(begun.elapsed() < BROKEN, "{:?}", begun.elapsed());
+    let counters = lab.handle().counters();
+    assert_eq!((counters.handshakes_put_off, counters.connects_put_off), (0, 0));
+    assert_eq!(counters.sockets_recovered, CLIENTS as u64);
+}
