@@ -7,6 +7,7 @@
 mod directory;
 mod guardian;
 pub mod local;
+pub mod network;
 mod node;
 mod ports;
 mod process;
@@ -14,6 +15,7 @@ pub mod redis;
 mod shared;
 
 pub use directory::Directory;
+pub use network::{End, Network};
 pub use node::{Node, SECRET, binary, listening, turnpike};
 pub use process::Process;
 pub use redis::{RedisCluster, RedisNode, RedisOptions, Reply};

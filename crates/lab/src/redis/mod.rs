@@ -10,6 +10,7 @@ mod migration;
 mod server;
 mod slot;
 pub(crate) mod start;
+mod users;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub use slot::{SLOTS, slot_of};
 
 use crate::directory::Directory;
 use crate::guardian::Guardian;
+use crate::network::{Network, Relay};
 use server::Server;
 
 /// One of the processes, whatever its role.
@@ -38,6 +40,8 @@ pub struct RedisOptions {
     pub append_only: bool,
     /// Of the user `default`.
     pub password: Option<String>,
+    /// With a [`Network`] between the processes that can be cut. Every byte is then carried by this process as well.
+    pub cuttable: bool,
     /// Lines for `redis.conf` of every node, behind all others.
     pub lines: Vec<String>,
 }
@@ -50,6 +54,7 @@ impl Default for RedisOptions {
             node_timeout: Duration::from_secs(1),
             append_only: true,
             password: None,
+            cuttable: false,
             lines: Vec::new(),
         }
     }
@@ -60,6 +65,8 @@ impl Default for RedisOptions {
 pub struct RedisCluster {
     options: RedisOptions,
     servers: Vec<Mutex<Server>>,
+    network: Option<Network>,
+    _relays: Vec<Relay>,
     // After the servers: it would kill them, which is nothing they should have to expect.
     _guardian: Guardian,
     _directory: Directory,
@@ -100,6 +107,13 @@ impl RedisCluster {
 
     pub fn node_at_port(&self, port: u16) -> Option<RedisNode> {
         self.nodes().find(|node| self.server(*node).port == port)
+    }
+
+    /// # Panics
+    ///
+    /// If the cluster was not started as [`RedisOptions::cuttable`].
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("the cluster was started as one that can be cut")
     }
 
     pub fn password(&self) -> Option<&str> {
@@ -152,7 +166,8 @@ impl RedisCluster {
 
     /// Signed in, if there is a password.
     pub fn connect(&self, node: RedisNode) -> anyhow::Result<Connection> {
-        Connection::signed_in(self.server(node).port, self.password())
+        // Around the network, so that one can ask on both sides of a cut.
+        Connection::signed_in(self.server(node).own_port, self.password())
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -174,6 +189,7 @@ impl RedisCluster {
     pub fn restart(&self, node: RedisNode) -> anyhow::Result<()> {
         let limit = Duration::from_secs(20);
         self.server(node).start()?;
+        self.introduce(node);
         until(limit, || {
             if !self.server(node).is_running() {
                 bail!("{}", self.server(node).last_words());
@@ -220,6 +236,12 @@ impl RedisCluster {
     /// Who is what, by this node's knowledge.
     pub fn layout_by(&self, node: RedisNode) -> anyhow::Result<Layout> {
         Layout::ask(&mut self.connect(node)?)
+    }
+
+    fn introduce(&self, node: RedisNode) {
+        if let (Some(network), Some(process)) = (&self.network, self.process_id(node)) {
+            network.introduce(process, node);
+        }
     }
 
     fn node_of(&self, member: &Member) -> Option<RedisNode> {

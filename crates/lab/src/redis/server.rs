@@ -11,23 +11,26 @@ use crate::process::Process;
 
 #[derive(Debug)]
 pub(crate) struct Server {
+    /// Where the others reach it: the relays, if there are any.
     pub(crate) port: u16,
     pub(crate) bus_port: u16,
+    /// Where it listens.
+    pub(crate) own_port: u16,
+    pub(crate) own_bus_port: u16,
     directory: PathBuf,
     /// None after it was killed.
     process: Option<Process>,
 }
 
 impl Server {
-    pub(crate) fn prepare(
-        directory: PathBuf,
-        port: u16,
-        bus_port: u16,
-        options: &RedisOptions,
-    ) -> anyhow::Result<Self> {
+    /// With ports of its own, and then those of the relays in front of it, if there are to be any.
+    pub(crate) fn prepare(directory: PathBuf, ports: &[u16], options: &RedisOptions) -> anyhow::Result<Self> {
+        let (own, announced) = (&ports[..2], &ports[ports.len() - 2..]);
         fs::create_dir_all(&directory)?;
-        fs::write(directory.join("redis.conf"), configuration(port, bus_port, options))?;
-        Ok(Self { port, bus_port, directory, process: None })
+        fs::write(directory.join("redis.conf"), configuration(own, announced, options))?;
+        let (own_port, own_bus_port) = (own[0], own[1]);
+        let (port, bus_port) = (announced[0], announced[1]);
+        Ok(Self { port, bus_port, own_port, own_bus_port, directory, process: None })
     }
 
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
@@ -73,7 +76,7 @@ impl Server {
         let log = fs::read_to_string(self.directory.join("redis.log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(10)..].join("\n");
-        format!("redis-server on port {} says:\n{tail}", self.port)
+        format!("redis-server on port {} says:\n{tail}", self.own_port)
     }
 }
 
@@ -83,13 +86,17 @@ fn is_stopped(id: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
 }
 
-fn configuration(port: u16, bus_port: u16, options: &RedisOptions) -> String {
+fn configuration(own: &[u16], announced: &[u16], options: &RedisOptions) -> String {
+    let (port, bus_port) = (own[0], own[1]);
+    let (announced_port, announced_bus_port) = (announced[0], announced[1]);
     let yes_no = |on: bool| if on { "yes" } else { "no" };
     let timeout = options.node_timeout.as_millis();
     let append_only = yes_no(options.append_only);
     let mut text = format!(
         "port {port}
 cluster-port {bus_port}
+cluster-announce-port {announced_port}
+cluster-announce-bus-port {announced_bus_port}
 bind 127.0.0.1
 cluster-enabled yes
 cluster-config-file nodes.conf

@@ -12,9 +12,10 @@ use anyhow::{Context as _, bail};
 use super::connection::Connection;
 use super::server::Server;
 use super::slot::SLOTS;
-use super::{POLL, RedisCluster, RedisOptions};
+use super::{POLL, RedisCluster, RedisNode, RedisOptions};
 use crate::directory::Directory;
 use crate::guardian::Guardian;
+use crate::network::{End, Network, Relay};
 use crate::ports;
 
 /// A machine with much else to do; beyond it something is broken.
@@ -36,10 +37,22 @@ pub(crate) fn start(options: RedisOptions) -> anyhow::Result<RedisCluster> {
             Err(error) => return Err(error),
         }
     };
+    let network = options.cuttable.then(Network::default);
+    let relays = match &network {
+        Some(network) => relays(&servers, network)?,
+        None => Vec::new(),
+    };
     let ports: Vec<Ports> = servers.iter().map(|server| (server.port, server.bus_port)).collect();
     form(&ports, connections, options.masters)?;
     let servers = servers.into_iter().map(Mutex::new).collect();
-    let cluster = RedisCluster { options, servers, _guardian: guardian, _directory: directory };
+    let cluster = RedisCluster {
+        options,
+        servers,
+        network,
+        _relays: relays,
+        _guardian: guardian,
+        _directory: directory,
+    };
     cluster.wait_healthy(START_MAX)?;
     Ok(cluster)
 }
@@ -47,19 +60,32 @@ pub(crate) fn start(options: RedisOptions) -> anyhow::Result<RedisCluster> {
 /// All processes, each answering.
 fn servers(directory: &Directory, options: &RedisOptions) -> anyhow::Result<(Vec<Server>, Vec<Connection>)> {
     let count = options.masters * (1 + options.replicas_per_master);
-    let ports = ports::free(count * 2)?;
+    let ports_each = if options.cuttable { 4 } else { 2 };
+    let ports = ports::free(count * ports_each)?;
     let mut servers = Vec::with_capacity(count);
-    for (index, ports) in ports.chunks(2).enumerate() {
+    for (index, ports) in ports.chunks(ports_each).enumerate() {
         let home = directory.path().canonicalize()?.join(index.to_string());
         // What an attempt before this one has left.
         let _ = std::fs::remove_dir_all(&home);
-        let mut server = Server::prepare(home, ports[0], ports[1], options)?;
+        let mut server = Server::prepare(home, ports, options)?;
         server.start()?;
         servers.push(server);
     }
     let connections = servers.iter_mut().map(|server| first_answer(server, options));
     let connections = connections.collect::<anyhow::Result<_>>()?;
     Ok((servers, connections))
+}
+
+fn relays(servers: &[Server], network: &Network) -> anyhow::Result<Vec<Relay>> {
+    let mut relays = Vec::with_capacity(servers.len() * 2);
+    for (index, server) in servers.iter().enumerate() {
+        let node = RedisNode(index);
+        network.introduce(server.process_id().context("it was just started")?, node);
+        for (port, target) in [(server.port, server.own_port), (server.bus_port, server.own_bus_port)] {
+            relays.push(Relay::start(port, target, End::Redis(node), network.clone())?);
+        }
+    }
+    Ok(relays)
 }
 
 fn first_answer(server: &mut Server, options: &RedisOptions) -> anyhow::Result<Connection> {
@@ -69,7 +95,7 @@ fn first_answer(server: &mut Server, options: &RedisOptions) -> anyhow::Result<C
             bail!("{}", server.last_words());
         }
         let connection =
-            Connection::signed_in(server.port, options.password.as_deref()).and_then(|mut connection| {
+            Connection::signed_in(server.own_port, options.password.as_deref()).and_then(|mut connection| {
                 connection.command(&["PING"])?.sound()?;
                 Ok(connection)
             });

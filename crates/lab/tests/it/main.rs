@@ -1,3 +1,4 @@
+mod network;
 mod redis;
 mod shared;
 mod survivors;
