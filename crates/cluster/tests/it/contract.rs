@@ -29,20 +29,25 @@ use self::stage::{Stage, room, user};
 macro_rules! on_every_ground {
     ($($case:ident)*) => {
         cases! { memory: super::super::ground::memory(), $($case)* }
+        cases! { disk: super::super::ground::disk(), $($case)* }
+        cases! { redis_two: super::super::ground::redis(2), $($case)* }
+        cases! { redis_three: super::super::ground::redis(3), $($case)* }
     };
 }
 
 /// About what several nodes do.
 macro_rules! on_several_nodes {
     ($($case:ident)*) => {
-        $(const _: fn(&mut Stage) = |stage| drop($case(stage));)*
+        cases! { between_two: super::super::ground::redis(2), $($case)* }
+        cases! { between_three: super::super::ground::redis(3), $($case)* }
     };
 }
 
 /// About what outlives a node.
 macro_rules! on_what_lasts {
     ($($case:ident)*) => {
-        $(const _: fn(&mut Stage) = |stage| drop($case(stage));)*
+        cases! { disk_again: super::super::ground::disk(), $($case)* }
+        cases! { redis_again: super::super::ground::redis(2), $($case)* }
     };
 }
 

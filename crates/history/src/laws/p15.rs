@@ -29,7 +29,8 @@ fn needless(index: &Index<'_>, stream: &Stream<'_>, violations: &mut Vec<Found>)
                 lost |= !is_kept && given.seq >= log.start;
             }
             Step::Resync { at_us, seq, .. } => {
-                let reaches_back = at.is_some_and(|at| log.start <= at + 1);
+                // Who has more than what it goes on after has something that was not kept.
+                let reaches_back = at.is_some_and(|at| log.start <= at + 1 && at <= *seq);
                 if reaches_back && !lost {
                     let (who, room) = (stream.who, stream.room);
                     violations

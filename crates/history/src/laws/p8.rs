@@ -1,12 +1,12 @@
 //! Two subscribers agree on the order of the messages that both were given.
 //!
 //! Messages are told apart by their sender and id, not by their number: a system that numbers the same messages differently
-//! for two subscribers breaks this law and no other need notice. What was given before a loss was announced may come again
-//! elsewhere, and is left out.
+//! for two subscribers breaks this law and no other need notice. What was given and not kept may come again elsewhere, and
+//! is left out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::index::{Index, Step, Stream};
+use crate::index::{Index, Log, Step, Stream};
 use crate::law::{Found, found};
 
 /// Messages by sender and id.
@@ -16,7 +16,8 @@ pub(super) fn check(index: &Index<'_>) -> Vec<Found> {
     let mut violations = Vec::new();
     let mut rooms: HashMap<&str, Vec<(&Stream<'_>, Part<'_>)>> = HashMap::new();
     for stream in &index.streams {
-        for part in parts(stream) {
+        let log = index.logs.get(stream.room);
+        for part in parts(stream, log) {
             rooms.entry(stream.room).or_default().push((stream, part));
         }
     }
@@ -40,10 +41,13 @@ pub(super) fn check(index: &Index<'_>) -> Vec<Found> {
 }
 
 /// What a stream was given from one announced loss to the next.
-fn parts<'a>(stream: &Stream<'a>) -> Vec<Part<'a>> {
+fn parts<'a>(stream: &Stream<'a>, log: Option<&Log<'_>>) -> Vec<Part<'a>> {
+    let kept: Option<HashSet<_>> =
+        log.map(|log| log.entries.iter().map(|entry| (entry.epoch, entry.seq)).collect());
     let mut parts = vec![Vec::new()];
     for step in &stream.steps {
         match step {
+            Step::Message(given) if kept.as_ref().is_some_and(|kept| !kept.contains(&(given.epoch, given.seq))) => {}
             Step::Message(given) => {
                 let last = parts.last_mut().expect("there is one from the start");
                 // A repetition is another law's.

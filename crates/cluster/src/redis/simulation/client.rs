@@ -12,6 +12,9 @@ use crate::{LanePosition, Message, Standing};
 pub(super) struct Publisher {
     name: String,
     sent: u64,
+    /// The node that it is with, and when what it said last gets there.
+    node: Option<usize>,
+    last_arrival_ms: u64,
     /// Not answered yet: the room, the number of attempts.
     open: BTreeMap<String, (String, u64)>,
 }
@@ -46,7 +49,7 @@ pub(super) enum Frame {
 
 impl Publisher {
     pub(super) fn new(number: usize) -> Self {
-        Self { name: format!("p{number}"), sent: 0, open: BTreeMap::new() }
+        Self { name: format!("p{number}"), sent: 0, node: None, last_arrival_ms: 0, open: BTreeMap::new() }
     }
 }
 
@@ -115,15 +118,31 @@ impl World {
         let body = payload(id);
         let what = What::Send { room: room.clone(), id: id.to_owned(), from: name.clone(), body };
         self.record(&name, what);
-        let delay = self.random.between(0, 5);
-        if let Some(node) = self.any_node() {
-            let at = self.here(node);
-            let id = id.to_owned();
-            self.later(delay, Happening::Publication { at, publisher: number, id, room, attempt });
+        if self.publishers[number].node.is_none() {
+            self.publishers[number].node = self.any_node();
+        }
+        if let Some(node) = self.publishers[number].node {
+            let at_ms = self.now_ms + self.random.between(0, 5);
+            let last = &mut self.publishers[number].last_arrival_ms;
+            *last = (*last).max(at_ms);
+            let at_ms = *last;
+            let (at, id) = (self.here(node), id.to_owned());
+            self.at(at_ms, Happening::Publication { at, publisher: number, id, room, attempt });
         }
         // No answer is an answer, too.
         let (id, outcome) = (id.to_owned(), Outcome::Refused);
         self.later(1_500, Happening::ToPublisher { publisher: number, id, attempt, outcome });
+    }
+
+    /// To another node, and all that is open once more, in its order.
+    fn publisher_moves(&mut self, number: usize) {
+        let publisher = &mut self.publishers[number];
+        publisher.node = None;
+        let mut open: Vec<String> = publisher.open.keys().cloned().collect();
+        open.sort_by_key(|id| id.rsplit('-').next().and_then(|count| count.parse::<u64>().ok()));
+        for id in open {
+            self.send(number, &id);
+        }
     }
 
     pub(super) fn to_publisher(&mut self, number: usize, id: &str, attempt: u64, outcome: Outcome) {
@@ -138,7 +157,10 @@ impl World {
                 self.record(&from, what);
             }
             Outcome::Refused if is_last => {
-                self.record(&from, What::Refused { room, id: id.clone(), from: from.clone(), retryable: true });
+                self.record(
+                    &from,
+                    What::Refused { room, id: id.clone(), from: from.clone(), retryable: true },
+                );
                 self.send(number, &id);
             }
             Outcome::Refused => {}
@@ -166,8 +188,12 @@ impl World {
                 if !leave_alone {
                     subscriber.rooms.insert(wanted);
                 }
-                let missing: Vec<String> =
-                    subscriber.rooms.iter().map(|room| (*room).to_owned()).filter(|room| !subscriber.joined.contains(room)).collect();
+                let missing: Vec<String> = subscriber
+                    .rooms
+                    .iter()
+                    .map(|room| (*room).to_owned())
+                    .filter(|room| !subscriber.joined.contains(room))
+                    .collect();
                 for room in missing {
                     let (at, delay) = (self.here(node), self.random.between(0, 3));
                     self.later(delay, Happening::ToNode { at, connection, said: Said::Join { room } });

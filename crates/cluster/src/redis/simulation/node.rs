@@ -13,7 +13,6 @@ use super::shard::{Link, Wait};
 use super::store::{Audit, Entry, Publish, Published, ReadAnswer, ReadRange};
 use super::world::{Answer, At, Happening, LANES, Outcome, Record, Said, World, lane_of};
 use crate::redis::follow::{Comparison, Effect, Follower, Forgotten, Part, Place, Unanswered};
-use crate::redis::frame::Header;
 use crate::{Continuity, LanePosition, Message, Standing};
 
 /// A page of a read is this long, so that there are several.
@@ -36,12 +35,30 @@ pub(super) enum Request {
 pub(super) enum Purpose {
     /// Where the lane stands, to begin with.
     Begin,
-    Subscribe { room: RoomId, number: u64 },
-    Compare { number: u64 },
-    Read { number: u64, from: LanePosition },
-    Publish { publisher: usize, id: String, attempt: u64, done: Option<(u64, u64)> },
+    Subscribe {
+        room: RoomId,
+        number: u64,
+    },
+    Compare {
+        number: u64,
+    },
+    Read {
+        number: u64,
+        room: RoomId,
+        from: LanePosition,
+    },
+    Publish {
+        publisher: usize,
+        id: String,
+        attempt: u64,
+        done: Option<(u64, u64)>,
+    },
     /// For whoever comes back on this connection.
-    Resume { connection: u64, room: String, after: LanePosition },
+    Resume {
+        connection: u64,
+        room: String,
+        after: LanePosition,
+    },
 }
 
 /// Who waits for the follower.
@@ -55,6 +72,9 @@ pub(super) struct Lane {
     pub(super) follower: Option<Follower>,
     pub(super) link: Option<u64>,
     pub(super) last_arrival_ms: u64,
+    last_sent_ms: u64,
+    /// What was sent over the bus up to here and had not arrived is lost.
+    pub(super) lost_before: u64,
     pub(super) asked: HashMap<u64, Purpose>,
     pub(super) rooms: BTreeMap<String, View>,
     pub(super) at: LanePosition,
@@ -94,6 +114,8 @@ impl Lane {
             follower: None,
             link: None,
             last_arrival_ms: 0,
+            last_sent_ms: 0,
+            lost_before: 0,
             asked: HashMap::new(),
             rooms: BTreeMap::new(),
             at: LanePosition::default(),
@@ -187,6 +209,12 @@ impl World {
         self.later(delay, Happening::Connect { at, lane });
     }
 
+    /// The reader of the bus was too slow.
+    pub(super) fn lag(&mut self, node: usize, lane: usize) {
+        self.nodes[node].lanes[lane].lost_before = self.draw();
+        self.follow(node, lane, Follower::lagged);
+    }
+
     pub(super) fn ask(&mut self, node: usize, lane: usize, purpose: Purpose, asked: Request) {
         let request = self.draw();
         let at = self.here(node);
@@ -195,8 +223,16 @@ impl World {
             // Nobody to ask: as if it had been refused, but not on this stack.
             return self.later(1, Happening::LinkLost { at, lane, number: u64::MAX });
         };
-        let delay = self.random.between(0, 3);
-        self.later(delay, Happening::Asked { lane, link: Link { node, number }, request, asked });
+        self.request(lane, Link { node, number }, request, asked);
+    }
+
+    /// What a node asks arrives in its order.
+    fn request(&mut self, lane: usize, link: Link, request: u64, asked: Request) {
+        let at_ms = self.now_ms + self.random.between(0, 3);
+        let last = &mut self.nodes[link.node].lanes[lane].last_sent_ms;
+        *last = (*last).max(at_ms);
+        let at_ms = *last;
+        self.at(at_ms, Happening::Asked { lane, link, request, asked });
     }
 
     /// Lets the follower know something, and does what it wants done.
@@ -209,7 +245,9 @@ impl World {
 
     pub(super) fn pump(&mut self, node: usize, lane: usize) {
         let now_ms = self.now_ms;
-        while let Some(effect) = self.nodes[node].lanes[lane].follower.as_mut().and_then(|follower| follower.next(now_ms)) {
+        while let Some(effect) =
+            self.nodes[node].lanes[lane].follower.as_mut().and_then(|follower| follower.next(now_ms))
+        {
             self.effect(node, lane, effect);
         }
         let here = &mut self.nodes[node].lanes[lane];
@@ -230,7 +268,8 @@ impl World {
             }
             Effect::Unsubscribe { room } => {
                 if let Some(number) = self.nodes[node].lanes[lane].link {
-                    let (link, asked) = (Link { node, number }, Request::Unsubscribe { room: room.to_string() });
+                    let (link, asked) =
+                        (Link { node, number }, Request::Unsubscribe { room: room.to_string() });
                     self.later(1, Happening::Asked { lane, link, request: 0, asked });
                 }
             }
@@ -241,7 +280,7 @@ impl World {
             Effect::Read { number, room, from } => {
                 let range = ReadRange::Lane { pos: from.pos, epoch: from.epoch };
                 let request = Request::Read { room: room.to_string(), range, messages_max: PAGE };
-                self.ask(node, lane, Purpose::Read { number, from }, request);
+                self.ask(node, lane, Purpose::Read { number, room, from }, request);
             }
             Effect::Lane(from) => {
                 // A base must be written down before anybody is given an offset against it.
@@ -364,9 +403,9 @@ impl World {
                 };
                 self.follow(node, lane, |follower| follower.compared(number, answer, now_ms));
             }
-            (Purpose::Read { number, from }, answer) => {
+            (Purpose::Read { number, room, from }, answer) => {
                 let answer = match answer {
-                    Some(Answer::Read(answer)) => Ok(part(answer, from)),
+                    Some(Answer::Read(answer)) => Ok(part(&answer, &room, from)),
                     _ => Err(Unanswered),
                 };
                 self.follow(node, lane, |follower| follower.read(number, answer, now_ms));
@@ -381,7 +420,7 @@ impl World {
             }
             (Purpose::Resume { connection, room, after }, answer) => {
                 let answer = match answer {
-                    Some(Answer::Read(answer)) => Some(part(answer, after)),
+                    Some(Answer::Read(answer)) => Some(part(&answer, &room, after)),
                     _ => None,
                 };
                 self.resume_read(node, connection, &room, answer);
@@ -403,7 +442,8 @@ impl World {
         if self.planted == Planted::NoWait {
             return self.answer(lane, link, request, Answer::Published(done));
         }
-        let Some(Purpose::Publish { done: kept, .. }) = self.nodes[link.node].lanes[lane].asked.get_mut(&request)
+        let Some(Purpose::Publish { done: kept, .. }) =
+            self.nodes[link.node].lanes[lane].asked.get_mut(&request)
         else {
             return;
         };
@@ -574,8 +614,8 @@ fn comparison(audit: Audit) -> Comparison {
 }
 
 /// What a read after a place of the lane says.
-fn part(answer: ReadAnswer, from: LanePosition) -> Part {
-    let continuity = continuity(&answer, from);
+fn part(answer: &ReadAnswer, room: &str, from: LanePosition) -> Part {
+    let continuity = continuity(answer, from);
     let head = answer.head;
     let standing = Standing {
         epoch: head.map_or(answer.lane.epoch, |head| head.at.epoch),
@@ -583,27 +623,26 @@ fn part(answer: ReadAnswer, from: LanePosition) -> Part {
         pos: head.map_or(0, |head| head.at.pos),
         lane: answer.lane,
     };
-    let room_of = |entry: &Arc<Entry>| (entry.header, message("x", entry));
+    let kept = |entry: &Arc<Entry>| (entry.header, message(room, entry));
     Part {
         standing,
-        messages: answer.entries.iter().map(room_of).collect::<Vec<(Header, Arc<Message>)>>(),
+        messages: answer.entries.iter().map(kept).collect(),
         more: answer.more,
         continuity,
         oldest_is_first: answer.oldest.is_some_and(|oldest| oldest.first),
     }
 }
 
+/// As the reader of the log has it.
 fn continuity(answer: &ReadAnswer, from: LanePosition) -> Continuity {
-    let Some(last) = answer.last else { return Continuity::Gone };
-    let has = from.pos.min(last);
-    let is_kept = match (answer.head, answer.oldest) {
-        (None, _) => answer.fpos <= has,
-        (Some(head), None) => head.at.pos <= has,
-        (Some(_), Some(oldest)) => oldest.first || oldest.prev <= has,
+    let lost_pos = match (answer.head, answer.oldest) {
+        (None, _) => answer.fpos,
+        (Some(_), Some(oldest)) => oldest.prev,
+        (Some(head), None) => head.at.pos,
     };
-    match (is_kept, from.pos > last) {
-        (false, _) => Continuity::Gone,
-        (true, true) => Continuity::Truncated,
-        (true, false) => Continuity::Whole,
+    match answer.last {
+        Some(last) if lost_pos <= last.min(from.pos) && from.pos > last => Continuity::Truncated,
+        Some(last) if lost_pos <= last.min(from.pos) => Continuity::Whole,
+        _ => Continuity::Gone,
     }
 }

@@ -92,7 +92,12 @@ impl Shard {
     }
 
     /// Does a write on the master of this link, and sends it on its way to the replica.
-    pub(super) fn write(&mut self, link: Link, write: Write, rules: &Rules) -> Option<(Option<Published>, u64)> {
+    pub(super) fn write(
+        &mut self,
+        link: Link,
+        write: Write,
+        rules: &Rules,
+    ) -> Option<(Option<Published>, u64)> {
         let replica = self.replica.as_mut();
         let master = self.masters.iter_mut().find(|master| master.links.contains_key(&link))?;
         let done = apply(&mut master.process, &write, rules);
@@ -119,7 +124,8 @@ impl Shard {
             replica.applied += 1;
         }
         let applied = replica.applied;
-        let (over, waiting) = std::mem::take(&mut self.waits).into_iter().partition(|wait| wait.offset <= applied);
+        let (over, waiting) =
+            std::mem::take(&mut self.waits).into_iter().partition(|wait| wait.offset <= applied);
         self.waits = waiting;
         let over: Vec<Wait> = over;
         over.into_iter().map(|wait| (wait.link, wait.request)).collect()

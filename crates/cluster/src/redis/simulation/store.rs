@@ -173,7 +173,9 @@ impl Store {
         (self.pos, self.ts) = (pos, ts);
         self.heads.insert(publish.room.clone(), Head { seq, pos, epoch: self.epoch, ts });
         let answer = Answer { epoch: self.epoch, seq, ts };
-        if rules.append_first && let Some(first) = self.seen(half, &publish.id) {
+        if rules.append_first
+            && let Some(first) = self.seen(half, &publish.id)
+        {
             return Published::Seen(first);
         }
         self.remember(half, &publish.id, answer);
@@ -264,7 +266,7 @@ impl Store {
         LanePosition { epoch: self.epoch, pos: self.pos }
     }
 
-    fn place(&self, room: &str) -> Option<Place> {
+    pub(super) fn place(&self, room: &str) -> Option<Place> {
         let head = self.heads.get(room)?;
         Some(Place { at: LanePosition { epoch: head.epoch, pos: head.pos }, seq: head.seq })
     }
@@ -284,8 +286,12 @@ impl Store {
     /// Takes rooms away in which nothing was published since then.
     pub(super) fn forget(&mut self, now: Now, rules: &Rules, idle_since: u64) -> usize {
         self.fence(now, rules);
-        let idle: Vec<String> =
-            self.heads.iter().filter(|(_, head)| head.ts < idle_since).map(|(room, _)| room.clone()).collect();
+        let idle: Vec<String> = self
+            .heads
+            .iter()
+            .filter(|(_, head)| head.ts < idle_since)
+            .map(|(room, _)| room.clone())
+            .collect();
         for room in &idle {
             if let Some(head) = self.heads.remove(room) {
                 self.fseq = self.fseq.max(head.seq);

@@ -38,21 +38,82 @@ pub(super) enum Happening {
     Publisher(usize),
     Subscriber(usize),
     /// A request reaches the master that the link is with.
-    Asked { lane: usize, link: Link, request: u64, asked: Request },
-    Answered { at: At, lane: usize, link: Link, request: u64, answer: Answer },
-    WaitOver { lane: usize, link: Link, request: u64 },
-    Bus { at: At, lane: usize, link: Link, room: String, entry: Arc<Entry> },
+    Asked {
+        lane: usize,
+        link: Link,
+        request: u64,
+        asked: Request,
+    },
+    Answered {
+        at: At,
+        lane: usize,
+        link: Link,
+        request: u64,
+        answer: Answer,
+    },
+    WaitOver {
+        lane: usize,
+        link: Link,
+        request: u64,
+    },
+    /// `sent` rises with time.
+    Bus {
+        at: At,
+        lane: usize,
+        link: Link,
+        sent: u64,
+        room: String,
+        entry: Arc<Entry>,
+    },
     Replicate(usize),
-    LinkLost { at: At, lane: usize, number: u64 },
-    Connect { at: At, lane: usize },
-    Wake { at: At, lane: usize },
-    LaneReady { at: At, lane: usize, from: LanePosition },
+    LinkLost {
+        at: At,
+        lane: usize,
+        number: u64,
+    },
+    Connect {
+        at: At,
+        lane: usize,
+    },
+    Wake {
+        at: At,
+        lane: usize,
+    },
+    LaneReady {
+        at: At,
+        lane: usize,
+        from: LanePosition,
+    },
     /// The store of sessions has kept a record of this connection, or refused it.
-    Kept { at: At, connection: u64, room: String, seq: u64 },
-    ToNode { at: At, connection: u64, said: Said },
-    ToClient { subscriber: usize, connection: u64, frame: Frame },
-    Publication { at: At, publisher: usize, id: String, room: String, attempt: u64 },
-    ToPublisher { publisher: usize, id: String, attempt: u64, outcome: Outcome },
+    Kept {
+        at: At,
+        connection: u64,
+        room: String,
+        seq: u64,
+    },
+    ToNode {
+        at: At,
+        connection: u64,
+        said: Said,
+    },
+    ToClient {
+        subscriber: usize,
+        connection: u64,
+        frame: Frame,
+    },
+    Publication {
+        at: At,
+        publisher: usize,
+        id: String,
+        room: String,
+        attempt: u64,
+    },
+    ToPublisher {
+        publisher: usize,
+        id: String,
+        attempt: u64,
+        outcome: Outcome,
+    },
     Fault(Fault),
     Over(Fault),
     Calm,
@@ -205,8 +266,9 @@ impl World {
                 }
             }
             Happening::WaitOver { lane, link, request } => self.wait_over(lane, link, request),
-            Happening::Bus { at, lane, link, room, entry } => {
-                if self.is_up(at) && self.nodes[at.node].lanes[lane].link == Some(link.number) {
+            Happening::Bus { at, lane, link, sent, room, entry } => {
+                let here = self.is_up(at).then(|| &self.nodes[at.node].lanes[lane]);
+                if here.is_some_and(|lane| lane.link == Some(link.number) && sent > lane.lost_before) {
                     self.brought(at.node, lane, &room, &entry);
                 }
             }
@@ -241,7 +303,9 @@ impl World {
                     self.heard(at.node, connection, said);
                 }
             }
-            Happening::ToClient { subscriber, connection, frame } => self.to_client(subscriber, connection, frame),
+            Happening::ToClient { subscriber, connection, frame } => {
+                self.to_client(subscriber, connection, frame)
+            }
             Happening::Publication { at, publisher, id, room, attempt } => {
                 if self.is_up(at) {
                     self.publish(at.node, publisher, id, room, attempt);
@@ -316,8 +380,9 @@ impl World {
             master.links.iter().filter(|(_, rooms)| rooms.contains(room)).map(|(link, _)| *link).collect();
         for link in to {
             let at_ms = self.arrival(link, lane);
-            let (at, room, entry) = (self.here(link.node), room.to_owned(), Arc::clone(entry));
-            self.at(at_ms, Happening::Bus { at, lane, link, room, entry });
+            let (at, sent) = (self.here(link.node), self.draw());
+            let (room, entry) = (room.to_owned(), Arc::clone(entry));
+            self.at(at_ms, Happening::Bus { at, lane, link, sent, room, entry });
         }
     }
 

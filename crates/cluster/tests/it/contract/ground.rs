@@ -4,8 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use turnpike_cluster::redis::{self, RedisConfig};
 use turnpike_cluster::{Cluster, HistoryLimits, embedded};
-use turnpike_lab::Directory;
+use turnpike_lab::{Directory, shared, unique_prefix};
 
 use super::stage::Terms;
 
@@ -38,6 +39,12 @@ pub(crate) fn memory() -> Box<dyn Ground> {
     Box::new(Embedded { raised: AtomicUsize::new(0), disk: None })
 }
 
+/// One process that keeps its rooms on disk.
+pub(crate) fn disk() -> Box<dyn Ground> {
+    let directory = Directory::new("contract").expect("a directory can be made");
+    Box::new(Embedded { raised: AtomicUsize::new(0), disk: Some(directory) })
+}
+
 impl Ground for Embedded {
     fn nodes(&self) -> usize {
         1
@@ -52,5 +59,37 @@ impl Ground for Embedded {
             ..embedded::Config::new(format!("n{number}"))
         };
         Box::pin(async move { embedded::start(&config).expect("the plane opens") })
+    }
+}
+
+struct Redis {
+    nodes: usize,
+    raised: AtomicUsize,
+    prefix: String,
+}
+
+/// So many nodes on a real Redis Cluster, with keys of their own.
+pub(crate) fn redis(nodes: usize) -> Box<dyn Ground> {
+    Box::new(Redis { nodes, raised: AtomicUsize::new(0), prefix: unique_prefix() })
+}
+
+impl Ground for Redis {
+    fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    fn raise(&self, terms: &Terms) -> Raising {
+        let number = self.raised.fetch_add(1, Ordering::Relaxed);
+        let config = RedisConfig {
+            nodes: shared().seeds(),
+            prefix: self.prefix.clone(),
+            node: format!("n{number}"),
+            history: history(terms),
+            recovery_window: terms.recovery,
+            ..RedisConfig::default()
+        };
+        Box::pin(async move {
+            redis::connect(config, &prometheus::Registry::new()).await.expect("the plane can be reached")
+        })
     }
 }

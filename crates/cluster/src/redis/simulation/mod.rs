@@ -1,0 +1,122 @@
+//! Thousands of schedules of a small cluster, each from a seed: the real follower on two or three nodes, a model of Redis with
+//! replicas that lag and masters that fail, publishers that repeat themselves, subscribers that are cut off and recover on
+//! another node. What all of them saw is held against the laws of `turnpike_history`.
+//!
+//! `SEED=7 cargo test -p turnpike-cluster simulation` runs one schedule again and says what was broken.
+
+mod client;
+mod faults;
+mod node;
+mod planted;
+mod random;
+mod resume;
+mod shard;
+mod store;
+mod world;
+
+use turnpike_history::{Law, Violation, check};
+
+use self::planted::Planted;
+use self::world::World;
+
+/// In the tests that run always.
+const SCHEDULES: u64 = 600;
+const SCHEDULES_LONG: u64 = 20_000;
+/// A planted fault must be found within these.
+const SCHEDULES_TO_FIND: u64 = 300;
+
+fn violations(seed: u64, planted: Planted) -> Vec<Violation> {
+    check(&World::new(seed, planted).run())
+}
+
+fn hold(seeds: impl Iterator<Item = u64>) {
+    for seed in seeds {
+        let violations = violations(seed, Planted::Nothing);
+        assert!(violations.is_empty(), "SEED={seed}\n{}", listed(&violations));
+    }
+}
+
+fn listed(violations: &[Violation]) -> String {
+    violations.iter().take(10).map(|violation| format!("{violation}\n")).collect()
+}
+
+/// The first schedule that breaks the law.
+fn found(planted: Planted, law: Law) {
+    let breaks = |seed: &u64| violations(*seed, planted).iter().any(|violation| violation.law == law);
+    let seed = (0..SCHEDULES_TO_FIND).find(breaks);
+    assert!(seed.is_some(), "{planted:?} was not found in {SCHEDULES_TO_FIND} schedules");
+}
+
+#[test]
+#[ignore]
+fn survey() {
+    if let Ok(seed) = std::env::var("SHOW") {
+        let (seed, who, room) = { let mut w = seed.split(','); (w.next().unwrap().parse().unwrap(), w.next().unwrap().to_owned(), format!("room: {:?}", w.next().unwrap())) };
+        let h = World::new(seed, Planted::Nothing).run();
+        for e in &h {
+            let t = format!("{:?}", e.what);
+            if e.who == "machine" || (e.who == who && (t.contains(&room) || !t.contains("room:"))) { eprintln!("{} {} {}", e.at_us, e.who, t); }
+        }
+        for v in check(&h).iter().take(5) { eprintln!("{v}"); }
+        return;
+    }
+    for seed in 0..600 {
+        let out = std::panic::catch_unwind(|| violations(seed, Planted::Nothing));
+        match out {
+            Ok(v) if v.is_empty() => {}
+            Ok(v) => eprintln!("SEED={seed} {}", listed(&v).lines().next().unwrap()),
+            Err(_) => eprintln!("SEED={seed} panicked"),
+        }
+    }
+}
+
+#[test]
+fn the_laws_hold() {
+    if let Ok(seed) = std::env::var("SEED") {
+        return hold(std::iter::once(seed.parse().expect("SEED is a number")));
+    }
+    hold(0..SCHEDULES);
+}
+
+#[test]
+#[ignore = "minutes; cargo xtask test --long"]
+fn the_laws_hold_for_long() {
+    hold(SCHEDULES..SCHEDULES_LONG);
+}
+
+#[test]
+fn a_schedule_is_the_same_each_time() {
+    let history = |seed| World::new(seed, Planted::Nothing).run();
+    assert_eq!(history(3), history(3));
+    assert_ne!(history(3), history(4));
+}
+
+#[test]
+fn no_fence_is_found() {
+    found(Planted::NoFence, Law::P5);
+}
+
+#[test]
+fn dedupe_after_append_is_found() {
+    found(Planted::DedupeAfterAppend, Law::P2);
+}
+
+#[test]
+fn a_cursor_before_the_send_is_found() {
+    found(Planted::CursorBeforeSend, Law::P6);
+}
+
+#[test]
+fn a_skipped_wait_is_found() {
+    found(Planted::NoWait, Law::P1);
+}
+
+#[test]
+fn a_vector_over_a_gap_is_found() {
+    found(Planted::VectorOverGap, Law::P6);
+}
+
+#[test]
+fn doubles_on_opening_are_found() {
+    found(Planted::DoubleOnOpening, Law::P7);
+}
