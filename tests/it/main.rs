@@ -6,7 +6,9 @@
 #![allow(clippy::print_stdout, reason = "and explains itself by printing")]
 #![allow(unreachable_pub, reason = "`pub` says what a module offers the others; nothing else can reach in")]
 
+mod chaos;
 mod conformance;
+mod cut_off;
 mod deploy;
 mod harness;
 mod heartbeat;

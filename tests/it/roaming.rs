@@ -1,8 +1,9 @@
 //! Stock clients over two nodes: cut at random, offline for a while, a node killed under them. Nothing is lost, nothing
 //! comes twice, and every return is a recovery.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,9 +18,13 @@ pub struct Pair {
 
 impl Pair {
     pub fn start(environment: &[(&str, &str)]) -> Self {
-        let (seeds, prefix) = (shared().seeds_text(), unique_prefix());
+        Self::on(&shared().seeds_text(), environment)
+    }
+
+    pub fn on(seeds: &str, environment: &[(&str, &str)]) -> Self {
+        let prefix = unique_prefix();
         let nodes = ["n1", "n2"].map(|name| {
-            let own = [("REDIS_NODES", &*seeds), ("TURNPIKE_REDIS_PREFIX", &*prefix), ("SERVER_ID", name)];
+            let own = [("REDIS_NODES", seeds), ("TURNPIKE_REDIS_PREFIX", &*prefix), ("SERVER_ID", name)];
             let environment: Vec<(&str, &str)> = own.into_iter().chain(environment.iter().copied()).collect();
             Node::start(&environment).unwrap()
         });
@@ -36,54 +41,83 @@ impl Pair {
     }
 }
 
-struct Roaming<'a> {
-    receivers: usize,
-    seconds: u64,
-    transports: &'a str,
-    offline_ms: u64,
-    /// Kill the first node with -9 after so long.
-    kill_after: Option<Duration>,
+pub struct Roaming<'a> {
+    pub receivers: usize,
+    pub seconds: u64,
+    pub transports: &'a str,
+    pub offline_ms: u64,
+    pub seed: u64,
+    /// Where everything is written down.
+    pub record: Option<&'a Path>,
 }
 
-fn roam(plan: &Roaming<'_>) -> Value {
-    require_packages();
-    let mut pair = Pair::start(&[]);
-    let users: Vec<String> = (0..plan.receivers)
-        .map(|number| format!("receiver-{number}"))
-        .chain((0..2).map(|number| format!("sender-{number}")))
-        .collect();
-    let tokens: serde_json::Map<String, Value> =
-        users.iter().map(|user| (user.clone(), pair.token(user).into())).collect();
-    let seed = std::env::var("SEED").unwrap_or_else(|_| std::process::id().to_string());
-    println!("SEED={seed}");
-    let mut node = Command::new("node");
-    node.current_dir(home().join("node")).arg("roaming.mjs");
-    for (name, value) in [
-        ("nodes", pair.ports()),
-        ("tokens", Value::Object(tokens).to_string()),
-        ("receivers", plan.receivers.to_string()),
-        ("rooms", "4".to_owned()),
-        ("seconds", plan.seconds.to_string()),
-        ("rate", "20".to_owned()),
-        ("offline", plan.offline_ms.to_string()),
-        ("transports", plan.transports.to_owned()),
-        ("seed", seed),
-    ] {
-        node.arg(format!("--{name}={value}"));
+/// The program while it runs.
+pub struct Roamers {
+    program: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Roamers {
+    /// Everybody is in their rooms when it returns.
+    pub fn start(pair: &Pair, plan: &Roaming<'_>) -> Self {
+        require_packages();
+        let users = (0..plan.receivers)
+            .map(|number| format!("receiver-{number}"))
+            .chain((0..2).map(|number| format!("sender-{number}")));
+        let tokens: serde_json::Map<String, Value> =
+            users.map(|user| (user.clone(), pair.token(&user).into())).collect();
+        println!("SEED={}", plan.seed);
+        let mut node = Command::new("node");
+        node.current_dir(home().join("node")).arg("roaming.mjs");
+        for (name, value) in [
+            ("nodes", pair.ports()),
+            ("tokens", Value::Object(tokens).to_string()),
+            ("receivers", plan.receivers.to_string()),
+            ("rooms", "4".to_owned()),
+            ("seconds", plan.seconds.to_string()),
+            ("rate", "20".to_owned()),
+            ("offline", plan.offline_ms.to_string()),
+            ("transports", plan.transports.to_owned()),
+            ("seed", plan.seed.to_string()),
+        ] {
+            node.arg(format!("--{name}={value}"));
+        }
+        if let Some(record) = plan.record {
+            node.arg("--record").arg(record);
+        }
+        let mut program = node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+        let ready = lines.next().expect("it gets ready").unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&ready).unwrap(), json!({ "ready": plan.receivers }));
+        Self { program, lines }
     }
-    let mut roaming = node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(roaming.stdout.take().unwrap()).lines();
-    let ready = lines.next().expect("it gets ready").unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&ready).unwrap(), json!({ "ready": plan.receivers }));
-    if let Some(after) = plan.kill_after {
-        std::thread::sleep(after);
-        let port = pair.nodes[0].gateway.port();
-        pair.nodes[0].kill();
-        writeln!(roaming.stdin.as_mut().unwrap(), "drop {port}").unwrap();
+
+    pub fn tell(&mut self, word: &str) {
+        writeln!(self.program.stdin.as_mut().unwrap(), "{word}").unwrap();
     }
-    let report = lines.next().expect("it reports").unwrap();
-    let _ = roaming.wait();
-    serde_json::from_str::<Value>(&report).unwrap()["report"].take()
+
+    pub fn report(mut self) -> Value {
+        let report = self.lines.next().expect("it reports").unwrap();
+        let _ = self.program.wait();
+        serde_json::from_str::<Value>(&report).unwrap()["report"].take()
+    }
+}
+
+impl Drop for Roamers {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+/// That of the environment, or another each time.
+pub fn seed() -> u64 {
+    let given = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
+    given.unwrap_or_else(|| u64::from(std::process::id()))
+}
+
+fn plan(transports: &str, seconds: u64, offline_ms: u64) -> Roaming<'_> {
+    Roaming { receivers: 10, seconds, transports, offline_ms, seed: seed(), record: None }
 }
 
 fn must_be_exact(report: &Value) {
@@ -98,28 +132,30 @@ fn must_be_exact(report: &Value) {
 
 #[test]
 fn cut_at_random_and_away_for_a_while() {
-    let plan =
-        Roaming { receivers: 12, seconds: 15, transports: "websocket", offline_ms: 2_000, kill_after: None };
-    must_be_exact(&roam(&plan));
+    let pair = Pair::start(&[]);
+    must_be_exact(&Roamers::start(&pair, &plan("websocket", 15, 2_000)).report());
 }
 
 #[test]
 fn a_node_is_killed_under_load() {
-    let kill_after = Some(Duration::from_secs(5));
-    let plan = Roaming { receivers: 12, seconds: 15, transports: "websocket", offline_ms: 500, kill_after };
-    must_be_exact(&roam(&plan));
+    let mut pair = Pair::start(&[]);
+    let mut roamers = Roamers::start(&pair, &plan("websocket", 15, 500));
+    std::thread::sleep(Duration::from_secs(5));
+    let port = pair.nodes[0].gateway.port();
+    pair.nodes[0].kill();
+    roamers.tell(&format!("drop {port}"));
+    must_be_exact(&roamers.report());
 }
 
 /// Polls of one session land on either node.
 #[test]
 fn long_polling_behind_round_robin() {
-    let plan = Roaming { receivers: 6, seconds: 10, transports: "polling", offline_ms: 500, kill_after: None };
-    must_be_exact(&roam(&plan));
+    let pair = Pair::start(&[]);
+    must_be_exact(&Roamers::start(&pair, &plan("polling", 10, 500)).report());
 }
 
 #[test]
 fn upgrades_behind_round_robin() {
-    let plan =
-        Roaming { receivers: 6, seconds: 10, transports: "polling,websocket", offline_ms: 500, kill_after: None };
-    must_be_exact(&roam(&plan));
+    let pair = Pair::start(&[]);
+    must_be_exact(&Roamers::start(&pair, &plan("polling,websocket", 10, 500)).report());
 }

@@ -3,10 +3,15 @@
 // under an id of its own and sent again until it is acknowledged. At the end each receiver must have had every message of
 // its rooms once and in order, and every return must have been a recovery.
 //
-// Standard output: {"ready"} when everybody is in, {"report"} at the end. Standard input: "drop <port>" takes a node out.
+// With `--record` every event goes to a file, as lines of the history that is held against the laws afterwards; then a session
+// that could not be recovered is no fault by itself: its rooms are joined again from where the client stood.
+//
+// Standard output: {"ready"} when everybody is in, {"report"} at the end. Standard input: "drop <port>" takes a node out, "add
+// <port>" puts one in, "end" ends it before its time.
 
 import { parseArgs } from "node:util";
 import { createInterface } from "node:readline";
+import { createWriteStream } from "node:fs";
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { io } from "socket.io-client";
@@ -22,6 +27,7 @@ const { values: options } = parseArgs({
     offline: { type: "string" },
     transports: { type: "string" },
     seed: { type: "string" },
+    record: { type: "string" },
   },
 });
 
@@ -29,6 +35,12 @@ const tokens = JSON.parse(options.tokens);
 const rooms = Array.from({ length: Number(options.rooms) }, (_, number) => `roam:${number}`);
 const random = generator(Number(options.seed));
 let living = options.nodes.split(",").map(Number);
+
+const record = options.record && createWriteStream(options.record);
+const origin_us = performance.timeOrigin * 1000;
+function note(who, event, data = {}) {
+  if (record) record.write(JSON.stringify({ at_us: Math.round(origin_us + performance.now() * 1000), who, event, ...data }) + "\n");
+}
 
 /// Mulberry32: the same seed gives the same run, as far as the network lets it.
 function generator(state) {
@@ -61,8 +73,11 @@ const senders = [];
 for (const user of ["sender-0", "sender-1"]) senders.push(await sender(user));
 console.log(JSON.stringify({ ready: receivers.length }));
 
+let end = Date.now() + Number(options.seconds) * 1000;
 createInterface({ input: process.stdin }).on("line", (line) => {
   const [word, port] = line.split(" ");
+  if (word === "end") end = 0;
+  if (word === "add") living.push(Number(port));
   if (word !== "drop") return;
   living = living.filter((other) => other !== Number(port));
   for (const pair of open) if (pair.port === Number(port)) pair.end();
@@ -80,41 +95,72 @@ function connect(user) {
   });
   const client = { user, socket, fresh: 0, recovered: 0, refused: [], left: [] };
   socket.on("connect_error", (error) => error.data && client.refused.push(error.data));
-  socket.on("disconnect", (reason) => client.left.push(reason));
+  socket.on("connect", () => note(user, "connect", { user }));
+  socket.on("session", ({ recovered }) => note(user, "session", { recovered }));
+  socket.on("disconnect", (reason) => {
+    note(user, "disconnect");
+    client.left.push(reason);
+  });
   return client;
 }
 
-async function entered(client) {
+async function entered(client, again) {
   if (!client.socket.connected) await new Promise((resolve) => client.socket.once("connect", resolve));
-  client.socket.on("connect", () => (client.socket.recovered ? client.recovered++ : client.fresh++));
+  client.socket.on("connect", () => {
+    if (client.socket.recovered) return client.recovered++;
+    client.fresh++;
+    if (record) again();
+  });
+}
+
+/// Until it is answered; while the connection is away the stock client keeps it for later.
+async function join(client, room, since) {
+  for (;;) {
+    const answer = await client.socket.timeout(5000).emitWithAck("room:join", { room, since }).catch(() => null);
+    if (answer?.ok) return answer;
+    if (answer && !answer.error.retryable) throw new Error(`${client.user}: ${JSON.stringify(answer.error)}`);
+    await sleep(answer?.error.retry_after_ms ?? 250);
+  }
 }
 
 async function receiver(number) {
   const client = { ...connect(`receiver-${number}`), got: {}, faults: [] };
-  await entered(client);
-  const mine = rooms.filter((_, index) => (index + number) % 2 === 0 || rooms.length < 3);
-  for (const room of mine) {
-    const { ok, seq, error } = await client.socket.emitWithAck("room:join", { room });
-    if (!ok) throw new Error(`${client.user}: ${JSON.stringify(error)}`);
-    client.got[room] = { next: seq + 1, seen: new Set() };
-  }
-  client.socket.on("resync", (data) => client.faults.push({ resync: data }));
-  client.socket.on("message", ({ room, seq, id }) => {
+  const user = client.user;
+  const take = ({ room, epoch, seq, id, from, body }) => {
     const got = client.got[room];
     if (!got) return room.startsWith("user:") || client.faults.push({ stranger: room });
+    note(user, "message", { room, epoch, seq, id, from, body: String(body) });
     if (seq !== got.next) client.faults.push({ room, seq, expected: got.next });
     if (got.seen.has(id)) client.faults.push({ room, doubled: id });
     got.next = seq + 1;
+    got.epoch = epoch;
     got.seen.add(id);
+  };
+  const enter = async (room) => {
+    const got = client.got[room];
+    const answer = await join(client, room, got && `${got.epoch}:${got.next - 1}`);
+    const { epoch, seq, recovered, messages } = answer;
+    note(user, "join", { room, epoch, seq: recovered ? got.next - 1 : seq, recovered });
+    if (recovered) return messages.forEach(take);
+    client.got[room] = { next: seq + 1, epoch, seen: new Set() };
+  };
+  const mine = rooms.filter((_, index) => (index + number) % 2 === 0 || rooms.length < 3);
+  await entered(client, () => mine.forEach(enter));
+  for (const room of mine) await enter(room);
+  client.socket.on("resync", ({ room, epoch, seq }) => {
+    note(user, "resync", { room, epoch, seq });
+    if (!record) client.faults.push({ resync: { room, epoch, seq } });
+    if (client.got[room]) Object.assign(client.got[room], { next: seq + 1, epoch });
   });
+  client.socket.on("message", take);
   return client;
 }
 
 async function sender(user) {
   const client = { ...connect(user), sent: {}, retries: 0, slowest: 0 };
-  await entered(client);
+  await entered(client, () => rooms.forEach((room) => join(client, room)));
   for (const room of rooms) {
-    await client.socket.emitWithAck("room:join", { room });
+    await join(client, room);
     client.sent[room] = 0;
   }
   return client;
@@ -130,9 +176,17 @@ async function send(client, room) {
       const age_ms = Math.round(performance.now() - first);
       const message = { room, id, age_ms, body: number };
       // No answer, because of time or of a cut: it may have arrived, and the id tells.
+      note(client.user, "send", { room, id, from: client.user, body: String(number) });
       const answer = await client.socket.timeout(3000).emitWithAck("message:send", message).catch(() => null);
-      if (answer?.ok) break;
-      if (answer && !answer.error.retryable) throw new Error(JSON.stringify(answer.error));
+      const { epoch, seq } = answer ?? {};
+      if (answer?.ok) {
+        note(client.user, "ack", { room, id, from: client.user, epoch, seq, level: "replicated" });
+        break;
+      }
+      // After a session that could not be recovered the room is being joined again.
+      const retryable = answer?.error.retryable || answer?.error.reason === "not_in_room";
+      if (answer) note(client.user, "refused", { room, id, from: client.user, retryable });
+      if (answer && !retryable) throw new Error(JSON.stringify(answer.error));
       client.retries++;
       await sleep(Math.max(answer?.error.retry_after_ms ?? 0, 50));
     }
@@ -145,7 +199,6 @@ async function send(client, room) {
 const work = senders.flatMap((client) => rooms.map((room) => send(client, room)));
 
 // Cut connections every few seconds at random.
-const end = Date.now() + Number(options.seconds) * 1000;
 while (Date.now() < end) {
   await sleep(200);
   for (const pair of [...open]) if (random() < 0.05) pair.end();
@@ -161,6 +214,25 @@ const missing = () =>
       .map(([room, { seen }]) => ({ user, room, got: seen.size, of: total(room) })),
   );
 for (const patience = Date.now() + 20_000; missing().length > 0 && Date.now() < patience; ) await sleep(50);
+
+// The log, as it stands in the end.
+if (record) {
+  await sleep(1000);
+  for (const room of rooms) {
+    for (let after = 0, more = true, first = true; more; first = false) {
+      const page = { room, after, limit: 100 };
+      const { messages, more: rest } = await senders[0].socket.timeout(5000).emitWithAck("message:history", page);
+      if (first) note("log", "log_start", { room, seq: messages[0]?.seq ?? 1 });
+      for (const { epoch, seq, id, from, body } of messages) {
+        note("log", "logged", { room, epoch, seq, id, from, body: String(body) });
+        after = seq;
+      }
+      more = rest && messages.length > 0;
+    }
+  }
+  note("log", "end");
+  await new Promise((resolve) => record.end(resolve));
+}
 
 const all = [...receivers, ...senders];
 const report = {
