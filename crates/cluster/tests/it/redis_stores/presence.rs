@@ -1,5 +1,6 @@
 //! Presence when masters die, announcements get lost and rooms are large.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -229,4 +230,65 @@ async fn marks_rise_with_the_room_and_are_told_to_all() {
     // There is no message in the personal room, so nobody can have got any.
     assert_eq!(cursors.cursor(&user("bob"), "device-39").wait().await.unwrap(), Some(0));
     assert_eq!(cursors.cursor(&user("bob"), "device-0").wait().await.unwrap(), None, "32 are kept");
+}
+
+/// Masters die and come back while rows change. At rest every node reads what is true.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_rest_rows_are_those_of_the_nodes() {
+    const ROOMS: u64 = 24;
+    let seed =
+        std::env::var("SEED").map_or_else(|_| u64::from(std::process::id()), |seed| seed.parse().unwrap());
+    say(&format!("SEED={seed}"));
+    let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut draw = move |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    let cluster = RedisCluster::start().unwrap();
+    let (_, nodes) = nodes_on(&cluster, 3).await;
+    let rooms: Vec<RoomId> = (0..ROOMS).map(|number| room(&format!("chat:{number}"))).collect();
+    let mut truth = vec![BTreeSet::new(); rooms.len()];
+    let mut victim = None;
+    for step in 0..600 {
+        let (node, of) = (draw(3) as usize, draw(ROOMS) as usize);
+        let name = format!("n{node}-{}", draw(5));
+        let change = if draw(2) == 0 { here(&name) } else { gone(&name) };
+        if change.row.is_some() {
+            truth[of].insert(name);
+        } else {
+            truth[of].remove(&name);
+        }
+        // Not waited for: what cannot be written now is written later.
+        drop(nodes[node].plane.presence.apply(&rooms[of], vec![change]));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if step % 200 == 100 {
+            let masters = cluster.masters().unwrap();
+            let master = masters[draw(masters.len() as u64) as usize];
+            cluster.kill(master);
+            victim = Some(master);
+        }
+        if step % 200 == 199
+            && let Some(victim) = victim.take()
+        {
+            // If no replica was fit to take over, the master comes back with what it had.
+            let _ = cluster.wait_served(Duration::from_secs(10));
+            cluster.restart(victim).unwrap();
+            cluster.wait_healthy(Duration::from_secs(20)).unwrap();
+        }
+    }
+    for (room, truth) in rooms.iter().zip(&truth) {
+        for node in &nodes {
+            let expected: Vec<String> = truth.iter().cloned().collect();
+            let read = async || {
+                let roster = node.plane.presence.read(room).wait().await.ok()?;
+                let mut users: Vec<String> =
+                    roster.rows.iter().map(|(_, key, _)| key.user.to_string()).collect();
+                users.sort_unstable();
+                (users == expected).then_some(())
+            };
+            until(&format!("{room} as it is (SEED={seed})"), read).await;
+        }
+    }
 }
