@@ -129,15 +129,9 @@ impl<W: Copy + Eq + Hash> Room<W> {
             return;
         }
         let mut roster = Roster::new(own);
-        let mut changes = Vec::new();
-        for (key, look) in self.own.rows() {
-            roster.own(&key, Some(look), &mut changes);
-        }
         roster.begin_reading();
         effects.push(Effect::Read);
-        // As if somebody who cannot be seen had been watching already.
-        let mut announcer = Announcer::new();
-        announcer.changed(changes, roster.count(), now_ms);
+        let announcer = Announcer::new();
         let view = View { roster, announcer, is_ready: false, read_not_before_ms: 0, keep_until_ms };
         self.view = Some(Box::new(view));
     }
@@ -197,7 +191,11 @@ impl<W: Copy + Eq + Hash> Room<W> {
     }
 
     pub(crate) fn heard(&mut self, delta: &PresenceDelta, dead: &HashSet<Incarnation>, now_ms: u64) {
-        self.change(now_ms, |roster, now_ms, changes| roster.heard(delta, dead, now_ms, changes));
+        if let Some(view) = &mut self.view {
+            let mut changes = Vec::new();
+            view.roster.heard(delta, dead, now_ms, &mut changes);
+            view.announcer.changed(changes, view.roster.count(), now_ms);
+        }
     }
 
     pub(crate) fn dead(&mut self, incarnation: Incarnation, now_ms: u64) {
@@ -227,7 +225,6 @@ impl<W: Copy + Eq + Hash> Room<W> {
         now_ms: u64,
     ) {
         let Some(view) = &mut self.view else { return };
-        let was_ready = std::mem::replace(&mut view.is_ready, true);
         match read {
             Ok(read) => {
                 let rows = read.rows.iter().filter(|(incarnation, _, _)| *incarnation == own);
@@ -238,7 +235,7 @@ impl<W: Copy + Eq + Hash> Room<W> {
                 let mut changes = Vec::new();
                 view.roster.was_read(read, dead, now_ms, &mut changes);
                 let count = view.roster.count();
-                if was_ready {
+                if view.is_ready {
                     view.announcer.changed(changes, count, now_ms);
                 } else {
                     view.announcer.begin(count);
@@ -248,6 +245,14 @@ impl<W: Copy + Eq + Hash> Room<W> {
                 view.read_not_before_ms = now_ms + after_ms.clamp(READ_EVERY_MS, RETRY_MS_MAX);
                 view.roster.reading_failed();
             }
+        }
+        // This node's own come on top, as if somebody who cannot be seen had been watching already.
+        if !std::mem::replace(&mut view.is_ready, true) {
+            let mut changes = Vec::new();
+            for (key, look) in self.own.rows() {
+                view.roster.own(&key, Some(look), &mut changes);
+            }
+            view.announcer.changed(changes, view.roster.count(), now_ms);
         }
     }
 
@@ -298,8 +303,9 @@ impl<W: Copy + Eq + Hash> Room<W> {
         [self.own.due_ms(), read, tell, ghosts, go].into_iter().flatten().min()
     }
 
+    /// Before the room is ready nothing counts but what is heard, which the reading keeps for itself.
     fn change(&mut self, now_ms: u64, work: impl FnOnce(&mut Roster, u64, &mut Vec<Changed>)) {
-        if let Some(view) = &mut self.view {
+        if let Some(view) = self.view.as_mut().filter(|view| view.is_ready) {
             let mut changes = Vec::new();
             work(&mut view.roster, now_ms, &mut changes);
             view.announcer.changed(changes, view.roster.count(), now_ms);
