@@ -86,6 +86,25 @@ async fn a_clock_that_is_set_takes_no_lease_and_gives_none() {
     assert!(died.elapsed() < Duration::from_secs(8), "after {:?}", died.elapsed());
 }
 
+/// The replica that takes over may be far behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_failover_all_leases_begin_afresh() {
+    let nodes = nodes(3).await;
+    all_see(&nodes, 3).await;
+    let key = |what: &str| format!("{{{}:nodes}}:{what}", nodes[0].prefix);
+    let script = "redis.call('HSET', KEYS[2], 'run', 'another')
+        local all = redis.call('HGETALL', KEYS[1])
+        for i = 1, #all, 2 do redis.call('HINCRBY', KEYS[1], all[i], -60000) end
+        return #all / 2";
+    let (leases, clock) = (key("until"), key("clock"));
+    let aged = turnpike_lab::shared().command(&leases, &["EVAL", script, "2", &leases, &clock]).unwrap();
+    assert_eq!(aged.integer(), Some(3), "{aged:?}");
+    for node in &nodes {
+        assert_eq!(changes(node, Duration::from_secs(2)).await, [Lease::Held]);
+        assert_eq!(living(node), 3);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_comes_back_in_time_was_never_dead() {
     let nodes = nodes(2).await;
