@@ -11,12 +11,18 @@ use std::fmt;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::json;
 use turnpike_cluster::redis::check::{Finding, Level, check};
 
 use crate::config::Config;
 use crate::redis;
+
+/// In the environment of a process that starts over by itself. No key: it begins as none does.
+pub(crate) const STARTS_OVER: &str = "_TURNPIKE_STARTS_OVER";
+/// Between two looks at a cluster that is waited for. One look takes as long when nobody answers.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A start that was stopped because of what was found.
 #[derive(Debug)]
@@ -58,19 +64,33 @@ pub(crate) fn examine(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Before anything is served: logs what could be better, and fails with everything that must be.
+/// Before anything is served: logs what could be better, and fails with everything that must be. A process that starts over
+/// because it was cut off from Redis waits instead: it would be alone again, and nobody may be there to start it.
 pub(crate) async fn before_start(config: &Config) -> Result<(), Unfit> {
     let Some(redis) = redis::config(config, gateway(config)) else { return Ok(()) };
-    let mut failures = Vec::new();
-    for finding in check(&redis).await {
-        let Finding { level, check, what, remedy } = &finding;
-        match level {
-            Level::Ok => tracing::debug!(check, found = what, "checked"),
-            Level::Warn => tracing::warn!(check, found = what, remedy, "the Redis Cluster could be better"),
-            Level::Fail => failures.push(finding),
+    let waits = std::env::var_os(STARTS_OVER).is_some();
+    loop {
+        let mut failures = Vec::new();
+        for finding in check(&redis).await {
+            let Finding { level, check, what, remedy } = &finding;
+            match level {
+                Level::Ok => tracing::debug!(check, found = what, "checked"),
+                Level::Warn => {
+                    tracing::warn!(check, found = what, remedy, "the Redis Cluster could be better")
+                }
+                Level::Fail => failures.push(finding),
+            }
+        }
+        match failures.first() {
+            None => return Ok(()),
+            Some(first) if waits => {
+                let count = failures.len();
+                tracing::warn!(failures = count, first = first.what, "waiting for the Redis Cluster");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Some(_) => return Err(Unfit(failures)),
         }
     }
-    if failures.is_empty() { Ok(()) } else { Err(Unfit(failures)) }
 }
 
 fn gateway(config: &Config) -> SocketAddr {

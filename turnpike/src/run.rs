@@ -52,7 +52,10 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome: anyhow::Result<Ended> = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        doctor::before_start(config).await?;
+        tokio::select! {
+            fit = doctor::before_start(config) => fit?,
+            _ = signals.next() => return Ok(Ended::Asked),
+        }
         let health = Health::new(VERSION);
         let registry = Registry::new();
         metrics::Process::register(&registry, VERSION, COMMIT, started, log.clone())?;
@@ -97,12 +100,12 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
                 tracing::info!(signal = ending.name, "asked to end");
                 Ended::Asked
             }
-            () = cluster::lease_lost(&cluster, &lease) => Ended::LeaseLost,
+            () = cluster::lease_lost(&cluster, &lease) => Ended::LeaseLost(addresses),
         };
         signals.exit_on_next(log.clone());
         match ended {
             Ended::Asked => drain(gateway, &health, config.drain.window).await,
-            Ended::LeaseLost => {
+            Ended::LeaseLost(_) => {
                 tracing::error!(
                     "other nodes take this one for dead: its connections are sent to them, and it starts over"
                 );
@@ -122,8 +125,8 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     match outcome? {
         Ended::Asked => Ok(()),
         // The same program with the same arguments and environment, as another start of the node.
-        Ended::LeaseLost => {
-            Err(anyhow::Error::new(again().exec()).context("the process could not start over"))
+        Ended::LeaseLost(addresses) => {
+            Err(anyhow::Error::new(again(addresses).exec()).context("the process could not start over"))
         }
     }
 }
@@ -131,14 +134,16 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
 /// Why the process stopped serving.
 enum Ended {
     Asked,
-    LeaseLost,
+    LeaseLost(Addresses),
 }
 
-fn again() -> std::process::Command {
+/// At the same ports, also where the system had chosen them: clients and other nodes come back to what they know.
+fn again(Addresses { gateway, admin }: Addresses) -> std::process::Command {
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_else(|| "turnpike".into());
     let mut command = std::process::Command::new(std::env::current_exe().unwrap_or_else(|_| program.into()));
-    command.args(arguments);
+    command.args(arguments).env(doctor::STARTS_OVER, "1");
+    command.env("PORT", gateway.port().to_string()).env("ADMIN_PORT", admin.port().to_string());
     command
 }
 

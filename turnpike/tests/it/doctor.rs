@@ -1,9 +1,11 @@
 //! `turnpike doctor`, and starts that are stopped by what it would say.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
-use turnpike_lab::{RedisCluster, RedisOptions};
+use turnpike_lab::{End, Node, RedisCluster, RedisOptions};
 
 use crate::process::{Directory, System, eventually, get, run};
 
@@ -118,4 +120,38 @@ fn nobody_there() {
     let directory = Directory::new();
     let (code, found) = faults(examined(&directory, &[("REDIS_NODES", "127.0.0.1:1,127.0.0.1:2")]));
     assert_eq!((code, found), (Some(1), vec!["fail reach".into(), "fail reach".into()]));
+}
+
+/// Nobody may be there to start it again, so it does that itself, and waits.
+#[test]
+fn a_node_that_was_cut_off_waits_and_comes_back() {
+    let cluster =
+        RedisCluster::start_with(RedisOptions { cuttable: true, ..RedisOptions::default() }).unwrap();
+    let redis: Vec<End> = cluster.nodes().map(End::Redis).collect();
+    let binary = Path::new(env!("CARGO_BIN_EXE_turnpike"));
+    let mut node = Node::start_binary(binary, &[("REDIS_NODES", &cluster.seeds_text())]).unwrap();
+    let admin = node.admin.to_string();
+    // While it starts over nobody is there, or not for long.
+    let is_ready = || -> bool {
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(&admin)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            write!(stream, "GET /ready HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).map(|_| answer)
+        };
+        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    };
+    let waits = |times: usize| node.log().matches("waiting for the Redis Cluster").count() >= times;
+    eventually("ready", is_ready);
+    cluster.network().part(&[End::Process(node.id())], &redis);
+    eventually("not ready", || !is_ready());
+    eventually("waiting", || waits(1));
+    cluster.network().mend();
+    eventually("ready again, at the same place", is_ready);
+
+    cluster.network().part(&[End::Process(node.id())], &redis);
+    eventually("waiting again", || waits(2));
+    node.terminate().unwrap();
+    assert_eq!(node.wait(PATIENCE).unwrap().code(), Some(0), "{}", node.log());
 }
