@@ -54,7 +54,7 @@ fn a_connection_that_names_another_device_is_that_one() {
     own.enter(1, &phone, &look(Status::Online));
     assert_eq!(own.enter(1, &laptop, &look(Status::Online)), Some(phone));
     let rows: Vec<RowKey> = own.rows().map(|(key, _)| key).collect();
-    assert_eq!(rows, [laptop.clone()]);
+    assert_eq!(rows, std::slice::from_ref(&laptop));
     assert_eq!(own.batch(0).unwrap(), [Change { key: laptop, row: Some(Look::default().to_row()) }]);
 }
 

@@ -8,11 +8,13 @@ fn user(number: usize) -> UserId {
     UserId::parse(&format!("u{number}")).unwrap()
 }
 
+type Apart = Vec<(UserId, Option<View>)>;
+
 /// A room on one node, with what its members were told and what other nodes heard.
 struct Scene {
     room: Room<usize>,
     now_ms: u64,
-    told: Vec<(u64, View, Vec<(UserId, Option<View>)>)>,
+    told: Vec<(u64, View, Apart)>,
     sent: Vec<(u64, Vec<TypingChange>)>,
 }
 
