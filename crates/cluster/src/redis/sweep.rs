@@ -13,7 +13,6 @@ use tracing::{info, warn};
 use turnpike_wire::RoomId;
 
 use super::access::{Access, bytes_of, incarnation};
-use super::client::Call;
 use super::membership::{Shared, nodes_keys};
 use super::presence::{RoomKeys, lane_keys};
 use super::standing::Grave;
@@ -255,22 +254,14 @@ async fn sweep_bucket(
     known: &[Incarnation],
     dead: &[Incarnation],
 ) -> Result<(u64, Vec<Incarnation>), Unavailable> {
-    let call = |cursor: &str| {
-        let known = known.iter().filter(|one| !dead.contains(one));
-        let mut args = vec![bytes_of(cursor), bytes_of(RECORDS_PER_CALL), Bytes::new()];
-        args.extend(known.map(bytes_of));
-        args[2] = bytes_of(args.len() - 3);
-        args.extend(dead.iter().map(bytes_of));
-        Call {
-            function: "turnpike_session_sweep",
-            keys: vec![sessions::bucket_key(&access.keys, bucket)],
-            args,
-        }
-    };
+    let keys = [sessions::bucket_key(&access.keys, bucket)];
+    let known = known.iter().filter(|one| !dead.contains(one)).map(bytes_of).collect::<Vec<_>>();
     let (mut cursor, mut removed, mut strangers) = ("0".to_owned(), 0, Vec::new());
     loop {
-        let Call { function, keys, args } = call(&cursor);
-        let (next, count, found) = access.call(function, &keys, args, swept).await?;
+        let mut args = vec![bytes_of(&cursor), bytes_of(RECORDS_PER_CALL), bytes_of(known.len())];
+        args.extend(known.iter().cloned());
+        args.extend(dead.iter().map(bytes_of));
+        let (next, count, found) = access.call("turnpike_session_sweep", &keys, args, swept).await?;
         removed += count;
         strangers.extend(found);
         if next == "0" {
