@@ -76,7 +76,7 @@ pub(crate) async fn before_start(config: &Config) -> Result<(), Unfit> {
             match level {
                 Level::Ok => tracing::debug!(check, found = what, "checked"),
                 Level::Warn => {
-                    tracing::warn!(check, found = what, remedy, "the Redis Cluster could be better")
+                    tracing::warn!(check, found = what, remedy, "the Redis Cluster could be better");
                 }
                 Level::Fail => failures.push(finding),
             }

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -141,8 +142,10 @@ enum Ended {
 fn again(Addresses { gateway, admin }: Addresses) -> std::process::Command {
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_else(|| "turnpike".into());
-    let mut command = std::process::Command::new(std::env::current_exe().unwrap_or_else(|_| program.into()));
-    command.args(arguments).env(doctor::STARTS_OVER, "1");
+    // Also where the file was replaced or removed since: its path would then lead to another program, or nowhere.
+    let own = Path::new("/proc/self/exe");
+    let mut command = std::process::Command::new(if own.exists() { own.as_os_str() } else { &program });
+    command.arg0(&program).args(arguments).env(doctor::STARTS_OVER, "1");
     command.env("PORT", gateway.port().to_string()).env("ADMIN_PORT", admin.port().to_string());
     command
 }

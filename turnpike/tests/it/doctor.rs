@@ -2,8 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use turnpike_lab::{End, Node, RedisCluster, RedisOptions};
 
@@ -122,36 +121,48 @@ fn nobody_there() {
     assert_eq!((code, found), (Some(1), vec!["fail reach".into(), "fail reach".into()]));
 }
 
-/// Nobody may be there to start it again, so it does that itself, and waits.
+/// Nobody may be there to start it again, so it does that itself, and waits; unless it is told to end.
 #[test]
-fn a_node_that_was_cut_off_waits_and_comes_back() {
+fn nodes_that_were_cut_off_wait_and_come_back() {
     let cluster =
         RedisCluster::start_with(RedisOptions { cuttable: true, ..RedisOptions::default() }).unwrap();
     let redis: Vec<End> = cluster.nodes().map(End::Redis).collect();
-    let binary = Path::new(env!("CARGO_BIN_EXE_turnpike"));
-    let mut node = Node::start_binary(binary, &[("REDIS_NODES", &cluster.seeds_text())]).unwrap();
-    let admin = node.admin.to_string();
+    // A copy that goes: a program that was replaced while it ran must still find itself.
+    let directory = Directory::new();
+    let binary = directory.path().join("turnpike");
+    std::fs::copy(env!("CARGO_BIN_EXE_turnpike"), &binary).unwrap();
+    let [node, mut other] = ["one", "other"].map(|name| {
+        let environment = [("REDIS_NODES", &*cluster.seeds_text()), ("SERVER_ID", name)];
+        Node::start_binary(&binary, &environment).unwrap()
+    });
     // While it starts over nobody is there, or not for long.
-    let is_ready = || -> bool {
+    let is_ready = |node: &Node| -> bool {
         let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(&admin)?;
+            let mut stream = TcpStream::connect(node.admin)?;
             stream.set_read_timeout(Some(PATIENCE))?;
-            write!(stream, "GET /ready HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
+            write!(stream, "GET /ready HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", node.admin)?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).map(|_| answer)
         };
         ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
     };
-    let waits = |times: usize| node.log().matches("waiting for the Redis Cluster").count() >= times;
-    eventually("ready", is_ready);
-    cluster.network().part(&[End::Process(node.id())], &redis);
-    eventually("not ready", || !is_ready());
-    eventually("waiting", || waits(1));
+    let waits = |node: &Node| node.log().contains("waiting for the Redis Cluster");
+    let eventually = |what: &str, node: &Node, is_so: &dyn Fn(&Node) -> bool| {
+        let until = Instant::now() + PATIENCE;
+        while !is_so(node) {
+            assert!(Instant::now() < until, "never {what}: {}", node.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    eventually("ready", &node, &is_ready);
+    std::fs::remove_file(&binary).unwrap();
+    let both = [End::Process(node.id()), End::Process(other.id())];
+    cluster.network().part(&both, &redis);
+    eventually("not ready", &node, &|node| !is_ready(node));
+    eventually("waiting", &node, &waits);
+    eventually("waiting", &other, &waits);
+    other.terminate().unwrap();
+    assert_eq!(other.wait(PATIENCE).unwrap().code(), Some(0), "{}", other.log());
     cluster.network().mend();
-    eventually("ready again, at the same place", is_ready);
-
-    cluster.network().part(&[End::Process(node.id())], &redis);
-    eventually("waiting again", || waits(2));
-    node.terminate().unwrap();
-    assert_eq!(node.wait(PATIENCE).unwrap().code(), Some(0), "{}", node.log());
+    eventually("ready again, at the same place", &node, &is_ready);
 }
