@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use turnpike_cluster::redis::check::{Finding, Level, check};
@@ -21,6 +21,10 @@ use crate::redis;
 
 /// In the environment of a process that starts over by itself. No key: it begins as none does.
 pub(crate) const STARTS_OVER: &str = "_TURNPIKE_STARTS_OVER";
+/// What is not as it should be while a master is being replaced or a process restarted, and is so again by itself.
+const MAY_PASS: [&str; 6] = ["reach", "state", "slots", "masters", "replicas", "bus"];
+/// With the node timeout of the sample, a failover and what follows it take about so long.
+const FAILOVER_MAX: Duration = Duration::from_secs(10);
 /// Between two looks at a cluster that is waited for. One look takes as long when nobody answers.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -64,10 +68,12 @@ pub(crate) fn examine(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Before anything is served: logs what could be better, and fails with everything that must be. A process that starts over
-/// because it was cut off from Redis waits instead: it would be alone again, and nobody may be there to start it.
+/// Before anything is served: logs what could be better, and fails with everything that must be. What a failover brings with
+/// it is given a while. A process that starts over because it was cut off from Redis waits for as long as it takes: it would
+/// be alone again, and nobody may be there to start it.
 pub(crate) async fn before_start(config: &Config) -> Result<(), Unfit> {
     let Some(redis) = redis::config(config, gateway(config)) else { return Ok(()) };
+    let began = Instant::now();
     let waits = std::env::var_os(STARTS_OVER).is_some();
     loop {
         let mut failures = Vec::new();
@@ -81,9 +87,10 @@ pub(crate) async fn before_start(config: &Config) -> Result<(), Unfit> {
                 Level::Fail => failures.push(finding),
             }
         }
+        let passing = failures.iter().all(|failure| MAY_PASS.contains(&failure.check));
         match failures.first() {
             None => return Ok(()),
-            Some(first) if waits => {
+            Some(first) if waits || (passing && began.elapsed() < FAILOVER_MAX) => {
                 let count = failures.len();
                 tracing::warn!(failures = count, first = first.what, "waiting for the Redis Cluster");
                 tokio::time::sleep(PAUSE).await;

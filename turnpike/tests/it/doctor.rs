@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use turnpike_lab::{End, Node, RedisCluster, RedisOptions};
@@ -99,6 +100,23 @@ fn a_cluster_that_loses_messages_is_no_start() {
     for words in ["2 faults", "append-only-file: off at", "CONFIG SET appendonly yes", "replicas: "] {
         assert!(said.contains(words), "{words}: {said}");
     }
+}
+
+#[test]
+fn a_failover_is_waited_for() {
+    let cluster = RedisCluster::start().unwrap();
+    let master = cluster.masters().unwrap()[0];
+    cluster.kill(master);
+    let binary = Path::new(env!("CARGO_BIN_EXE_turnpike"));
+    let seeds = cluster.seeds_text();
+    let node = std::thread::scope(|scope| {
+        let start = scope.spawn(|| Node::start_binary(binary, &[("REDIS_NODES", &seeds)]));
+        // Its successor has no replica until the one that was killed comes back.
+        cluster.wait_served(PATIENCE).unwrap();
+        cluster.restart(master).unwrap();
+        start.join().unwrap().unwrap()
+    });
+    assert!(node.log().contains("waiting for the Redis Cluster"), "{}", node.log());
 }
 
 #[test]
