@@ -20,23 +20,29 @@ fn needless(index: &Index<'_>, stream: &Stream<'_>, violations: &mut Vec<Found>)
     let Some(log) = index.logs.get(stream.room) else { return };
     let mut at: Option<u64> = None;
     let mut lost = false;
+    // Whoever comes to another node may be told once more what nothing has been given behind yet.
+    let mut told = false;
     for step in &stream.steps {
         match step {
-            Step::Start { seq, .. } => (at, lost) = (Some(*seq), false),
+            // What it starts behind may be lost as well: then a message of a later epoch stands there.
+            Step::Start { epoch, seq } => {
+                let stands = log.entries.iter().find(|entry| entry.seq == *seq);
+                (at, lost) = (Some(*seq), stands.is_some_and(|entry| entry.epoch > *epoch));
+            }
             Step::Message(given) => {
-                at = Some(given.seq);
+                (at, told) = (Some(given.seq), false);
                 let is_kept = log.entry(given.epoch, given.seq).is_some();
                 lost |= !is_kept && given.seq >= log.start;
             }
             Step::Resync { at_us, seq, .. } => {
                 // Who has more than what it goes on after has something that was not kept.
                 let reaches_back = at.is_some_and(|at| log.start <= at + 1 && at <= *seq);
-                if reaches_back && !lost {
+                if reaches_back && !lost && !(told && at == Some(*seq)) {
                     let (who, room) = (stream.who, stream.room);
                     violations
                         .push(found!(*at_us, "{who} was told that {room} was lost before {seq}; it was not"));
                 }
-                (at, lost) = (Some(*seq), false);
+                (at, lost, told) = (Some(*seq), false, true);
             }
             Step::Away | Step::Back => {}
         }

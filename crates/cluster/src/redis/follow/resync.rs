@@ -190,8 +190,7 @@ impl Follower {
                 reading.to_read.push(Behind { from: last, is_new: false, ..behind });
             }
         } else {
-            reading.found.retain(|(_, message)| message.room != behind.room);
-            reading.broken.push((behind.room, part.standing));
+            reading.give_up(behind.room);
         }
         if now_ms >= self.retry_ms {
             self.go_on_reading();
@@ -213,6 +212,14 @@ impl Follower {
         late.into_iter().for_each(|room| reading.give_up(room));
 
         let Reading { number, comparison, mut found, broken, .. } = reading;
+        // Before anything says that the lane has gone on: whoever is given that, and is cut off then, is not told of a loss
+        // that came before it.
+        for (name, standing) in broken {
+            if let Some(room) = self.rooms.get_mut(&name) {
+                room.broken(&standing);
+                self.waiting.push_back(Effect::Broken(name, standing));
+            }
+        }
         found.sort_unstable_by_key(|(header, _)| header.at.pos);
         if !found.is_empty() {
             self.requests.push_back(Effect::Noticed(Notice::Repaired(found.len())));
@@ -232,12 +239,6 @@ impl Follower {
             self.go_on_in(comparison.lane);
         }
         self.at = comparison.lane.pos;
-        for (name, standing) in broken {
-            if let Some(room) = self.rooms.get_mut(&name) {
-                room.broken(&standing);
-                self.waiting.push_back(Effect::Broken(name, standing));
-            }
-        }
         self.levelled(number, comparison.lane);
         self.to_ask = self
             .rooms

@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    pub(super) fn to_publisher(&mut self, number: usize, id: &str, attempt: u64, outcome: Outcome) {
+    pub(super) fn answer_publisher(&mut self, number: usize, id: &str, attempt: u64, outcome: Outcome) {
         let publisher = &mut self.publishers[number];
         let Some((room, attempts)) = publisher.open.get(id) else { return };
         let (room, is_last, from) = (room.clone(), *attempts == attempt, publisher.name.clone());
@@ -157,11 +157,13 @@ impl World {
                 self.record(&from, what);
             }
             Outcome::Refused if is_last => {
-                self.record(
-                    &from,
-                    What::Refused { room, id: id.clone(), from: from.clone(), retryable: true },
-                );
-                self.send(number, &id);
+                let refused = What::Refused { room, id: id.clone(), from: from.clone(), retryable: true };
+                self.record(&from, refused);
+                if self.random.percent(30) {
+                    self.publisher_moves(number);
+                } else {
+                    self.send(number, &id);
+                }
             }
             Outcome::Refused => {}
         }
@@ -241,7 +243,7 @@ impl World {
         }
     }
 
-    pub(super) fn to_client(&mut self, number: usize, connection: u64, frame: Frame) {
+    pub(super) fn client_gets(&mut self, number: usize, connection: u64, frame: Frame) {
         if self.subscribers[number].connection.is_none_or(|(_, current)| current != connection) {
             return;
         }

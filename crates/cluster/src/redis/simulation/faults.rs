@@ -2,10 +2,11 @@
 
 use turnpike_history::What;
 
+use super::planted::Planted;
 use super::shard::{Link, Process};
 use super::world::{Happening, LANES, World};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The next, drawn when it is due.
     Any,
@@ -49,6 +50,9 @@ impl World {
         match fault {
             Fault::Any => {}
             Fault::MasterKilled(lane) => self.kill_master(lane),
+            // Nothing else may go wrong while nobody is master: what only one process had would be lost.
+            Fault::MasterRestarted(lane) | Fault::ReplicaLost(lane) | Fault::SlotMoved(lane)
+                if self.shards[lane].current().is_none() => {}
             Fault::MasterRestarted(lane) => {
                 let run = self.shards[lane].new_run();
                 self.lose_links(lane, 200);
@@ -138,7 +142,7 @@ impl World {
         match fault {
             Fault::MasterKilled(lane) => {
                 if self.shards[lane].current().is_none() {
-                    self.shards[lane].promote();
+                    self.promote(lane);
                 }
                 let after = self.random.between(100, 2_000);
                 self.later(after, Happening::Over(Fault::ReplicaLost(lane)));
@@ -146,11 +150,7 @@ impl World {
             Fault::MasterIsolated(lane) => self.take_over(lane),
             Fault::ReplicaStalled(lane) => self.shards[lane].stalled = false,
             Fault::ReplicaLost(lane) => self.shards[lane].attach(),
-            Fault::NodeKilled(node) => {
-                if !self.nodes[node].up {
-                    self.start_node(node);
-                }
-            }
+            Fault::NodeKilled(node) if !self.nodes[node].up => self.start_node(node),
             _ => {}
         }
         self.record("machine", What::Healed { name: format!("{fault:?}") });
@@ -166,11 +166,16 @@ impl World {
         self.over_later(Fault::MasterKilled(lane), 1_500);
     }
 
+    fn promote(&mut self, lane: usize) -> bool {
+        let run_alone = self.planted == Planted::RunAlone;
+        self.shards[lane].promote(run_alone)
+    }
+
     /// The replica of a master that is cut off becomes master. The old one goes on answering for a while, and then becomes
     /// its replica.
     fn take_over(&mut self, lane: usize) {
         let isolated = self.shards[lane].masters.last().is_some_and(|master| master.isolated);
-        if !isolated || !self.shards[lane].promote() {
+        if !isolated || !self.promote(lane) {
             return;
         }
         self.lose_links(lane, 300);

@@ -5,6 +5,8 @@ pub(super) enum Planted {
     Nothing,
     /// A new process goes on in the epoch of the one before.
     NoFence,
+    /// A process that was demoted and is promoted again goes on in its epoch.
+    RunAlone,
     /// A repetition is looked for after the message was appended.
     DedupeAfterAppend,
     /// A replayed message bears the offset of the whole replay.

@@ -138,7 +138,7 @@ impl World {
             }
         }
         if to_read.is_empty() && to_level.is_empty() {
-            return self.take_up(node, connection, &resume, found);
+            return self.take_up(node, connection, &resume, &found);
         }
         if resume.turns > TURNS_MAX {
             return self.dismiss(node, connection);
@@ -163,8 +163,14 @@ impl World {
             view.ring.iter().filter(|message| after(message)).cloned().collect()
         };
         let after = resume.from[lane_of(room)].max(missed.joined);
+        if missed.broken {
+            return Here::Found { messages: Vec::new(), broken: true };
+        }
+        // Frames of other lanes bear where this node is in this one. That must not be behind what the client gets.
+        let gets =
+            if after.epoch == lane.at.epoch { after.pos.max(view.standing.pos) } else { view.standing.pos };
         if let Some(through) = missed.through {
-            if view.standing.seq < through.seq {
+            if view.standing.seq < through.seq || gets > lane.at.pos {
                 return Here::Behind;
             }
             let last = missed.messages.last().map_or(through.seq, |last| last.seq.max(through.seq));
@@ -173,31 +179,16 @@ impl World {
             }
             let mut messages = missed.messages.clone();
             messages.extend(tail(&|message| message.seq > last));
-            return Here::Found { messages, broken: missed.broken };
+            return Here::Found { messages, broken: false };
         }
-        if after.epoch != lane.at.epoch {
+        if after.epoch != lane.at.epoch || view.floor.pos > after.pos || missed.levelled && gets > lane.at.pos
+        {
             return Here::Read(after);
         }
-        if after.pos > lane.at.pos.max(view.standing.lane.pos) {
-            return if missed.levelled { Here::Read(after) } else { Here::Behind };
-        }
-        if view.floor.pos > after.pos {
-            return Here::Read(after);
+        if gets > lane.at.pos {
+            return Here::Behind;
         }
         Here::Found { messages: tail(&|message| message.at.pos > after.pos), broken: false }
-    }
-
-    /// Frames of other lanes will bear where this node is in this lane. That must not be behind what the client gets.
-    fn level_lane(&mut self, node: usize, lane: usize) -> bool {
-        let Some(master) = self.shards[lane].current() else { return false };
-        let store = &master.process.store;
-        let here = &mut self.nodes[node].lanes[lane];
-        let is_level = here.at.epoch == store.lane().epoch
-            && here.rooms.iter().all(|(room, view)| store.place(room).is_none_or(|head| head.seq == view.standing.seq));
-        if is_level {
-            here.at = here.at.max(store.lane());
-        }
-        is_level
     }
 
     /// All was found at one moment: what is sent now and what is handed on later fit together.
@@ -206,7 +197,7 @@ impl World {
         node: usize,
         connection: u64,
         resume: &Resume,
-        found: BTreeMap<String, (Vec<Arc<Message>>, bool)>,
+        found: &BTreeMap<String, (Vec<Arc<Message>>, bool)>,
     ) {
         let at = self.here(node);
         if self
@@ -220,10 +211,6 @@ impl World {
             self.sessions.remove(&resume.session);
             return self.fresh(node, connection);
         }
-        let is_level = |world: &mut Self, room: &String| world.level_lane(node, lane_of(room));
-        if !resume.rooms.keys().all(|room| is_level(self, room)) {
-            return self.dismiss(node, connection);
-        }
         let reached = self.nodes[node].vector();
         let mut given: Vec<LanePosition> = resume
             .from
@@ -231,18 +218,23 @@ impl World {
             .zip(&reached)
             .enumerate()
             .map(|(lane, (from, now))| {
-                let holds = from.epoch == now.epoch || found.keys().any(|room| lane_of(room) == lane);
-                LanePosition { epoch: now.epoch, pos: if holds { from.pos } else { from.pos.min(now.pos) } }
+                // A place of an earlier epoch says nothing here; where each room was found to go on does.
+                let after = resume.rooms.iter().filter(|(room, _)| lane_of(room) == lane);
+                let after = after.map(|(_, missed)| (*from).max(missed.joined).pos).min();
+                let pos =
+                    if from.epoch == now.epoch { from.pos } else { after.unwrap_or(from.pos.min(now.pos)) };
+                LanePosition { pos, ..*now }
             })
             .collect();
-        let started = given.clone();
         let session = resume.session;
         self.send_frame(node, connection, Frame::Session { session, recovered: true, offset: given.clone() });
         let mut rooms = BTreeMap::new();
         for (room, missed) in &resume.rooms {
             let now = reached[lane_of(room)];
-            let joined =
-                if missed.joined.epoch == now.epoch { missed.joined } else { started[lane_of(room)] };
+            // Nothing behind that was lost, so it is a place of the present epoch as well.
+            let after = resume.from[lane_of(room)].max(missed.joined);
+            let is_present = missed.joined.epoch == now.epoch;
+            let joined = if is_present { missed.joined } else { LanePosition { pos: after.pos, ..now } };
             rooms.insert(room.clone(), joined);
         }
         let mut frames = Vec::new();
@@ -256,7 +248,7 @@ impl World {
             }
             given[lane].pos = reached[lane].pos.max(given[lane].pos);
         }
-        let overlap = if self.planted == Planted::DoubleOnOpening { 1 } else { 0 };
+        let overlap = usize::from(self.planted == Planted::DoubleOnOpening);
         for (message, offset) in frames.iter().take(overlap).chain(&frames) {
             let offset = if self.planted == Planted::CursorBeforeSend { &given } else { offset };
             let frame = Frame::Message { message: Arc::clone(message), offset: offset.clone() };

@@ -131,10 +131,14 @@ impl Shard {
         over.into_iter().map(|wait| (wait.link, wait.request)).collect()
     }
 
-    /// The replica becomes master, with what it has. Gives false if there is none.
-    pub(super) fn promote(&mut self) -> bool {
-        let Some(replica) = self.replica.take() else { return false };
+    /// The replica becomes master, with what it has. Gives false if there is none. What the fence takes for the identity
+    /// of a process is another after each promotion; planted, it is that of the process alone.
+    pub(super) fn promote(&mut self, run_alone: bool) -> bool {
+        let Some(mut replica) = self.replica.take() else { return false };
         self.waits.clear();
+        if !run_alone {
+            replica.process.run = self.new_run();
+        }
         self.masters.push(Master::of(replica.process));
         true
     }

@@ -304,7 +304,7 @@ impl World {
                 }
             }
             Happening::ToClient { subscriber, connection, frame } => {
-                self.to_client(subscriber, connection, frame)
+                self.client_gets(subscriber, connection, frame);
             }
             Happening::Publication { at, publisher, id, room, attempt } => {
                 if self.is_up(at) {
@@ -312,7 +312,7 @@ impl World {
                 }
             }
             Happening::ToPublisher { publisher, id, attempt, outcome } => {
-                self.to_publisher(publisher, &id, attempt, outcome);
+                self.answer_publisher(publisher, &id, attempt, outcome);
             }
             Happening::Fault(fault) => self.fault(fault),
             Happening::Over(fault) => self.fault_over(fault),
