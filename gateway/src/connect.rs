@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use turnpike_cluster::{LanePosition, Unavailable, lane_of};
 use turnpike_engine::{Admission, Close, ConnectRequest, Kind, Overloaded, Refusal, TicketClaims};
-use turnpike_guard::{Identity, TokenError};
+use turnpike_guard::{Identity, Right, TokenError};
 use turnpike_wire::event::server::{Disconnecting, Resync};
 use turnpike_wire::{Code, DeviceId, Disconnect, Failure, RoomId, UserId};
 
@@ -236,8 +236,10 @@ impl App {
         let who = Who { socket, user: session.user.clone() };
         let (rooms, showing) = {
             let state = session.state();
+            let identity = &state.identity;
+            let is_shown = |member: &Member| member.presence && identity.can(Right::Presence, &member.room);
             let rooms: Vec<_> =
-                state.rooms.iter().map(|member| (member.room.clone(), member.presence)).collect();
+                state.rooms.iter().map(|member| (member.room.clone(), is_shown(member))).collect();
             (rooms, state.showing.clone())
         };
         for (room, presence) in rooms {

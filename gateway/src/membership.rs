@@ -127,7 +127,9 @@ fn show(app: &App, session: &Session, socket: &SocketRef, room: &RoomId, presenc
     }
     // It may have gone meanwhile, and then nobody will say so again.
     let stays = session.state().is_connected_as(socket);
-    if !presence || !stays {
+    // In their own room they are as long as they are connected.
+    let hides = !presence && room.personal_user().is_none();
+    if hides || !stays {
         app.presences.exit(room, &who, !stays);
     }
 }

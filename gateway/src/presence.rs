@@ -5,6 +5,7 @@
 
 mod announcer;
 mod connections;
+mod devices;
 mod look;
 mod own;
 mod room;
@@ -108,14 +109,16 @@ impl Presences {
     /// The connection is in the room from now on, or is shown differently there.
     pub(crate) fn enter(self: &Arc<Self>, room: &RoomId, who: &Who, showing: &Showing) {
         let key = showing.key(who);
-        self.connections.enter(who.socket, room);
+        if room.personal_user().is_none() {
+            self.connections.enter(who.socket, room);
+        }
         self.work(room, |room, now_ms, _| room.enter(who.socket, &key, &showing.look, now_ms));
     }
 
     /// The connection is shown differently in all rooms that it is shown in.
     pub(crate) fn update(self: &Arc<Self>, who: &Who, showing: &Showing) {
         let key = showing.key(who);
-        for room in self.connections.rooms(&who.socket) {
+        for room in self.rooms(who) {
             self.work(&room, |room, now_ms, _| {
                 if room.has(&who.socket, &who.user) {
                     room.enter(who.socket, &key, &showing.look, now_ms);
@@ -126,19 +129,22 @@ impl Presences {
 
     /// The connection leaves the room on purpose, or is broken and may come back.
     pub(crate) fn exit(self: &Arc<Self>, room: &RoomId, who: &Who, is_broken: bool) {
-        if !self.connections.exit(&who.socket, room) {
-            return;
-        }
-        self.work(room, |room, now_ms, effects| {
+        self.connections.exit(&who.socket, room);
+        self.work_if_there(room, |room, now_ms, effects| {
             room.exit(who.socket, &who.user, is_broken, now_ms, effects);
         });
     }
 
     /// The connection is no more.
     pub(crate) fn gone(self: &Arc<Self>, who: &Who, is_broken: bool) {
-        for room in self.connections.rooms(&who.socket) {
+        for room in self.rooms(who) {
             self.exit(&room, who, is_broken);
         }
+    }
+
+    /// In which rooms the connection is shown, their own among them.
+    fn rooms(&self, who: &Who) -> impl Iterator<Item = RoomId> {
+        self.connections.rooms(&who.socket).into_iter().chain([RoomId::personal(&who.user)])
     }
 
     /// The connection, which has entered the room, is shown who is there, and hears from then on what changes. None: it

@@ -1,4 +1,4 @@
-//! In which rooms each connection is shown, whatever becomes of its session.
+//! In which rooms each connection is shown, besides its personal one, whatever becomes of its session.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -10,7 +10,6 @@ use turnpike_wire::RoomId;
 
 const PARTS: usize = 16;
 
-/// Most are in their personal room alone.
 type Rooms = SmallVec<[RoomId; 1]>;
 
 #[derive(Default)]
@@ -28,16 +27,13 @@ impl Connections {
         }
     }
 
-    /// False: it was not there.
-    pub(crate) fn exit(&self, socket: &SocketRef, room: &RoomId) -> bool {
+    pub(crate) fn exit(&self, socket: &SocketRef, room: &RoomId) {
         let mut part = self.part(socket);
-        let Some(rooms) = part.get_mut(socket) else { return false };
-        let Some(index) = rooms.iter().position(|other| other == room) else { return false };
-        rooms.swap_remove(index);
+        let Some(rooms) = part.get_mut(socket) else { return };
+        rooms.retain(|other| other != room);
         if rooms.is_empty() {
             part.remove(socket);
         }
-        true
     }
 
     pub(crate) fn rooms(&self, socket: &SocketRef) -> Rooms {

@@ -250,7 +250,7 @@ impl<W: Copy + Eq + Hash> Room<W> {
         if !std::mem::replace(&mut view.is_ready, true) {
             let mut changes = Vec::new();
             for (key, look) in self.own.rows() {
-                view.roster.own(&key, Some(look), &mut changes);
+                view.roster.own(key, Some(look), &mut changes);
             }
             view.announcer.changed(changes, view.roster.count(), now_ms);
         }

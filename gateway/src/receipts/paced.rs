@@ -32,6 +32,8 @@ pub(crate) struct Full;
 #[derive(Debug)]
 pub(crate) struct Paced<K, V> {
     entries: HashMap<K, Entry<V>>,
+    /// Nothing is to be taken before. Asked for whenever a client says something, so it is not looked for each time.
+    due_ms: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,7 @@ struct Entry<V> {
 
 impl<K, V> Default for Paced<K, V> {
     fn default() -> Self {
-        Self { entries: HashMap::new() }
+        Self { entries: HashMap::new(), due_ms: None }
     }
 }
 
@@ -62,6 +64,10 @@ impl<K: Clone + Eq + Hash, V: Clone + Merge> Paced<K, V> {
         match &mut entry.waits {
             Some(waits) => waits.merge(&value),
             waits @ None => *waits = Some(value),
+        }
+        if !entry.is_busy {
+            self.due_ms =
+                Some(self.due_ms.map_or(entry.not_before_ms, |due_ms| due_ms.min(entry.not_before_ms)));
         }
         Ok(())
     }
@@ -84,6 +90,8 @@ impl<K: Clone + Eq + Hash, V: Clone + Merge> Paced<K, V> {
                 taken.push((key.clone(), value));
             }
         }
+        let idle = self.entries.values().filter(|entry| !entry.is_busy);
+        self.due_ms = idle.map(|entry| entry.not_before_ms).min();
         taken
     }
 
@@ -98,12 +106,12 @@ impl<K: Clone + Eq + Hash, V: Clone + Merge> Paced<K, V> {
                 waits @ None => *waits = Some(value.clone()),
             }
         }
+        self.due_ms = Some(self.due_ms.map_or(entry.not_before_ms, |due_ms| due_ms.min(entry.not_before_ms)));
     }
 
     /// When to take next: at once, if the number is in the past.
     pub(crate) fn due_ms(&self) -> Option<u64> {
-        let idle = self.entries.values().filter(|entry| !entry.is_busy);
-        idle.map(|entry| entry.not_before_ms).min()
+        self.due_ms
     }
 }
 

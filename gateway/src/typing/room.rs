@@ -40,6 +40,8 @@ pub(crate) struct Room<W> {
     /// When each user's last start was taken here.
     taken: HashMap<UserId, u64>,
     started: u64,
+    /// Nobody has to be forgotten before. Asked for at every start, so it is not looked for each time.
+    forget_ms: Option<u64>,
     /// What members have not been told yet.
     untold: Option<Urgency>,
     told: Told,
@@ -93,6 +95,7 @@ impl<W: Copy + Eq> Room<W> {
             typists: HashMap::new(),
             taken: HashMap::new(),
             started: 0,
+            forget_ms: None,
             untold: None,
             told: Told::default(),
             tellings: Pace::default(),
@@ -119,6 +122,7 @@ impl<W: Copy + Eq> Room<W> {
             return false;
         }
         self.taken.insert(user.clone(), now_ms);
+        self.forget_by(now_ms + REMEMBERED_MS);
         self.unsent.insert(user.clone(), true);
         true
     }
@@ -166,16 +170,30 @@ impl<W: Copy + Eq> Room<W> {
             self.typists.insert(user.clone(), Typist { number: self.started, until_ms, here });
         }
         self.untold = self.untold.max(Some(Urgency::CanWait));
+        self.forget_by(until_ms);
         true
     }
 
-    pub(crate) fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+    fn forget_by(&mut self, at_ms: u64) {
+        self.forget_ms = Some(self.forget_ms.map_or(at_ms, |earlier_ms| earlier_ms.min(at_ms)));
+    }
+
+    fn forget(&mut self, now_ms: u64) {
+        if self.forget_ms.is_none_or(|at_ms| now_ms < at_ms) {
+            return;
+        }
         self.taken.retain(|_, taken_ms| now_ms < *taken_ms + REMEMBERED_MS);
         let before = self.typists.len();
         self.typists.retain(|_, typist| now_ms < typist.until_ms);
         if self.typists.len() < before {
             self.untold = Some(Urgency::Urgent);
         }
+        let taken = self.taken.values().map(|taken_ms| taken_ms + REMEMBERED_MS);
+        self.forget_ms = self.typists.values().map(|typist| typist.until_ms).chain(taken).min();
+    }
+
+    pub(crate) fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        self.forget(now_ms);
         if let Some(urgency) = self.untold
             && self.tellings.next_ms(urgency == Urgency::Urgent) <= now_ms
         {
@@ -233,11 +251,9 @@ impl<W: Copy + Eq> Room<W> {
         let tell = self.untold.map(|urgency| self.tellings.next_ms(urgency == Urgency::Urgent));
         let is_urgent = self.unsent.values().any(|typing| !typing);
         let send = (!self.unsent.is_empty()).then(|| self.sendings.next_ms(is_urgent));
-        let expire = self.typists.values().map(|typist| typist.until_ms).min();
-        let forget = self.taken.values().map(|taken_ms| taken_ms + REMEMBERED_MS).min();
         // Paces are forgotten with the room, so not before they have rested.
         let rest = Some(self.tellings.next_ms(false).max(self.sendings.next_ms(false)));
-        [tell, send, expire, forget].into_iter().flatten().min().or(rest)
+        [tell, send, self.forget_ms].into_iter().flatten().min().or(rest)
     }
 }
 
