@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use turnpike_history::{Event, What, check, read};
-use turnpike_lab::{Directory, RedisCluster};
+use turnpike_history::{Event, Law, Violation, What, check, read};
+use turnpike_lab::{Directory, End, RedisCluster, RedisNode, RedisOptions};
 
 use crate::roaming::{Pair, Roamers, Roaming, seed};
 
@@ -174,6 +174,57 @@ fn chaos(faults: usize) {
     }
     assert_eq!(violations, [], "{} violations of {} events, {acks} acks", violations.len(), events.len());
     assert!(acks > faults * 50, "{acks} acks");
+}
+
+/// A master is cut off from its replica, messages go on, it is killed, and the replica takes over without them.
+/// Gives what the laws say of it.
+fn promoted_without_the_latest(durability: &str) -> Vec<Violation> {
+    let directory = Directory::new("chaos").unwrap();
+    let record = directory.path().join("history.jsonl");
+    let options = RedisOptions { cuttable: true, ..RedisOptions::default() };
+    let redis = RedisCluster::start_with(options).unwrap();
+    let environment = [("TURNPIKE_HISTORY_ROOM_MESSAGES_MAX", "100000"), ("TURNPIKE_DURABILITY", durability)];
+    let pair = Pair::on(&redis.seeds_text(), &environment);
+    let plan = Roaming {
+        receivers: 4,
+        seconds: 3_600,
+        transports: "websocket",
+        offline_ms: 300,
+        seed: seed(),
+        record: Some(&record),
+    };
+    let mut roamers = Roamers::start(&pair, &plan);
+    std::thread::sleep(Duration::from_secs(2));
+    let masters = redis.masters().unwrap();
+    let has_a_room = |master: &RedisNode| {
+        !redis.command(*master, &["KEYS", "*:log:roam:0"]).unwrap().items().is_empty()
+    };
+    let master = masters.into_iter().find(has_a_room).expect("a master has the room");
+    let replicas = redis.replicas_of(master).unwrap();
+    for replica in &replicas {
+        redis.network().cut(End::Redis(master), End::Redis(*replica));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    redis.kill(master);
+    redis.network().mend();
+    redis.wait_served(PATIENCE).unwrap();
+    redis.restart(master).unwrap();
+    redis.wait_healthy(PATIENCE).unwrap();
+    roamers.tell("end");
+    println!("{}", roamers.report());
+    check(&read(BufReader::new(File::open(&record).unwrap())).unwrap())
+}
+
+/// Without this the laws above could be blind.
+#[test]
+fn without_wait_the_same_laws_are_broken() {
+    let violations = promoted_without_the_latest("stored");
+    assert!(violations.iter().any(|violation| violation.law == Law::P1), "{violations:?}");
+}
+
+#[test]
+fn with_wait_nothing_acknowledged_is_lost() {
+    assert_eq!(promoted_without_the_latest("replicated"), []);
 }
 
 #[test]

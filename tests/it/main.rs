@@ -8,7 +8,6 @@
 
 mod chaos;
 mod conformance;
-mod cut_off;
 mod deploy;
 mod harness;
 mod heartbeat;
@@ -16,7 +15,9 @@ mod plain;
 mod product;
 mod recovery;
 mod roaming;
+mod severed;
 mod stalled;
+mod together;
 mod traps_frames;
 mod traps_packets;
 mod traps_polling;

@@ -150,7 +150,7 @@ section! {
     /// Messages that are kept for those who return. All of it is memory.
     pub(crate) struct History in "history" {
         /// Messages of one room.
-        room_messages_max: usize = "500", "TURNPIKE_HISTORY_ROOM_MESSAGES_MAX", "1" to "1000000";
+        room_messages_max: usize = "2000", "TURNPIKE_HISTORY_ROOM_MESSAGES_MAX", "1" to "1000000";
         /// Bytes of the messages of one room.
         room_bytes_max: ByteSize = "1MiB", "TURNPIKE_HISTORY_ROOM_BYTES_MAX", "1KiB" to "1GiB";
         /// Bytes of the messages of all rooms together; the oldest go first.

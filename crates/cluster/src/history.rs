@@ -21,7 +21,7 @@ pub struct HistoryLimits {
 impl Default for HistoryLimits {
     fn default() -> Self {
         Self {
-            room_messages_max: 500,
+            room_messages_max: 2_000,
             room_bytes_max: 1024 * 1024,
             bytes_max: 128 * 1024 * 1024,
             age_ms_max: 10 * 60 * 1000,

@@ -24,7 +24,8 @@ use crate::redis::reply;
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-const PROBE_PAUSE: Duration = Duration::from_secs(1);
+/// With the time that an answer may take, a connection that leads nowhere is noticed within two seconds.
+const PROBE_PAUSE: Duration = Duration::from_millis(500);
 
 /// A probe that has not come back by then will not: the connection is given up.
 const PROBE_MAX: Duration = Duration::from_secs(2);
@@ -52,7 +53,7 @@ impl Line {
     /// Until the process is no master any more.
     pub(super) async fn keep(address: Address, held: Weak<Shared>) {
         let mut pause = PAUSE_MIN;
-        let part = format!("bus {address}");
+        let part = part(&address);
         loop {
             let Some(shared) = held.upgrade() else { return };
             if shared.over.has_changed().is_err() {
@@ -88,10 +89,7 @@ impl Line {
                 Err(fault) => shared_failed(&shared, &address, &fault),
             }
             let Some(shared) = held.upgrade() else { return };
-            shared
-                .client
-                .conditions
-                .wrong(&part, format!("no announcements from the Redis master {address}"));
+            shared.wrong(&address);
             shared.client.surveyor.look_soon();
             drop(shared);
             sleep(pause).await;
@@ -220,7 +218,7 @@ impl Line {
         }
         if self.lanes.is_empty() {
             // No probe will say so.
-            self.shared.client.conditions.right(&format!("bus {}", self.address));
+            self.shared.client.conditions.right(&part(&self.address));
         }
         Ok(())
     }
@@ -299,6 +297,8 @@ impl Line {
             Err(fault) => {
                 self.shared.client.failed("SPUBLISH", fault);
                 self.shared.client.surveyor.look_soon();
+                // The bus may be sound all the same; the next probe that comes back puts it right.
+                self.shared.wrong(&self.address);
                 Ok(())
             }
         }
@@ -311,7 +311,7 @@ impl Line {
                 let since = self.probes.remove(index).map_or(Duration::ZERO, |(_, since)| since.elapsed());
                 self.shared.client.metrics.probe_seconds.observe(since.as_secs_f64());
                 if self.probes.is_empty() {
-                    self.shared.client.conditions.right(&format!("bus {}", self.address));
+                    self.shared.client.conditions.right(&part(&self.address));
                 }
             }
             return;
@@ -320,6 +320,18 @@ impl Line {
         self.shared.client.metrics.bus_messages.inc();
         self.shared.client.metrics.bus_bytes.inc_by(frame.len() as u64);
         self.shared.announced(self.connection, &channel, &frame);
+    }
+}
+
+/// Under which name the health page has it.
+fn part(master: &Address) -> String {
+    format!("bus {master}")
+}
+
+impl Shared {
+    fn wrong(&self, master: &Address) {
+        let what = format!("no announcements from the Redis master {master}");
+        self.client.conditions.wrong(&part(master), what);
     }
 }
 
