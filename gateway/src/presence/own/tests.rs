@@ -74,6 +74,31 @@ fn invisible_rows_are_written_in_personal_rooms_alone() {
     assert!(personal.batch(0).unwrap()[0].row.is_some());
 }
 
+#[test]
+fn what_the_store_has_otherwise_is_written_again() {
+    let mut own: OwnRows<u32> = OwnRows::new(false);
+    let (phone, laptop, tablet) = (key("alice", "phone"), key("alice", "laptop"), key("alice", "tablet"));
+    for (holder, device) in [(1, &phone), (2, &laptop)] {
+        own.enter(holder, device, &look(Status::Busy));
+    }
+    let written = own.batch(0).unwrap();
+    own.written(Ok(()), 0);
+    let all = written.into_iter().map(|change| (change.key, change.row.unwrap()));
+    let mut stored: HashMap<RowKey, Row> = all.collect();
+    own.compare(stored.clone());
+    assert!(own.batch(0).is_none());
+    // One is lost, one is as it was before, and one was never heard of.
+    stored.remove(&phone);
+    stored.insert(laptop.clone(), look(Status::Away).to_row());
+    stored.insert(tablet.clone(), look(Status::Online).to_row());
+    own.compare(stored);
+    let mut again = own.batch(0).unwrap();
+    again.sort_by(|one, other| one.key.cmp(&other.key));
+    let busy = Some(look(Status::Busy).to_row());
+    let rows = [(laptop, busy.clone()), (phone, busy), (tablet, None)];
+    assert_eq!(again, rows.map(|(key, row)| Change { key, row }));
+}
+
 /// The store is away, and devices come and go: what waits is no more than there were.
 #[test]
 fn nothing_grows_while_the_store_is_away() {
@@ -103,8 +128,9 @@ enum Step {
     Leave(u32),
     Lose(u32),
     Wait(u64),
-    /// The batch is written or not, and the answer says so or not.
-    Write {
+    Begin,
+    /// The batch was written or not, and the answer says so or not.
+    End {
         done: bool,
         answered: bool,
     },
@@ -118,7 +144,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..6_u32).prop_map(Step::Leave),
         1 => (0..6_u32).prop_map(Step::Lose),
         2 => (0..3_000_u64).prop_map(Step::Wait),
-        4 => (any::<bool>(), any::<bool>()).prop_map(|(done, answered)| Step::Write { done, answered }),
+        4 => Just(Step::Begin),
+        4 => (any::<bool>(), any::<bool>()).prop_map(|(done, answered)| Step::End { done, answered }),
         1 => Just(Step::Compare),
         1 => Just(Step::Doubt),
     ]
@@ -131,7 +158,7 @@ proptest! {
         const STATUSES: [Status; 4] = [Status::Online, Status::Busy, Status::Away, Status::Invisible];
         let mut own: OwnRows<u32> = OwnRows::new(personal);
         let mut stored: HashMap<RowKey, Row> = HashMap::new();
-        let mut now_ms = 0;
+        let (mut now_ms, mut under_way) = (0, None);
         let alice = UserId::parse("alice").unwrap();
         let write = |changes: &[Change], stored: &mut HashMap<RowKey, Row>| {
             for Change { key, row } in changes {
@@ -153,8 +180,9 @@ proptest! {
                     now_ms += wait_ms;
                     own.expire(now_ms);
                 }
-                Step::Write { done, answered } => {
-                    if let Some(changes) = own.batch(now_ms) {
+                Step::Begin => under_way = under_way.or(own.batch(now_ms)),
+                Step::End { done, answered } => {
+                    if let Some(changes) = under_way.take() {
                         if done {
                             write(&changes, &mut stored);
                         }
@@ -164,6 +192,9 @@ proptest! {
                 Step::Compare => own.compare(stored.clone()),
                 Step::Doubt => own.write_all_again(),
             }
+        }
+        if under_way.is_some() {
+            own.written(Err(0), now_ms);
         }
         for _ in 0..20 {
             now_ms += 1_000;

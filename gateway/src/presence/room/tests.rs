@@ -559,6 +559,39 @@ fn who_comes_back_is_told_to_ask_again() {
 }
 
 #[test]
+fn who_asks_to_be_shown_the_room_again_is_a_newcomer_again() {
+    let mut world = World::new();
+    for step in [join(1, 1, 0), Step::Wait(3_000), join(2, 2, 0)] {
+        world.step(&step);
+    }
+    let node = world.nodes.get_mut(&0).unwrap();
+    assert!(node.group.contains(&1));
+    let mut effects = Vec::new();
+    let shown = node.room.show(1, &user(1), 100, &mut effects).unwrap();
+    assert_eq!(shown.count, 2, "she has seen what all others are about to be told");
+    assert_eq!(effects, [Effect::Dismiss(1)]);
+    world.carry_out(0, effects);
+    let sees = shown.members.into_iter().map(|member| (member.shown.user, member.shown.status)).collect();
+    world.clients.get_mut(&1).unwrap().sees = Some(sees);
+    world.rest();
+}
+
+#[test]
+fn what_the_store_has_lost_is_written_again_when_the_room_is_read() {
+    let mut world = World::new();
+    for step in [join(1, 1, 0), join(2, 2, 1), Step::Wait(3_000)] {
+        world.step(&step);
+    }
+    world.store.rows.clear();
+    for node in world.nodes.values_mut() {
+        if let Some(view) = &mut node.room.view {
+            view.roster.doubt();
+        }
+    }
+    world.rest();
+}
+
+#[test]
 fn pages_go_on_where_the_last_ended() {
     let mut world = World::new();
     for number in 0..25 {
