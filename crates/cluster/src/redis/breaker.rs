@@ -53,6 +53,7 @@ impl Breaker {
         *self = Self::default();
     }
 
+    #[allow(clippy::match_same_arms, reason = "two different situations")]
     pub(crate) fn failed(&mut self, now: Instant) {
         self.failures += 1;
         match &mut self.open {

@@ -26,6 +26,8 @@ const SIGNALS_MAX: usize = 1_024;
 /// Between two looks for rooms to forget. All lanes are gone through in a few minutes, or hours if there are millions.
 const FORGET_PAUSE: Duration = Duration::from_secs(5);
 
+type Answered = oneshot::Receiver<Result<Stored, PublishError>>;
+
 pub(crate) struct RedisBroker {
     access: Arc<Access>,
     lanes: Arc<Lanes>,
@@ -51,10 +53,7 @@ impl RedisBroker {
         Soon::later(async move { done.await.unwrap_or(Err(Unavailable { retry_after_ms: 1_000 })) })
     }
 
-    fn begin(
-        &self,
-        publication: Publication,
-    ) -> Result<(Box<str>, bool, oneshot::Receiver<Result<Stored, PublishError>>), PublishError> {
+    fn begin(&self, publication: Publication) -> Result<(Box<str>, bool, Answered), PublishError> {
         let Publication { room, from, id, age_ms, body, attachments } = publication;
         let config = &self.access.client.config;
         let young_ms = config.history.dedupe_ms / 2;

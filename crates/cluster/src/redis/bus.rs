@@ -222,7 +222,7 @@ impl Shared {
         let Some(listener) = self.listener.get() else { return };
         match channel {
             Channel::Room(lane, room) if self.is_on(*lane, connection) => {
-                listener.announced(*lane, room, frame)
+                listener.announced(*lane, room, frame);
             }
             Channel::Own => listener.control(frame),
             Channel::Room(..) | Channel::Probe(_) => {}

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::types::Value;
-use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
@@ -33,14 +32,6 @@ const PAUSE_MAX: Duration = Duration::from_millis(80);
 
 /// A master that did not take the library is asked again.
 const SPREAD_PAUSE: Duration = Duration::from_secs(1);
-
-/// One call of a function, for [`Client::call_many`].
-#[derive(Debug, Clone)]
-pub(crate) struct Call {
-    pub(crate) function: &'static str,
-    pub(crate) keys: Vec<String>,
-    pub(crate) args: Vec<Bytes>,
-}
 
 pub(crate) struct Client {
     pub(crate) config: Arc<RedisConfig>,
@@ -79,15 +70,6 @@ impl Client {
     ) -> Result<Value, Unavailable> {
         let key = keys.first().map_or("", String::as_str);
         self.ask(function, slot_of(key), &Command::fcall(function, keys, &args)).await
-    }
-
-    /// Several at once. Those to one master go over one connection without waiting for each other.
-    pub(crate) async fn call_many(&self, calls: Vec<Call>) -> Vec<Result<Value, Unavailable>> {
-        join_all(calls.into_iter().map(|call| self.call_owned(call))).await
-    }
-
-    async fn call_owned(&self, call: Call) -> Result<Value, Unavailable> {
-        self.call(call.function, &call.keys, call.args).await
     }
 
     /// A plain command about one key, which stands first among its arguments.

@@ -63,12 +63,12 @@ impl Default for RedisConfig {
             call_deadline: Duration::from_secs(5),
             reply_deadline: Duration::from_secs(1),
             history: HistoryLimits::default(),
-            idle_room_max: Duration::from_secs(30 * 24 * 60 * 60),
+            idle_room_max: Duration::from_hours(720),
             node: "node".to_owned(),
             address: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             lease_ms: 3_000,
-            recovery_window: Duration::from_secs(120),
+            recovery_window: Duration::from_mins(2),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Names of keys and channels. Whatever must change together has one hash tag, so it lies in one slot.
 
-use turnpike_wire::{RoomId, UserId};
+use turnpike_wire::RoomId;
 
 use crate::{Incarnation, Lane, lane_of};
 
@@ -54,18 +54,6 @@ impl Keys {
     pub(crate) fn node(&self, node: Incarnation) -> String {
         format!("{{{}:n{node}}}:c", self.prefix)
     }
-
-    /// A key of that user's personal room.
-    pub(crate) fn of_user(&self, user: &UserId, rest: &str) -> String {
-        self.lane(lane_of(&RoomId::personal(user)), rest)
-    }
-
-    /// What [`Self::channel`] was made of.
-    pub(crate) fn room_of<'a>(&self, channel: &'a str) -> Option<&'a str> {
-        let rest = channel.strip_prefix('{')?.strip_prefix(&*self.prefix)?.strip_prefix(":l")?;
-        let (_, rest) = rest.split_once('}')?;
-        rest.strip_prefix(":c:")
-    }
 }
 
 #[cfg(test)]
@@ -88,8 +76,5 @@ mod tests {
         ] {
             assert_eq!(slot_of(&key), slot, "{key}");
         }
-        assert_eq!(keys.room_of(&keys.channel(&room)), Some("chat:a:b"));
-        assert_eq!(keys.room_of(&keys.probe(lane, Incarnation(7))), None);
-        assert_eq!(Keys::new("other").room_of(&keys.channel(&room)), None);
     }
 }

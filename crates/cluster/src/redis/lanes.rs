@@ -20,6 +20,7 @@ use super::frame::{self, Frame};
 use super::log;
 use crate::{Deliver, LANES, Lane, LanePosition, Signal, Soon, Unavailable, lane_of};
 
+#[allow(clippy::struct_field_names, reason = "that is what they are")]
 pub(crate) struct Lanes {
     access: Arc<Access>,
     bus: Bus,
@@ -229,7 +230,7 @@ impl Lanes {
                         }
                     }
                     Soon::Later(told) => {
-                        self.task(lane, async move |_| told.await, |follower, (), _| follower.lane_ready())
+                        self.task(lane, async move |_| told.await, |follower, (), _| follower.lane_ready());
                     }
                 }
             }
@@ -277,14 +278,12 @@ impl Lanes {
     }
 
     /// Does something that takes time, and lets the lane know what came of it.
-    fn task<T: Send + 'static, F: Future<Output = T> + Send>(
+    fn task<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
         lane: Lane,
         work: impl FnOnce(Arc<Access>) -> F + Send + 'static,
         happen: impl FnOnce(&mut Follower, T, u64) + Send + 'static,
-    ) where
-        F: 'static,
-    {
+    ) {
         let (lanes, access) = (Weak::clone(&self.own), Arc::clone(&self.access));
         self.access.runtime.spawn(async move {
             let answer = work(access).await;

@@ -46,7 +46,7 @@ struct Library {
 }
 
 /// The version of this node's library.
-pub fn version() -> u64 {
+pub(super) fn version() -> u64 {
     LIBRARY.version
 }
 

@@ -47,7 +47,7 @@ impl Command {
     pub(crate) fn fcall(function: &'static str, keys: &[String], args: &[Bytes]) -> Self {
         let mut values: Vec<Value> = Vec::with_capacity(2 + keys.len() + args.len());
         values.push(Value::from_static_str(function));
-        values.push(Value::Integer(keys.len() as i64));
+        values.push(Value::Integer(keys.len().cast_signed() as i64));
         values.extend(keys.iter().map(|key| Value::from(key.as_str())));
         values.extend(args.iter().map(|arg| Value::Bytes(arg.clone())));
         Self { name: "FCALL", args: values }
@@ -123,11 +123,6 @@ impl Link {
         let _ = ended.wait_for(|ended| *ended).await;
     }
 
-    /// Ends the connection: whoever waits for an answer is told that it was lost.
-    pub(crate) fn close(&self) {
-        self.task.abort();
-    }
-
     /// Commands take their place in the connection's order when this is called, not when the answer is waited for.
     pub(crate) fn send(&self, command: Command) -> impl Future<Output = Result<Value, Fault>> + Send + use<> {
         self.send_within(command, self.reply_deadline)
@@ -150,22 +145,23 @@ impl Link {
         // The first poll puts it into fred's queue.
         let at_once = reply.as_mut().now_or_never();
         async move {
-            let answer = match at_once {
-                Some(answer) => answer,
-                None => tokio::select! {
+            let answer = if let Some(answer) = at_once {
+                answer
+            } else {
+                tokio::select! {
                     biased;
                     answer = reply.as_mut() => answer,
                     // After its end fred takes commands and keeps them for a connection that never comes.
-                    _ = ended.wait_for(|ended| *ended) => match reply.as_mut().now_or_never() {
-                        Some(answer) => answer,
-                        None => return Err(Fault::Lost("the connection has ended".into())),
-                    },
+                    _ = ended.wait_for(|ended| *ended) => {
+                        let lost = || Err(Fault::Lost("the connection has ended".into()));
+                        return reply.as_mut().now_or_never().map_or_else(lost, |answer| answer.map_err(Fault::from));
+                    }
                     () = tokio::time::sleep(deadline) => {
                         // Answers come in order: behind one that does not come there is nothing to wait for.
                         task.abort();
                         return Err(Fault::Lost("no answer in time".into()));
                     }
-                },
+                }
             };
             answer.map_err(Fault::from)
         }

@@ -110,7 +110,7 @@ impl Survey {
                         None => Link::connect(&address, &config).await.ok()?,
                     };
                     let text = link.send(Command::new("CLUSTER").arg("NODES")).await.ok()?;
-                    let Some(text) = text.as_string() else { return None };
+                    let text = text.as_string()?;
                     Some((View { from: address, text }, link))
                 }
             })

@@ -187,7 +187,7 @@ fn needed(shared: &Shared, address: &Address) -> usize {
 }
 
 fn wait(replicas: usize) -> Command {
-    Command::new("WAIT").arg(replicas as i64).arg(WAIT.as_millis() as i64)
+    Command::new("WAIT").arg(replicas.cast_signed() as i64).arg(WAIT.as_millis() as i64)
 }
 
 /// The calls of a lane, in its order. Each of a room but the first names the one before it, and is refused if that is not

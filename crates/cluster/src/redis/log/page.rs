@@ -62,11 +62,12 @@ pub(super) fn parse(room: &RoomId, answer: &Value) -> Option<Answer> {
 }
 
 impl Answer {
+    #[allow(clippy::match_same_arms, reason = "in the order of the ranges")]
     pub(super) fn continuity(&self, range: Range) -> Continuity {
         let Self { standing, lost_seq, lost_pos, .. } = *self;
         match range {
-            Range::Latest => Continuity::Whole,
             // There is nothing before the first, and whoever asks from beyond the latest asks for the latest.
+            Range::Latest => Continuity::Whole,
             Range::Before(seq) if seq <= 1 || seq > lost_seq + 1 || seq > standing.seq => Continuity::Whole,
             Range::Before(_) => Continuity::Gone,
             Range::AfterSeq(seq) if seq < lost_seq => Continuity::Gone,

@@ -105,9 +105,9 @@ async fn a_change_that_the_bus_lost_is_noticed() {
 /// 10,000 members over two nodes. Bytes and calls are those of the changes, whatever the room's size.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_room_costs_what_changes() {
+    const BATCH: usize = 100;
     // More of them for whoever wants figures.
     let members = std::env::var("TURNPIKE_TEST_MEMBERS").map_or(10_000, |count| count.parse().unwrap());
-    const BATCH: usize = 100;
     let nodes = nodes(2).await;
     let room = room("chat:large");
     for node in &nodes {
