@@ -22,7 +22,7 @@ pub(crate) fn embedded(config: &Config, address: SocketAddr) -> anyhow::Result<C
         version: VERSION.to_owned(),
         history: history(config),
         recovery_window_ms: u64::try_from(config.recovery.window.as_millis()).unwrap_or(u64::MAX),
-        disk: None,
+        disk: config.history.store.clone(),
     };
     embedded::start(&embedded).context("the embedded broker cannot start")
 }

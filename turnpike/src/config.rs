@@ -161,6 +161,9 @@ section! {
         dedupe_window: Duration = "10m", "TURNPIKE_DEDUPE_WINDOW", "1s" to "1d";
         /// How many ids are remembered; beyond it the oldest go early.
         dedupe_ids_max: usize = "262144", "TURNPIKE_DEDUPE_IDS_MAX", "1" to "100000000";
+        /// A folder in which a process without Redis keeps rooms and sessions, so that they survive a restart and `kill -9`. Not
+        /// set: in memory, until the process ends.
+        store: Option<PathBuf> = "", "TURNPIKE_STORE";
     }
 }
 
