@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+pub use turnpike_wire::presence::Status;
 use turnpike_wire::{RoomId, UserId};
 
 use crate::{Incarnation, Soon, Unavailable};
@@ -11,16 +12,6 @@ use crate::{Incarnation, Soon, Unavailable};
 pub struct RowKey {
     pub user: UserId,
     pub device: Box<str>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    Online,
-    Busy,
-    Away,
-    /// There, and nobody else is to know.
-    Invisible,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! How somebody looks to others: on one device, and on all of theirs together.
 
 use serde::{Deserialize, Serialize};
-use turnpike_cluster::{Row, RowKey, Status as RowStatus};
+use turnpike_cluster::{Row, RowKey};
 use turnpike_wire::UserId;
 use turnpike_wire::presence::{Activity, Shown, Status};
 
@@ -43,25 +43,13 @@ impl Look {
     }
 
     pub(crate) fn of(row: &Row) -> Self {
-        let status = match row.status {
-            RowStatus::Online => Status::Online,
-            RowStatus::Busy => Status::Busy,
-            RowStatus::Away => Status::Away,
-            RowStatus::Invisible => Status::Invisible,
-        };
         // A node of another version may allow more.
         let activity = row.activity.as_deref().and_then(|activity| Activity::try_from(activity).ok());
-        Self { status, activity }
+        Self { status: row.status, activity }
     }
 
     pub(crate) fn to_row(&self) -> Row {
-        let status = match self.status {
-            Status::Online => RowStatus::Online,
-            Status::Busy => RowStatus::Busy,
-            Status::Away => RowStatus::Away,
-            Status::Invisible => RowStatus::Invisible,
-        };
-        Row { status, activity: self.activity.as_ref().map(Activity::to_raw) }
+        Row { status: self.status, activity: self.activity.as_ref().map(Activity::to_raw) }
     }
 
     pub(crate) fn shown(&self, user: &UserId) -> Shown {
