@@ -24,10 +24,19 @@ pub(crate) fn everything(places: &Places, contenders: &[Contender]) -> anyhow::R
     if contenders.contains(&Contender::Socketioxide) || contenders.contains(&Contender::Floor) {
         cargo(&["--package", "turnpike-benches", "--bin", "bench-floor", "--bin", "bench-socketioxide"])?;
     }
-    if contenders.contains(&Contender::Node) && !places.node_peer().join("node_modules").exists() {
+    if contenders.contains(&Contender::Node) && !is_installed(places) {
         run(Command::new("npm").current_dir(places.node_peer()).args(["ci", "--no-audit", "--no-fund"]))?;
     }
     Ok(())
+}
+
+/// Whether what npm has installed is what the lock file asks for now.
+fn is_installed(places: &Places) -> bool {
+    let written = |file: &str| std::fs::metadata(places.node_peer().join(file))?.modified();
+    match (written("node_modules/.package-lock.json"), written("package-lock.json")) {
+        (Ok(installed), Ok(asked_for)) => installed >= asked_for,
+        _ => false,
+    }
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {

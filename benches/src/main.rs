@@ -10,6 +10,7 @@ mod measure;
 mod results;
 mod scenario;
 mod server;
+mod system;
 mod table;
 
 use std::{collections::BTreeMap, process::ExitCode};

@@ -3,8 +3,10 @@
 
 mod broadcast_stall;
 mod connections;
+mod cross_node;
 mod deflate_broadcast;
 mod echo;
+mod failover;
 mod fanout_paced;
 mod fanout_saturated;
 mod idle_cpu;
@@ -44,7 +46,7 @@ pub(crate) struct Figure {
 /// What one measurement found: figures and whatever helps to trust them, by key.
 pub(crate) type Sample = BTreeMap<&'static str, f64>;
 
-pub(crate) const ALL: [Scenario; 9] = [
+pub(crate) const ALL: [Scenario; 11] = [
     idle_memory::SCENARIO,
     idle_cpu::SCENARIO,
     fanout_paced::SCENARIO,
@@ -54,6 +56,8 @@ pub(crate) const ALL: [Scenario; 9] = [
     deflate_broadcast::SCENARIO,
     broadcast_stall::SCENARIO,
     connections::SCENARIO,
+    cross_node::SCENARIO,
+    failover::SCENARIO,
 ];
 
 /// One measurement: this server, with these sizes.

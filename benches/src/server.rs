@@ -100,6 +100,17 @@ impl Server {
         places: &Places,
         core: Core,
     ) -> anyhow::Result<Self> {
+        Self::start_with(contender, setting, places, core, &[])
+    }
+
+    /// With an environment of its own besides what all get.
+    pub(crate) fn start_with(
+        contender: Contender,
+        setting: Setting,
+        places: &Places,
+        core: Core,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let name = contender.name();
         let mut command = match contender {
             Contender::Turnpike => core.command(places.programs.join("turnpike")),
@@ -125,6 +136,7 @@ impl Server {
                 .env("HEARTBEAT_INTERVAL", &heartbeat_ms)
                 .env("TURNPIKE_HEARTBEAT_TIMEOUT", timeout_ms);
         }
+        command.envs(environment.iter().copied());
         let mut errors = places.log(name)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.try_clone()?);
         let mut child = command.spawn().with_context(|| format!("{name} did not start"))?;

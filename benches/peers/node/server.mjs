@@ -1,11 +1,14 @@
-// The chat server of the benches as a Node user would write it: socket.io with its defaults, JWT in the middleware.
+// The chat server of the benches as a Node user would write it: socket.io with its defaults, JWT in the middleware. With
+// REDIS_NODES it is one of several, joined by the sharded Redis adapter with its defaults.
 import { createServer } from "node:http";
 import jwt from "jsonwebtoken";
 import { Server } from "socket.io";
 
 const secret = process.env.JWT_SECRET;
 const http = createServer();
+const adapter = process.env.REDIS_NODES ? await clusterAdapter(process.env.REDIS_NODES) : undefined;
 const io = new Server(http, {
+  adapter,
   pingInterval: Number(process.env.HEARTBEAT_MS ?? 25_000),
   perMessageDeflate: process.env.DEFLATE === "1" ? { threshold: 1024 } : false,
 });
@@ -47,6 +50,18 @@ io.on("connection", (socket) => {
     ack({ ok: true, data, server_time: Date.now() });
   });
 });
+
+async function clusterAdapter(nodes) {
+  const [{ createShardedAdapter }, { createCluster }] = await Promise.all([
+    import("@socket.io/redis-adapter"),
+    import("redis"),
+  ]);
+  const rootNodes = nodes.split(",").map((node) => ({ url: `redis://${node}` }));
+  const clients = [createCluster({ rootNodes }), createCluster({ rootNodes })];
+  for (const client of clients) client.on("error", (error) => console.error(error));
+  await Promise.all(clients.map((client) => client.connect()));
+  return createShardedAdapter(...clients);
+}
 
 http.listen({ host: "127.0.0.1", port: Number(process.env.PORT ?? 0), backlog: 4096 }, () => {
   console.log(JSON.stringify({ listening: { gateway: `http://127.0.0.1:${http.address().port}` } }));

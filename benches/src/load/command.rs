@@ -1,6 +1,6 @@
 //! What a scenario tells a load process and what comes back: one JSON line each way, one answer to each command.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,31 @@ pub(crate) enum Command {
     },
     /// The first connection sends one message; answered when all members here have it.
     Broadcast {
+        body: Body,
+    },
+    /// Connections that are opened from now on go to this server.
+    Aim {
+        target: SocketAddr,
+    },
+    /// The first so many connections send, so many messages a second in total, each at its time whether or not the
+    /// servers keep up; the others only receive, on another node. Latencies count from when a message was due.
+    Across {
+        seconds: f64,
+        publishers: u32,
+        per_second: u32,
+        body: Body,
+    },
+    /// Every connection keeps `window` messages on their way to their acks.
+    Pipelined {
+        seconds: f64,
+        window: u32,
+        body: Body,
+    },
+    /// The first connection sends a message when the last was acknowledged, and again what was refused; the longest time
+    /// without an ack is what is looked for.
+    Unbroken {
+        seconds: f64,
+        pause_ms: u64,
         body: Body,
     },
     /// Answer heartbeats and nothing else.
@@ -109,6 +134,12 @@ pub(crate) struct Report {
     /// All messages sent since the process began, for `Verify`.
     pub(crate) sent: Sent,
     pub(crate) latency: Option<Latency>,
+    /// From when a message was due until its ack, where a command tells it apart from the deliveries.
+    pub(crate) ack_latency: Option<Latency>,
+    /// Longest time between two acks, for `Unbroken`.
+    pub(crate) gap_seconds: f64,
+    /// Answers that told to try again, for `Unbroken`.
+    pub(crate) refusals: u64,
     /// Members of one room that saw another order than their first member.
     pub(crate) disordered: u64,
     pub(crate) failures: u64,

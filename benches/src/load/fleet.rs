@@ -39,6 +39,8 @@ pub(crate) enum Seen {
         id: u64,
         number: Option<u64>,
     },
+    /// An answer that is not `ok`, for a job that goes on after one.
+    Refused,
     /// The end that was asked for.
     Closed,
 }
@@ -59,7 +61,7 @@ pub(crate) trait Job {
 
 pub(crate) struct Fleet {
     poll: Poll,
-    target: SocketAddr,
+    pub(crate) target: SocketAddr,
     secret: EncodingKey,
     /// Of this load process: its users, numbers and source addresses differ from those of others.
     process: u8,
@@ -73,6 +75,8 @@ pub(crate) struct Fleet {
     pub(crate) heartbeats: u64,
     pub(crate) sent: Sent,
     numbers: u64,
+    /// Whether a refusal is the job's business; else it is a failure.
+    pub(crate) takes_refusals: bool,
     pub(crate) failures: u64,
     pub(crate) failed: Vec<String>,
 }
@@ -100,6 +104,7 @@ impl Fleet {
             heartbeats: 0,
             sent: Sent::new(),
             numbers: u64::from(process) * 100_000_000,
+            takes_refusals: false,
             failures: 0,
             failed: Vec::new(),
         }
@@ -180,6 +185,21 @@ impl Fleet {
         self.sent.entry(room).or_default().add(number);
         self.write_payload(index);
         (ack, number)
+    }
+
+    /// The same with an id of the sender's choice, by which a server may know it again. `again` is the number of a message
+    /// that was refused. Returns the number.
+    pub(crate) fn send_identified(&mut self, index: usize, body: &mut [u8], again: Option<u64>) -> u64 {
+        let number = again.unwrap_or(self.numbers);
+        packets::stamp(body, number);
+        let Some(connection) = &mut self.connections[index] else { return number };
+        packets::send_identified(&mut self.payload, connection.next_ack(), connection.room, number, body);
+        if again.is_none() {
+            self.numbers += 1;
+            self.sent.entry(connection.room).or_default().add(number);
+        }
+        self.write_payload(index);
+        number
     }
 
     pub(crate) fn send_ping(&mut self, index: usize, number: u64) {
@@ -333,6 +353,10 @@ impl Fleet {
                 job.seen(self, index, Seen::Message { number });
             }
             Packet::Ack { id, ok, number } => {
+                if !ok && self.takes_refusals && connection.stage == Stage::Ready {
+                    job.seen(self, index, Seen::Refused);
+                    return Ok(());
+                }
                 anyhow::ensure!(ok, "refused: {}", text(frame.head));
                 if connection.stage == Stage::Joining {
                     connection.stage = Stage::Ready;

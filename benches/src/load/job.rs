@@ -1,21 +1,27 @@
 //! The kinds of load. Each job is a small state machine over the fleet; none touches a socket itself.
 
+mod across;
 mod echo;
 mod opening;
 mod paced;
+mod pipelined;
 mod probe;
 mod saturated;
 mod sessions;
+mod unbroken;
 mod verify;
 
 use std::time::Instant;
 
+pub(crate) use across::Across;
 pub(crate) use echo::Echo;
 pub(crate) use opening::Opening;
 pub(crate) use paced::Paced;
+pub(crate) use pipelined::Pipelined;
 pub(crate) use probe::Probe;
 pub(crate) use saturated::Saturated;
 pub(crate) use sessions::Sessions;
+pub(crate) use unbroken::Unbroken;
 pub(crate) use verify::Verify;
 
 use super::{

@@ -12,7 +12,7 @@ use mio::{Poll, Waker};
 use super::{
     command::{Command, Report},
     fleet::{Fleet, WAKE},
-    job::{Echo, Idle, Opening, Paced, Probe, Saturated, Sessions, Verify},
+    job::{Across, Echo, Idle, Opening, Paced, Pipelined, Probe, Saturated, Sessions, Unbroken, Verify},
 };
 use crate::measure::process;
 
@@ -101,6 +101,27 @@ fn perform(fleet: &mut Fleet, command: Command) -> anyhow::Result<Report> {
             fleet.drive(&mut job)?;
             report.operations = job.round_trips();
             report.latency = job.latency();
+        }
+        Command::Aim { target } => fleet.target = target,
+        Command::Across { seconds, publishers, per_second, body } => {
+            let mut job = Across::new(fleet, seconds, publishers, per_second, body);
+            fleet.drive(&mut job)?;
+            report.operations = job.messages;
+            report.deliveries = job.deliveries_across();
+            report.latency = job.latency();
+            report.ack_latency = job.ack_latency();
+        }
+        Command::Pipelined { seconds, window, body } => {
+            let mut job = Pipelined::new(fleet, seconds, window, body);
+            fleet.drive(&mut job)?;
+            report.operations = job.messages;
+        }
+        Command::Unbroken { seconds, pause_ms, body } => {
+            let mut job = Unbroken::new(seconds, pause_ms, body);
+            fleet.drive(&mut job)?;
+            report.operations = job.acks;
+            report.refusals = job.refusals;
+            report.gap_seconds = job.longest_gap.as_secs_f64();
         }
         Command::Idle { seconds } => {
             let before = fleet.heartbeats;

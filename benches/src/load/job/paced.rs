@@ -74,7 +74,7 @@ impl Job for Paced {
                 }
             }
             Seen::Ack { .. } => self.acks += 1,
-            Seen::Ready | Seen::Closed => {}
+            Seen::Ready | Seen::Refused | Seen::Closed => {}
         }
     }
 

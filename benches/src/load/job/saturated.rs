@@ -49,7 +49,7 @@ impl Job for Saturated {
         match seen {
             Seen::Message { .. } => self.deliveries += 1,
             Seen::Ack { .. } => self.acks += 1,
-            Seen::Ready | Seen::Closed => {}
+            Seen::Ready | Seen::Refused | Seen::Closed => {}
         }
     }
 
