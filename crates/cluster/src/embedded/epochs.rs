@@ -40,8 +40,13 @@ impl Epochs {
     /// The last position that was kept of this epoch and those before it, as of `head`. None: nothing is known of it.
     pub(super) fn last_of(&self, epoch: u64, head: u64) -> Option<u64> {
         let index = self.first.partition_point(|(known, _)| *known <= epoch);
-        if index == 0 || epoch > self.present() {
+        if epoch > self.present() {
             return None;
+        }
+        if index == 0 {
+            // Before the lane's first message there were only epochs in which nothing was kept.
+            let (_, first) = self.first[0];
+            return (first == 1).then_some(0);
         }
         Some(self.first.get(index).map_or(head, |(_, next)| next - 1))
     }
@@ -57,7 +62,7 @@ mod tests {
         assert_eq!([1, 5, 6, 8, 9, 99].map(|pos| epochs.of(pos)), [10, 10, 20, 20, 30, 30]);
         let last = |epoch| epochs.last_of(epoch, 12);
         assert_eq!([10, 15, 20, 29, 30].map(last), [Some(5), Some(5), Some(8), Some(8), Some(12)]);
-        assert_eq!([0, 9, 31].map(last), [None; 3]);
+        assert_eq!([0, 9, 31].map(last), [Some(0), Some(0), None]);
     }
 
     #[test]
