@@ -48,6 +48,13 @@ const ASKED_MAX: usize = 4;
 /// node has taken what waits.
 const WAITING_MAX: usize = 16_384;
 
+#[cfg(not(test))]
+type Hashing = std::hash::RandomState;
+
+/// A schedule of the simulation is the same in every run, and so is the order in which rooms are asked for.
+#[cfg(test)]
+type Hashing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+
 /// Where a room stands in its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
@@ -148,6 +155,7 @@ pub(crate) struct Part {
 pub(crate) struct Unanswered;
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a lane has one")]
 enum Mode {
     /// The bus brings everything.
     Live,
@@ -162,7 +170,7 @@ pub(crate) struct Follower {
     epoch: u64,
     /// Everything of the open rooms up to here is with the node, or among `waiting`.
     at: u64,
-    rooms: HashMap<RoomId, Room>,
+    rooms: HashMap<RoomId, Room, Hashing>,
     mode: Mode,
     bus: bool,
     held: Held,
@@ -220,7 +228,7 @@ impl Follower {
         Self {
             epoch: lane.epoch,
             at: lane.pos,
-            rooms: HashMap::new(),
+            rooms: HashMap::default(),
             mode: Mode::Behind,
             bus: false,
             held: Held::default(),
@@ -261,10 +269,6 @@ impl Follower {
     /// [`Effect::Done`] with this number when everything before it has been done.
     pub(crate) fn done_in_turn(&mut self, waiter: u64) {
         self.waiting.push_back(Effect::Done(waiter));
-    }
-
-    pub(crate) fn rooms(&self) -> impl Iterator<Item = &RoomId> {
-        self.rooms.keys()
     }
 
     /// [`Effect::Done`] with this number when it is open, or closed again.
@@ -406,12 +410,11 @@ impl Follower {
         } else if let Mode::Resync(resync) = &mut self.mode
             && resync.is_asking(number)
         {
-            match answer {
-                Ok(comparison) => self.all_compared(comparison, now_ms),
-                Err(Unanswered) => {
-                    self.mode = Mode::Behind;
-                    self.retry_ms = now_ms + RETRY_MS;
-                }
+            if let Ok(comparison) = answer {
+                self.all_compared(comparison, now_ms);
+            } else {
+                self.mode = Mode::Behind;
+                self.retry_ms = now_ms + RETRY_MS;
             }
         }
     }
@@ -558,7 +561,7 @@ impl Follower {
             };
             match place {
                 Some(place) if room.place().is_none_or(|own| own < *place) => {
-                    places.push((name.clone(), *place))
+                    places.push((name.clone(), *place));
                 }
                 // It has come since.
                 Some(place)

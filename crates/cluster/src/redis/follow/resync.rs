@@ -1,6 +1,6 @@
 //! Finding out what was missed: all open rooms are compared with the log at one moment, and what they lack is read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use turnpike_wire::RoomId;
@@ -20,6 +20,7 @@ const REPAIRED_MAX: usize = 65_536;
 const REPAIRED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a lane has one")]
 pub(super) enum Resync {
     Asking { number: u64, rooms: Vec<RoomId> },
     Reading(Reading),
@@ -36,6 +37,8 @@ pub(super) struct Reading {
     under_way: BTreeMap<u64, Behind>,
     found: Vec<(Header, Arc<Message>)>,
     bytes: usize,
+    /// Rooms of which the node has what was not kept, and those of which it misses what is no longer to be had.
+    rolled_back: Vec<(RoomId, Standing)>,
     broken: Vec<(RoomId, Standing)>,
 }
 
@@ -60,6 +63,7 @@ impl Resync {
             reading.under_way.retain(|_, behind| behind.room != *room);
             reading.found.retain(|(_, message)| message.room != *room);
             reading.broken.retain(|(broken, _)| broken != room);
+            reading.rolled_back.retain(|(broken, _)| broken != room);
         }
     }
 }
@@ -67,6 +71,7 @@ impl Resync {
 impl Reading {
     fn give_up(&mut self, room: RoomId) {
         self.found.retain(|(_, message)| message.room != room);
+        self.rolled_back.retain(|(rolled_back, _)| *rolled_back != room);
         if let Some(head) = self.heads.get(&room) {
             let standing = Standing {
                 epoch: head.at.epoch,
@@ -76,6 +81,17 @@ impl Reading {
             };
             self.broken.push((room, standing));
         }
+    }
+
+    /// The latest that the node has of the room were not kept. It goes on before the first message that followed them.
+    fn roll_back(&mut self, behind: &Behind, first: Option<&Header>) {
+        let Some(head) = self.heads.get(&behind.room) else { return };
+        let lane = self.comparison.lane;
+        let standing = first.map_or(
+            Standing { epoch: head.at.epoch, seq: head.seq, pos: head.at.pos, lane },
+            |first| Standing { epoch: behind.from.epoch, seq: first.seq - 1, pos: first.prev, lane },
+        );
+        self.rolled_back.push((behind.room.clone(), standing));
     }
 
     fn is_too_much(&self) -> bool {
@@ -122,6 +138,7 @@ impl Follower {
             under_way: BTreeMap::new(),
             found: Vec::new(),
             bytes: 0,
+            rolled_back: Vec::new(),
             broken: Vec::new(),
             comparison,
         };
@@ -151,7 +168,9 @@ impl Follower {
         let Mode::Resync(Resync::Reading(reading)) = &mut self.mode else { return };
         if reading.is_too_much() {
             let rest = std::mem::take(&mut reading.to_read);
-            rest.into_iter().for_each(|behind| reading.give_up(behind.room));
+            for behind in rest {
+                reading.give_up(behind.room);
+            }
         }
         while reading.under_way.len() < READ_AT_ONCE
             && let Some(behind) = reading.to_read.pop()
@@ -178,8 +197,12 @@ impl Follower {
             return self.lose(Gap::Epoch);
         }
         let whole = part.continuity == Continuity::Whole || (behind.is_new && part.oldest_is_first);
-        if whole {
+        if whole || part.continuity == Continuity::Truncated {
             let up_to = reading.comparison.lane.pos;
+            if !whole {
+                let first = part.messages.first().map(|(header, _)| header).filter(|first| first.at.pos <= up_to);
+                reading.roll_back(&behind, first);
+            }
             let last = part.messages.last().map(|(header, _)| header.at);
             for (header, message) in part.messages.into_iter().filter(|(header, _)| header.at.pos <= up_to) {
                 reading.bytes += message.bytes();
@@ -203,23 +226,26 @@ impl Follower {
         };
         // What should have come before something that the node has been given already cannot come in order any more.
         let reached = self.position();
-        let late: HashSet<RoomId> = reading
+        let late: BTreeSet<RoomId> = reading
             .found
             .iter()
             .filter(|(header, _)| header.at.epoch == reached.epoch && header.at.pos <= reached.pos)
             .map(|(_, message)| message.room.clone())
             .collect();
-        late.into_iter().for_each(|room| reading.give_up(room));
+        for room in late {
+            reading.give_up(room);
+        }
 
-        let Reading { number, comparison, mut found, broken, .. } = reading;
+        let Reading { number, comparison, mut found, rolled_back, mut broken, .. } = reading;
         // Before anything says that the lane has gone on: whoever is given that, and is cut off then, is not told of a loss
         // that came before it.
-        for (name, standing) in broken {
-            if let Some(room) = self.rooms.get_mut(&name) {
-                room.broken(&standing);
-                self.waiting.push_back(Effect::Broken(name, standing));
-            }
+        let is_new_epoch = comparison.lane.epoch != reached.epoch;
+        let at_once = if is_new_epoch { std::mem::take(&mut broken) } else { Vec::new() };
+        for (name, standing) in rolled_back.into_iter().chain(at_once) {
+            self.break_room(name, standing);
         }
+        // Within an epoch each in its place, so that whoever was told has not been given less of the lane.
+        broken.sort_unstable_by_key(|(_, standing)| std::cmp::Reverse(standing.pos));
         found.sort_unstable_by_key(|(header, _)| header.at.pos);
         if !found.is_empty() {
             self.requests.push_back(Effect::Noticed(Notice::Repaired(found.len())));
@@ -230,7 +256,13 @@ impl Follower {
             while let Some((epoch, first)) = epochs.next_if(|(_, first)| *first <= header.at.pos) {
                 self.go_on_in(LanePosition { epoch, pos: first.saturating_sub(1) });
             }
+            while let Some((name, standing)) = broken.pop_if(|(_, standing)| standing.pos < header.at.pos) {
+                self.break_room(name, standing);
+            }
             self.hand(header, message);
+        }
+        while let Some((name, standing)) = broken.pop() {
+            self.break_room(name, standing);
         }
         for (epoch, first) in epochs {
             self.go_on_in(LanePosition { epoch, pos: first.saturating_sub(1) });
@@ -248,6 +280,13 @@ impl Follower {
             .collect();
         for (header, message) in self.held.take() {
             self.message(header, message);
+        }
+    }
+
+    fn break_room(&mut self, name: RoomId, standing: Standing) {
+        if let Some(room) = self.rooms.get_mut(&name) {
+            room.broken(&standing);
+            self.waiting.push_back(Effect::Broken(name, standing));
         }
     }
 

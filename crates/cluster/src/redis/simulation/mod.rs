@@ -4,6 +4,7 @@
 //!
 //! `SEED=7 cargo test -p turnpike-cluster simulation` runs one schedule again and says what was broken.
 
+mod against_redis;
 mod client;
 mod faults;
 mod node;

@@ -433,8 +433,13 @@ impl World {
 
     pub(super) fn publish(&mut self, node: usize, publisher: usize, id: String, room: String, attempt: u64) {
         let lane = lane_of(&room);
-        let publish =
-            Publish { room, payload: super::client::payload(&id), id: id.clone(), before: String::new() };
+        let publish = Publish {
+            room,
+            payload: super::client::payload(&id),
+            id: id.clone(),
+            attempt: attempt.to_string(),
+            before: String::new(),
+        };
         let purpose = Purpose::Publish { publisher, id, attempt, done: None };
         self.ask(node, lane, purpose, Request::Publish(publish));
     }
@@ -591,7 +596,7 @@ impl World {
 
 fn outcome(published: &Published) -> Outcome {
     match published {
-        Published::New(answer, _) | Published::Seen(answer) => {
+        Published::New(answer, _) | Published::Seen(answer) | Published::Done(answer) => {
             Outcome::Acked { epoch: answer.epoch, seq: answer.seq }
         }
         Published::Missing => Outcome::Refused,

@@ -38,8 +38,13 @@ struct Missed {
 }
 
 enum Here {
-    Found { messages: Vec<Arc<Message>>, broken: bool },
+    Found {
+        messages: Vec<Arc<Message>>,
+        broken: bool,
+    },
     Read(LanePosition),
+    /// What was read is of an epoch that is over.
+    Anew(LanePosition),
     Behind,
 }
 
@@ -129,11 +134,15 @@ impl World {
         let Some(mut resume) = self.nodes[node].resumes.remove(&connection) else { return };
         resume.turns += 1;
         let mut found = BTreeMap::new();
-        let (mut to_read, mut to_level) = (Vec::new(), Vec::new());
+        let (mut to_read, mut to_level, mut anew) = (Vec::new(), Vec::new(), Vec::new());
         for (room, missed) in &resume.rooms {
             match self.look_at(node, &resume, room, missed) {
                 Here::Found { messages, broken } => drop(found.insert(room.clone(), (messages, broken))),
                 Here::Read(after) => to_read.push((room.clone(), after)),
+                Here::Anew(after) => {
+                    anew.push(room.clone());
+                    to_read.push((room.clone(), after));
+                }
                 Here::Behind => to_level.push(room.clone()),
             }
         }
@@ -144,6 +153,10 @@ impl World {
             return self.dismiss(node, connection);
         }
         resume.outstanding = to_read.len() + to_level.len();
+        for room in &anew {
+            let missed = resume.rooms.get_mut(room).expect("it is one of them");
+            (missed.messages, missed.through) = (Vec::new(), None);
+        }
         for room in &to_level {
             resume.rooms.get_mut(room).expect("it is one of them").levelled = true;
         }
@@ -170,7 +183,10 @@ impl World {
         let gets =
             if after.epoch == lane.at.epoch { after.pos.max(view.standing.pos) } else { view.standing.pos };
         if let Some(through) = missed.through {
-            if view.standing.seq < through.seq || gets > lane.at.pos {
+            if lane.at.epoch > through.lane.epoch {
+                return Here::Anew(after);
+            }
+            if lane.at.epoch < through.lane.epoch || view.standing.seq < through.seq || gets > lane.at.pos {
                 return Here::Behind;
             }
             let last = missed.messages.last().map_or(through.seq, |last| last.seq.max(through.seq));

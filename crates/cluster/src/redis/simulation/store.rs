@@ -23,7 +23,6 @@ struct Head {
     seq: u64,
     pos: u64,
     epoch: u64,
-    ts: u64,
 }
 
 /// What an id was answered with.
@@ -34,7 +33,8 @@ pub(super) struct Answer {
     pub(super) ts: u64,
 }
 
-type Ids = HashMap<String, Answer>;
+/// Answers, each with the name of the attempt that was given it first.
+type Ids = HashMap<String, (Answer, String)>;
 
 /// One lane.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +74,8 @@ pub(super) struct Now {
 pub(super) struct Publish {
     pub(super) room: String,
     pub(super) id: String,
+    /// Names this attempt: its own answer is no duplicate's.
+    pub(super) attempt: String,
     /// Must have gone before, unless it is empty.
     pub(super) before: String,
     pub(super) payload: String,
@@ -83,6 +85,8 @@ pub(super) struct Publish {
 pub(super) enum Published {
     New(Answer, Arc<Entry>),
     Seen(Answer),
+    /// By this very attempt.
+    Done(Answer),
     Missing,
 }
 
@@ -131,28 +135,29 @@ impl Store {
         self.run = Some(now.run);
     }
 
-    fn seen(&self, half: u64, id: &str) -> Option<Answer> {
+    fn seen(&self, half: u64, id: &str) -> Option<&(Answer, String)> {
         (0..=2).filter_map(|back| half.checked_sub(back)).find_map(|half| {
             let (of, ids) = &self.ids[(half % 3) as usize];
-            (*of == half).then(|| ids.get(id).copied())?
+            (*of == half).then(|| ids.get(id))?
         })
     }
 
-    fn remember(&mut self, half: u64, id: &str, answer: Answer) {
+    fn remember(&mut self, half: u64, id: &str, answer: Answer, attempt: &str) {
         let (of, ids) = &mut self.ids[(half % 3) as usize];
         if *of != half {
             ids.clear();
             *of = half;
         }
-        ids.insert(id.to_owned(), answer);
+        ids.insert(id.to_owned(), (answer, attempt.to_owned()));
     }
 
     pub(super) fn publish(&mut self, now: Now, rules: &Rules, publish: &Publish) -> Published {
         self.fence(now, rules);
         let half = now.ms / (rules.window_ms / 2);
         if !rules.append_first {
-            if let Some(answer) = self.seen(half, &publish.id) {
-                return Published::Seen(answer);
+            if let Some((answer, attempt)) = self.seen(half, &publish.id) {
+                let is_own = *attempt == publish.attempt;
+                return if is_own { Published::Done(*answer) } else { Published::Seen(*answer) };
             }
             if !publish.before.is_empty() && self.seen(half, &publish.before).is_none() {
                 return Published::Missing;
@@ -171,14 +176,14 @@ impl Store {
             log.drain(..log.len() - rules.messages_max);
         }
         (self.pos, self.ts) = (pos, ts);
-        self.heads.insert(publish.room.clone(), Head { seq, pos, epoch: self.epoch, ts });
+        self.heads.insert(publish.room.clone(), Head { seq, pos, epoch: self.epoch });
         let answer = Answer { epoch: self.epoch, seq, ts };
         if rules.append_first
-            && let Some(first) = self.seen(half, &publish.id)
+            && let Some((first, _)) = self.seen(half, &publish.id)
         {
-            return Published::Seen(first);
+            return Published::Seen(*first);
         }
-        self.remember(half, &publish.id, answer);
+        self.remember(half, &publish.id, answer, &publish.attempt);
         Published::New(answer, entry)
     }
 
@@ -281,25 +286,5 @@ impl Store {
 
     pub(super) fn rooms(&self) -> impl Iterator<Item = (&String, u64, &VecDeque<Arc<Entry>>)> {
         self.logs.iter().map(|(room, log)| (room, self.heads[room].seq, log))
-    }
-
-    /// Takes rooms away in which nothing was published since then.
-    pub(super) fn forget(&mut self, now: Now, rules: &Rules, idle_since: u64) -> usize {
-        self.fence(now, rules);
-        let idle: Vec<String> = self
-            .heads
-            .iter()
-            .filter(|(_, head)| head.ts < idle_since)
-            .map(|(room, _)| room.clone())
-            .collect();
-        for room in &idle {
-            if let Some(head) = self.heads.remove(room) {
-                self.fseq = self.fseq.max(head.seq);
-                self.fpos = self.fpos.max(head.pos);
-            }
-            // By then it has run out.
-            self.logs.remove(room);
-        }
-        idle.len()
     }
 }
