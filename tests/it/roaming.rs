@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use turnpike_lab::{Node, shared, unique_prefix};
+use turnpike_lab::{Directory, Node, shared, unique_prefix};
 
 use crate::harness::{home, require_packages};
 
@@ -158,4 +158,24 @@ fn long_polling_behind_round_robin() {
 fn upgrades_behind_round_robin() {
     let pair = Pair::start(&[]);
     must_be_exact(&Roamers::start(&pair, &plan("polling,websocket", 10, 500)).report());
+}
+
+/// One process without Redis, its rooms and sessions on disk.
+#[test]
+fn a_single_process_on_disk_is_killed_under_load() {
+    let directory = Directory::new("store").unwrap();
+    let store = directory.path().join("rooms");
+    let node = Node::start(&[("TURNPIKE_STORE", store.to_str().unwrap())]).unwrap();
+    let mut pair = Pair { nodes: vec![node] };
+    let mut roamers = Roamers::start(&pair, &plan("websocket", 15, 500));
+    let port = pair.nodes[0].gateway.port();
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_secs(4));
+        pair.nodes[0].kill();
+        roamers.tell(&format!("drop {port}"));
+        pair.nodes[0].restart().unwrap();
+        assert_eq!(pair.nodes[0].gateway.port(), port, "it comes back where it was");
+        roamers.tell(&format!("add {port}"));
+    }
+    must_be_exact(&roamers.report());
 }

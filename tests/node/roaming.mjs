@@ -55,6 +55,7 @@ function generator(state) {
 // The balancer.
 const open = new Set();
 const balancer = net.createServer((client) => {
+  if (living.length === 0) return client.destroy();
   const port = living[Math.floor(random() * living.length)];
   const upstream = net.connect(port, "127.0.0.1");
   const pair = { client, upstream, port, end: () => (client.destroy(), upstream.destroy(), open.delete(pair)) };
