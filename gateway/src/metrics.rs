@@ -149,10 +149,25 @@ const OWN_LEVELS: &[(&str, &str, Read<App>)] = &[
     ("ring_bytes", "Bytes of the messages kept at hand.", |app| app.mirror.levels().bytes as u64),
 ];
 
-const OWN_TOTALS: &[(&str, &str, Read<App>)] =
-    &[("sessions_crowded_out_total", "Sessions given up early because too many were away.", |app| {
+const OWN_TOTALS: &[(&str, &str, Read<App>)] = &[
+    ("sessions_crowded_out_total", "Sessions given up early because too many were away.", |app| {
         app.sessions.crowded_out()
-    })];
+    }),
+    ("presence_events_total", "Events about who is in a room.", |app| app.presences.told().0),
+    ("presence_events_lost_total", "Events about who is in a room that a full inbox did not take.", |app| {
+        app.presences.told().1
+    }),
+    ("typing_events_total", "Events about who is typing.", |app| app.typing.told().0),
+    ("typing_events_lost_total", "Events about who is typing that a full inbox did not take.", |app| {
+        app.typing.told().1
+    }),
+    ("receipt_events_total", "Events about who has received or read what.", |app| app.receipts.told().0),
+    (
+        "receipt_events_lost_total",
+        "Events about who has received or read what that a full inbox did not take.",
+        |app| app.receipts.told().1,
+    ),
+];
 
 /// Read when somebody asks.
 pub(crate) struct Readings {

@@ -12,6 +12,7 @@ mod room;
 mod roster;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{oneshot, watch};
@@ -55,6 +56,8 @@ pub(crate) struct Presences {
     background: tokio::runtime::Handle,
     lanes: [Mutex<Rooms>; LANES],
     connections: Connections,
+    told: AtomicU64,
+    lost: AtomicU64,
 }
 
 /// The rooms of a lane that somebody on this node is in, or has just been.
@@ -103,6 +106,8 @@ impl Presences {
             background,
             lanes: std::array::from_fn(|_| Mutex::default()),
             connections: Connections::default(),
+            told: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
         })
     }
 
@@ -235,6 +240,11 @@ impl Presences {
         }
     }
 
+    /// Events handed over, and those that could not be.
+    pub(crate) fn told(&self) -> (u64, u64) {
+        (self.told.load(Ordering::Relaxed), self.lost.load(Ordering::Relaxed))
+    }
+
     /// Does what is due.
     pub(crate) fn tick(self: &Arc<Self>) {
         self.look_at_nodes();
@@ -360,20 +370,21 @@ impl Presences {
         effect: Effect<SocketRef>,
         owed: &mut HashSet<(RoomId, SocketRef)>,
     ) {
-        let done = match effect {
-            Effect::Tell(changes) => {
-                self.handle.broadcast(&watchers(name), self.event(name, &changes), None).is_ok()
-            }
-            Effect::TellOne(socket, changes) => self.handle.emit(&socket, self.event(name, &changes)).is_ok(),
+        let told = match effect {
+            Effect::Tell(changes) => self.handle.broadcast(&watchers(name), self.event(name, &changes), None),
+            Effect::TellOne(socket, changes) => self.handle.emit(&socket, self.event(name, &changes)),
             Effect::Admit(socket) | Effect::Dismiss(socket) => {
                 if !self.let_in_or_out(name, room, socket) {
                     owed.insert((name.clone(), socket));
                 }
-                true
+                return;
             }
-            Effect::Write(_) | Effect::Read => true,
+            Effect::Write(_) | Effect::Read => return,
         };
-        if !done {
+        if told.is_ok() {
+            self.told.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
             room.was_not_told(self.clock.steady_ms());
         }
     }

@@ -7,6 +7,7 @@ mod paced;
 mod room;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use turnpike_cluster::{LANES, Lane, Mark, Marks, Soon, Unavailable, lane_of};
@@ -34,6 +35,8 @@ pub(crate) struct Receipts {
     background: tokio::runtime::Handle,
     lanes: [Mutex<Rooms>; LANES],
     cursors: Mutex<Paced<Device, u64>>,
+    told: AtomicU64,
+    lost: AtomicU64,
 }
 
 type Device = (UserId, Box<str>);
@@ -60,6 +63,8 @@ impl Receipts {
             background,
             lanes: std::array::from_fn(|_| Mutex::default()),
             cursors: Mutex::default(),
+            told: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
         })
     }
 
@@ -151,7 +156,14 @@ impl Receipts {
     fn tell(&self, room: &RoomId, marks: &[UserMark]) {
         let event = Encoded::event(NAMESPACE, RECEIPT).arg(&Event { room, marks }).class(Class::Volatile);
         let event = event.compress_above(self.outgoing.compress_above).build();
-        let _ = self.handle.broadcast(room, event, None);
+        let told = self.handle.broadcast(room, event, None).is_ok();
+        let counter = if told { &self.told } else { &self.lost };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Events handed over, and those that could not be.
+    pub(crate) fn told(&self) -> (u64, u64) {
+        (self.told.load(Ordering::Relaxed), self.lost.load(Ordering::Relaxed))
     }
 
     fn lane(&self, lane: Lane) -> MutexGuard<'_, Rooms> {

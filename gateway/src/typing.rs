@@ -7,7 +7,7 @@ mod room;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use turnpike_cluster::{Broker, LANES, Lane, Signal, TypingChange, lane_of};
@@ -30,6 +30,8 @@ pub(crate) struct Typing {
     lanes: [Mutex<Rooms>; LANES],
     /// How many rooms there are in each lane. Every message asks whether its sender was typing, and most rooms are quiet.
     busy: [AtomicUsize; LANES],
+    told: AtomicU64,
+    lost: AtomicU64,
 }
 
 #[derive(Default)]
@@ -47,6 +49,8 @@ impl Typing {
             clock,
             lanes: std::array::from_fn(|_| Mutex::default()),
             busy: std::array::from_fn(|_| AtomicUsize::new(0)),
+            told: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
         }
     }
 
@@ -134,12 +138,22 @@ impl Typing {
             if let Some(view) = view.filter(|_| !own.is_empty()) {
                 let event = self.event(room, &view);
                 for socket in &own {
-                    let _ = self.handle.emit(socket, Arc::clone(&event));
+                    self.count(self.handle.emit(socket, Arc::clone(&event)).is_ok());
                 }
             }
             left_out.extend(own);
         }
-        let _ = self.handle.broadcast_except(room, self.event(room, view), &left_out);
+        self.count(self.handle.broadcast_except(room, self.event(room, view), &left_out).is_ok());
+    }
+
+    fn count(&self, told: bool) {
+        let counter = if told { &self.told } else { &self.lost };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Events handed over, and those that could not be.
+    pub(crate) fn told(&self) -> (u64, u64) {
+        (self.told.load(Ordering::Relaxed), self.lost.load(Ordering::Relaxed))
     }
 
     fn event(&self, room: &RoomId, view: &View) -> Arc<Encoded> {
