@@ -1,10 +1,10 @@
-//! Several servers on one Redis Cluster: three masters and three replicas with append-only files, fresh for each
+//! Several servers on one Redis Cluster: three masters with their replicas and append-only files, fresh for each
 //! measurement. What the cluster was asked to do is read from its masters; who asked is the scenarios' business.
 
 use std::{collections::BTreeMap, process::Command};
 
 use anyhow::Context as _;
-use turnpike_lab::{RedisCluster, RedisNode};
+use turnpike_lab::{RedisCluster, RedisNode, RedisOptions};
 
 use crate::{
     measure::{pinning::Core, process},
@@ -14,9 +14,37 @@ use crate::{
 /// What the functions of the library call inside of Redis, which no client sends on the way of a message; and what
 /// replicas and this program say. Never the name of a command by which a gateway publishes.
 const INSIDE: [&str; 31] = [
-    "del", "exists", "get", "hdel", "hexists", "hget", "hgetall", "hincrby", "hlen", "hmget", "hset", "hsetnx",
-    "info", "pexpire", "psync", "replconf", "sadd", "set", "smembers", "spublish", "srem", "time", "unlink", "xadd",
-    "xlen", "xrange", "xrevrange", "xtrim", "zadd", "zrangebylex", "zrem",
+    "del",
+    "exists",
+    "get",
+    "hdel",
+    "hexists",
+    "hget",
+    "hgetall",
+    "hincrby",
+    "hlen",
+    "hmget",
+    "hset",
+    "hsetnx",
+    "info",
+    "pexpire",
+    "psync",
+    "replconf",
+    "sadd",
+    "set",
+    "smembers",
+    "spublish",
+    "srem",
+    "time",
+    "unlink",
+    "xadd",
+    "xlen",
+    "xrange",
+    "xrevrange",
+    "xtrim",
+    "zadd",
+    "zrangebylex",
+    "zrem",
 ];
 
 pub(crate) struct System {
@@ -39,10 +67,12 @@ impl System {
     pub(crate) fn start(
         contender: Contender,
         servers: usize,
+        replicas_per_master: usize,
         places: &Places,
         core: Core,
     ) -> anyhow::Result<Self> {
-        let redis = RedisCluster::start()?;
+        let redis =
+            RedisCluster::start_with(RedisOptions { replicas_per_master, ..RedisOptions::default() })?;
         if let Some(core) = core.0 {
             for node in redis.nodes() {
                 let pid = redis.process_id(node).context("it was just started")?.to_string();

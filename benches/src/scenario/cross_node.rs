@@ -59,7 +59,7 @@ const RECEIVERS_PER_ROOM: u32 = 2;
 const SETTLING_SECONDS: f64 = 1.0;
 
 fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
-    let system = System::start(bench.contender, 2, bench.places, bench.server_core)?;
+    let system = System::start(bench.contender, 2, 1, bench.places, bench.server_core)?;
     let [near, far] = &system.servers[..] else { anyhow::bail!("two servers were asked for") };
     let mut sample = Sample::new();
 

@@ -1,5 +1,9 @@
 //! The master behind a room is killed under a publisher: how long is nothing acknowledged? The floor is Redis itself:
 //! beside it a plain loop writes a key of the same slot, to the same master and, when there is one, to the next.
+//!
+//! Twice: with two replicas a master, so that the next master still has one; and with one replica, where the next has none
+//! and nothing can be called replicated before the killed process is back. It is started again, as its supervisor would
+//! do, when another serves its slot.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -25,7 +29,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     figures: &[
         Figure {
             key: "outage_seconds",
-            title: "master of a room's slot killed (node timeout 1 s): longest time without an acknowledged message",
+            title: "master of a room's slot killed (node timeout 1 s, two replicas a master): longest time without an acknowledged message",
             unit: "s",
             goal: None,
         },
@@ -36,6 +40,18 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             goal: None,
         },
         Figure { key: "outage_beyond_redis_seconds", title: "the difference", unit: "s", goal: Some(0.3) },
+        Figure {
+            key: "one_replica_outage_seconds",
+            title: "with a single replica, the killed process started again when the replica has taken over",
+            unit: "s",
+            goal: None,
+        },
+        Figure {
+            key: "one_replica_redis_outage_seconds",
+            title: "the same kill: a plain client",
+            unit: "s",
+            goal: None,
+        },
     ],
     contenders: &[Contender::Turnpike],
     rounds: 5,
@@ -47,11 +63,41 @@ const LANES: u32 = 16;
 const ROOM: u32 = 0;
 /// Between two attempts, of either side.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Two to three seconds are what a failover takes; beyond this it has failed.
+/// Two to three seconds are what a failover takes.
 const SECONDS: f64 = 8.0;
+/// Both sides are under way before the kill.
+const BEFORE: Duration = Duration::from_secs(1);
+/// Beyond it there is none.
+const FAILOVER_MAX: Duration = Duration::from_secs(15);
+/// No failover is that short.
+const FELT: Duration = Duration::from_millis(500);
 
 fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
-    let system = System::start(bench.contender, 2, bench.places, bench.server_core)?;
+    let mut sample = Sample::new();
+    let two = outage(bench, 2, &mut sample)?;
+    sample.insert("outage_seconds", two.ours);
+    sample.insert("redis_outage_seconds", two.redis);
+    sample.insert("outage_beyond_redis_seconds", two.ours - two.redis);
+    sample.insert("refusals", two.refusals);
+    // A test has no time for both.
+    if !bench.size.quick {
+        let one = outage(bench, 1, &mut sample)?;
+        sample.insert("one_replica_outage_seconds", one.ours);
+        sample.insert("one_replica_redis_outage_seconds", one.redis);
+        sample.insert("one_replica_refusals", one.refusals);
+    }
+    Ok(sample)
+}
+
+/// In seconds.
+struct Outage {
+    ours: f64,
+    redis: f64,
+    refusals: f64,
+}
+
+fn outage(bench: &Bench<'_>, replicas: usize, sample: &mut Sample) -> anyhow::Result<Outage> {
+    let system = System::start(bench.contender, 2, replicas, bench.places, bench.server_core)?;
     let mut driver = bench.driver(&system.servers[0], 0)?;
     // The publisher, and who holds it to what it has sent, on the other node.
     driver.call(&open(1, Rooms::One(ROOM)))?;
@@ -59,35 +105,32 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     driver.call(&open(1, Rooms::One(ROOM)))?;
     let unbroken =
         |seconds| Command::Unbroken { seconds, pause_ms: PAUSE.as_millis() as u64, body: Body::Text(128) };
-    let before = driver.call(&unbroken(0.5))?;
+    driver.call(&unbroken(0.5))?;
 
     let key = bare_key(&system.redis)?;
     let stop = AtomicBool::new(false);
-    let (report, redis_gap) = thread::scope(|scope| {
+    let (report, redis) = thread::scope(|scope| {
         let bare = scope.spawn(|| longest_gap(&system.redis, &key, &stop));
         let report = (|| {
             driver.send(&unbroken(bench.seconds(SECONDS, SECONDS)))?;
-            thread::sleep(Duration::from_secs(1));
-            system.redis.kill(system.redis.master_of_key(&key)?);
+            thread::sleep(BEFORE);
+            let master = system.redis.master_of_key(&key)?;
+            system.redis.kill(master);
+            if replicas == 1 {
+                system.redis.wait_served(FAILOVER_MAX)?;
+                system.redis.restart(master)?;
+            }
             driver.report()
         })();
         stop.store(true, Ordering::Relaxed);
         let gap = bare.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        anyhow::Ok((report?, gap?))
+        anyhow::Ok((report?, gap?.as_secs_f64()))
     })?;
-
-    let (ours, redis) = (report.gap_seconds, redis_gap.as_secs_f64());
-    anyhow::ensure!(redis > before.gap_seconds.max(0.5), "the kill was not felt: {redis} s without a SET");
-    let mut sample = Sample::new();
-    sample.insert("outage_seconds", ours);
-    sample.insert("redis_outage_seconds", redis);
-    sample.insert("outage_beyond_redis_seconds", ours - redis);
-    sample.insert("longest_gap_before_seconds", before.gap_seconds);
-    sample.insert("refusals", report.refusals as f64);
-    sample.insert("acks", report.operations as f64);
+    anyhow::ensure!(redis > FELT.as_secs_f64(), "the kill was not felt: {redis} s without a SET");
+    let outage = Outage { ours: report.gap_seconds, redis, refusals: report.refusals as f64 };
     let disordered = verify(&mut [&mut driver], &[report])?;
-    account_for_order(bench, disordered, &mut sample)?;
-    Ok(sample)
+    account_for_order(bench, disordered, sample)?;
+    Ok(outage)
 }
 
 /// A key in the slot of the room's lane, which is found by where the room's history lies.
