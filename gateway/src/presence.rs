@@ -4,21 +4,22 @@
 //! waits under a lock, and the store is never called under one: it may call back at once.
 
 mod announcer;
+mod asking;
 mod connections;
 mod devices;
 mod look;
+mod nodes;
 mod own;
 mod room;
 mod roster;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use turnpike_cluster::{
-    Change, Cluster, Incarnation, LANES, Lane, Node, Presence, PresenceDelta, Roster as Read, Soon,
-    Unavailable, lane_of,
+    Change, Cluster, Incarnation, LANES, Lane, Presence, PresenceDelta, Soon, Unavailable, lane_of,
 };
 use turnpike_engine::packet::{Class, Encoded};
 use turnpike_engine::{Handle, SocketRef};
@@ -28,6 +29,7 @@ use turnpike_wire::{RoomId, UserId};
 use self::announcer::Changes;
 use self::connections::Connections;
 pub(crate) use self::look::{Look, Showing};
+use self::nodes::{Nodes, Turn};
 pub(crate) use self::room::Shown;
 use self::room::{Effect, Room};
 use self::roster::Roster;
@@ -35,9 +37,6 @@ use crate::agenda::Agenda;
 use crate::app::NAMESPACE;
 use crate::clock::Clock;
 use crate::outgoing::Outgoing;
-
-/// Dead nodes whose words are passed over. None of them comes back, and what they said arrives within seconds.
-const DEAD_MAX: usize = 256;
 
 /// A connection and whose it is.
 #[derive(Debug, Clone)]
@@ -49,7 +48,7 @@ pub(crate) struct Who {
 pub(crate) struct Presences {
     own: Incarnation,
     presence: Arc<dyn Presence>,
-    nodes: Mutex<Nodes>,
+    nodes: Nodes,
     handle: Handle,
     outgoing: Outgoing,
     clock: Clock,
@@ -71,14 +70,6 @@ struct Rooms {
     owed: HashSet<(RoomId, SocketRef)>,
 }
 
-struct Nodes {
-    watch: watch::Receiver<Arc<[Node]>>,
-    living: HashSet<Incarnation>,
-    dead: Arc<HashSet<Incarnation>>,
-    /// In the order in which they died.
-    buried: VecDeque<Incarnation>,
-}
-
 /// What is to be asked of the store, once the lock is gone.
 enum Ask {
     Write(Vec<Change>),
@@ -93,13 +84,10 @@ impl Presences {
         clock: Clock,
         background: tokio::runtime::Handle,
     ) -> Arc<Self> {
-        let watch = cluster.membership.nodes();
-        let living = watch.borrow().iter().map(|node| node.incarnation).collect();
-        let nodes = Nodes { watch, living, dead: Arc::default(), buried: VecDeque::new() };
         Arc::new(Self {
             own: cluster.membership.own(),
             presence: Arc::clone(&cluster.presence),
-            nodes: Mutex::new(nodes),
+            nodes: Nodes::new(&*cluster.membership),
             handle,
             outgoing,
             clock,
@@ -201,20 +189,29 @@ impl Presences {
     ) -> Result<Shown, Unavailable> {
         let read = self.presence.read(room).wait().await?;
         let mut roster = Roster::new(self.own);
-        roster.read_once(read, &self.dead());
+        roster.read_once(read, &self.nodes.dead());
         Ok(Shown::of(&roster, after, members_max))
     }
 
     /// Whether the user is connected to any node.
     #[allow(dead_code, reason = "asked by the interface for backends")]
     pub(crate) fn is_connected(&self, user: &UserId) -> Soon<Result<bool, Unavailable>> {
-        let dead = self.dead();
+        let dead = self.nodes.dead();
         self.presence
             .read(&RoomId::personal(user))
             .map(move |read| Ok(read?.rows.iter().any(|(incarnation, _, _)| !dead.contains(incarnation))))
     }
 
-    #[allow(dead_code, reason = "asked by the interface for backends")]
+    /// The user's devices, whatever node they are connected to.
+    pub(crate) fn devices(&self, user: &UserId) -> Soon<Result<Vec<(Incarnation, RowKey, Row)>, Unavailable>> {
+        let dead = self.dead();
+        self.presence.read(&RoomId::personal(user)).map(move |read| {
+            let mut rows = read?.rows;
+            rows.retain(|(incarnation, _, _)| !dead.contains(incarnation));
+            Ok(rows)
+        })
+    }
+
     /// When the user was last connected, milliseconds since 1970.
     pub(crate) fn last_seen(&self, user: &UserId) -> Soon<Result<Option<u64>, Unavailable>> {
         self.presence.last_seen(&RoomId::personal(user), user)
@@ -222,7 +219,7 @@ impl Presences {
 
     /// Something has come from a node.
     pub(crate) fn heard(&self, room: &RoomId, delta: &PresenceDelta) {
-        let (now_ms, dead) = (self.clock.steady_ms(), self.dead());
+        let (now_ms, dead) = (self.clock.steady_ms(), self.nodes.dead());
         let mut lane = self.lane(lane_of(room));
         let Rooms { by_name: rooms, agenda, .. } = &mut *lane;
         if let Some(found) = rooms.get_mut(room) {
@@ -287,13 +284,10 @@ impl Presences {
     }
 
     fn look_at_nodes(&self) {
-        let (died, revived) = {
-            let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-            if !nodes.watch.has_changed().unwrap_or(false) {
-                return;
-            }
-            nodes.renew(self.own)
-        };
+        let Turn { died, revived } = self.nodes.turn();
+        if died.is_empty() && revived.is_empty() {
+            return;
+        }
         let now_ms = self.clock.steady_ms();
         for lane in Lane::all() {
             let Rooms { by_name: rooms, agenda, .. } = &mut *self.lane(lane);
@@ -304,15 +298,9 @@ impl Presences {
                 for incarnation in &revived {
                     room.alive(*incarnation);
                 }
-                if !(died.is_empty() && revived.is_empty()) {
-                    note(agenda, name, room);
-                }
+                note(agenda, name, room);
             }
         }
-    }
-
-    fn dead(&self) -> Arc<HashSet<Incarnation>> {
-        Arc::clone(&self.nodes.lock().unwrap_or_else(PoisonError::into_inner).dead)
     }
 
     fn work_if_there(
@@ -417,68 +405,9 @@ impl Presences {
         event.compress_above(self.outgoing.compress_above).build()
     }
 
-    fn write(self: &Arc<Self>, room: &RoomId, changes: Vec<Change>) {
-        match self.presence.apply(room, changes) {
-            Soon::Now(result) => self.written(room, result),
-            Soon::Later(result) => {
-                let (this, room) = (Arc::clone(self), room.clone());
-                self.background.spawn(async move { this.written(&room, result.await) });
-            }
-        }
-    }
-
-    fn written(self: &Arc<Self>, room: &RoomId, result: Result<(), Unavailable>) {
-        self.work_if_there(room, |room, now_ms, effects| {
-            room.written(result.map_err(|error| error.retry_after_ms), now_ms);
-            // What has changed meanwhile need not wait for the next tick.
-            room.tick(now_ms, effects);
-        });
-    }
-
-    fn read(self: &Arc<Self>, room: &RoomId) {
-        match self.presence.read(room) {
-            Soon::Now(result) => self.was_read(room, result),
-            Soon::Later(result) => {
-                let (this, room) = (Arc::clone(self), room.clone());
-                self.background.spawn(async move { this.was_read(&room, result.await) });
-            }
-        }
-    }
-
-    fn was_read(self: &Arc<Self>, room: &RoomId, read: Result<Read, Unavailable>) {
-        let (own, dead) = (self.own, self.dead());
-        self.work_if_there(room, |room, now_ms, _| {
-            room.was_read(own, read.map_err(|error| error.retry_after_ms), &dead, now_ms);
-        });
-        let waiting = self.lane(lane_of(room)).waiting.remove(room);
-        for waits in waiting.into_iter().flatten() {
-            // Whoever waited may have hung up.
-            let _ = waits.send(());
-        }
-    }
-
     fn lane(&self, lane: Lane) -> MutexGuard<'_, Rooms> {
         // A room that panicked is as it was before or after a change, and is read again in time.
         self.lanes[lane.index()].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Nodes {
-    /// Which nodes have died and which have come back since it was last asked.
-    fn renew(&mut self, own: Incarnation) -> (Vec<Incarnation>, Vec<Incarnation>) {
-        let now: HashSet<Incarnation> =
-            self.watch.borrow_and_update().iter().map(|node| node.incarnation).collect();
-        let died: Vec<Incarnation> =
-            self.living.difference(&now).copied().filter(|died| *died != own).collect();
-        let revived: Vec<Incarnation> = now.iter().filter(|node| self.dead.contains(node)).copied().collect();
-        self.living = now;
-        self.buried.retain(|incarnation| !revived.contains(incarnation));
-        self.buried.extend(&died);
-        while self.buried.len() > DEAD_MAX {
-            self.buried.pop_front();
-        }
-        self.dead = Arc::new(self.buried.iter().copied().collect());
-        (died, revived)
     }
 }
 
