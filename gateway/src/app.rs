@@ -30,6 +30,7 @@ use crate::session::{Session, Whereabouts, leave_all};
 use crate::sessions::Sessions;
 use crate::step::step;
 use crate::typing::Typing;
+use crate::webhooks::Hooks;
 use crate::{connect, events, membership, refill};
 
 /// The one namespace there is.
@@ -57,6 +58,7 @@ pub(crate) struct App {
     pub(crate) handle: Handle,
     pub(crate) outgoing: Outgoing,
     pub(crate) meters: Meters,
+    pub(crate) webhooks: Option<Hooks>,
     /// Runs what no connection waits for.
     pub(crate) background: tokio::runtime::Handle,
 }
@@ -208,6 +210,7 @@ impl Application for Node {
         let app = &*self.0;
         let id = socket.id();
         app.part(session, socket, reason);
+        app.report_closed(id, &session.user, reason);
         let mut state = session.state();
         if !state.is_connected_as(socket) {
             return;

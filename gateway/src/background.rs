@@ -32,7 +32,7 @@ pub(crate) struct Background {
 
 impl Background {
     pub(crate) fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, mut stopped) = watch::channel(false);
         let thread = std::thread::Builder::new().name("gateway-background".to_owned()).spawn(move || {

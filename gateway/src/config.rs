@@ -8,6 +8,7 @@ use turnpike_engine::EngineConfig;
 use turnpike_guard::Verifier;
 
 use crate::mirror::RingLimits;
+use crate::webhooks::Webhooks;
 
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -21,6 +22,8 @@ pub struct GatewayConfig {
     pub recovery_window: Duration,
     pub limits: Limits,
     pub ring: RingLimits,
+    /// Who is told what happens here, if anybody.
+    pub webhooks: Option<Webhooks>,
     /// Present in development alone: anybody is given a token for any name.
     pub development: Option<Development>,
 }

@@ -160,6 +160,7 @@ async fn enter(
     sent.map_err(|Overloaded| again(Unavailable { retry_after_ms: 250 }))?;
     entering.session = None;
     app.seat(socket, &session, expires_at);
+    app.report_opened(socket.id(), &session.user, false);
     Ok(Admission { socket: session, recovered: false, ticket })
 }
 

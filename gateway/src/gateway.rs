@@ -29,6 +29,10 @@ use crate::references::References;
 use crate::sessions::Sessions;
 use crate::shards::Shards;
 use crate::typing::Typing;
+use crate::webhooks::{self, Reporter, WebhookMeters};
+
+/// How long the last webhooks may take before the process ends.
+const WEBHOOKS_FLUSH: Duration = Duration::from_secs(2);
 
 /// Bound, but not serving yet.
 pub struct Bound {
@@ -47,6 +51,7 @@ struct Told {
     recovery_window: Duration,
     limits: Limits,
     ring: RingLimits,
+    webhooks: Option<webhooks::Receiver>,
     origins: Origins,
     development: Option<Development>,
 }
@@ -62,7 +67,8 @@ pub struct Gateway {
 impl Gateway {
     /// Binds the listener. What the gateway measures goes to the registry once it serves.
     pub fn bind(config: GatewayConfig, registry: &Registry) -> io::Result<Bound> {
-        let GatewayConfig { address, engine, tokens, recovery_window, limits, ring, development } = config;
+        let GatewayConfig { address, engine, tokens, recovery_window, limits, ring, webhooks, development } =
+            config;
         let told = Told {
             node: engine.node.clone(),
             ping_interval: engine.ping_interval,
@@ -72,6 +78,7 @@ impl Gateway {
             recovery_window,
             limits,
             ring,
+            webhooks: webhooks.map(webhooks::Receiver::new).transpose()?,
             origins: engine.origins.clone(),
             development,
         };
@@ -108,6 +115,9 @@ impl Gateway {
     /// Drops whoever is still connected, and waits for the threads to end.
     pub fn shutdown(self) {
         self.server.shutdown();
+        if let Some(hooks) = &self.app.webhooks {
+            hooks.flush(WEBHOOKS_FLUSH);
+        }
         self.background.stop();
     }
 }
@@ -125,6 +135,10 @@ impl Bound {
         let shards = Arc::new(Shards::new(engine.handle(), outgoing));
         let references = || References::new(Arc::clone(&cluster.sessions));
         let (handle, spawner) = (|| engine.handle(), || background.handle());
+        let reporter =
+            Reporter { node: config.node.clone(), incarnation: cluster.membership.own().to_string() };
+        let webhook_meters = WebhookMeters::register(&registry).map_err(io::Error::other)?;
+        let hooks = config.webhooks.map(|receiver| receiver.start(reporter, webhook_meters, &spawner()));
         let app = Arc::new(App {
             node: config.node,
             ping_interval_ms: config.ping_interval.as_millis() as u64,
@@ -145,6 +159,7 @@ impl Bound {
             handle: handle(),
             outgoing,
             meters: Meters::register(&registry).map_err(io::Error::other)?,
+            webhooks: hooks,
             background: spawner(),
         });
         shards.listen(&app);
@@ -152,7 +167,7 @@ impl Bound {
         let receiver = Arc::new(Receiver(Arc::clone(&app.mirror)));
         app.cluster.broker.start(receiver).wait().await.map_err(io::Error::other)?;
         let draining = Draining::default();
-        let router = http::router(process, config.origins, draining.clone(), config.development);
+        let router = http::router(&app, process, config.origins, draining.clone(), config.development);
         let server = engine.serve(&Arc::new(Node(Arc::clone(&app))), &router)?;
         background.look_after(&app);
         Ok(Gateway { server, app, draining, background })

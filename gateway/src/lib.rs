@@ -23,6 +23,7 @@ mod outgoing;
 mod past;
 mod placeholder;
 mod presence;
+mod publication;
 mod receipts;
 mod record;
 mod references;
@@ -34,7 +35,9 @@ mod sessions;
 mod shards;
 mod step;
 mod typing;
+mod webhooks;
 
 pub use config::{Development, GatewayConfig, Limits};
 pub use gateway::{Bound, Gateway};
 pub use mirror::RingLimits;
+pub use webhooks::{WebhookEvent, Webhooks};

@@ -147,6 +147,7 @@ pub(crate) async fn resume(
     session.state().showing = std::mem::take(&mut taken.showing);
     app.seat(socket, &session, identity.expires_at);
     drop(lanes);
+    app.report_opened(socket.id(), &session.user, true);
     let ticket = app.ticket(request.kind, &identity);
     Resumed::Yes(Admission { socket: session, recovered: true, ticket })
 }

@@ -9,6 +9,7 @@ mod origin;
 mod redis;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub(crate) use self::grants::Grants;
 pub(crate) use self::node_id::NodeId;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::redis::{Advertised, Durability, Redis};
+pub(crate) use self::webhooks::{Event, Webhooks};
 use crate::development::{self, SecretError};
 
 settings! {
@@ -41,6 +43,7 @@ settings! {
         queue: Queue,
         limits: Limits,
         compression: Compression,
+        webhooks: Webhooks,
         admin: Admin,
         log: Log,
         drain: DrainWindow,

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use aws_lc_rs::hmac;
 use turnpike_daemon::config::Secret;
 use turnpike_engine::{EngineConfig, Origins, packet};
-use turnpike_gateway::{Development, GatewayConfig, Limits, RingLimits};
+use turnpike_gateway::{Development, GatewayConfig, Limits, RingLimits, WebhookEvent, Webhooks};
 use turnpike_guard::{KeyError, TokenKey, Verifier};
 
-use crate::config::{Config, Origin};
+use crate::config::{self, Config, Origin};
 
 /// Stands for one use of the token secret. Another purpose takes another text.
 const TICKET_PURPOSE: &[u8] = b"turnpike recovery ticket v1";
@@ -44,12 +44,35 @@ pub(crate) fn config(
             age_ms_max: u64::try_from(config.history.age_max.as_millis()).unwrap_or(u64::MAX),
             linger_ms: u64::try_from(config.ring.linger.as_millis()).unwrap_or(u64::MAX),
         },
+        webhooks: webhooks(&config.webhooks),
         development: (!config.is_production()).then(|| Development {
             secret: secret.reveal().as_bytes().to_vec(),
             issuer: config.auth.issuer.clone(),
             audience: config.auth.audience.clone(),
         }),
     })
+}
+
+fn webhooks(config: &config::Webhooks) -> Option<Webhooks> {
+    let url = config.url.as_ref()?;
+    let secrets = [&config.secret, &config.secret_next];
+    Some(Webhooks {
+        url: url.as_str().to_owned(),
+        secrets: secrets.into_iter().flatten().map(|secret| secret.reveal().as_bytes().to_vec()).collect(),
+        events: config.events.0.iter().map(webhook_event).collect(),
+        timeout: config.timeout,
+        deadline: config.deadline,
+        queue_max: config.queue_max,
+        allow_private: config.allow_private,
+    })
+}
+
+fn webhook_event(event: &config::Event) -> WebhookEvent {
+    match event {
+        config::Event::ConnectionOpened => WebhookEvent::ConnectionOpened,
+        config::Event::ConnectionClosed => WebhookEvent::ConnectionClosed,
+        config::Event::MessageOffline => WebhookEvent::MessageOffline,
+    }
 }
 
 #[allow(clippy::needless_update, reason = "needless until the engine gains a field")]
@@ -190,12 +213,25 @@ mod tests {
             ("TURNPIKE_RING_BYTES_MAX", "27MiB"),
             ("TURNPIKE_ROOM_LINGER", "28s"),
             ("TURNPIKE_HISTORY_AGE_MAX", "29m"),
+            ("TURNPIKE_WEBHOOK_URL", "https://b.example/hook"),
+            ("TURNPIKE_WEBHOOK_SECRET", "first"),
+            ("TURNPIKE_WEBHOOK_SECRET_NEXT", "second"),
+            ("TURNPIKE_WEBHOOK_EVENTS", "message.offline"),
+            ("TURNPIKE_WEBHOOK_ALLOW_PRIVATE", "true"),
+            ("TURNPIKE_WEBHOOK_TIMEOUT", "30s"),
+            ("TURNPIKE_WEBHOOK_DEADLINE", "31m"),
+            ("TURNPIKE_WEBHOOK_QUEUE_MAX", "32"),
         ]);
+        let webhooks = other.webhooks.as_ref().unwrap();
+        assert_eq!(webhooks.url, "https://b.example/hook");
+        assert_eq!(webhooks.secrets, [b"first".to_vec(), b"second".to_vec()]);
+        assert_eq!(webhooks.events, [WebhookEvent::MessageOffline]);
         let mut unchanged = Vec::new();
         for (changed, default) in [
             (lines(&other.engine), lines(&EngineConfig::default())),
             (lines(&other.limits), lines(&Limits::default())),
             (lines(&other.ring), lines(&RingLimits::default())),
+            (lines(webhooks), lines(&Webhooks::new("", ""))),
         ] {
             unchanged.extend(
                 changed
@@ -204,6 +240,14 @@ mod tests {
             );
         }
         assert_eq!(unchanged, Vec::<String>::new());
+    }
+
+    #[test]
+    fn webhooks_are_as_the_gateway_has_them_by_default_and_absent_without_a_url() {
+        assert!(with(&[]).webhooks.is_none());
+        let given =
+            with(&[("TURNPIKE_WEBHOOK_URL", "https://b.example"), ("TURNPIKE_WEBHOOK_SECRET", "first")]);
+        assert_eq!(lines(&given.webhooks.unwrap()), lines(&Webhooks::new("", "")));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `message:send`: the answer means that the message has its place in the room, as durably as the cluster was told to
 //! keep it, and that everybody there will get it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use turnpike_cluster::{Publication, PublishError, Receipt, Signal, Soon};
 use turnpike_engine::packet::Args;
@@ -9,7 +11,7 @@ use turnpike_guard::{Right, Role};
 use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::client::{MessageSend, MessageSent};
 use turnpike_wire::event::server::Message;
-use turnpike_wire::{Code, Failure};
+use turnpike_wire::{Code, Failure, RoomId, UserId};
 
 use super::{Caller, Outcome, Reply, answer, data};
 use crate::app::App;
@@ -100,15 +102,20 @@ fn publish(caller: &Caller, send: &MessageSend<'_>, attachments: &[Bytes]) -> So
         attachments: attachments.to_vec(),
     };
     match app.cluster.broker.publish(publication) {
-        Soon::Now(published) => Soon::Now(outcome(app, published)),
+        Soon::Now(published) => Soon::Now(outcome(app, &send.room, &caller.session.user, published)),
         Soon::Later(published) => {
-            let app = std::sync::Arc::clone(app);
-            Soon::later(async move { outcome(&app, published.await) })
+            let (app, room, from) = (Arc::clone(app), send.room.clone(), caller.session.user.clone());
+            Soon::later(async move { outcome(&app, &room, &from, published.await) })
         }
     }
 }
 
-fn outcome(app: &App, published: Result<Receipt, PublishError>) -> Outcome {
+fn outcome(
+    app: &Arc<App>,
+    room: &RoomId,
+    from: &UserId,
+    published: Result<Receipt, PublishError>,
+) -> Outcome {
     let receipt = published.map_err(|error| match error {
         PublishError::Unavailable(error) => unavailable(error),
         PublishError::Full => overloaded(),
@@ -122,6 +129,7 @@ fn outcome(app: &App, published: Result<Receipt, PublishError>) -> Outcome {
     } else {
         app.meters.stored.inc();
     }
+    app.report_published(room, from, &receipt);
     let Receipt { id, epoch, seq, ts, duplicate } = receipt;
     Ok(Reply::new(MessageSent { id: &id, epoch, seq, ts, duplicate }))
 }

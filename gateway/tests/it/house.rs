@@ -61,6 +61,7 @@ impl House {
             recovery_window: Duration::from_mins(1),
             limits: Limits::default(),
             ring: RingLimits::default(),
+            webhooks: None,
             development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),
         };
         let mut plan = Plan { gateway, cluster: embedded::Config::new("n1") };

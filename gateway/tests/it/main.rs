@@ -19,3 +19,4 @@ mod slow;
 mod storm;
 mod tokens;
 mod typing;
+mod webhooks;

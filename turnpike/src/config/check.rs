@@ -1,6 +1,6 @@
 //! What must hold between keys, and what production asks of them.
 
-use turnpike_daemon::config::Loaded;
+use turnpike_daemon::config::{Loaded, Secret};
 use turnpike_guard::SECRET_BYTES_MIN;
 
 use super::{Config, Kind, Origin};
@@ -8,7 +8,8 @@ use crate::development;
 
 /// What no key can be wrong about alone.
 pub(crate) fn check(loaded: &mut Loaded<Config>) {
-    let Config { node, gateway, auth, queue, recovery, history, limits, redis, .. } = &loaded.settings;
+    let Config { node, gateway, auth, queue, recovery, history, limits, redis, webhooks, .. } =
+        &loaded.settings;
     // A value that does not fit is treated as the strict one, so that the faults of production are in the same list.
     let production = node.environment == Kind::Production || loaded.faults.concern("node.environment");
     let secret_problem = match &auth.jwt_secret {
@@ -27,11 +28,26 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
 
     let replies_too_slow = redis.reply_deadline > redis.publish_deadline.min(redis.call_deadline);
 
+    let unsigned =
+        webhooks.url.is_some() && webhooks.secret.is_none() && !loaded.faults.concern("webhooks.secret");
+    let short = |secret: &Option<Secret>| {
+        secret.as_ref().map(|secret| secret.reveal().len()).filter(|length| *length < SECRET_BYTES_MIN)
+    };
+    let short_secrets = [
+        ("webhooks.secret", short(&webhooks.secret)),
+        ("webhooks.secret_next", short(&webhooks.secret_next)),
+    ];
+
+    if unsigned {
+        loaded.refuse("webhooks.secret", "is required with webhooks.url", random_bytes());
+    }
+    for (key, length) in short_secrets {
+        if let Some(length) = length {
+            loaded.refuse(key, format!("has {length} bytes"), random_bytes());
+        }
+    }
     if let Some(problem) = secret_problem {
-        let remedy = format!(
-            "expected at least {SECRET_BYTES_MIN} random bytes, as `openssl rand -base64 48` makes them"
-        );
-        loaded.refuse("auth.jwt_secret", problem, remedy);
+        loaded.refuse("auth.jwt_secret", problem, random_bytes());
     }
     if any_beside_others {
         loaded.refuse("gateway.cors_origin", "has `*` beside origins", "expected either `*` or origins");
@@ -56,6 +72,10 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
             "expected at most either of them: one lost connection must not use them up",
         );
     }
+}
+
+fn random_bytes() -> String {
+    format!("expected at least {SECRET_BYTES_MIN} random bytes, as `openssl rand -base64 48` makes them")
 }
 
 /// Why a long enough secret is none.

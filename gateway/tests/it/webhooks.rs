@@ -1,0 +1,357 @@
+//! What a backend is told, and what it takes to tell it: a receiver that fails, hangs, redirects, talks too much.
+
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use turnpike_gateway::{WebhookEvent, Webhooks};
+
+use crate::client::Client;
+use crate::house::{BROKEN, House, claims, grant, signed, unix_seconds};
+
+const FIRST: &[u8] = b"the first secret of the webhooks";
+const SECOND: &[u8] = b"the second secret of the webhooks";
+
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    Status(u16),
+    /// To another path of the same receiver.
+    Redirect,
+    /// Never.
+    None,
+    /// A body without an end.
+    Endless,
+}
+
+struct Request {
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    async fn read(stream: &mut TcpStream) -> Option<Self> {
+        let mut read = Vec::new();
+        let end = loop {
+            if let Some(at) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if stream.read_buf(&mut read).await.ok()? == 0 {
+                return None;
+            }
+        };
+        let head = String::from_utf8(read[..end].to_vec()).unwrap();
+        let mut lines = head.lines();
+        let path = lines.next().unwrap().strip_prefix("POST ").unwrap().split(' ').next().unwrap().to_owned();
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let mut request = Self { path, headers, body: read.split_off(end) };
+        let length: usize = request.header("content-length").parse().unwrap();
+        while request.body.len() < length {
+            assert_ne!(stream.read_buf(&mut request.body).await.ok()?, 0);
+        }
+        Some(request)
+    }
+
+    fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        &found.unwrap_or_else(|| panic!("{name}: {:?}", self.headers)).1
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn events(&self) -> Vec<Value> {
+        self.json()["events"].as_array().unwrap().clone()
+    }
+}
+
+struct Receiver {
+    port: u16,
+    requests: mpsc::UnboundedReceiver<Request>,
+}
+
+impl Receiver {
+    /// Answers as it is told, then with 200.
+    async fn start(answers: &[Answer]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, requests) = mpsc::unbounded_channel();
+        let answers = std::sync::Arc::new(std::sync::Mutex::new(answers.to_vec().into_iter()));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (sender, answers) = (sender.clone(), std::sync::Arc::clone(&answers));
+                tokio::spawn(async move {
+                    while let Some(request) = Request::read(&mut stream).await {
+                        let answer = answers.lock().unwrap().next().unwrap_or(Answer::Status(200));
+                        if sender.send(request).is_err() || give(&mut stream, answer).await.is_none() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Self { port, requests }
+    }
+
+    fn webhooks(&self) -> Webhooks {
+        let url = format!("http://127.0.0.1:{}/hook", self.port);
+        Webhooks { allow_private: true, ..Webhooks::new(url, FIRST) }
+    }
+
+    async fn next(&mut self) -> Request {
+        tokio::time::timeout(BROKEN, self.requests.recv()).await.expect("a request").unwrap()
+    }
+
+    /// The next events, however they are batched.
+    async fn events(&mut self, count: usize) -> Vec<Value> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            events.extend(self.next().await.events());
+        }
+        assert_eq!(events.len(), count, "{events:?}");
+        events
+    }
+}
+
+async fn give(stream: &mut TcpStream, answer: Answer) -> Option<()> {
+    match answer {
+        Answer::Status(status) => {
+            let text = format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\nok");
+            stream.write_all(text.as_bytes()).await.ok()
+        }
+        Answer::Redirect => {
+            let text = "HTTP/1.1 307 X\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(text.as_bytes()).await.ok()
+        }
+        Answer::None => std::future::pending().await,
+        Answer::Endless => {
+            stream.write_all(b"HTTP/1.1 200 X\r\n\r\n").await.ok()?;
+            loop {
+                stream.write_all(&[b'x'; 4096]).await.ok()?;
+            }
+        }
+    }
+}
+
+fn house(webhooks: Webhooks) -> House {
+    House::with(|plan| plan.webhooks = Some(webhooks))
+}
+
+fn users(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["user"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn comings_and_goings_are_told_in_order_and_signed_with_both_secrets() {
+    let mut receiver = Receiver::start(&[]).await;
+    let house = house(Webhooks { secrets: vec![FIRST.to_vec(), SECOND.to_vec()], ..receiver.webhooks() });
+    let mut alice = Client::enter(&house, "alice").await;
+    let request = receiver.next().await;
+    assert_eq!(request.path, "/hook");
+    assert_eq!(request.header("content-type"), "application/json");
+    let batch = request.json();
+    assert_eq!(batch["id"], request.header("turnpike-webhook-id"));
+    let timestamp = request.header("turnpike-webhook-timestamp");
+    assert!(unix_seconds().abs_diff(timestamp.parse().unwrap()) < 20, "{timestamp}");
+    let said = [format!("{timestamp}.").as_bytes(), &request.body].concat();
+    let signatures: Vec<&str> = request.header("turnpike-webhook-signature").split(',').collect();
+    assert_eq!(signatures.len(), 2);
+    for (signature, secret) in signatures.into_iter().zip([FIRST, SECOND]) {
+        let hex = signature.strip_prefix("v1=").unwrap();
+        let bytes: Vec<u8> =
+            (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect();
+        hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret), &said, &bytes).unwrap();
+    }
+    let opened = &batch["events"][0];
+    assert_eq!(
+        (&opened["type"], &opened["user"], &opened["node"], &opened["connection"], &opened["recovered"]),
+        (&json!("connection.opened"), &json!("alice"), &json!("n1"), &json!(alice.sid), &json!(false))
+    );
+    alice.leave_namespace().await;
+    let closed = &receiver.events(1).await[0];
+    assert_eq!(
+        (&closed["type"], &closed["user"], &closed["connection"], &closed["reason"]),
+        (&json!("connection.closed"), &json!("alice"), &opened["connection"], &json!("client_left"))
+    );
+    assert_ne!(closed["id"], opened["id"]);
+}
+
+#[tokio::test]
+async fn who_comes_back_to_their_session_is_told_as_recovered() {
+    let mut receiver = Receiver::start(&[]).await;
+    let house = house(receiver.webhooks());
+    let alice = Client::enter(&house, "alice").await;
+    let opened = receiver.events(1).await;
+    let memory = alice.cut();
+    let closed = receiver.events(1).await;
+    assert_eq!(closed[0]["type"], "connection.closed");
+    let (_alice, session) = Client::return_with(&house, "alice", &memory).await;
+    assert_eq!(session["recovered"], true);
+    let again = receiver.events(1).await;
+    assert_eq!(
+        (&again[0]["type"], &again[0]["recovered"]),
+        (&json!("connection.opened"), &json!(true)),
+        "{opened:?} {again:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_receiver_that_fails_is_given_the_same_again_before_anything_else() {
+    let mut receiver = Receiver::start(&[Answer::Status(500), Answer::Status(404)]).await;
+    let house = house(receiver.webhooks());
+    let _alice = Client::enter(&house, "alice").await;
+    let first = receiver.next().await;
+    let _bob = Client::enter(&house, "bob").await;
+    for attempt in 2..=3 {
+        let again = receiver.next().await;
+        assert_eq!(again.body, first.body, "attempt {attempt}");
+        assert_eq!(again.header("turnpike-webhook-id"), first.header("turnpike-webhook-id"));
+    }
+    assert_eq!(users(&first.events()), ["alice"]);
+    let second = receiver.next().await;
+    assert_eq!(users(&second.events()), ["bob"]);
+    assert_ne!(second.header("turnpike-webhook-id"), first.header("turnpike-webhook-id"));
+    let deliveries = "turnpike_gateway_webhook_deliveries_total";
+    house.until("all taken", |house| house.metric(deliveries, &["taken"]) == 2).await;
+    assert_eq!(house.metric(deliveries, &["rejected"]), 2);
+    house
+        .until("nothing waits", |house| house.metric("turnpike_gateway_webhook_queue_length", &[]) == 0)
+        .await;
+    assert_eq!(house.metric("turnpike_gateway_webhook_dropped_total", &[]), 0);
+}
+
+#[tokio::test]
+async fn hanging_redirecting_and_talking_without_end_hold_nothing_up() {
+    let mut receiver = Receiver::start(&[Answer::None, Answer::Redirect, Answer::Endless]).await;
+    let house = house(Webhooks { timeout: Duration::from_millis(300), ..receiver.webhooks() });
+    let _alice = Client::enter(&house, "alice").await;
+    let first = receiver.next().await;
+    for _ in 0..2 {
+        let again = receiver.next().await;
+        assert_eq!((&*again.path, &again.body), ("/hook", &first.body), "no redirect is followed");
+    }
+    let _bob = Client::enter(&house, "bob").await;
+    let second = receiver.next().await;
+    assert_eq!((&*second.path, users(&second.events())), ("/hook", vec!["bob"]));
+    let count = |outcome: &str| house.metric("turnpike_gateway_webhook_deliveries_total", &[outcome]);
+    house.until("both taken", |_| count("taken") == 2).await;
+    assert_eq!((count("timed_out"), count("rejected")), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_not_wanted_or_too_old_is_dropped() {
+    let mut receiver = Receiver::start(&[Answer::Status(410), Answer::Status(503)]).await;
+    let house = house(Webhooks { deadline: Duration::from_millis(1), ..receiver.webhooks() });
+    let mut clients = Vec::new();
+    for (user, reason) in [("alice", "gone"), ("bob", "deadline")] {
+        clients.push(Client::enter(&house, user).await);
+        assert_eq!(users(&receiver.next().await.events()), [user]);
+        let dropped = "turnpike_gateway_webhook_dropped_total";
+        house.until("dropped", |house| house.metric(dropped, &[reason]) == 1).await;
+    }
+    clients.push(Client::enter(&house, "carol").await);
+    assert_eq!(users(&receiver.next().await.events()), ["carol"], "neither comes again");
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_what_is_new() {
+    let mut receiver = Receiver::start(&[Answer::None]).await;
+    let timeout = Duration::from_mins(1);
+    let house = house(Webhooks { queue_max: 3, timeout, ..receiver.webhooks() });
+    let _first = Client::enter(&house, "alice").await;
+    receiver.next().await;
+    let mut others = Vec::new();
+    for number in 0..8 {
+        others.push(Client::enter(&house, &format!("u{number}")).await);
+    }
+    let dropped = "turnpike_gateway_webhook_dropped_total";
+    house.until("dropped", |house| house.metric(dropped, &["queue_full"]) == 5).await;
+    assert_eq!(house.metric("turnpike_gateway_webhook_queue_length", &[]), 4, "one under way, three wait");
+}
+
+#[test]
+fn an_address_that_is_not_public_is_refused_at_the_start() {
+    for url in [
+        "http://127.0.0.1:1/",
+        "https://10.0.0.1/",
+        "http://[::1]:1/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://169.254.169.254/latest",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "ftp://example.com/",
+        "nonsense",
+    ] {
+        let refused = std::panic::catch_unwind(|| house(Webhooks::new(url, FIRST)));
+        assert!(refused.is_err(), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_an_address_that_is_not_public_is_not_connected_to() {
+    let mut receiver = Receiver::start(&[]).await;
+    let url = format!("http://localhost:{}/hook", receiver.port);
+    let house = house(Webhooks { deadline: Duration::from_millis(1), ..Webhooks::new(url, FIRST) });
+    let _alice = Client::enter(&house, "alice").await;
+    let deliveries = "turnpike_gateway_webhook_deliveries_total";
+    house.until("refused", |house| house.metric(deliveries, &["forbidden_address"]) == 1).await;
+    house
+        .until("given up", |house| house.metric("turnpike_gateway_webhook_dropped_total", &["deadline"]) == 1)
+        .await;
+    assert!(receiver.requests.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_message_for_who_is_nowhere_is_told_once_a_minute_and_conversation() {
+    let mut receiver = Receiver::start(&[]).await;
+    let house = house(Webhooks { events: vec![WebhookEvent::MessageOffline], ..receiver.webhooks() });
+    let sender = |user: &str| {
+        let mut claims = claims(user);
+        claims.rooms = Some(vec![grant("user:*=send"), grant("chat:*=join,send")]);
+        json!({ "token": signed(&claims) })
+    };
+    let (mut alice, _) = Client::enter_with(&house, &sender("alice")).await;
+    let (mut carol, _) = Client::enter_with(&house, &sender("carol")).await;
+    alice.join("chat:a").await;
+    alice.say("chat:a", "not for one").await;
+    alice.say("user:carol", "she is here").await;
+    let said = alice.ask("message:send", &json!({ "room": "user:bob", "id": "m1", "body": "hello" })).await;
+    for count in 0..5 {
+        alice.say("user:bob", count).await;
+    }
+    alice.ask("message:send", &json!({ "room": "user:dave", "volatile": true, "body": "gone" })).await;
+    carol.say("user:bob", "and I").await;
+    let events = receiver.events(2).await;
+    assert_eq!(users(&events), ["bob", "bob"]);
+    let offline = &events[0];
+    assert_eq!((&offline["type"], &offline["from"]), (&json!("message.offline"), &json!("alice")));
+    let message = &offline["message"];
+    assert_eq!(
+        (&message["id"], &message["epoch"], &message["seq"], &message["ts"]),
+        (&json!("m1"), &said["epoch"], &said["seq"], &said["ts"])
+    );
+    assert_eq!(events[1]["from"], "carol");
+    alice.say("user:erin", "the last").await;
+    assert_eq!(users(&receiver.events(1).await), ["erin"], "and nothing between");
+}
+
+#[tokio::test]
+async fn what_a_shutdown_brings_about_is_still_told() {
+    let mut receiver = Receiver::start(&[]).await;
+    let house = house(receiver.webhooks());
+    let _alice = Client::enter(&house, "alice").await;
+    receiver.events(1).await;
+    let House { gateway, .. } = house;
+    gateway.drain(Duration::ZERO).await;
+    let down = tokio::task::spawn_blocking(move || gateway.shutdown());
+    let closed = receiver.events(1).await;
+    assert_eq!((&closed[0]["type"], &closed[0]["user"]), (&json!("connection.closed"), &json!("alice")));
+    tokio::time::timeout(BROKEN, down).await.unwrap().unwrap();
+}
