@@ -125,6 +125,12 @@ pub fn connect(out: &mut Vec<u8>, token: &str) {
     let _ = write!(out, "40{{\"token\":\"{token}\"}}");
 }
 
+/// With the private id of the session that is to go on, and how far it had come.
+pub fn reconnect(out: &mut Vec<u8>, token: &str, pid: &str, offset: &str) {
+    out.clear();
+    let _ = write!(out, "40{{\"token\":\"{token}\",\"pid\":\"{pid}\",\"offset\":\"{offset}\"}}");
+}
+
 pub fn join(out: &mut Vec<u8>, ack: u64, room: u32) {
     out.clear();
     let _ = write!(out, "42{ack}[\"room:join\",{{\"room\":\"bench-{room}\"}}]");

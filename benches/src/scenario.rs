@@ -11,6 +11,7 @@ mod fanout_paced;
 mod fanout_saturated;
 mod idle_cpu;
 mod idle_memory;
+mod node_killed;
 mod session;
 
 use std::{collections::BTreeMap, time::Instant};
@@ -46,7 +47,7 @@ pub(crate) struct Figure {
 /// What one measurement found: figures and whatever helps to trust them, by key.
 pub(crate) type Sample = BTreeMap<&'static str, f64>;
 
-pub(crate) const ALL: [Scenario; 11] = [
+pub(crate) const ALL: [Scenario; 12] = [
     idle_memory::SCENARIO,
     idle_cpu::SCENARIO,
     fanout_paced::SCENARIO,
@@ -58,6 +59,7 @@ pub(crate) const ALL: [Scenario; 11] = [
     connections::SCENARIO,
     cross_node::SCENARIO,
     failover::SCENARIO,
+    node_killed::SCENARIO,
 ];
 
 /// One measurement: this server, with these sizes.

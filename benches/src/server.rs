@@ -153,6 +153,12 @@ impl Server {
         Ok(Self { contender, child, address })
     }
 
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
     /// User and system seconds so far.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         process::cpu_seconds(self.child.id()).with_context(|| self.contender.name())
@@ -170,8 +176,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        self.kill();
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct System {
 pub(crate) struct Commands {
     /// By the names that clients send.
     pub(crate) from_clients: f64,
+    /// Of these names a gateway sends some itself where sessions are taken up, and functions send the others.
+    pub(crate) spublish: f64,
     /// With those that functions call inside of Redis.
     pub(crate) all: f64,
 }
@@ -116,7 +118,8 @@ impl System {
             _ => matches!(name, "info" | "psync" | "replconf"),
         };
         let from_clients = by_name.iter().filter(|(name, _)| !inside(name)).map(|(_, calls)| calls).sum();
-        Ok(Commands { from_clients, all: by_name.values().sum() })
+        let spublish = by_name.get("spublish").copied().unwrap_or_default();
+        Ok(Commands { from_clients, spublish, all: by_name.values().sum() })
     }
 
     fn info(&self, node: RedisNode) -> anyhow::Result<String> {
@@ -126,7 +129,11 @@ impl System {
 
 impl Commands {
     pub(crate) fn since(self, before: Self) -> Self {
-        Self { from_clients: self.from_clients - before.from_clients, all: self.all - before.all }
+        Self {
+            from_clients: self.from_clients - before.from_clients,
+            spublish: self.spublish - before.spublish,
+            all: self.all - before.all,
+        }
     }
 }
 

@@ -76,6 +76,13 @@ pub(crate) enum Command {
         pause_ms: u64,
         body: Body,
     },
+    /// Connections that are opened from now on keep what they need to be taken up again.
+    Remember,
+    /// Every connection is made anew at once, without a look at how the old one ended, and is taken up where it was;
+    /// answered when each has got all of these.
+    Recover {
+        sent: Sent,
+    },
     /// Answer heartbeats and nothing else.
     Idle {
         seconds: f64,

@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     pub(crate) received: Account,
     /// A hash over the numbers as they came, to compare the order with that of others.
     pub(crate) order: u64,
+    /// What the server must be shown to take this session up again, once it is known.
+    pub(crate) ticket: Option<Box<Ticket>>,
     pub(crate) deflate: bool,
     /// Got messages whose numbers it could not see; only their count can be held against what was sent.
     pub(crate) opaque: bool,
@@ -69,6 +71,7 @@ impl Connection {
             acks: 0,
             received: Account::default(),
             order: 0,
+            ticket: None,
             deflate: false,
             opaque: false,
             inflater: None,
@@ -119,7 +122,25 @@ impl Connection {
 
     /// How much of a payload must be there before it can be judged.
     pub(crate) fn head_bytes_max(&self) -> usize {
-        if self.inflater.is_some() { usize::MAX } else { frames::HEAD_BYTES_MAX }
+        if self.inflater.is_some() || self.ticket.is_some() { usize::MAX } else { frames::HEAD_BYTES_MAX }
+    }
+}
+
+/// The session's private id and the offset of the last event that had one, as they came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ticket {
+    pub(crate) pid: String,
+    pub(crate) offset: String,
+}
+
+impl Ticket {
+    /// Keeps the offset, which is the last argument of an event.
+    pub(crate) fn keep_offset(&mut self, event: &[u8]) {
+        let Some(rest) = event.strip_suffix(b"\"]") else { return };
+        if let Some(open) = memchr::memrchr(b'"', rest) {
+            self.offset.clear();
+            self.offset.push_str(&String::from_utf8_lossy(&rest[open + 1..]));
+        }
     }
 }
 

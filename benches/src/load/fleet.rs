@@ -75,6 +75,8 @@ pub(crate) struct Fleet {
     pub(crate) heartbeats: u64,
     pub(crate) sent: Sent,
     numbers: u64,
+    /// Whether sessions are to be taken up again.
+    pub(crate) remembers: bool,
     /// Whether a refusal is the job's business; else it is a failure.
     pub(crate) takes_refusals: bool,
     pub(crate) failures: u64,
@@ -104,6 +106,7 @@ impl Fleet {
             heartbeats: 0,
             sent: Sent::new(),
             numbers: u64::from(process) * 100_000_000,
+            remembers: false,
             takes_refusals: false,
             failures: 0,
             failed: Vec::new(),
@@ -149,12 +152,22 @@ impl Fleet {
         self.started += 1;
         let mut connection = Connection::start(self.target, source, user, room).context("connect")?;
         connection.deflate = deflate;
+        connection.ticket = self.remembers.then(Box::default);
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut connection.stream, Token(index), interest)?;
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
         self.connections[index] = Some(connection);
+        Ok(())
+    }
+
+    /// A new connection in the place of another, for the same user, with what that one has got.
+    pub(crate) fn restart(&mut self, index: usize, before: Connection) -> anyhow::Result<()> {
+        self.start(index, before.room, false)?;
+        let after = self.connections[index].as_mut().context("it was just started")?;
+        (after.user, after.received, after.order) = (before.user, before.received, before.order);
+        after.ticket = before.ticket;
         Ok(())
     }
 
@@ -339,6 +352,9 @@ impl Fleet {
         } else {
             packets::classify(frame.head)
         };
+        if let (Some(ticket), Packet::Message { .. } | Packet::Other) = (&mut connection.ticket, packet) {
+            ticket.keep_offset(frame.head);
+        }
         match packet {
             Packet::Message { number } => {
                 self.delivered += 1;
@@ -376,8 +392,29 @@ impl Fleet {
             }
             Packet::Open if connection.stage == Stage::Opening => {
                 connection.stage = Stage::Entering;
-                packets::connect(&mut self.payload, &entering::token(&self.secret, connection.user)?);
+                let token = entering::token(&self.secret, connection.user)?;
+                match &connection.ticket {
+                    Some(ticket) if !ticket.pid.is_empty() => {
+                        packets::reconnect(&mut self.payload, &token, &ticket.pid, &ticket.offset);
+                    }
+                    _ => packets::connect(&mut self.payload, &token),
+                }
                 self.write_payload(index);
+            }
+            Packet::Connected if connection.stage == Stage::Entering && connection.ticket.is_some() => {
+                let admission: Admission = serde_json::from_slice(&frame.head[2..])?;
+                let ticket = connection.ticket.as_deref_mut().context("it was just there")?;
+                if ticket.pid.is_empty() {
+                    ticket.pid = admission.pid;
+                    connection.stage = Stage::Joining;
+                    packets::join(&mut self.payload, connection.next_ack(), connection.room);
+                    self.write_payload(index);
+                } else {
+                    // The stock client's rule: the same private id means that the session goes on.
+                    anyhow::ensure!(ticket.pid == admission.pid, "a fresh session instead of its own");
+                    connection.stage = Stage::Ready;
+                    job.seen(self, index, Seen::Ready);
+                }
             }
             Packet::Connected if connection.stage == Stage::Entering => {
                 connection.stage = Stage::Joining;
@@ -389,6 +426,12 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// The answer to CONNECT, of a server that can take a session up again.
+#[derive(serde::Deserialize)]
+struct Admission {
+    pid: String,
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

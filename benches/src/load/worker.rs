@@ -12,7 +12,9 @@ use mio::{Poll, Waker};
 use super::{
     command::{Command, Report},
     fleet::{Fleet, WAKE},
-    job::{Across, Echo, Idle, Opening, Paced, Pipelined, Probe, Saturated, Sessions, Unbroken, Verify},
+    job::{
+        Across, Echo, Idle, Opening, Paced, Pipelined, Probe, Recovery, Saturated, Sessions, Unbroken, Verify,
+    },
 };
 use crate::measure::process;
 
@@ -122,6 +124,13 @@ fn perform(fleet: &mut Fleet, command: Command) -> anyhow::Result<Report> {
             report.operations = job.acks;
             report.refusals = job.refusals;
             report.gap_seconds = job.longest_gap.as_secs_f64();
+        }
+        Command::Remember => fleet.remembers = true,
+        Command::Recover { sent } => {
+            let mut job = Recovery::new(fleet, sent);
+            fleet.drive(&mut job)?;
+            report.operations = job.ready;
+            report.latency = job.latency();
         }
         Command::Idle { seconds } => {
             let before = fleet.heartbeats;
