@@ -1,8 +1,8 @@
-//! A message id stands at most once in the log.
+//! A message id stands at most once in the log, and nobody is given it at two positions but for an announced loss between.
 
 use std::collections::HashMap;
 
-use crate::index::Index;
+use crate::index::{Index, Step};
 use crate::law::{Found, found};
 
 pub(super) fn check(index: &Index<'_>) -> Vec<Found> {
@@ -19,6 +19,28 @@ pub(super) fn check(index: &Index<'_>) -> Vec<Found> {
                     entry.id,
                     entry.from
                 ));
+            }
+        }
+    }
+    for stream in &index.streams {
+        let mut first = HashMap::new();
+        for step in &stream.steps {
+            match step {
+                Step::Message(given) => {
+                    let place = (given.epoch, given.seq);
+                    let earlier = *first.entry((given.from, given.id)).or_insert(place);
+                    if earlier != place {
+                        let (who, room) = (stream.who, stream.room);
+                        let places = format!("{earlier:?} and {place:?}");
+                        violations.push(found!(
+                            given.at_us,
+                            "{who} was given {} of {room} at {places}",
+                            given.id
+                        ));
+                    }
+                }
+                Step::Resync { .. } => first.clear(),
+                Step::Start { .. } | Step::Away | Step::Back => {}
             }
         }
     }

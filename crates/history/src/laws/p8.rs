@@ -47,7 +47,8 @@ fn parts<'a>(stream: &Stream<'a>, log: Option<&Log<'_>>) -> Vec<Part<'a>> {
     let mut parts = vec![Vec::new()];
     for step in &stream.steps {
         match step {
-            Step::Message(given) if kept.as_ref().is_some_and(|kept| !kept.contains(&(given.epoch, given.seq))) => {}
+            Step::Message(given)
+                if kept.as_ref().is_some_and(|kept| !kept.contains(&(given.epoch, given.seq))) => {}
             Step::Message(given) => {
                 let last = parts.last_mut().expect("there is one from the start");
                 // A repetition is another law's.
