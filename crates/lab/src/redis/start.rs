@@ -19,6 +19,8 @@ use crate::network::{End, Network, Relay};
 use crate::ports;
 
 /// A machine with much else to do; beyond it something is broken.
+/// Redis forgets a handshake that takes longer than the node timeout.
+const MEET_AGAIN: Duration = Duration::from_secs(2);
 pub(crate) const START_MAX: Duration = Duration::from_mins(1);
 /// Between looking for free ports and using them others may take one.
 const ATTEMPTS: usize = 5;
@@ -106,6 +108,17 @@ fn first_answer(server: &mut Server, options: &RedisOptions) -> anyhow::Result<C
     }
 }
 
+/// Each with each: gossip alone would take seconds to bring the news around.
+fn meet(nodes: &mut [Connection], ports: &[Ports]) -> anyhow::Result<()> {
+    for (index, node) in nodes.iter_mut().enumerate() {
+        for (port, bus_port) in &ports[index + 1..] {
+            let (port, bus_port) = (port.to_string(), bus_port.to_string());
+            node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus_port])?.sound()?;
+        }
+    }
+    Ok(())
+}
+
 /// Slots to the masters, everybody to everybody, replicas to their masters.
 /// The first so many are the masters.
 pub(crate) fn form(ports: &[Ports], mut nodes: Vec<Connection>, masters: usize) -> anyhow::Result<()> {
@@ -119,13 +132,7 @@ pub(crate) fn form(ports: &[Ports], mut nodes: Vec<Connection>, masters: usize) 
             node.command(&["CLUSTER", "ADDSLOTSRANGE", &first, &last])?.sound()?;
         }
     }
-    // Each with each: gossip alone would take seconds to bring the news around.
-    for (index, node) in nodes.iter_mut().enumerate() {
-        for (port, bus_port) in &ports[index + 1..] {
-            let (port, bus_port) = (port.to_string(), bus_port.to_string());
-            node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus_port])?.sound()?;
-        }
-    }
+    meet(&mut nodes, ports)?;
     let ids = nodes
         .iter_mut()
         .map(|node| Ok(node.command(&["CLUSTER", "MYID"])?.sound()?.text()))
@@ -133,8 +140,14 @@ pub(crate) fn form(ports: &[Ports], mut nodes: Vec<Connection>, masters: usize) 
     for index in masters..nodes.len() {
         let master = &ids[index % masters];
         let until = Instant::now() + START_MAX;
+        let mut met = Instant::now();
         // Refused until the two have met.
         while let Err(error) = nodes[index].command(&["CLUSTER", "REPLICATE", master])?.sound() {
+            // On a busy machine a handshake takes longer than Redis waits for it, and is forgotten.
+            if met.elapsed() > MEET_AGAIN {
+                meet(&mut nodes, ports)?;
+                met = Instant::now();
+            }
             if Instant::now() > until {
                 return Err(error).context("a replica does not find its master");
             }
