@@ -1,5 +1,7 @@
-//! What the public port answers beside the engine: health, the demo page, and an error in our own form for the rest.
+//! What the public port answers beside the engine: health, the API for backends, the demo page, and an error in our own
+//! form for the rest.
 
+pub(crate) mod api;
 mod cors;
 mod demo;
 
@@ -14,11 +16,13 @@ use axum::routing::get;
 use turnpike_engine::Origins;
 use turnpike_wire::{Answer, Code, Failure};
 
+use crate::app::App;
 use crate::config::Development;
 use crate::ending::Draining;
 
 /// `process` holds the routes that the process adds to every listener of its own: its probes.
 pub(crate) fn router(
+    app: &Arc<App>,
     process: Router,
     origins: Origins,
     draining: Draining,
@@ -27,6 +31,7 @@ pub(crate) fn router(
     let api = Router::new()
         .route("/api/v1/info/health", get(health))
         .with_state(draining)
+        .merge(api::router(app))
         .fallback(nothing_here)
         .layer(middleware::from_fn_with_state(Arc::new(origins), cors::allow));
     let mut router = Router::new().merge(process);

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use axum::http::StatusCode;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
@@ -10,6 +11,7 @@ use turnpike_wire::Code;
 use turnpike_wire::event::ClientEvent;
 
 use crate::app::App;
+use crate::http::api;
 
 /// Counted where it happens.
 pub(crate) struct Meters {
@@ -20,6 +22,7 @@ pub(crate) struct Meters {
     pub(crate) duplicates: IntCounter,
     pub(crate) volatile: IntCounter,
     tokens_refused: IntCounterVec,
+    api_requests: IntCounterVec,
 }
 
 impl Meters {
@@ -31,6 +34,15 @@ impl Meters {
         };
         let messages = vec("turnpike_gateway_messages_total", "Messages accepted, by kind.", &["kind"])?;
         let kind = |kind: &str| messages.with_label_values(&[kind]);
+        let api_requests = vec(
+            "turnpike_gateway_api_requests_total",
+            "Requests of backends, by operation and status.",
+            &["operation", "status"],
+        )?;
+        for (operation, status) in api::operations() {
+            // Present from the start, at nought.
+            api_requests.with_label_values(&[operation, &status.to_string()]);
+        }
         let cells = (ClientEvent::ALL.len() + 1) * (Code::ALL.len() + 1);
         Ok(Self {
             events: vec(
@@ -47,7 +59,12 @@ impl Meters {
                 "Connects refused for their token, by reason.",
                 &["reason"],
             )?,
+            api_requests,
         })
+    }
+
+    pub(crate) fn api_request(&self, operation: &str, status: StatusCode) {
+        self.api_requests.with_label_values(&[operation, status.as_str()]).inc();
     }
 
     pub(crate) fn event(&self, event: Option<ClientEvent>, failed: Option<Code>) {

@@ -2,6 +2,8 @@
 //!
 //! Almost no message has any, and texts without the word are not parsed.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -26,6 +28,33 @@ pub(crate) fn renumber(json: &str, attachments: &[Bytes], first: usize) -> Strin
     let Ok(mut value) = serde_json::from_str(json) else { return json.to_owned() };
     each(&mut value, &mut |number| *number += first as u64);
     value.to_string()
+}
+
+/// The text with the binary values in it, each as `{"$binary":"<base64>"}`, for whoever takes JSON alone.
+pub(crate) fn embed(json: &str, attachments: &[Bytes]) -> String {
+    if attachments.is_empty() {
+        return json.to_owned();
+    }
+    let Ok(mut value) = serde_json::from_str(json) else { return json.to_owned() };
+    put_in(&mut value, attachments);
+    value.to_string()
+}
+
+fn put_in(value: &mut Value, attachments: &[Bytes]) {
+    if value.get(MARK) == Some(&Value::Bool(true))
+        && let Some(number) = value.get("num").and_then(Value::as_u64)
+    {
+        let attachment = usize::try_from(number).ok().and_then(|number| attachments.get(number));
+        if let Some(bytes) = attachment {
+            *value = serde_json::json!({ "$binary": BASE64_STANDARD.encode(bytes) });
+        }
+        return;
+    }
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| put_in(item, attachments)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| put_in(field, attachments)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn each(value: &mut Value, found: &mut impl FnMut(&mut u64)) {
@@ -69,5 +98,15 @@ mod tests {
             r#"{"a":{"_placeholder":true,"num":6},"b":[{"_placeholder":true,"num":5}]}"#
         );
         assert_eq!(renumber(r#"{"b" : 1.0}"#, &[], 5), r#"{"b" : 1.0}"#, "untouched without attachments");
+    }
+
+    #[test]
+    fn binary_values_stand_in_their_place() {
+        let one = r#"{"body":[{"_placeholder":true,"num":0},{"_placeholder":true,"num":7}]}"#;
+        assert_eq!(
+            embed(one, &[Bytes::from_static(b"xyz")]),
+            r#"{"body":[{"$binary":"eHl6"},{"_placeholder":true,"num":7}]}"#
+        );
+        assert_eq!(embed(r#"{"b" : 1.0}"#, &[]), r#"{"b" : 1.0}"#, "untouched without attachments");
     }
 }

@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use turnpike_cluster::{
-    Change, Cluster, Incarnation, LANES, Lane, Presence, PresenceDelta, Soon, Unavailable, lane_of,
+    Change, Cluster, Incarnation, LANES, Lane, Presence, PresenceDelta, Row, RowKey, Soon, Unavailable,
+    lane_of,
 };
 use turnpike_engine::packet::{Class, Encoded};
 use turnpike_engine::{Handle, SocketRef};
@@ -203,8 +204,11 @@ impl Presences {
     }
 
     /// The user's devices, whatever node they are connected to.
-    pub(crate) fn devices(&self, user: &UserId) -> Soon<Result<Vec<(Incarnation, RowKey, Row)>, Unavailable>> {
-        let dead = self.dead();
+    pub(crate) fn devices(
+        &self,
+        user: &UserId,
+    ) -> Soon<Result<Vec<(Incarnation, RowKey, Row)>, Unavailable>> {
+        let dead = self.nodes.dead();
         self.presence.read(&RoomId::personal(user)).map(move |read| {
             let mut rows = read?.rows;
             rows.retain(|(incarnation, _, _)| !dead.contains(incarnation));

@@ -1,0 +1,177 @@
+//! The HTTP API for backends. [`OPERATIONS`] is the one list of what it does: the routes and the published description
+//! are both made from it. Each resource has a file; none of them knows of a connection.
+
+mod batch;
+mod info;
+mod members;
+mod messages;
+mod openapi;
+mod operation;
+mod presence;
+mod request;
+mod rooms;
+mod users;
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{RawPathParams, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, on};
+use turnpike_guard::Role;
+use turnpike_wire::{Code, Failure};
+
+use self::operation::{Access, Call, Operation, Outcome, Problem};
+use super::{failed, json};
+use crate::app::App;
+use crate::clock::unix_ms;
+
+/// What a request has around a message's body.
+const ENVELOPE_BYTES_MAX: usize = 4 * 1024;
+
+/// A body that takes longer than this to arrive would hold memory for nothing.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+const OPERATIONS: &[Operation] = &[
+    messages::SEND,
+    messages::HISTORY,
+    batch::SEND_BATCH,
+    presence::LIST,
+    rooms::LIST,
+    members::ADD,
+    members::REMOVE,
+    users::GET,
+    users::DISCONNECT,
+    info::MONITORING,
+    info::CIRCUIT_BREAKERS,
+];
+
+/// Each operation and the status of its success, for the metrics.
+pub(crate) fn operations() -> impl Iterator<Item = (&'static str, u16)> {
+    OPERATIONS.iter().map(|operation| (operation.id, operation.success.as_u16()))
+}
+
+pub(super) fn router(app: &Arc<App>) -> Router {
+    static DESCRIPTION: LazyLock<String> = LazyLock::new(openapi::text);
+    let mut router = Router::new()
+        .route("/api/v1/openapi.json", get(async || json(StatusCode::OK, DESCRIPTION.as_str().to_owned())));
+    for operation in OPERATIONS {
+        router = router.route(operation.path, method_router(app, operation));
+    }
+    router
+}
+
+fn method_router(app: &Arc<App>, operation: &'static Operation) -> MethodRouter {
+    let app = Arc::clone(app);
+    let handler = move |params: RawPathParams, request: Request| {
+        let app = Arc::clone(&app);
+        async move {
+            let response = match serve(&app, operation, &params, request).await {
+                Ok(body) => json(operation.success, body),
+                Err(problem) => refusal(problem),
+            };
+            app.meters.api_request(operation.id, response.status());
+            response
+        }
+    };
+    on(operation.method.filter(), handler)
+}
+
+async fn serve(app: &Arc<App>, operation: &Operation, params: &RawPathParams, request: Request) -> Outcome {
+    // Before anything of the request is looked at: who may not ask learns nothing, and costs nothing.
+    authorise(app, operation.access, request.headers())?;
+    let (parts, body) = request.into_parts();
+    let body = match &operation.body {
+        Some(of) => {
+            is_json(&parts.headers)?;
+            let bytes_max = of.bodies_max * app.limits.body_bytes_max + ENVELOPE_BYTES_MAX;
+            read(&parts.headers, body, bytes_max).await?
+        }
+        None => Bytes::new(),
+    };
+    let call = Call {
+        app: Arc::clone(app),
+        params: params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        body,
+    };
+    (operation.handle)(call).await
+}
+
+fn authorise(app: &App, access: Access, headers: &HeaderMap) -> Result<(), Problem> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let token = match (given.next(), given.next()) {
+        (Some(one), None) => one.to_str().ok().and_then(bearer),
+        _ => None,
+    };
+    let Some(token) = token else {
+        let failure = Failure::new(Code::Unauthorized, "send `Authorization: Bearer <token>`");
+        return Err(failure.into());
+    };
+    let identity = app.tokens.check(token, unix_ms() / 1000).map_err(|error| {
+        app.meters.token_refused(error.slug());
+        Failure::from(error)
+    })?;
+    match (access, identity.role) {
+        (_, Role::Admin) | (Access::Service, Role::Service) => Ok(()),
+        (Access::Service, Role::User) => {
+            Err(Failure::new(Code::Forbidden, "this is for tokens of the role service or admin").into())
+        }
+        (Access::Admin, Role::User | Role::Service) => {
+            Err(Failure::new(Code::Forbidden, "this is for tokens of the role admin").into())
+        }
+    }
+}
+
+/// The name of the scheme is written in any case (RFC 9110 11.1).
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let failure = Failure::new(Code::BadRequest, "the body must be application/json");
+    Err(Problem { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, failure })
+}
+
+async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+    let too_large = || Failure::new(Code::TooLarge, format!("this request has at most {bytes_max} bytes"));
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > bytes_max as u64) {
+        return Err(too_large().into());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, bytes_max)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        // Too large, or broken off: then nobody reads the answer.
+        Ok(Err(_)) => Err(too_large().into()),
+        Err(_) => {
+            let failure = Failure::new(Code::BadRequest, "the body did not arrive in time");
+            Err(Problem { status: StatusCode::REQUEST_TIMEOUT, failure })
+        }
+    }
+}
+
+fn refusal(problem: Problem) -> Response {
+    let Problem { status, failure } = problem;
+    let retry_after_ms = failure.retry_after_ms;
+    let mut response = failed(status, failure);
+    let headers = response.headers_mut();
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        // In whole seconds, and never none: that would be an invitation to ask again at once.
+        let seconds = retry_after_ms.unwrap_or_default().div_ceil(1000).max(1);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

@@ -1,0 +1,96 @@
+//! How this node and its cluster are, for operators.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::json;
+use turnpike_cluster::BreakerState;
+
+use super::operation::{Access, Call, Method, Operation, Outcome, done};
+
+pub(super) const MONITORING: Operation = Operation {
+    id: "getMonitoring",
+    method: Method::Get,
+    path: "/api/v1/info/monitoring",
+    access: Access::Admin,
+    summary: "Read the counts of the node that answers.",
+    description: "Sums since its start, and levels of the moment (their names end in `_now`). Names may come and go \
+                  with versions; what is watched for long is better taken from the metrics.",
+    parameters: &[],
+    body: None,
+    success: StatusCode::OK,
+    answer: || json!({ "$ref": "#/components/schemas/Monitoring" }),
+    refusals: &[400],
+    handle: |call| Box::pin(async move { monitoring(&call) }),
+};
+
+pub(super) const CIRCUIT_BREAKERS: Operation = Operation {
+    id: "getCircuitBreakers",
+    method: Method::Get,
+    path: "/status/circuit-breakers",
+    access: Access::Admin,
+    summary: "Read which parts of the cluster the node that answers can use.",
+    description: "One breaker for each part that can fail on its own; a node that is a cluster by itself has none. \
+                  `faults` are in words, and empty when all is well.",
+    parameters: &[],
+    body: None,
+    success: StatusCode::OK,
+    answer: || json!({ "$ref": "#/components/schemas/CircuitBreakers" }),
+    refusals: &[400],
+    handle: |call| Box::pin(async move { circuit_breakers(&call) }),
+};
+
+#[derive(Serialize)]
+struct Monitoring<'a> {
+    node: &'a str,
+    nodes: Vec<&'a str>,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+fn monitoring(call: &Call) -> Outcome {
+    let [] = call.query([])?;
+    let app = &call.app;
+    let nodes = app.cluster.membership.nodes().borrow().clone();
+    Ok(done(&Monitoring {
+        node: &app.node,
+        nodes: nodes.iter().map(|node| node.name.as_str()).collect(),
+        counters: app.handle.counters().list().collect(),
+    }))
+}
+
+#[derive(Serialize)]
+struct CircuitBreakers<'a> {
+    node: &'a str,
+    faults: &'a [String],
+    breakers: Vec<Breaker<'a>>,
+}
+
+#[derive(Serialize)]
+struct Breaker<'a> {
+    name: &'a str,
+    state: &'static str,
+    failures: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+fn circuit_breakers(call: &Call) -> Outcome {
+    let [] = call.query([])?;
+    let condition = call.app.cluster.condition.borrow().clone();
+    let breakers = condition.breakers.iter().map(|breaker| {
+        let state = match breaker.state {
+            BreakerState::Closed => "closed",
+            BreakerState::HalfOpen => "half_open",
+            BreakerState::Open => "open",
+        };
+        let is_open = breaker.state == BreakerState::Open;
+        let retry_after_ms = is_open.then_some(breaker.retry_after_ms);
+        Breaker { name: &breaker.name, state, failures: breaker.failures, retry_after_ms }
+    });
+    Ok(done(&CircuitBreakers {
+        node: &call.app.node,
+        faults: &condition.faults,
+        breakers: breakers.collect(),
+    }))
+}
