@@ -18,9 +18,9 @@ use crate::guardian::Guardian;
 use crate::network::{End, Network, Relay};
 use crate::ports;
 
-/// A machine with much else to do; beyond it something is broken.
 /// Redis forgets a handshake that takes longer than the node timeout.
 const MEET_AGAIN: Duration = Duration::from_secs(2);
+/// A machine with much else to do; beyond it something is broken.
 pub(crate) const START_MAX: Duration = Duration::from_mins(1);
 /// Between looking for free ports and using them others may take one.
 const ATTEMPTS: usize = 5;
