@@ -1,4 +1,5 @@
-//! The driver against the floor: it passes what is right and notices what is wrong.
+//! The driver against the floor: it passes what is right and notices what is wrong. And ours on a Redis Cluster, with
+//! tiny numbers: nothing may be lost or doubled between two nodes, nor when one of them ends.
 
 use std::process::{Command, Output};
 
@@ -42,4 +43,19 @@ fn an_unknown_scenario_is_refused_with_the_known_ones() {
     assert!(!output.status.success());
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("fanout-paced") && told.contains("idle-memory"), "{told}");
+}
+
+/// Needs `redis-server`, and the server beside this test's driver, as `cargo xtask test` builds it. A failover alone takes
+/// ten seconds and is left to the real runs.
+#[test]
+fn two_nodes_on_a_redis_cluster_lose_and_double_nothing() {
+    for scenario in ["cross-node", "node-killed"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_turnpike-benches"))
+            .args([scenario, "--quick", "--no-build"])
+            .output()
+            .expect("the driver is built for this test");
+        let told = stdout(&output);
+        assert!(output.status.success(), "{scenario}: {told}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(told.contains("redis_commands_per_"), "{scenario} printed no figure: {told}");
+    }
 }

@@ -1,7 +1,10 @@
 //! Messages from the clients of one node to those of another, each at its time: an open loop. A message that is late,
 //! because the servers or this process were busy, counts from when it was due.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use crate::{
     load::{
@@ -26,9 +29,9 @@ pub(crate) struct Across {
     acks: u64,
     first_number: Option<u64>,
     /// Of each publisher the messages whose acks are missing; acks come in the order of the messages.
-    acks_missing: Vec<std::collections::VecDeque<Instant>>,
-    across_us: Vec<u32>,
-    acks_us: Vec<u32>,
+    acks_missing: Vec<VecDeque<Instant>>,
+    deliveries_us: Vec<u32>,
+    ack_us: Vec<u32>,
 }
 
 impl Across {
@@ -55,23 +58,23 @@ impl Across {
             deliveries: 0,
             acks: 0,
             first_number: None,
-            acks_missing: vec![std::collections::VecDeque::new(); publishers],
-            across_us: Vec::new(),
-            acks_us: Vec::new(),
+            acks_missing: vec![VecDeque::new(); publishers],
+            deliveries_us: Vec::new(),
+            ack_us: Vec::new(),
         }
     }
 
     /// To the clients of the other node.
     pub(crate) fn deliveries_across(&self) -> u64 {
-        self.across_us.len() as u64
+        self.deliveries_us.len() as u64
     }
 
     pub(crate) fn latency(&mut self) -> Option<Latency> {
-        Latency::of(&mut self.across_us)
+        Latency::of(&mut self.deliveries_us)
     }
 
     pub(crate) fn ack_latency(&mut self) -> Option<Latency> {
-        Latency::of(&mut self.acks_us)
+        Latency::of(&mut self.ack_us)
     }
 
     fn due(&self, message: u64) -> Instant {
@@ -88,13 +91,13 @@ impl Job for Across {
                     && let (Some(number), Some(first)) = (number, self.first_number)
                     && let Some(message) = number.checked_sub(first)
                 {
-                    self.across_us.push(self.due(message).elapsed().as_micros() as u32);
+                    self.deliveries_us.push(self.due(message).elapsed().as_micros() as u32);
                 }
             }
             Seen::Ack { .. } => {
                 self.acks += 1;
-                if let Some(due) = self.acks_missing.get_mut(index).and_then(|missing| missing.pop_front()) {
-                    self.acks_us.push(due.elapsed().as_micros() as u32);
+                if let Some(due) = self.acks_missing.get_mut(index).and_then(VecDeque::pop_front) {
+                    self.ack_us.push(due.elapsed().as_micros() as u32);
                 }
             }
             Seen::Ready | Seen::Refused | Seen::Closed => {}
