@@ -1,5 +1,7 @@
 //! What a backend is told, and what it takes to tell it: a receiver that fails, hangs, redirects, talks too much.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -83,13 +85,14 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (sender, requests) = mpsc::unbounded_channel();
-        let answers = std::sync::Arc::new(std::sync::Mutex::new(answers.to_vec().into_iter()));
+        let answers: VecDeque<Answer> = answers.iter().copied().collect();
+        let answers = Arc::new(Mutex::new(answers));
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let (sender, answers) = (sender.clone(), std::sync::Arc::clone(&answers));
+                let (sender, answers) = (sender.clone(), Arc::clone(&answers));
                 tokio::spawn(async move {
                     while let Some(request) = Request::read(&mut stream).await {
-                        let answer = answers.lock().unwrap().next().unwrap_or(Answer::Status(200));
+                        let answer = answers.lock().unwrap().pop_front().unwrap_or(Answer::Status(200));
                         if sender.send(request).is_err() || give(&mut stream, answer).await.is_none() {
                             return;
                         }
@@ -306,6 +309,22 @@ async fn a_name_that_leads_to_an_address_that_is_not_public_is_not_connected_to(
         .until("given up", |house| house.metric("turnpike_gateway_webhook_dropped_total", &["deadline"]) == 1)
         .await;
     assert!(receiver.requests.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn https_begins_with_a_handshake_and_says_nothing_before_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/hook", listener.local_addr().unwrap().port());
+    let deadline = Duration::from_millis(1);
+    let house = house(Webhooks { allow_private: true, deadline, ..Webhooks::new(url, FIRST) });
+    let _alice = Client::enter(&house, "alice").await;
+    let (mut stream, _) = tokio::time::timeout(BROKEN, listener.accept()).await.unwrap().unwrap();
+    let mut first = [0; 6];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!((first[0], first[5]), (22, 1), "a record of a handshake, a ClientHello: {first:?}");
+    drop(stream);
+    let deliveries = "turnpike_gateway_webhook_deliveries_total";
+    house.until("failed", |house| house.metric(deliveries, &["unreachable"]) == 1).await;
 }
 
 #[tokio::test]
