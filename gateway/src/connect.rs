@@ -187,7 +187,7 @@ impl Inbox {
             let standing = lane.room(room).and_then(|room| room.standing().copied());
             (app.mirror.reached().at(lane_of(room)).epoch, standing.unwrap_or_default())
         };
-        let joined = LanePosition { epoch, pos: standing.pos };
+        let joined = LanePosition { epoch: epoch.max(standing.epoch), pos: standing.pos };
         let now = Self { joined, is_behind: false, first_seq: None };
         let Some(device) = device else { return Ok(now) };
         let Some(cursor) = app.cluster.marks.cursor(user, device).wait().await? else {

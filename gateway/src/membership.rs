@@ -94,7 +94,8 @@ pub(crate) async fn join(
                 return Err(Failure::new(Code::LimitReached, message));
             }
             app.handle.join(socket, NAMESPACE, room).map_err(|_| overloaded())?;
-            let joined = LanePosition { epoch, pos: standing.pos };
+            // A room that was broken goes on before its lane is announced.
+            let joined = LanePosition { epoch: epoch.max(standing.epoch), pos: standing.pos };
             state.rooms.push(Member { room: held.keep(), joined, presence });
             None
         }

@@ -46,6 +46,8 @@ enum Here {
     Found(Found),
     /// The broker must be read first.
     Read,
+    /// What the broker has given is of an epoch that is over.
+    Anew,
     /// The reader, or the broker, was ahead of the mirror.
     Behind,
 }
@@ -66,6 +68,7 @@ pub(crate) async fn find<'a>(
     for _ in 0..TURNS_MAX {
         let mut to_read = Vec::new();
         let mut to_level = Vec::new();
+        let mut anew = Vec::new();
         {
             let lanes = mirror.lanes_of(wanted.iter().map(|wanted| &wanted.room));
             let reached = mirror.reached();
@@ -74,12 +77,17 @@ pub(crate) async fn find<'a>(
                 match look(&lanes, &reached, wanted, part) {
                     Here::Found(room) => found.push(room),
                     Here::Read => to_read.push(index),
+                    Here::Anew => anew.push(index),
                     Here::Behind => to_level.push(index),
                 }
             }
             if found.len() == wanted.len() {
                 return Ok((lanes, found));
             }
+        }
+        for index in anew {
+            parts[index] = Part::default();
+            to_read.push(index);
         }
         // All are asked before the first is waited for.
         let levels: Vec<_> = to_level.iter().map(|index| broker.level(&wanted[*index].room)).collect();
@@ -126,8 +134,21 @@ fn look(lanes: &LaneGuards<'_>, reached: &Reached, wanted: &Wanted, part: &Part)
     let Some(standing) = room.standing().copied() else { return Here::Behind };
     let found =
         |messages, broken| Here::Found(Found { room: wanted.room.clone(), messages, broken, standing });
+    let now = reached.at(lane);
+    // Frames of other lanes bear where this node is in this one. That must not be behind what the reader gets, or its next
+    // recovery would bring it once more.
+    let is_behind = match wanted.after {
+        After::Lane(from) if !part.broken => {
+            standing.pos.max(if from.epoch == now.epoch { from.pos } else { 0 }) > now.pos
+        }
+        _ => false,
+    };
     if let Some(through) = part.through {
-        if standing.seq < through.seq {
+        if through.lane.epoch < now.epoch {
+            return Here::Anew;
+        }
+        // A node that has not heard yet that the lane has gone on may have more of it, all of which is lost.
+        if through.lane.epoch > now.epoch || standing.seq < through.seq || is_behind {
             return Here::Behind;
         }
         let last = part.messages.last().map_or(through.seq, |last| last.seq.max(through.seq));
@@ -143,10 +164,14 @@ fn look(lanes: &LaneGuards<'_>, reached: &Reached, wanted: &Wanted, part: &Part)
     }
     match wanted.after {
         After::Lane(from) => {
-            if from.epoch != reached.at(lane).epoch {
+            if from.epoch != now.epoch {
                 return Here::Read;
             }
-            if room.floor().pos > from.pos || from.pos > reached.vector.at(lane) {
+            if is_behind && !part.levelled {
+                return Here::Behind;
+            }
+            // Still: nobody has given out such a place, and the broker will say so.
+            if room.floor().pos > from.pos || from.pos > now.pos {
                 return Here::Read;
             }
             found(room.tail(|message| message.at.pos <= from.pos), false)

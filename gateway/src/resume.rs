@@ -89,8 +89,8 @@ pub(crate) async fn resume(
     if identified.is_some_and(|identity| resume.payload != identity.user.as_bytes()) {
         return Resumed::NO;
     }
-    let from = match came_from(app, resume.offset.as_deref()).await {
-        Ok(Some(from)) => from,
+    let came = match came_from(app, resume.offset.as_deref()).await {
+        Ok(Some(came)) => came,
         Ok(None) => return Resumed::NO,
         Err(error) => return error.into(),
     };
@@ -112,7 +112,7 @@ pub(crate) async fn resume(
         .rooms
         .iter()
         .map(|member| {
-            let after = from[member.lane().index()].max(member.joined);
+            let after = came[member.lane().index()].max(member.joined);
             Wanted { room: member.room.clone(), after: After::Lane(after) }
         })
         .collect();
@@ -122,6 +122,7 @@ pub(crate) async fn resume(
     };
     // From here to the answer nothing is waited for: what is sent now takes effect right behind it.
     let reached = app.mirror.reached();
+    let from = in_present_epochs(&came, &taken.rooms, &reached);
     let replay = replay(found, &from, &reached);
     if !replay.lost().is_empty() {
         drop(lanes);
@@ -133,11 +134,12 @@ pub(crate) async fn resume(
         drop(lanes);
         return Unavailable { retry_after_ms: 250 }.into();
     }
-    // A place in the present epochs, also for what was joined in earlier ones.
+    // A place in the present epochs, also for what was joined in earlier ones. Nothing behind it was lost.
     for member in &mut taken.rooms {
         let now = reached.at(member.lane());
         if member.joined.epoch != now.epoch {
-            member.joined = LanePosition { epoch: now.epoch, pos: replay.from().at(member.lane()) };
+            let after = came[member.lane().index()].max(member.joined);
+            member.joined = LanePosition { pos: after.pos, ..now };
         }
     }
     let rooms = std::mem::take(&mut taken.rooms);
@@ -150,6 +152,25 @@ pub(crate) async fn resume(
     app.report_opened(socket.id(), &session.user, true);
     let ticket = app.ticket(request.kind, &identity);
     Resumed::Yes(Admission { socket: session, recovered: true, ticket })
+}
+
+/// Where the client stands, as places of the present epochs. One of an earlier epoch may lie in a tail that was lost; what
+/// was found says from where each room goes on.
+fn in_present_epochs(
+    from: &[LanePosition; LANES],
+    rooms: &[Member],
+    reached: &Reached,
+) -> [LanePosition; LANES] {
+    std::array::from_fn(|index| {
+        let lane = Lane::new(index).expect("there are as many lanes as positions");
+        let (from, now) = (from[index], reached.at(lane));
+        if from.epoch == now.epoch {
+            return from;
+        }
+        let after =
+            rooms.iter().filter(|member| member.lane() == lane).map(|member| from.max(member.joined).pos);
+        LanePosition { pos: after.min().unwrap_or(from.pos.min(now.pos)), ..now }
+    })
 }
 
 /// Where the client stands in every lane. None: its offset says nothing to us.

@@ -22,7 +22,7 @@ use self::world::World;
 
 /// In the tests that run always.
 const SCHEDULES: u64 = 600;
-const SCHEDULES_LONG: u64 = 20_000;
+const SCHEDULES_LONG: u64 = 8_000;
 /// A planted fault must be found within these; most are within a few.
 const SCHEDULES_TO_FIND: u64 = 2_000;
 
