@@ -5,6 +5,7 @@
 use super::{Bench, Contender, Figure, Sample, Scenario, account_for_order, open};
 use crate::{
     load::{
+        Driver,
         command::{Command, Rooms},
         verify,
     },
@@ -57,6 +58,10 @@ const BODY: Body = Body::Text(128);
 const RECEIVERS_PER_ROOM: u32 = 2;
 /// Node answers a join before its subscription is there, and says nothing when it is.
 const SETTLING_SECONDS: f64 = 1.0;
+const DRAIN_LOOK_SECONDS: f64 = 0.25;
+const DRAIN_LOOKS_MAX: u32 = 120;
+/// In a look.
+const COMMANDS_AT_REST_MAX: f64 = 100.0;
 
 fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     let system = System::start(bench.contender, 2, 1, bench.places, bench.server_core)?;
@@ -122,13 +127,12 @@ fn saturated(bench: &Bench<'_>, system: &System, sample: &mut Sample) -> anyhow:
     let window = bench.size.window.unwrap_or(16);
     let pipelined = |seconds| Command::Pipelined { seconds, window, body: BODY };
     driver.call(&pipelined(bench.pick(1.0, 0.1)))?;
-    driver.call(&Command::Idle { seconds: SETTLING_SECONDS })?;
+    drained(bench, system, &mut driver)?;
     let (commands, cpu) = (system.commands(bench.contender)?, system.cpu_seconds()?);
     let redis_cpu = system.redis_cpu_seconds()?;
     let report = driver.call(&pipelined(bench.pick(5.0, 0.5)))?;
+    drained(bench, system, &mut driver)?;
     let (cpu, redis_cpu) = (system.cpu_seconds()? - cpu, system.redis_cpu_seconds()? - redis_cpu);
-    // Node acknowledges before it publishes: its queue towards Redis may still be long.
-    driver.call(&Command::Idle { seconds: SETTLING_SECONDS })?;
     let commands = system.commands(bench.contender)?.since(commands);
     let messages = report.operations as f64;
     sample.insert("redis_commands_per_message_saturated", commands.from_clients / messages);
@@ -138,6 +142,21 @@ fn saturated(bench: &Bench<'_>, system: &System, sample: &mut Sample) -> anyhow:
     sample.insert("redis_cpu_seconds_per_million_messages_saturated", redis_cpu / messages * 1e6);
     verify(&mut [&mut driver], &[report])?;
     Ok(())
+}
+
+/// Node acknowledges before it publishes, and sends Redis for many seconds what it has acknowledged in one. Until nothing
+/// but the heartbeat of the servers comes any more.
+fn drained(bench: &Bench<'_>, system: &System, driver: &mut Driver) -> anyhow::Result<()> {
+    let mut before = system.commands(bench.contender)?;
+    for _ in 0..DRAIN_LOOKS_MAX {
+        driver.call(&Command::Idle { seconds: DRAIN_LOOK_SECONDS })?;
+        let now = system.commands(bench.contender)?;
+        if now.since(before).from_clients < COMMANDS_AT_REST_MAX {
+            return Ok(());
+        }
+        before = now;
+    }
+    anyhow::bail!("the servers still send Redis commands long after the last message")
 }
 
 fn waited_seconds(system: &System) -> anyhow::Result<f64> {
