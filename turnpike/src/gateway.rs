@@ -59,7 +59,7 @@ fn webhooks(config: &config::Webhooks) -> Option<Webhooks> {
     Some(Webhooks {
         url: url.as_str().to_owned(),
         secrets: secrets.into_iter().flatten().map(|secret| secret.reveal().as_bytes().to_vec()).collect(),
-        events: config.events.0.iter().map(webhook_event).collect(),
+        events: config.events.0.iter().copied().map(webhook_event).collect(),
         timeout: config.timeout,
         deadline: config.deadline,
         queue_max: config.queue_max,
@@ -67,7 +67,7 @@ fn webhooks(config: &config::Webhooks) -> Option<Webhooks> {
     })
 }
 
-fn webhook_event(event: &config::Event) -> WebhookEvent {
+fn webhook_event(event: config::Event) -> WebhookEvent {
     match event {
         config::Event::ConnectionOpened => WebhookEvent::ConnectionOpened,
         config::Event::ConnectionClosed => WebhookEvent::ConnectionClosed,
