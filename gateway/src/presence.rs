@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use turnpike_cluster::{
-    Change, Cluster, Incarnation, LANES, Lane, Presence, PresenceDelta, Row, RowKey, Soon, Unavailable,
+    Change, Cluster, Incarnation, LANES, Lane, Presence, PresenceDelta, Roster as Read, Soon, Unavailable,
     lane_of,
 };
 use turnpike_engine::packet::{Class, Encoded};
@@ -204,15 +204,12 @@ impl Presences {
     }
 
     /// The user's devices, whatever node they are connected to.
-    pub(crate) fn devices(
-        &self,
-        user: &UserId,
-    ) -> Soon<Result<Vec<(Incarnation, RowKey, Row)>, Unavailable>> {
+    pub(crate) fn devices(&self, user: &UserId) -> Soon<Result<Read, Unavailable>> {
         let dead = self.nodes.dead();
         self.presence.read(&RoomId::personal(user)).map(move |read| {
-            let mut rows = read?.rows;
-            rows.retain(|(incarnation, _, _)| !dead.contains(incarnation));
-            Ok(rows)
+            let mut read = read?;
+            read.rows.retain(|(incarnation, _, _)| !dead.contains(incarnation));
+            Ok(read)
         })
     }
 

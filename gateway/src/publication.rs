@@ -1,5 +1,8 @@
-//! What becomes of a message that a backend sends.
+//! What becomes of a message that somebody sends, whoever it is: a client, or a backend.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use turnpike_cluster::{PublishError, Receipt, Signal};
 use turnpike_wire::event::server::Message;
@@ -10,7 +13,12 @@ use crate::clock::unix_ms;
 use crate::membership::{overloaded, unavailable};
 
 /// Counts what came of a publication, and says it in the words of the protocol.
-pub(crate) fn settle(app: &App, published: Result<Receipt, PublishError>) -> Result<Receipt, Failure> {
+pub(crate) fn settle(
+    app: &Arc<App>,
+    room: &RoomId,
+    from: &UserId,
+    published: Result<Receipt, PublishError>,
+) -> Result<Receipt, Failure> {
     let receipt = published.map_err(|error| match error {
         PublishError::Unavailable(error) => unavailable(error),
         PublishError::Full => overloaded(),
@@ -24,6 +32,7 @@ pub(crate) fn settle(app: &App, published: Result<Receipt, PublishError>) -> Res
     } else {
         app.meters.stored.inc();
     }
+    app.report_published(room, from, &receipt);
     Ok(receipt)
 }
 
@@ -35,6 +44,7 @@ pub(crate) fn volatile(
     from: &UserId,
     id: Option<&MessageId>,
     body: &RawValue,
+    attachments: &[Bytes],
 ) -> Receipt {
     let ts = unix_ms();
     let id: Box<str> = id.map_or_else(|| app.draw_id().into(), |id| id.as_str().into());
@@ -42,7 +52,7 @@ pub(crate) fn volatile(
     let (epoch, seq) = standing.map_or((0, 0), |standing| (standing.epoch, standing.seq));
     let message = Message { room, epoch, seq: None, id: &id, from, ts, body, volatile: true };
     let data = serde_json::to_string(&message).expect("ids, numbers and raw JSON can always be written");
-    let signal = Signal::Volatile { data: data.into(), attachments: Vec::new() };
+    let signal = Signal::Volatile { data: data.into(), attachments: attachments.to_vec() };
     app.cluster.broker.signal(room, signal);
     app.typing.spoke(room, from);
     app.meters.volatile.inc();

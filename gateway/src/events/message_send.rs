@@ -4,21 +4,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use turnpike_cluster::{Publication, PublishError, Receipt, Signal, Soon};
+use turnpike_cluster::{Publication, PublishError, Receipt, Soon};
 use turnpike_engine::packet::Args;
 use turnpike_engine::{AckReply, Step};
 use turnpike_guard::{Right, Role};
 use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::client::{MessageSend, MessageSent};
-use turnpike_wire::event::server::Message;
 use turnpike_wire::{Code, Failure, RoomId, UserId};
 
 use super::{Caller, Outcome, Reply, answer, data};
 use crate::app::App;
-use crate::clock::unix_ms;
 use crate::config::Limits;
-use crate::membership::{gone, overloaded, unavailable};
-use crate::placeholder;
+use crate::membership::gone;
+use crate::{placeholder, publication};
 
 /// Publications of one connection that are under way at once. They keep their order; what comes behind them waits, and
 /// nothing more is read from a client that sends faster than the cluster keeps.
@@ -116,44 +114,15 @@ fn outcome(
     from: &UserId,
     published: Result<Receipt, PublishError>,
 ) -> Outcome {
-    let receipt = published.map_err(|error| match error {
-        PublishError::Unavailable(error) => unavailable(error),
-        PublishError::Full => overloaded(),
-        PublishError::TooOld => Failure::new(
-            Code::BadRequest,
-            "it was first sent too long ago to tell whether it arrived; look at the history, and send it under a new id",
-        ),
-    })?;
-    if receipt.duplicate {
-        app.meters.duplicates.inc();
-    } else {
-        app.meters.stored.inc();
-    }
-    app.report_published(room, from, &receipt);
-    let Receipt { id, epoch, seq, ts, duplicate } = receipt;
-    Ok(Reply::new(MessageSent { id: &id, epoch, seq, ts, duplicate }))
+    publication::settle(app, room, from, published).map(|receipt| reply(&receipt))
 }
 
-/// Handed on and forgotten: no position, no history, and none of it for who reads slowly.
 fn volatile(caller: &Caller, send: &MessageSend<'_>, attachments: &[Bytes]) -> Reply {
-    let app = &caller.app;
-    let ts = unix_ms();
-    let made_up;
-    let id = if let Some(id) = &send.id {
-        id.as_str()
-    } else {
-        made_up = app.draw_id();
-        &made_up
-    };
-    let standing = app.mirror.lane_of(&send.room).room(&send.room).and_then(|room| room.standing().copied());
-    let (epoch, seq) = standing.map_or((0, 0), |standing| (standing.epoch, standing.seq));
-    let from = &caller.session.user;
-    let message =
-        Message { room: &send.room, epoch, seq: None, id, from, ts, body: send.body, volatile: true };
-    let data = serde_json::to_string(&message).expect("ids, numbers and raw JSON can always be written");
-    let signal = Signal::Volatile { data: data.into(), attachments: attachments.to_vec() };
-    app.cluster.broker.signal(&send.room, signal);
-    app.typing.spoke(&send.room, from);
-    app.meters.volatile.inc();
-    Reply::new(MessageSent { id, epoch, seq, ts, duplicate: false })
+    let (app, from) = (&caller.app, &caller.session.user);
+    reply(&publication::volatile(app, &send.room, from, send.id.as_ref(), send.body, attachments))
+}
+
+fn reply(receipt: &Receipt) -> Reply {
+    let Receipt { id, epoch, seq, ts, duplicate } = receipt;
+    Reply::new(MessageSent { id, epoch: *epoch, seq: *seq, ts: *ts, duplicate: *duplicate })
 }

@@ -13,7 +13,7 @@ pub(crate) async fn get(house: &House, path: &str, headers: &str) -> (u16, Strin
     request(house, "GET", path, headers, "").await
 }
 
-async fn request(
+pub(crate) async fn request(
     house: &House,
     method: &str,
     path: &str,

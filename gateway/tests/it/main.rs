@@ -3,6 +3,7 @@
 // In a test a panic is the answer, also outside of the functions that bear the attribute.
 #![allow(clippy::unwrap_used)]
 
+mod api;
 mod client;
 mod drain;
 mod entering;

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use turnpike_wire::event::client::MessageSent;
 use turnpike_wire::{Answer, Failure, MessageId, RoomId, UserId};
 
-use super::messages::{publish, sent, settle};
+use super::messages::{publish, sent};
 use super::operation::{Access, Call, Method, Operation, Outcome, RequestBody, done};
 use super::request::bad;
 
@@ -85,7 +85,7 @@ async fn send(call: Call) -> Outcome {
     let mut receipts = Vec::with_capacity(published.len());
     for published in published {
         receipts.push(match published {
-            Ok(soon) => settle(app, soon.wait().await).map_err(|problem| problem.failure),
+            Ok(published) => published.settle(app).await.map_err(|problem| problem.failure),
             Err(failure) => Err(failure),
         });
     }

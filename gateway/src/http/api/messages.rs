@@ -1,5 +1,7 @@
 //! A room's messages: sending one, and reading those that are kept.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
@@ -111,12 +113,12 @@ async fn send(call: Call) -> Outcome {
             }
             check_body(app, message.body)?;
             let NewMessage { from, id, body, .. } = &message;
-            return Ok(done(&sent(&publication::volatile(app, &room, from, id.as_ref(), body))));
+            return Ok(done(&sent(&publication::volatile(app, &room, from, id.as_ref(), body, &[]))));
         }
         let id = agreed(key, message.id)?;
         publish(app, room, message.from, id, message.age_ms, message.body)?
     };
-    let receipt = settle(app, published.wait().await)?;
+    let receipt = published.settle(app).await?;
     Ok(done(&sent(&receipt)))
 }
 
@@ -129,7 +131,13 @@ fn agreed(key: Option<MessageId>, id: Option<MessageId>) -> Result<Option<Messag
     }
 }
 
-/// The message has its turn in the room from here on, though it may not be answered yet.
+/// A message that has its turn in the room, though it may not be answered yet.
+pub(super) struct Published {
+    room: RoomId,
+    from: UserId,
+    receipt: Soon<Result<Receipt, PublishError>>,
+}
+
 pub(super) fn publish(
     app: &App,
     room: RoomId,
@@ -137,20 +145,29 @@ pub(super) fn publish(
     id: Option<MessageId>,
     age_ms: Option<u64>,
     body: &RawValue,
-) -> Result<Soon<Result<Receipt, PublishError>>, Failure> {
+) -> Result<Published, Failure> {
     check_body(app, body)?;
-    let age_ms = age_ms.unwrap_or_default();
-    let publication =
-        Publication { room, from, id, age_ms, body: body.get().into(), attachments: Vec::new() };
-    Ok(app.cluster.broker.publish(publication))
+    let receipt = app.cluster.broker.publish(Publication {
+        room: room.clone(),
+        from: from.clone(),
+        id,
+        age_ms: age_ms.unwrap_or_default(),
+        body: body.get().into(),
+        attachments: Vec::new(),
+    });
+    Ok(Published { room, from, receipt })
 }
 
-pub(super) fn settle(app: &App, published: Result<Receipt, PublishError>) -> Result<Receipt, Problem> {
-    let is_too_old = matches!(published, Err(PublishError::TooOld));
-    publication::settle(app, published).map_err(|failure| match Problem::from(failure) {
-        Problem { failure, .. } if is_too_old => Problem { status: StatusCode::CONFLICT, failure },
-        problem => problem,
-    })
+impl Published {
+    pub(super) async fn settle(self, app: &Arc<App>) -> Result<Receipt, Problem> {
+        let Self { room, from, receipt } = self;
+        let receipt = receipt.wait().await;
+        let is_too_old = matches!(receipt, Err(PublishError::TooOld));
+        publication::settle(app, &room, &from, receipt).map_err(|failure| match Problem::from(failure) {
+            Problem { failure, .. } if is_too_old => Problem { status: StatusCode::CONFLICT, failure },
+            problem => problem,
+        })
+    }
 }
 
 pub(super) fn sent(receipt: &Receipt) -> MessageSent<'_> {

@@ -38,7 +38,7 @@ pub(super) const LIST: Operation = Operation {
 };
 
 #[derive(Serialize)]
-struct Room<'a> {
+struct Listed<'a> {
     room: &'a RoomId,
     epoch: u64,
     seq: u64,
@@ -46,7 +46,7 @@ struct Room<'a> {
 
 #[derive(Serialize)]
 struct RoomPage<'a> {
-    rooms: &'a [Room<'a>],
+    rooms: &'a [Listed<'a>],
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<&'a str>,
 }
@@ -56,9 +56,9 @@ async fn list(call: Call) -> Outcome {
     let rooms_max = limit(wanted.as_deref())?.unwrap_or(DEFAULT_ROOMS);
     let read = call.app.cluster.broker.rooms(cursor.as_deref().unwrap_or_default(), rooms_max);
     let (rooms, cursor) = read.wait().await.map_err(unavailable)?;
-    let rooms: Vec<Room<'_>> = rooms
+    let rooms: Vec<Listed<'_>> = rooms
         .iter()
-        .map(|(room, standing)| Room { room, epoch: standing.epoch, seq: standing.seq })
+        .map(|(room, standing)| Listed { room, epoch: standing.epoch, seq: standing.seq })
         .collect();
     Ok(done(&RoomPage { rooms: &rooms, cursor: cursor.as_deref() }))
 }

@@ -54,10 +54,10 @@ pub(super) const DISCONNECT: Operation = Operation {
 };
 
 #[derive(Serialize)]
-struct User<'a> {
+struct Account<'a> {
     user: &'a UserId,
     status: &'static str,
-    devices: Vec<Device<'a>>,
+    devices: Vec<Shown<'a>>,
     /// Milliseconds since 1970, of a user who is not connected and was within a month.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen: Option<u64>,
@@ -65,7 +65,7 @@ struct User<'a> {
 }
 
 #[derive(Serialize)]
-struct Device<'a> {
+struct Shown<'a> {
     device: &'a str,
     /// A node that has just come or gone may not be known by name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,11 +89,12 @@ async fn get(call: Call) -> Outcome {
     let user: UserId = call.param("user")?;
     let [] = call.query([])?;
     let room = RoomId::personal(&user);
-    let mut rows = app.presences.devices(&user).wait().await.map_err(unavailable)?;
+    let mut rows = app.presences.devices(&user).wait().await.map_err(unavailable)?.rows;
     rows.sort_by(|(_, one, _), (_, other, _)| one.cmp(other));
-    let last_seen = match rows.is_empty() {
-        true => app.presences.last_seen(&user).wait().await.map_err(unavailable)?,
-        false => None,
+    let last_seen = if rows.is_empty() {
+        app.presences.last_seen(&user).wait().await.map_err(unavailable)?
+    } else {
+        None
     };
     let marks = app.cluster.marks.marks(&room, std::slice::from_ref(&user));
     let marks = marks.wait().await.map_err(unavailable)?;
@@ -105,14 +106,14 @@ async fn get(call: Call) -> Outcome {
         nodes.iter().map(|node| (node.incarnation, node.name.as_str())).collect();
     let devices = rows
         .iter()
-        .map(|(incarnation, RowKey { device, .. }, Row { status, activity })| Device {
+        .map(|(incarnation, RowKey { device, .. }, Row { status, activity })| Shown {
             device,
             node: names.get(incarnation).copied(),
             status: *status,
             activity: activity.as_deref(),
         })
         .collect();
-    Ok(done(&User {
+    Ok(done(&Account {
         user: &user,
         status: most_present(rows.iter().map(|(_, _, row)| row.status)),
         devices,

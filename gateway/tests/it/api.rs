@@ -1,0 +1,384 @@
+//! What backends ask over HTTP.
+
+use serde_json::{Value, json};
+use turnpike_guard::{Claims, Role};
+
+use crate::client::Client;
+use crate::house::{BROKEN, House, claims, signed, token};
+use crate::http::request;
+
+fn of_role(role: Role) -> String {
+    signed(&Claims { role, ..claims("shop") })
+}
+
+/// Status, headers, body.
+async fn ask_as(house: &House, token: &str, method: &str, path: &str, body: &str) -> (u16, String, Value) {
+    ask_with(house, &format!("authorization: Bearer {token}\r\n"), method, path, body).await
+}
+
+async fn ask_with(
+    house: &House,
+    headers: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (u16, String, Value) {
+    let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
+    let (status, head, body) = request(house, method, path, &format!("{headers}{kind}"), body).await;
+    let body = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{method} {path}: {body}"));
+    (status, head, body)
+}
+
+/// As a service. Status and body.
+async fn ask(house: &House, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let (status, _, answer) = ask_as(house, &of_role(Role::Service), method, path, &body).await;
+    assert_eq!(answer["ok"], status < 300, "{method} {path}: {status} {answer}");
+    (status, answer)
+}
+
+async fn get(house: &House, path: &str) -> Value {
+    let (status, answer) = ask(house, "GET", path, &Value::Null).await;
+    assert_eq!(status, 200, "{path}: {answer}");
+    answer
+}
+
+/// Asks until the answer is so: what nodes are told takes effect a moment later.
+async fn until(house: &House, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    let waited = tokio::time::timeout(BROKEN, async {
+        loop {
+            last = get(house, path).await;
+            if holds(&last) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert!(waited.is_ok(), "{path}: {last}");
+    last
+}
+
+fn seqs(page: &Value) -> Vec<u64> {
+    page["messages"].as_array().unwrap().iter().map(|message| message["seq"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn every_operation_is_for_backends_and_does_what_its_description_says() {
+    let house = House::start();
+    let (status, _, description) = ask_with(&house, "", "GET", "/api/v1/openapi.json", "").await;
+    assert_eq!(status, 200);
+    let committed = include_str!("../../../docs/openapi.json");
+    assert_eq!(description, serde_json::from_str::<Value>(committed).unwrap());
+    let mut walked = 0;
+    for (template, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            walked += 1;
+            let method = method.to_uppercase();
+            let (mut path, mut query) = (template.clone(), Vec::new());
+            for parameter in operation["parameters"].as_array().unwrap() {
+                let name = parameter["name"].as_str().unwrap();
+                let example = &parameter["example"];
+                let text = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+                match parameter["in"].as_str().unwrap() {
+                    "path" => path = path.replace(&format!("{{{name}}}"), &text.replace(':', "%3A")),
+                    "query" if !example.is_null() => query.push(format!("{name}={text}")),
+                    _ => {}
+                }
+            }
+            let example = &operation["requestBody"]["content"]["application/json"]["example"];
+            let body = if example.is_null() { String::new() } else { example.to_string() };
+            let (status, head, answer) = ask_with(&house, "", &method, &path, &body).await;
+            assert_eq!((status, &answer["error"]["code"]), (401, &json!(104)), "{method} {path}");
+            assert!(head.contains("www-authenticate: bearer"), "{head}");
+            let (status, _, answer) = ask_as(&house, "no.to.ken", &method, &path, &body).await;
+            assert_eq!(status, 401, "{method} {path} {answer}");
+            let (status, _, answer) = ask_as(&house, &token("alice"), &method, &path, &body).await;
+            assert_eq!((status, &answer["error"]["code"]), (403, &json!(106)), "{method} {path}");
+            let (status, _, _) = ask_as(&house, &of_role(Role::Service), &method, &path, &body).await;
+            let is_for_admins = operation["description"].as_str().unwrap().ends_with("role `admin`.")
+                && !operation["description"].as_str().unwrap().contains("`service`");
+            assert_eq!(status == 403, is_for_admins, "{method} {path}: {status}");
+            let unknown = format!("{path}?colour=red");
+            let (status, _, answer) = ask_as(&house, &of_role(Role::Admin), &method, &unknown, &body).await;
+            assert_eq!(status, 400, "{method} {unknown}");
+            assert!(answer["error"]["message"].as_str().unwrap().contains("`colour`"), "{answer}");
+            let path = format!("{path}?{}", query.join("&"));
+            let (status, head, answer) = ask_as(&house, &of_role(Role::Admin), &method, &path, &body).await;
+            let success = &operation["responses"][status.to_string()];
+            assert!(status < 300 && success["description"] == "Done.", "{method} {path}: {status} {answer}");
+            assert_eq!(answer["ok"], true);
+            assert!(head.contains("cache-control: no-store"));
+            let of = &success["content"]["application/json"]["schema"]["allOf"][1]["$ref"];
+            let of = of.as_str().unwrap().rsplit('/').next().unwrap();
+            let schema = &description["components"]["schemas"][of];
+            for field in schema["required"].as_array().into_iter().flatten() {
+                assert!(answer.get(field.as_str().unwrap()).is_some(), "{method} {path}: {field}: {answer}");
+            }
+            for (field, _) in answer.as_object().unwrap() {
+                assert!(field == "ok" || schema["properties"].get(field).is_some(), "{path}: {field}");
+            }
+            let id = operation["operationId"].as_str().unwrap();
+            for status in [&*status.to_string(), "401", "403"] {
+                assert!(
+                    house.metric("turnpike_gateway_api_requests_total", &[id, status]) > 0,
+                    "{id} {status}"
+                );
+            }
+        }
+    }
+    assert!(walked >= 11, "{walked}");
+    let (status, head, _) = ask_as(&house, &of_role(Role::Admin), "DELETE", "/api/v1/rooms", "").await;
+    assert!(status == 405 && head.contains("allow: get"), "{status} {head}");
+    assert_eq!(ask_as(&house, &of_role(Role::Admin), "GET", "/api/v1/revoke", "").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_message_is_sent_once_under_its_key() {
+    let house = House::start();
+    let mut alice = Client::enter(&house, "alice").await;
+    alice.join("chat:a").await;
+    let path = "/api/v1/rooms/chat:a/messages";
+    let bearer = format!("authorization: bearer {}\r\n", of_role(Role::Service));
+    let send = async |key: &str, body: Value| {
+        let headers = format!("{bearer}idempotency-key: {key}\r\n");
+        let (status, _, answer) = ask_with(&house, &headers, "POST", path, &body.to_string()).await;
+        (status, answer)
+    };
+    let (status, first) = send("k-1", json!({ "from": "shop", "body": { "n": 1 } })).await;
+    assert_eq!((status, &first["id"], &first["seq"]), (200, &json!("k-1"), &json!(1)), "{first}");
+    assert_eq!(alice.message().await, (1, json!({ "n": 1 })));
+    let (_, again) = send("\"k-1\"", json!({ "from": "shop", "body": { "n": 1 }, "id": "k-1" })).await;
+    assert_eq!((&again["seq"], &again["ts"], &again["duplicate"]), (&json!(1), &first["ts"], &json!(true)));
+    for (key, body) in [
+        ("k-2", json!({ "from": "shop", "body": 1, "id": "k-3" })),
+        ("k 2", json!({ "from": "shop", "body": 1 })),
+        ("k-2", json!({ "from": "shop", "body": 1, "volatile": true })),
+    ] {
+        let (status, answer) = send(key, body).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!(101)), "{answer}");
+    }
+    let (status, answer) =
+        send("k-4", json!({ "from": "shop", "body": 1, "age_ms": 9_007_199_254_740_991u64 })).await;
+    assert_eq!((status, answer["ok"].clone()), (409, json!(false)), "{answer}");
+    let (_, volatile) =
+        ask(&house, "POST", path, &json!({ "from": "shop", "body": "now", "volatile": true })).await;
+    assert_eq!(volatile["seq"], 1);
+    let event = alice.event().await;
+    assert_eq!((&event.data["body"], &event.data["volatile"]), (&json!("now"), &json!(true)));
+    alice.has_nothing_more().await;
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_refused_with_its_reason() {
+    let house = House::with(|plan| plan.limits.body_bytes_max = 1000);
+    let service = of_role(Role::Service);
+    let path = "/api/v1/rooms/chat:a/messages";
+    let deep = format!(r#"{{"from":"shop","body":{}1{}}}"#, "[".repeat(63), "]".repeat(63));
+    let large = format!(r#"{{"from":"shop","body":"{}"}}"#, "x".repeat(1000));
+    let larger = format!(r#"{{"from":"shop","body":"{}"}}"#, "x".repeat(6000));
+    for (method, path, body, status, says) in [
+        ("POST", path, r#"{"from":"shop","body":1,"colour":1}"#, 400, "colour"),
+        ("POST", path, r#"{"from":"shop"}"#, 400, "body"),
+        ("POST", path, r#"{"from":"a b","body":1}"#, 400, "user id"),
+        ("POST", path, "{", 400, ""),
+        ("POST", path, &deep, 400, "62"),
+        ("POST", path, r#"{"from":"shop","body":"\ud800"}"#, 400, "body"),
+        ("POST", path, r#"{"from":"shop","body":{"_placeholder":true,"num":0}}"#, 400, "placeholders"),
+        ("POST", path, &large, 413, "1000"),
+        ("POST", path, &larger, 413, "bytes"),
+        ("POST", "/api/v1/rooms/chat%20a/messages", r#"{"from":"shop","body":1}"#, 400, "room id"),
+        ("GET", "/api/v1/rooms/chat:a/messages?after=1&before=2", "", 400, "exclude"),
+        ("GET", "/api/v1/rooms/chat:a/messages?after=x", "", 400, "after"),
+        ("GET", "/api/v1/rooms/chat:a/messages?limit=101", "", 400, "100"),
+        ("GET", "/api/v1/rooms/chat:a/messages?limit=1&limit=1", "", 400, "twice"),
+        ("GET", "/api/v1/rooms/chat:a/presence?cursor=a%20b", "", 400, "cursor"),
+        ("GET", "/api/v1/users/a%20b", "", 400, "user id"),
+        ("POST", "/api/v1/users/alice/disconnect", r#"{"code":1000}"#, 400, "1000"),
+        ("POST", "/api/v1/users/alice/disconnect", r#"{"colour":1}"#, 400, "colour"),
+        ("POST", "/api/v1/rooms/user:bob/members/alice", "", 403, "personal"),
+        ("DELETE", "/api/v1/rooms/user:alice/members/alice", "", 403, "personal"),
+        ("POST", "/api/v1/batch", r#"{"messages":[{"room":"a","from":"b","body":1,"x":1}]}"#, 400, "`x`"),
+    ] {
+        let (given, _, answer) = ask_as(&house, &service, method, path, body).await;
+        assert_eq!(given, status, "{method} {path} {body}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(says), "{says}: {answer}");
+    }
+    let headers = format!("authorization: Bearer {service}\r\ncontent-type: text/plain\r\n");
+    let (status, ..) = request(&house, "POST", path, &headers, r#"{"from":"shop","body":1}"#).await;
+    assert_eq!(status, 415);
+    assert_eq!(get(&house, path).await["messages"], json!([]), "nothing was sent");
+}
+
+#[tokio::test]
+async fn a_batch_has_an_outcome_for_each_message() {
+    let house = House::with(|plan| plan.limits.body_bytes_max = 1000);
+    let mut alice = Client::enter(&house, "alice").await;
+    alice.join("chat:a").await;
+    let message = |room: &str, body: Value| json!({ "room": room, "from": "shop", "body": body });
+    let messages = json!({ "messages": [
+        message("chat:a", json!(1)),
+        message("chat:a", json!("x".repeat(1000))),
+        message("chat:b", json!(2)),
+        { "room": "chat:a", "from": "shop", "body": 3, "id": "same" },
+        { "room": "chat:a", "from": "shop", "body": 3, "id": "same" },
+    ] });
+    let (status, answer) = ask(&house, "POST", "/api/v1/batch", &messages).await;
+    assert_eq!(status, 200);
+    let outcomes = answer["outcomes"].as_array().unwrap();
+    let told: Vec<(&Value, &Value, &Value)> = outcomes
+        .iter()
+        .map(|outcome| (&outcome["seq"], &outcome["duplicate"], &outcome["error"]["reason"]))
+        .collect();
+    let null = &Value::Null;
+    assert_eq!(
+        told,
+        [
+            (&json!(1), null, null),
+            (null, null, &json!("too_large")),
+            (&json!(1), null, null),
+            (&json!(2), null, null),
+            (&json!(2), &json!(true), null),
+        ]
+    );
+    assert_eq!(alice.bodies(2).await, [json!(1), json!(3)]);
+    let many: Vec<Value> = (0..101).map(|_| json!({ "room": "c", "from": "s", "body": 1 })).collect();
+    let (status, answer) = ask(&house, "POST", "/api/v1/batch", &json!({ "messages": many })).await;
+    assert_eq!(status, 400, "{answer}");
+    let (_, most) = ask(&house, "POST", "/api/v1/batch", &json!({ "messages": many[..100] })).await;
+    assert_eq!(most["outcomes"][99]["seq"], 100, "none of the first, which was refused as a whole");
+}
+
+#[tokio::test]
+async fn history_and_rooms_are_read_in_pages() {
+    let house = House::start();
+    let mut alice = Client::enter(&house, "alice").await;
+    alice.join("chat:a").await;
+    for number in 1..=4 {
+        alice.say("chat:a", number).await;
+    }
+    let binary = json!({ "room": "chat:a", "body": { "file": { "_placeholder": true, "num": 0 } } });
+    let (answer, _) = alice.ask_with("message:send", &binary, &[b"xyz"]).await;
+    assert_eq!(answer["ok"], true);
+    let path = "/api/v1/rooms/chat%3Aa/messages";
+    for (query, expected, more) in [
+        ("", vec![1, 2, 3, 4, 5], false),
+        ("?limit=2", vec![4, 5], true),
+        ("?before=4&limit=2", vec![2, 3], true),
+        ("?after=1&limit=2", vec![2, 3], true),
+        ("?after=3", vec![4, 5], false),
+    ] {
+        let page = get(&house, &format!("{path}{query}")).await;
+        assert_eq!((seqs(&page), &page["more"]), (expected, &json!(more)), "{query}");
+    }
+    let last = get(&house, &format!("{path}?limit=1")).await;
+    assert_eq!(last["messages"][0]["body"], json!({ "file": { "$binary": "eHl6" } }));
+
+    for room in ["chat:b", "chat:c", "d"] {
+        let body = json!({ "from": "shop", "body": 1 });
+        ask(&house, "POST", &format!("/api/v1/rooms/{room}/messages"), &body).await;
+    }
+    let (mut names, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = get(&house, &format!("/api/v1/rooms?limit=2&cursor={}", cursor.replace(':', "%3A"))).await;
+        let rooms = page["rooms"].as_array().unwrap();
+        names.extend(rooms.iter().map(|room| room["room"].as_str().unwrap().to_owned()));
+        let Some(next) = page["cursor"].as_str() else { break };
+        next.clone_into(&mut cursor);
+    }
+    names.retain(|name| !name.starts_with("user:"));
+    names.sort();
+    assert_eq!(names, ["chat:a", "chat:b", "chat:c", "d"]);
+}
+
+#[tokio::test]
+async fn presence_shows_whoever_lets_themselves_be_seen() {
+    let house = House::with(|plan| {
+        plan.tokens = turnpike_guard::Verifier::new(
+            turnpike_guard::TokenKey::hs256(crate::house::SECRET).unwrap(),
+            vec![crate::house::grant("chat:*=join,send,history,presence")],
+        );
+    });
+    let mut clients = Vec::new();
+    for user in ["alice", "bob", "carol", "dave"] {
+        let mut client = Client::enter(&house, user).await;
+        let joined = client.ask("room:join", &json!({ "room": "chat:a", "presence": true })).await;
+        assert_eq!(joined["ok"], true, "{joined}");
+        clients.push(client);
+    }
+    let hidden = clients[2].ask("presence:update", &json!({ "status": "invisible" })).await;
+    assert_eq!(hidden["ok"], true);
+    let path = "/api/v1/rooms/chat:a/presence";
+    let page = until(&house, path, |page| page["count"] == 3).await;
+    let users = |page: &Value| -> Vec<Value> {
+        page["members"].as_array().unwrap().iter().map(|member| member["user"].clone()).collect()
+    };
+    assert_eq!((users(&page), page.get("cursor")), (vec!["alice".into(), "bob".into(), "dave".into()], None));
+    let page = get(&house, &format!("{path}?limit=2")).await;
+    assert_eq!((users(&page), &page["cursor"]), (vec!["alice".into(), "bob".into()], &json!("bob")));
+    let page = get(&house, &format!("{path}?limit=2&cursor=bob")).await;
+    assert_eq!((users(&page), page.get("cursor")), (vec!["dave".into()], None));
+    until(&house, "/api/v1/users/carol", |user| user["status"] == "invisible").await;
+}
+
+#[tokio::test]
+async fn a_user_is_looked_up_and_sent_away() {
+    let house = House::with(|plan| plan.recovery_window = std::time::Duration::ZERO);
+    let nobody = get(&house, "/api/v1/users/alice").await;
+    assert_eq!((&nobody["status"], &nobody["devices"]), (&json!("offline"), &json!([])));
+    let mut alice = Client::enter(&house, "alice").await;
+    let mut phone = Client::enter(&house, "alice").await;
+    let mut bob = Client::enter(&house, "bob").await;
+    for number in 1..=3 {
+        let body = json!({ "from": "shop", "body": number });
+        ask(&house, "POST", "/api/v1/rooms/user:alice/messages", &body).await;
+    }
+    assert_eq!(alice.bodies(3).await, [1, 2, 3]);
+    assert_eq!(phone.bodies(3).await, [1, 2, 3]);
+    let read = alice.ask("message:read", &json!({ "room": "user:alice", "seq": 2 })).await;
+    assert_eq!(read["ok"], true);
+    let user = until(&house, "/api/v1/users/alice", |user| {
+        user["devices"].as_array().unwrap().len() == 2 && user["inbox"]["read"] == 2
+    })
+    .await;
+    assert_eq!((&user["status"], &user["devices"][0]["status"]), (&json!("online"), &json!("online")));
+    assert_eq!((&user["inbox"]["seq"], &user["inbox"]["unread"]), (&json!(3), &json!(1)), "{user}");
+
+    let (status, _) = ask(&house, "POST", "/api/v1/users/alice/disconnect", &json!({ "code": 3503 })).await;
+    assert_eq!(status, 202);
+    for mut client in [alice, phone] {
+        let mut codes = Vec::new();
+        while let Some(event) = client.next_event().await {
+            if event.name == "disconnecting" {
+                codes.push(event.data["code"].clone());
+            }
+        }
+        assert_eq!(codes, [json!(3503)]);
+    }
+    bob.has_nothing_more().await;
+    let (status, _) = ask(&house, "POST", "/api/v1/users/bob/disconnect", &json!({})).await;
+    assert_eq!(status, 202);
+    assert_eq!(bob.event().await.data["code"], 3502, "revoked, if nothing else is said");
+}
+
+#[tokio::test]
+async fn members_are_brought_into_a_room_and_out_of_it() {
+    let house = House::start();
+    let mut alice = Client::enter(&house, "alice").await;
+    let path = "/api/v1/rooms/closed:a/messages";
+    let say = async |body: &str| {
+        ask(&house, "POST", path, &json!({ "from": "shop", "body": body })).await;
+    };
+    say("before").await;
+    let (status, _) = ask(&house, "POST", "/api/v1/rooms/closed:a/members/alice", &Value::Null).await;
+    assert_eq!(status, 202);
+    house.until("the room is open here", |house| house.metric("turnpike_gateway_rooms", &[]) >= 2).await;
+    say("within").await;
+    assert_eq!(alice.message().await.1, "within");
+    let (status, _) = ask(&house, "DELETE", "/api/v1/rooms/closed:a/members/alice", &Value::Null).await;
+    assert_eq!(status, 202);
+    house.until("the room is left", |house| house.metric("turnpike_gateway_rooms", &[]) <= 1).await;
+    say("after").await;
+    alice.has_nothing_more().await;
+}
