@@ -108,10 +108,10 @@ impl Recorder {
         self.given.lock().unwrap().iter().filter_map(control).collect()
     }
 
-    /// How far the room has last been verified.
+    /// How far the room's lane has last been verified: what is said of one open room goes for all of the lane.
     pub(crate) fn verified(&self, room: &RoomId) -> Option<LanePosition> {
         let of_room = |given: &Given| match given {
-            Given::Verified(verified, up_to) if verified == room => Some(*up_to),
+            Given::Verified(verified, up_to) if lane_of(verified) == lane_of(room) => Some(*up_to),
             _ => None,
         };
         self.given.lock().unwrap().iter().rev().find_map(of_room)
@@ -200,12 +200,12 @@ struct Seen {
 struct SeenLane {
     from: LanePosition,
     last: LanePosition,
+    verified: LanePosition,
 }
 
 struct SeenRoom {
     seq: u64,
     at: LanePosition,
-    verified: LanePosition,
 }
 
 impl Seen {
@@ -218,7 +218,7 @@ impl Seen {
                 {
                     return fail("a lane is announced once, and again only with a later epoch");
                 }
-                self.lanes.insert(*lane, SeenLane { from: *from, last: *from });
+                self.lanes.insert(*lane, SeenLane { from: *from, last: *from, ..SeenLane::default() });
             }
             Given::Opened(room, standing) => {
                 let lane = self.lanes.get(&lane_of(room)).ok_or("opened before its lane was announced")?;
@@ -226,7 +226,7 @@ impl Seen {
                     return fail("opened in an epoch that is over");
                 }
                 let at = LanePosition { epoch: standing.epoch, pos: standing.pos };
-                let room_seen = SeenRoom { seq: standing.seq, at, verified: LanePosition::default() };
+                let room_seen = SeenRoom { seq: standing.seq, at };
                 if self.rooms.insert(room.clone(), room_seen).is_some() {
                     return fail("it is open already");
                 }
@@ -248,21 +248,23 @@ impl Seen {
                 if message.at <= room.at {
                     return Err(format!("not behind {:?}, where its room stands", room.at));
                 }
-                if message.at <= room.verified {
-                    return Err(format!("it was verified up to {:?} before", room.verified));
+                if message.at <= lane.verified {
+                    return Err(format!("the lane was verified up to {:?} before", lane.verified));
                 }
                 lane.last = message.at;
                 room.seq = message.seq;
                 room.at = message.at;
             }
             Given::Verified(room, up_to) => {
-                let Some(room) = self.rooms.get_mut(room) else {
+                if !self.rooms.contains_key(room) {
                     return fail("a room that is not open is verified");
-                };
-                if *up_to < room.verified {
+                }
+                let lane =
+                    self.lanes.get_mut(&lane_of(room)).ok_or("verified before its lane was announced")?;
+                if *up_to < lane.verified {
                     return fail("verified less than before");
                 }
-                room.verified = *up_to;
+                lane.verified = *up_to;
             }
             Given::Broken(room, standing) => {
                 let Some(room) = self.rooms.get_mut(room) else {
@@ -270,7 +272,6 @@ impl Seen {
                 };
                 room.seq = standing.seq;
                 room.at = LanePosition { epoch: standing.epoch, pos: standing.pos };
-                room.verified = LanePosition::default();
             }
             Given::Closed(room) => {
                 self.rooms.remove(room);
