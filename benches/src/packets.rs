@@ -151,8 +151,10 @@ pub fn send(out: &mut Vec<u8>, ack: u64, room: u32, body: &[u8]) {
 /// The same with an id of the sender's, made from the number that the body carries.
 pub fn send_identified(out: &mut Vec<u8>, ack: u64, room: u32, number: u64, body: &[u8]) {
     out.clear();
-    let _ =
-        write!(out, "42{ack}[\"message:send\",{{\"room\":\"bench-{room}\",\"id\":\"bench-{number}\",\"body\":");
+    let _ = write!(
+        out,
+        "42{ack}[\"message:send\",{{\"room\":\"bench-{room}\",\"id\":\"bench-{number}\",\"body\":"
+    );
     out.extend_from_slice(body);
     out.extend_from_slice(b"}]");
 }

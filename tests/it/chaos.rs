@@ -196,9 +196,8 @@ fn promoted_without_the_latest(durability: &str) -> Vec<Violation> {
     let mut roamers = Roamers::start(&pair, &plan);
     std::thread::sleep(Duration::from_secs(2));
     let masters = redis.masters().unwrap();
-    let has_a_room = |master: &RedisNode| {
-        !redis.command(*master, &["KEYS", "*:log:roam:0"]).unwrap().items().is_empty()
-    };
+    let has_a_room =
+        |master: &RedisNode| !redis.command(*master, &["KEYS", "*:log:roam:0"]).unwrap().items().is_empty();
     let master = masters.into_iter().find(has_a_room).expect("a master has the room");
     let replicas = redis.replicas_of(master).unwrap();
     for replica in &replicas {

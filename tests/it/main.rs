@@ -13,6 +13,7 @@ mod harness;
 mod heartbeat;
 mod plain;
 mod product;
+mod recording;
 mod recovery;
 mod roaming;
 mod severed;

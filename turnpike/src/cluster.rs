@@ -29,7 +29,9 @@ pub(crate) fn embedded(config: &Config, address: SocketAddr) -> anyhow::Result<C
 
 /// Shared with the other nodes on that Redis Cluster.
 pub(crate) async fn on_redis(config: RedisConfig, registry: &Registry) -> anyhow::Result<Cluster> {
-    redis::connect(config, registry).await.context("the node cannot join the Redis Cluster (try `turnpike doctor`)")
+    redis::connect(config, registry)
+        .await
+        .context("the node cannot join the Redis Cluster (try `turnpike doctor`)")
 }
 
 pub(crate) fn history(config: &Config) -> HistoryLimits {

@@ -42,11 +42,7 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Rooms that are remembered, in no particular order, a page at a time. The cursor of the first page is empty; no
     /// cursor comes back with the last.
-    fn rooms(
-        &self,
-        cursor: &str,
-        max: usize,
-    ) -> Soon<Result<Paged<(RoomId, Standing)>, Unavailable>>;
+    fn rooms(&self, cursor: &str, max: usize) -> Soon<Result<Paged<(RoomId, Standing)>, Unavailable>>;
 }
 
 #[derive(Debug, Clone)]

@@ -29,13 +29,14 @@ use tokio::sync::watch;
 use self::broker::EmbeddedBroker;
 use self::clock::{Clock, unix_ms};
 use self::directory::EmbeddedDirectory;
-use self::disk::{Earlier, Medium, Opened};
+use self::disk::{Earlier, Medium, Opened, Queue};
+use self::durable::OnDisk;
 use self::marks::EmbeddedMarks;
 use self::membership::EmbeddedMembership;
 use self::presence::EmbeddedPresence;
 use self::quota::EmbeddedQuota;
 use self::sessions::EmbeddedSessions;
-use crate::{Cluster, Condition, HistoryLimits, Membership as _};
+use crate::{Broker, Cluster, Condition, HistoryLimits, Incarnation, Membership as _};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -140,31 +141,37 @@ impl Embedded {
         };
         let clock = Clock::start(earlier.noted_ms);
         let disk = opened.as_ref().map(Opened::disk);
+        let queue = disk.as_ref().map(|disk| Arc::clone(&disk.queue));
         let broker = Arc::new(match logs {
-            Some(logs) => EmbeddedBroker::new(logs, clock, disk.clone()),
+            Some(logs) => EmbeddedBroker::new(logs, clock, queue.clone()),
             None => EmbeddedBroker::in_memory(unix_ms(), &config.history, clock),
         });
-        let sessions = Arc::new(EmbeddedSessions::new(own, clock, &mut earlier, disk.clone()));
-        let marks = EmbeddedMarks::new(clock, Arc::clone(&broker), &mut earlier);
+        let sessions = EmbeddedSessions::new(own, clock, &mut earlier, disk.clone());
+        let marks = EmbeddedMarks::new(clock, Arc::clone(&broker), disk.clone(), &mut earlier);
         let presence = Arc::new(EmbeddedPresence::new(own, clock, Arc::clone(&broker)));
         if let (Some(opened), Some(disk)) = (opened, &disk) {
             opened.start(disk, Arc::downgrade(&broker), Arc::clone(&condition))?;
         }
+        let held: Arc<dyn Broker> = match disk {
+            Some(disk) => Arc::new(OnDisk { broker: Arc::clone(&broker), _disk: disk }),
+            None => Arc::clone(&broker) as _,
+        };
         let cluster = Cluster {
-            sessions: Arc::clone(&sessions) as _,
+            broker: held,
+            sessions: Arc::new(sessions),
             presence: Arc::clone(&presence) as _,
             marks: Arc::new(marks),
             directory: Arc::new(EmbeddedDirectory::new(own, clock)),
             quota: Arc::new(EmbeddedQuota::new(clock)),
             membership: Arc::new(membership),
-            broker: Arc::clone(&broker) as _,
             condition: condition.subscribe(),
         };
         let sweeper = Sweeper {
             clock,
             broker: Arc::downgrade(&broker),
             presence: Arc::downgrade(&presence),
-            sessions: Arc::downgrade(&sessions),
+            own,
+            queue,
             held_until_ms: Some(clock.steady_ms() + config.recovery_window_ms),
         };
         let thread = thread::Builder::new().name("cluster-sweep".to_owned());
@@ -188,7 +195,8 @@ struct Sweeper {
     clock: Clock,
     broker: Weak<EmbeddedBroker>,
     presence: Weak<EmbeddedPresence>,
-    sessions: Weak<EmbeddedSessions>,
+    own: Incarnation,
+    queue: Option<Arc<Queue>>,
     /// Until then whoever was there before the process was started may come back.
     held_until_ms: Option<u64>,
 }
@@ -197,9 +205,7 @@ impl Sweeper {
     fn run(mut self) {
         loop {
             thread::sleep(SWEEP_EVERY);
-            let (Some(broker), Some(presence), Some(sessions)) =
-                (self.broker.upgrade(), self.presence.upgrade(), self.sessions.upgrade())
-            else {
+            let (Some(broker), Some(presence)) = (self.broker.upgrade(), self.presence.upgrade()) else {
                 return;
             };
             let now_ms = self.clock.steady_ms();
@@ -208,7 +214,9 @@ impl Sweeper {
             if self.held_until_ms.is_some_and(|until_ms| now_ms > until_ms) {
                 self.held_until_ms = None;
                 broker.end_hold();
-                sessions.end_hold();
+                if let Some(queue) = &self.queue {
+                    sessions::end_hold(self.own, queue);
+                }
             }
         }
     }

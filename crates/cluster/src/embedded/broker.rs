@@ -10,7 +10,7 @@ use turnpike_wire::{MessageId, RoomId};
 
 use super::Levels;
 use super::clock::{Clock, Moment};
-use super::disk::{Disk, UNAVAILABLE};
+use super::disk::{Queue, UNAVAILABLE};
 use super::log::Log;
 use super::pending::Pending;
 use super::seen::First;
@@ -24,7 +24,8 @@ pub(super) struct EmbeddedBroker {
     lanes: [Mutex<Line>; LANES],
     deliver: OnceLock<Arc<dyn Deliver>>,
     clock: Clock,
-    pub(super) disk: Option<Arc<Disk>>,
+    /// What is published goes through it, if there is a disk.
+    disk: Option<Arc<Queue>>,
 }
 
 /// A lane.
@@ -41,7 +42,7 @@ impl EmbeddedBroker {
         Self::new(std::array::from_fn(|_| Log::new(Arc::clone(&limits), epoch)), clock, None)
     }
 
-    pub(super) fn new(logs: [Log; LANES], clock: Clock, disk: Option<Arc<Disk>>) -> Self {
+    pub(super) fn new(logs: [Log; LANES], clock: Clock, disk: Option<Arc<Queue>>) -> Self {
         let lanes = logs.map(|log| Mutex::new(Line { log, pending: Pending::default() }));
         Self { lanes, deliver: OnceLock::new(), clock, disk }
     }
@@ -96,7 +97,7 @@ impl EmbeddedBroker {
             self.lane(lane).log.sweep(steady_ms);
         }
         if let Some(disk) = &self.disk {
-            disk.queue.nudge();
+            disk.nudge();
         }
     }
 
@@ -181,7 +182,8 @@ impl Broker for EmbeddedBroker {
     }
 
     fn signal(&self, room: &RoomId, signal: Signal) {
-        if let Some(deliver) = self.deliver.get() {
+        let is_open = self.lane(lane_of(room)).log.is_open(room);
+        if let Some(deliver) = self.deliver.get().filter(|_| is_open) {
             deliver.signal(room, &signal);
         }
     }

@@ -5,16 +5,26 @@
 
 use std::sync::Arc;
 
+use turnpike_wire::RoomId;
+
 use super::broker::{EmbeddedBroker, Line, id_of};
 use super::clock::Moment;
-use super::disk::{Append, Disk, UNAVAILABLE};
+use super::disk::{Append, Disk, Queue, UNAVAILABLE};
 use super::pending::{Answer, Place};
 use super::seen::First;
 use crate::event::Event;
-use crate::{Lane, LanePosition, Message, Publication, PublishError, Receipt, Soon, lane_of};
+use crate::{
+    Broker, Deliver, Lane, LanePosition, Message, Page, Paged, Publication, PublishError, Read, Receipt,
+    Signal, Soon, Standing, Unavailable, lane_of,
+};
 
 impl EmbeddedBroker {
-    pub(super) fn publish_durably(&self, publication: Publication, now: Moment, disk: &Disk) -> Soon<Answer> {
+    pub(super) fn publish_durably(
+        &self,
+        publication: Publication,
+        now: Moment,
+        disk: &Queue,
+    ) -> Soon<Answer> {
         let Publication { room, from, id, age_ms, body, attachments } = publication;
         let lane = lane_of(&room);
         let mut line = self.lane(lane);
@@ -35,7 +45,7 @@ impl EmbeddedBroker {
                 return answered(answer);
             }
         }
-        if disk.queue.is_failing() {
+        if disk.is_failing() {
             return Soon::Now(Err(UNAVAILABLE.into()));
         }
         if pending.is_full() {
@@ -50,7 +60,7 @@ impl EmbeddedBroker {
         let kept_ms = now.steady_ms;
         // While the lane is held, so that what comes first in the lane is written first.
         let append = Append { lane, message: Arc::clone(&message), kept_ms, previous, id };
-        let Ok(turn) = disk.queue.append(append) else { return Soon::Now(Err(PublishError::Full)) };
+        let Ok(turn) = disk.append(append) else { return Soon::Now(Err(PublishError::Full)) };
         log.expect(&message.room);
         answered(pending.push(message, named, key, kept_ms, turn))
     }
@@ -107,4 +117,45 @@ impl EmbeddedBroker {
 
 fn answered(answer: tokio::sync::oneshot::Receiver<Answer>) -> Soon<Answer> {
     Soon::later(async move { answer.await.unwrap_or(Err(UNAVAILABLE.into())) })
+}
+
+/// The broker as others hold it. The writer has the broker too, now and then, but not the way to the disk: whoever drops
+/// the last of this finds the file closed.
+pub(super) struct OnDisk {
+    pub(super) broker: Arc<EmbeddedBroker>,
+    pub(super) _disk: Arc<Disk>,
+}
+
+impl Broker for OnDisk {
+    fn start(&self, deliver: Arc<dyn Deliver>) -> Soon<Result<(), Unavailable>> {
+        self.broker.start(deliver)
+    }
+
+    fn publish(&self, publication: Publication) -> Soon<Result<Receipt, PublishError>> {
+        self.broker.publish(publication)
+    }
+
+    fn open(&self, room: &RoomId) -> Soon<Result<(), Unavailable>> {
+        self.broker.open(room)
+    }
+
+    fn close(&self, room: &RoomId) {
+        self.broker.close(room);
+    }
+
+    fn level(&self, room: &RoomId) -> Soon<Result<(), Unavailable>> {
+        self.broker.level(room)
+    }
+
+    fn read(&self, read: &Read) -> Soon<Result<Page, Unavailable>> {
+        self.broker.read(read)
+    }
+
+    fn signal(&self, room: &RoomId, signal: Signal) {
+        self.broker.signal(room, signal);
+    }
+
+    fn rooms(&self, cursor: &str, max: usize) -> Soon<Result<Paged<(RoomId, Standing)>, Unavailable>> {
+        self.broker.rooms(cursor, max)
+    }
 }

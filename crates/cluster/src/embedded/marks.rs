@@ -18,11 +18,17 @@ use crate::{Mark, Marks, Signal, Soon, Unavailable};
 pub(super) struct EmbeddedMarks {
     clock: Clock,
     broker: Arc<EmbeddedBroker>,
+    disk: Option<Arc<Disk>>,
     kept: Shared,
 }
 
 impl EmbeddedMarks {
-    pub(super) fn new(clock: Clock, broker: Arc<EmbeddedBroker>, earlier: &mut Earlier) -> Self {
+    pub(super) fn new(
+        clock: Clock,
+        broker: Arc<EmbeddedBroker>,
+        disk: Option<Arc<Disk>>,
+        earlier: &mut Earlier,
+    ) -> Self {
         let mut kept = Kept::default();
         let mut forgotten = Forget::default();
         for (moved_ms, (room, mark)) in earlier.marks.drain(..) {
@@ -31,18 +37,14 @@ impl EmbeddedMarks {
         for (moved_ms, (user, device, seq)) in earlier.cursors.drain(..) {
             kept.put_cursor((user, device), seq, moved_ms, &mut forgotten.cursors);
         }
-        if let Some(disk) = broker.disk.as_ref().filter(|_| !forgotten.is_empty()) {
+        if let Some(disk) = disk.as_ref().filter(|_| !forgotten.is_empty()) {
             disk.queue.work(Box::new(forgotten));
         }
-        Self { clock, broker, kept: Shared::new(kept) }
+        Self { clock, broker, disk, kept: Shared::new(kept) }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock()
-    }
-
-    fn disk(&self) -> Option<&Arc<Disk>> {
-        self.broker.disk.as_ref()
     }
 }
 
@@ -58,7 +60,7 @@ fn tell(broker: &EmbeddedBroker, room: &RoomId, moved: Vec<Mark>) {
 impl Marks for EmbeddedMarks {
     fn mark(&self, room: &RoomId, marks: Vec<Mark>) -> Soon<Result<(), Unavailable>> {
         let now_ms = self.clock.steady_ms();
-        if let Some(disk) = self.disk() {
+        if let Some(disk) = &self.disk {
             let (broker, kept) = (Arc::downgrade(&self.broker), self.kept.clone());
             let queue = Arc::downgrade(&disk.queue);
             return written(disk, |reply| Raise::new(room, marks, now_ms, broker, kept, queue, reply));
@@ -86,7 +88,7 @@ impl Marks for EmbeddedMarks {
         let now_ms = self.clock.steady_ms();
         let cursor = (user.clone(), device.into());
         let to = seq.min(self.broker.head_of(&RoomId::personal(user)));
-        if let Some(disk) = self.disk() {
+        if let Some(disk) = &self.disk {
             let (kept, queue) = (self.kept.clone(), Arc::downgrade(&disk.queue));
             return written(disk, |reply| Advance::new(cursor, to, now_ms, kept, queue, reply));
         }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use self::works::{Forget, Put, PutBase, Remove, Sweep, Take};
 use super::bounded::Bounded;
 use super::clock::Clock;
-use super::disk::{Disk, Earlier, UNAVAILABLE, Work};
+use super::disk::{Disk, Earlier, Queue, UNAVAILABLE, Work};
 use crate::{Base, BaseId, Incarnation, SessionId, SessionRecord, Sessions, Soon, Taken, Unavailable};
 
 /// A busy node draws one every ten seconds, so these are those of three days. Whoever comes with an earlier one has not
@@ -42,18 +42,15 @@ impl EmbeddedSessions {
         Self { own, clock, bases: Mutex::new(kept), disk }
     }
 
-    /// The recovery window after this process' start is over: whoever has not come back to a session of an earlier one
-    /// will not.
-    pub(super) fn end_hold(&self) {
-        if let Some(disk) = &self.disk {
-            let queue = Arc::downgrade(&disk.queue);
-            disk.queue.work(Box::new(Sweep::new(self.own, queue)));
-        }
-    }
-
     fn bases(&self) -> MutexGuard<'_, Bounded<BaseId, Base>> {
         self.bases.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The recovery window after this process' start is over: whoever has not come back to a session of an earlier one will
+/// not.
+pub(super) fn end_hold(own: Incarnation, queue: &Arc<Queue>) {
+    queue.work(Box::new(Sweep::new(own, Arc::downgrade(queue))));
 }
 
 /// Has it written, and answered when it is.

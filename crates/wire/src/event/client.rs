@@ -301,7 +301,15 @@ mod tests {
     fn answers_on_the_wire() {
         let room = RoomId::parse("chat:a").unwrap();
         let message = RawValue::from_string(r#"{"seq":41}"#.to_owned()).unwrap();
-        let joined = RoomJoined { room: &room, epoch: 7, seq: 41, recovered: false, messages: &[&message], members: None, count: None };
+        let joined = RoomJoined {
+            room: &room,
+            epoch: 7,
+            seq: 41,
+            recovered: false,
+            messages: &[&message],
+            members: None,
+            count: None,
+        };
         insta::assert_snapshot!(serde_json::to_string(&joined).unwrap(), @r#"{"room":"chat:a","epoch":7,"seq":41,"recovered":false,"messages":[{"seq":41}]}"#);
         let shown = Shown { user: UserId::parse("bob").unwrap(), status: Status::Online, activity: None };
         let members = [Member { shown, devices: vec!["phone".into()] }];

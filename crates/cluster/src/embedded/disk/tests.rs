@@ -62,7 +62,12 @@ fn publication(room: &RoomId, id: Option<&str>, body: &str) -> Publication {
     }
 }
 
-fn publish(embedded: &Embedded, room: &RoomId, id: Option<&str>, body: &str) -> Result<Receipt, PublishError> {
+fn publish(
+    embedded: &Embedded,
+    room: &RoomId,
+    id: Option<&str>,
+    body: &str,
+) -> Result<Receipt, PublishError> {
     wait(embedded.cluster().broker.publish(publication(room, id, body)))
 }
 
@@ -132,7 +137,11 @@ fn everything_is_there_after_a_restart() {
     let session = SessionRecord {
         user: user(),
         identity: "{}".into(),
-        rooms: vec![RoomRecord { room: a.clone(), joined: LanePosition { epoch: 1, pos: 2 }, presence: true }],
+        rooms: vec![RoomRecord {
+            room: a.clone(),
+            joined: LanePosition { epoch: 1, pos: 2 },
+            presence: true,
+        }],
     };
     let base = Base([LanePosition { epoch: 3, pos: 4 }; LANES]);
     let marks = vec![Mark { user: user(), received: 3, read: 2 }];
@@ -229,14 +238,19 @@ fn a_disk_that_fails_and_works_again() {
         publish(&embedded, &a, Some("m1"), "1").unwrap();
         shaky.set_failing(true);
         let failed: Vec<_> = (0..5)
-            .map(|number| embedded.cluster().broker.publish(publication(&a, Some(&format!("x{number}")), "0")))
+            .map(|number| {
+                embedded.cluster().broker.publish(publication(&a, Some(&format!("x{number}")), "0"))
+            })
             .collect();
         for answer in failed {
             assert!(matches!(wait(answer), Err(PublishError::Unavailable(_))));
         }
         assert_eq!(publish(&embedded, &b, None, "0"), Err(PublishError::Unavailable(UNAVAILABLE)));
         assert!(wait(embedded.cluster().sessions.put_base(BaseId(1), &Base::default())).is_err());
-        assert!(condition.borrow().faults[0].starts_with("nothing can be kept in turnpike.redb:"), "{condition:?}");
+        assert!(
+            condition.borrow().faults[0].starts_with("nothing can be kept in turnpike.redb:"),
+            "{condition:?}"
+        );
         assert_eq!(seqs(&read(&embedded, &a, Range::Latest)), [1], "what was there can be read");
         assert!(publish(&embedded, &a, Some("m1"), "1").unwrap().duplicate, "that needs no disk");
         shaky.set_failing(false);
@@ -342,8 +356,9 @@ fn sessions_of_earlier_processes_end_with_their_window() {
     {
         let cluster = start(&shaky).cluster();
         // More than are swept at a time.
-        let puts: Vec<_> =
-            (0..2_500).map(|number| cluster.sessions.put(&format!("s{number:05}").into(), &session)).collect();
+        let puts: Vec<_> = (0..2_500)
+            .map(|number| cluster.sessions.put(&format!("s{number:05}").into(), &session))
+            .collect();
         for put in puts {
             assert!(wait(put).unwrap());
         }

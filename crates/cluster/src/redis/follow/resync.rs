@@ -87,10 +87,10 @@ impl Reading {
     fn roll_back(&mut self, behind: &Behind, first: Option<&Header>) {
         let Some(head) = self.heads.get(&behind.room) else { return };
         let lane = self.comparison.lane;
-        let standing = first.map_or(
-            Standing { epoch: head.at.epoch, seq: head.seq, pos: head.at.pos, lane },
-            |first| Standing { epoch: behind.from.epoch, seq: first.seq - 1, pos: first.prev, lane },
-        );
+        let standing = first
+            .map_or(Standing { epoch: head.at.epoch, seq: head.seq, pos: head.at.pos, lane }, |first| {
+                Standing { epoch: behind.from.epoch, seq: first.seq - 1, pos: first.prev, lane }
+            });
         self.rolled_back.push((behind.room.clone(), standing));
     }
 
@@ -200,7 +200,8 @@ impl Follower {
         if whole || part.continuity == Continuity::Truncated {
             let up_to = reading.comparison.lane.pos;
             if !whole {
-                let first = part.messages.first().map(|(header, _)| header).filter(|first| first.at.pos <= up_to);
+                let first =
+                    part.messages.first().map(|(header, _)| header).filter(|first| first.at.pos <= up_to);
                 reading.roll_back(&behind, first);
             }
             let last = part.messages.last().map(|(header, _)| header.at);

@@ -18,7 +18,10 @@ impl History {
     fn show(&mut self, message: &Message) {
         let position = (message.room.clone(), message.at.epoch, message.seq);
         let before = self.contents.insert(position, message.data.clone());
-        assert!(before.is_none_or(|before| before == message.data), "a position shows two contents: {message:?}");
+        assert!(
+            before.is_none_or(|before| before == message.data),
+            "a position shows two contents: {message:?}"
+        );
     }
 
     fn check(&mut self, embedded: &Embedded) {
@@ -34,7 +37,8 @@ impl History {
             }
         }
         for (id, position) in &self.acknowledged {
-            let data = there.get(position).unwrap_or_else(|| panic!("{id} is not where it was: {position:?}"));
+            let data =
+                there.get(position).unwrap_or_else(|| panic!("{id} is not where it was: {position:?}"));
             assert!(data.contains(&format!(r#""id":"{id}""#)), "{data}");
         }
     }
@@ -61,7 +65,7 @@ fn live_through(seed: u64) {
             wait(broker.open(&room(&format!("chat:{number}")))).unwrap();
         }
         let mut answers = Vec::new();
-        for _ in 0..1 + random.below(60) {
+        for _ in 0..=random.below(60) {
             history.published += 1;
             let (room, id) = (room(&format!("chat:{}", random.below(4))), format!("m{}", history.published));
             let answer = broker.publish(publication(&room, Some(&id), &random.below(1_000).to_string()));

@@ -46,7 +46,9 @@ fn filled() -> Vec<u8> {
                 broker.publish(publication(&room, Some(&format!("m{number}")), "\"text\""))
             })
             .collect();
-        answers.into_iter().for_each(|answer| drop(wait(answer).unwrap()));
+        for answer in answers {
+            drop(wait(answer).unwrap());
+        }
     }
     shaky.bytes()
 }
@@ -80,8 +82,10 @@ fn a_damaged_file_is_refused_or_whole() {
             continue;
         }
         match Embedded::start_on(&config(), Some(Medium::Shaky(Shaky::with_bytes(bytes)))) {
-            Ok(embedded) => assert_eq!(contents(&embedded), whole, "turn {turn}"),
-            Err(error @ (OpenError::Damaged { .. } | OpenError::Foreign { .. } | OpenError::Newer { .. })) => {
+            Ok(embedded) => assert!(contents(&embedded) == whole, "turn {turn}: something else is read"),
+            Err(
+                error @ (OpenError::Damaged { .. } | OpenError::Foreign { .. } | OpenError::Newer { .. }),
+            ) => {
                 assert!(error.to_string().starts_with("turnpike.redb "), "{error}");
                 refused += 1;
             }
@@ -102,11 +106,16 @@ fn two_processes_cannot_share_a_file() {
     publish(&first, &room("chat:a"), None, "1").unwrap();
     drop(first);
     let second = Embedded::start(&directory.config()).unwrap();
-    assert_eq!(seqs(&read(&second, &room("chat:a"), Range::Latest)), [1], "and it is free when the first has ended");
+    assert_eq!(
+        seqs(&read(&second, &room("chat:a"), Range::Latest)),
+        [1],
+        "and it is free when the first has ended"
+    );
 }
 
 #[test]
 fn what_is_not_ours_is_left_alone() {
+    const THEIRS: redb::TableDefinition<'_, u64, u64> = redb::TableDefinition::new("theirs");
     let directory = Directory::new("foreign");
     fs::write(directory.file(), "somebody's notes\n".repeat(1_000)).unwrap();
     let refusal = directory.refusal();
@@ -114,7 +123,6 @@ fn what_is_not_ours_is_left_alone() {
     assert!(fs::read(directory.file()).unwrap().starts_with(b"somebody's"));
     fs::remove_file(directory.file()).unwrap();
 
-    const THEIRS: redb::TableDefinition<'_, u64, u64> = redb::TableDefinition::new("theirs");
     let database = redb::Database::create(directory.file()).unwrap();
     let transaction = database.begin_write().unwrap();
     transaction.open_table(THEIRS).unwrap().insert(1, 1).unwrap();
