@@ -291,3 +291,39 @@ async fn a_slot_moves_under_load() {
     far.until_well().await;
     println!("{} published", published.iter().map(|(_, receipts)| receipts.len()).sum::<usize>());
 }
+
+/// Frozen, it answers nothing and ends no connection; thawed, it takes itself for the master for a moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_stands_still() {
+    let cluster = RedisCluster::start().unwrap();
+    let (near, far) = (Node::start(config(&cluster)).await, Node::start(config(&cluster)).await);
+    let victim = cluster.master_of_key(&meta(Lane::new(0).unwrap())).unwrap();
+    let bystander = cluster.masters().unwrap().into_iter().find(|master| *master != victim).unwrap();
+    let rooms = rooms_on(&cluster, victim, 4);
+    let elsewhere = rooms_on(&cluster, bystander, 2);
+    let all: Vec<RoomId> = rooms.iter().chain(&elsewhere).cloned().collect();
+    for room in &all {
+        far.open(room).await;
+    }
+    let over = AtomicBool::new(false);
+    let load = publish_until(&near, &all, &over, Duration::from_millis(4));
+    let harm = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        cluster.freeze(victim).unwrap();
+        let mut faults = far.cluster.condition.clone();
+        let red = faults.wait_for(|condition| !condition.faults.is_empty());
+        tokio::time::timeout(Duration::from_secs(6), red).await.expect("the node says so").unwrap();
+        tokio::task::block_in_place(|| cluster.wait_served(PATIENCE)).unwrap();
+        // Other masters are not held up.
+        let began = Instant::now();
+        near.publish(&elsewhere[0], Some("meanwhile"), "x").await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        cluster.thaw(victim).unwrap();
+        near.publish_surely(&rooms[0], "after", "x").await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        over.store(true, Ordering::SeqCst);
+    };
+    let (published, ()) = tokio::join!(load, harm);
+    check(&far, &published).await;
+    far.until_well().await;
+}
