@@ -1,4 +1,4 @@
-//! What survives the process: one file, one thread that writes it. See `docs/adr/0006-embedded-store.md`.
+//! What survives the process: one file, one thread that writes it. See `docs/adr/0011-embedded-store.md`.
 //!
 //! It is written for the next start only. While the process lives everything but sessions is read from memory, and when
 //! the disk fails the process goes on with what it has, and refuses what it could not keep.
