@@ -36,11 +36,18 @@ pub(crate) struct Log<'a> {
     pub(crate) at_us: u64,
     pub(crate) start: u64,
     pub(crate) entries: Vec<Given<'a>>,
+    /// Which entry stands where; of several at one place the first.
+    places: HashMap<(u64, u64), usize>,
 }
 
 impl<'a> Log<'a> {
     pub(crate) fn entry(&self, epoch: u64, seq: u64) -> Option<&Given<'a>> {
-        self.entries.iter().find(|entry| (entry.epoch, entry.seq) == (epoch, seq))
+        self.places.get(&(epoch, seq)).map(|index| &self.entries[*index])
+    }
+
+    fn push(&mut self, entry: Given<'a>) {
+        self.places.entry((entry.epoch, entry.seq)).or_insert(self.entries.len());
+        self.entries.push(entry);
     }
 
     /// The number of the latest message.
@@ -110,7 +117,7 @@ impl<'a> Index<'a> {
             }
             What::Logged { room, epoch, seq, id, from, body } => {
                 let given = Given { at_us, epoch: *epoch, seq: *seq, id, from, body };
-                self.logs.entry(room).or_default().entries.push(given);
+                self.logs.entry(room).or_default().push(given);
             }
             What::Connect { user, device } => {
                 self.users.insert(&event.who, (user, device));

@@ -27,7 +27,10 @@ fn needless(index: &Index<'_>, stream: &Stream<'_>, violations: &mut Vec<Found>)
         match step {
             // What it starts behind may be lost as well: then a message of a later epoch stands there.
             Step::Start { epoch, seq } => {
-                let stands = log.entries.iter().find(|entry| entry.seq == *seq);
+                let stands = log
+                    .entries
+                    .get((*seq).saturating_sub(log.start) as usize)
+                    .filter(|entry| entry.seq == *seq);
                 (at, lost) = (Some(*seq), stands.is_some_and(|entry| entry.epoch > *epoch));
             }
             Step::Message(given) => {

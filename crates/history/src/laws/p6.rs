@@ -1,7 +1,5 @@
 //! No silent loss: nothing is passed over, and what a subscriber has since the last announced loss is what is kept.
 
-use std::collections::HashSet;
-
 use crate::index::{Index, Step, Stream};
 use crate::law::{Found, found};
 
@@ -38,11 +36,10 @@ fn gaps(stream: &Stream<'_>, violations: &mut Vec<Found>) {
 /// Who is here in the end must have been told of what it was given and was not kept.
 fn rolled_back(index: &Index<'_>, stream: &Stream<'_>, violations: &mut Vec<Found>) {
     let (Some(log), true) = (index.logs.get(stream.room), stream.live) else { return };
-    let kept: HashSet<_> = log.entries.iter().map(|entry| (entry.epoch, entry.seq)).collect();
     let (who, room) = (stream.who, stream.room);
     for given in stream.since_last_resync() {
-        let place = (given.epoch, given.seq);
-        if given.seq >= log.start && given.at_us <= log.at_us && !kept.contains(&place) {
+        let is_kept = log.entry(given.epoch, given.seq).is_some();
+        if given.seq >= log.start && given.at_us <= log.at_us && !is_kept {
             let place = format!("{room} {}:{}", given.epoch, given.seq);
             violations
                 .push(found!(given.at_us, "{who} was given {place}, which is not kept, and was not told"));

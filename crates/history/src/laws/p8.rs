@@ -22,41 +22,57 @@ pub(super) fn check(index: &Index<'_>) -> Vec<Found> {
         }
     }
     for (room, parts) in rooms {
+        if let Some(log) = index.logs.get(room) {
+            // Who agrees with the log agrees with all who do.
+            let order: Part<'_> = log.entries.iter().map(|entry| (entry.from, entry.id)).collect();
+            let places = places(&order);
+            let disagree = parts.iter().filter(|(_, part)| !agrees(&places, part));
+            violations.extend(disagree.map(|(stream, _)| disagreement(room, "the log", stream)));
+            continue;
+        }
         for (number, (one, first)) in parts.iter().enumerate() {
-            let places: HashMap<_, _> = first.iter().enumerate().map(|(place, name)| (name, place)).collect();
-            for (other, second) in &parts[number + 1..] {
-                let common: Vec<_> = second.iter().filter_map(|name| places.get(name)).collect();
-                if one.who != other.who && common.windows(2).any(|pair| pair[0] > pair[1]) {
-                    let at_us = other.messages().next_back().map_or(0, |given| given.at_us);
-                    let (one, other) = (one.who, other.who);
-                    violations.push(found!(
-                        at_us,
-                        "{one} and {other} were given messages of {room} in different orders"
-                    ));
-                }
-            }
+            let places = places(first);
+            let others = parts[number + 1..].iter().filter(|(other, _)| one.who != other.who);
+            let disagree = others.filter(|(_, second)| !agrees(&places, second));
+            violations.extend(disagree.map(|(other, _)| disagreement(room, one.who, other)));
         }
     }
     violations
 }
 
+fn places<'p, 'a>(part: &'p Part<'a>) -> HashMap<&'p (&'a str, &'a str), usize> {
+    let mut places = HashMap::new();
+    for (place, name) in part.iter().enumerate() {
+        places.entry(name).or_insert(place);
+    }
+    places
+}
+
+fn agrees(places: &HashMap<&(&str, &str), usize>, part: &Part<'_>) -> bool {
+    part.iter().filter_map(|name| places.get(name)).is_sorted()
+}
+
+fn disagreement(room: &str, one: &str, other: &Stream<'_>) -> Found {
+    let at_us = other.messages().next_back().map_or(0, |given| given.at_us);
+    let other = other.who;
+    found!(at_us, "{one} and {other} have messages of {room} in different orders")
+}
+
 /// What a stream was given from one announced loss to the next.
 fn parts<'a>(stream: &Stream<'a>, log: Option<&Log<'_>>) -> Vec<Part<'a>> {
-    let kept: Option<HashSet<_>> =
-        log.map(|log| log.entries.iter().map(|entry| (entry.epoch, entry.seq)).collect());
     let mut parts = vec![Vec::new()];
+    // A repetition is another law's.
+    let mut seen = HashSet::new();
     for step in &stream.steps {
         match step {
-            Step::Message(given)
-                if kept.as_ref().is_some_and(|kept| !kept.contains(&(given.epoch, given.seq))) => {}
-            Step::Message(given) => {
-                let last = parts.last_mut().expect("there is one from the start");
-                // A repetition is another law's.
-                if !last.contains(&(given.from, given.id)) {
-                    last.push((given.from, given.id));
-                }
+            Step::Message(given) if log.is_some_and(|log| log.entry(given.epoch, given.seq).is_none()) => {}
+            Step::Message(given) if seen.insert((given.from, given.id)) => {
+                parts.last_mut().expect("there is one from the start").push((given.from, given.id));
             }
-            Step::Resync { .. } => parts.push(Vec::new()),
+            Step::Resync { .. } => {
+                seen.clear();
+                parts.push(Vec::new());
+            }
             _ => {}
         }
     }
