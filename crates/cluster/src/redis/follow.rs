@@ -10,39 +10,36 @@
 //! comes is held back, all open rooms are compared with the log at one moment, what is missing is read and handed on in
 //! the order of the lane up to that moment, and then what was held behind it.
 
+mod audit;
 mod held;
+mod opening;
 mod resync;
 mod room;
+mod step;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use turnpike_wire::RoomId;
 
+use self::audit::{Expected, Level};
 use self::held::Held;
+use self::opening::Asked;
 use self::resync::Resync;
 use self::room::{Room, State};
+pub(crate) use self::step::{Comparison, Effect, Forgotten, Gap, Notice, Part, Place, Unanswered};
 use crate::redis::frame::Header;
-use crate::{Continuity, LanePosition, Message, Standing};
+use crate::{LanePosition, Message, Standing};
 
 /// How often all open rooms are compared with the log though nothing seems wrong: what the bus lost without a sign, behind
 /// which nothing more came, is found by this alone.
 pub(crate) const AUDIT_MS: u64 = 5_000;
-
-/// What the log has and the bus has not brought is probably on its way. So long it may be.
-const ON_ITS_WAY_MS: u64 = 250;
 
 /// A node without room is asked again after this.
 const REFUSED_MS: u64 = 2;
 
 /// What could not be compared or read is asked again after this.
 const RETRY_MS: u64 = 50;
-
-/// Questions about single rooms are put together: so many rooms in one.
-const COMPARED_MAX: usize = 1_000;
-
-/// So many questions at once. While they are under way the next ones grow.
-const ASKED_MAX: usize = 4;
 
 /// What waits for a node that has no room. Beyond it nothing more is taken from the bus; it is read from the log when the
 /// node has taken what waits.
@@ -54,105 +51,6 @@ type Hashing = std::hash::RandomState;
 /// A schedule of the simulation is the same in every run, and so is the order in which rooms are asked for.
 #[cfg(test)]
 type Hashing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
-
-/// Where a room stands in its log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) at: LanePosition,
-    pub(crate) seq: u64,
-}
-
-/// To be done by whoever drives the follower.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Effect {
-    /// [`Follower::subscribed`] with this number when it is.
-    Subscribe {
-        room: RoomId,
-        number: u64,
-    },
-    Unsubscribe {
-        room: RoomId,
-    },
-    /// [`Follower::compared`] with this number.
-    Compare {
-        number: u64,
-        rooms: Vec<(RoomId, Option<Place>)>,
-        quiet: Option<LanePosition>,
-    },
-    /// What is in the room behind `from`; [`Follower::read`] with this number.
-    Read {
-        number: u64,
-        room: RoomId,
-        from: LanePosition,
-    },
-    /// The node is to be told; nothing follows before [`Follower::lane_ready`].
-    Lane(LanePosition),
-    Opened(RoomId, Standing),
-    /// [`Follower::refused`] if the node has no room.
-    Message(Arc<Message>),
-    /// Every open room of the lane, this one among them, is with the node up to there.
-    Verified(RoomId, LanePosition),
-    Broken(RoomId, Standing),
-    /// Whoever waits under this number has what was asked for.
-    Done(u64),
-    /// For the log and the counters.
-    Noticed(Notice),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Notice {
-    Gap(Gap),
-    Resync,
-    Repaired(usize),
-}
-
-/// Why something may have been missed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gap {
-    BusLost,
-    /// The reader of the bus was too slow.
-    Lagged,
-    /// A message does not join on to the one before.
-    Sequence,
-    /// The log has what the bus did not bring.
-    Audit,
-    Epoch,
-    /// More was held back, or waits for the node, than there is room for.
-    Overflow,
-}
-
-/// How rooms stood in the log at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Comparison {
-    pub(crate) lane: LanePosition,
-    pub(crate) forgotten: Forgotten,
-    /// Epochs with their first positions, oldest first; empty if the present one is that of `quiet`.
-    pub(crate) epochs: Vec<(u64, u64)>,
-    /// Those that stand elsewhere than was asked, by their index in the question. None: not remembered.
-    pub(crate) differing: Vec<(usize, Option<Place>)>,
-}
-
-/// Rooms that are not remembered stood at most here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Forgotten {
-    pub(crate) seq: u64,
-    pub(crate) pos: u64,
-}
-
-/// A part of a room's log.
-#[derive(Debug, Clone)]
-pub(crate) struct Part {
-    pub(crate) standing: Standing,
-    pub(crate) messages: Vec<(Header, Arc<Message>)>,
-    pub(crate) more: bool,
-    pub(crate) continuity: Continuity,
-    /// Before the oldest message that is kept the room was not remembered.
-    pub(crate) oldest_is_first: bool,
-}
-
-/// The other side did not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unanswered;
 
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a lane has one")]
@@ -195,31 +93,6 @@ pub(crate) struct Follower {
     refused_until_ms: u64,
     retry_ms: u64,
     numbers: u64,
-}
-
-/// Somebody waits until all is with the node that was in the log when they asked.
-#[derive(Debug)]
-struct Level {
-    waiter: u64,
-    room: RoomId,
-    /// Questions up to this number were asked before.
-    behind: u64,
-}
-
-#[derive(Debug)]
-struct Asked {
-    losses: u64,
-    rooms: Vec<RoomId>,
-}
-
-/// What the log has and the bus has not brought yet.
-#[derive(Debug)]
-struct Expected {
-    until_ms: u64,
-    places: Vec<(RoomId, Place)>,
-    /// The question that has told of it, and where the lane stood.
-    number: u64,
-    lane: LanePosition,
 }
 
 impl Follower {
@@ -468,135 +341,6 @@ impl Follower {
             self.audit_ms = now_ms + AUDIT_MS;
             self.begin_audit();
         }
-    }
-
-    /// Asks about rooms that open.
-    fn ask(&mut self) {
-        while !self.to_ask.is_empty() && self.asked.len() < ASKED_MAX {
-            let rest = self.to_ask.split_off(self.to_ask.len().min(COMPARED_MAX));
-            let mut names = std::mem::replace(&mut self.to_ask, rest);
-            names.sort_unstable();
-            names.dedup();
-            let number = self.number();
-            let mut known = Vec::with_capacity(names.len());
-            for name in names {
-                let Some(room) = self.rooms.get(&name).filter(|room| !room.is_open()) else { continue };
-                known.push((name, room.place()));
-            }
-            if !known.is_empty() {
-                let rooms = known.iter().map(|(room, _)| room.clone()).collect();
-                self.asked.insert(number, Asked { losses: self.losses, rooms });
-                self.requests.push_back(Effect::Compare { number, rooms: known, quiet: None });
-            }
-        }
-    }
-
-    fn rooms_compared(&mut self, asked: Asked, answer: Result<Comparison, Unanswered>, now_ms: u64) {
-        let known_epoch = self.epoch;
-        let comparison = match answer {
-            // Something may have been missed since it was asked, or the process does not know that the lane has gone on.
-            Ok(comparison) if asked.losses == self.losses && comparison.lane.epoch == known_epoch => {
-                comparison
-            }
-            Ok(comparison) if comparison.lane.epoch > known_epoch && self.is_live() => {
-                return self.lose(Gap::Epoch);
-            }
-            _ => {
-                if self.is_live() {
-                    self.to_ask.extend(asked.rooms);
-                    self.retry_ms = now_ms + RETRY_MS;
-                }
-                return;
-            }
-        };
-        if self.level_at.is_some_and(|level| level > comparison.lane) {
-            // What has come to these rooms since may still be on its way, and the node says that it has everything.
-            self.to_ask.extend(asked.rooms);
-            return;
-        }
-        let differing: HashMap<usize, Option<Place>> = comparison.differing.iter().copied().collect();
-        for (index, name) in asked.rooms.iter().enumerate() {
-            let Some(room) = self.rooms.get_mut(name).filter(|room| !room.is_open() && room.subscribed)
-            else {
-                continue;
-            };
-            let place = differing.get(&index).copied().unwrap_or(room.place());
-            let (standing, waiters) = room.opened(place, &comparison);
-            self.waiting.push_back(Effect::Opened(name.clone(), standing));
-            self.waiting.extend(waiters.into_iter().map(Effect::Done));
-        }
-    }
-
-    fn begin_audit(&mut self) {
-        if !self.is_live() || self.audit.is_some() || self.expected.is_some() {
-            // An answer that does not come is not waited for twice.
-            self.audit = None;
-            return;
-        }
-        let known: Vec<(RoomId, Option<Place>)> = self
-            .rooms
-            .iter()
-            .filter(|(_, room)| matches!(room.state, State::Open { .. }))
-            .map(|(name, room)| (name.clone(), room.place()))
-            .collect();
-        let rooms = known.iter().map(|(room, _)| room.clone()).collect();
-        let number = self.number();
-        self.audit = Some((number, rooms));
-        // Even without a room: the lane may have begun a new epoch.
-        let quiet = self.level_at.or(Some(LanePosition { epoch: self.epoch, pos: u64::MAX }));
-        self.requests.push_back(Effect::Compare { number, rooms: known, quiet });
-    }
-
-    fn audited(&mut self, number: u64, rooms: &[RoomId], comparison: &Comparison, now_ms: u64) {
-        if comparison.lane.epoch != self.epoch {
-            if comparison.lane.epoch > self.epoch {
-                self.lose(Gap::Epoch);
-            }
-            return;
-        }
-        let mut places = Vec::new();
-        for (index, place) in &comparison.differing {
-            let Some((name, room)) = rooms.get(*index).and_then(|name| self.rooms.get_key_value(name)) else {
-                continue;
-            };
-            match place {
-                Some(place) if room.place().is_none_or(|own| own < *place) => {
-                    places.push((name.clone(), *place));
-                }
-                // It has come since.
-                Some(place)
-                    if room.place().is_some_and(|own| own >= *place) && place.at.epoch == self.epoch => {}
-                _ => return self.lose(Gap::Audit),
-            }
-        }
-        if places.is_empty() {
-            self.levelled(number, comparison.lane);
-        } else {
-            // If it does not come over the bus in time, it was missed.
-            let (until_ms, lane) = (now_ms + ON_ITS_WAY_MS, comparison.lane);
-            self.expected = Some(Expected { until_ms, places, number, lane });
-        }
-    }
-
-    /// These need not be waited for any more.
-    fn come(&mut self, has_come: impl Fn(&RoomId, Place) -> bool) {
-        let Some(expected) = &mut self.expected else { return };
-        expected.places.retain(|(room, place)| !has_come(room, *place));
-        if expected.places.is_empty() {
-            let (number, lane) = (expected.number, expected.lane);
-            self.expected = None;
-            self.levelled(number, lane);
-        }
-    }
-
-    /// All open rooms are with the node, or among `waiting`, as they stood when this question was answered.
-    fn levelled(&mut self, number: u64, lane: LanePosition) {
-        self.level_at = Some(lane);
-        if let Some(room) = self.rooms.iter().find(|(_, room)| room.is_open()).map(|(name, _)| name.clone()) {
-            self.waiting.push_back(Effect::Verified(room, lane));
-        }
-        let reached = self.levels.extract_if(.., |level| level.behind < number);
-        self.waiting.extend(reached.map(|level| Effect::Done(level.waiter)));
     }
 
     /// A message in the order of the lane, with nothing missed before it as far as is known.
