@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod contract;
+mod embedded_disk;
 mod fitness;
 mod redis;
 mod redis_stores;
