@@ -119,3 +119,52 @@ impl Metrics {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    const BEGIN: &str = "<!-- begin of the table of the cluster -->\n";
+    const END: &str = "<!-- end of the table of the cluster -->";
+
+    #[test]
+    fn the_document_names_them_all() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        // What has labels is there from its first value on.
+        metrics.breaker_state.with_label_values(&["x"]).set(0);
+        for counter in [&metrics.commands, &metrics.calls_failed, &metrics.publish_failed, &metrics.gaps] {
+            counter.with_label_values(&["x"]).inc();
+        }
+        let mut table =
+            String::from("| metric | type | labels | what it says |\n| --- | --- | --- | --- |\n");
+        for family in registry.gather() {
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            let labels: Vec<String> = family.get_metric()[0]
+                .get_label()
+                .iter()
+                .map(|label| format!("`{}`", label.name()))
+                .collect();
+            assert_eq!(kind == "counter", family.name().ends_with("_total"), "{}", family.name());
+            let _ = writeln!(
+                table,
+                "| `{}` | {kind} | {} | {} |",
+                family.name(),
+                labels.join(", "),
+                family.help()
+            );
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = document.split_once(BEGIN).expect("the document has a place for the table");
+        let (_, after) = rest.split_once(END).expect("the table has an end");
+        let expected = format!("{before}{BEGIN}\n{table}\n{END}{after}");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, expected).unwrap();
+        } else {
+            assert!(document == expected, "run UPDATE_DOCS=1 cargo test -p turnpike-cluster --lib metrics");
+        }
+    }
+}
