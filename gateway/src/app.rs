@@ -9,7 +9,7 @@ use std::time::Duration;
 use turnpike_cluster::{Cluster, Command, Control, Message, Signal, Unavailable};
 use turnpike_engine::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Kind, Refusal, SocketId,
-    SocketRef, Step,
+    SocketRef, Step, packet,
 };
 use turnpike_guard::Verifier;
 use turnpike_wire::{Disconnect, RoomId, UserId};
@@ -43,6 +43,8 @@ pub(crate) struct App {
     pub(crate) ping_timeout_ms: u64,
     pub(crate) recovery_window_ms: u64,
     pub(crate) limits: Limits,
+    /// What a packet of a client may be, and so what a backend may have sent to clients.
+    pub(crate) packets: packet::Limits,
     pub(crate) clock: Clock,
     pub(crate) tokens: Verifier,
     pub(crate) cluster: Cluster,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use prometheus::Registry;
 use turnpike_cluster::Cluster;
-use turnpike_engine::{Counters, Origins, Server};
+use turnpike_engine::{Counters, Origins, Server, packet};
 use turnpike_guard::Verifier;
 use turnpike_wire::Disconnect;
 
@@ -50,6 +50,7 @@ struct Told {
     tokens: Verifier,
     recovery_window: Duration,
     limits: Limits,
+    packets: packet::Limits,
     ring: RingLimits,
     webhooks: Option<webhooks::Receiver>,
     origins: Origins,
@@ -77,6 +78,7 @@ impl Gateway {
             tokens,
             recovery_window,
             limits,
+            packets: engine.packet.clone(),
             ring,
             webhooks: webhooks.map(webhooks::Receiver::new).transpose()?,
             origins: engine.origins.clone(),
@@ -146,6 +148,7 @@ impl Bound {
             recovery_window_ms: config.recovery_window.as_millis() as u64,
             sessions: Sessions::new(config.limits.sessions_away_max),
             limits: config.limits,
+            packets: config.packets,
             clock,
             tokens: config.tokens,
             mirror: Mirror::new(config.ring, clock, Arc::clone(&shards) as _, references()),

@@ -4,17 +4,16 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use turnpike_engine::packet::{Limits, PacketError, RawInbound};
 use turnpike_wire::event::client::Count;
 use turnpike_wire::{Code, Failure, MessageId};
 
 use super::operation::Call;
 use crate::app::App;
-use crate::placeholder;
 
-/// What the engine lets clients nest by default, without the event around it.
-const BODY_DEPTH_MAX: usize = 62;
+/// In an event of a client a body stands in an object, and that in another or in a list.
+const LEVELS_AROUND_A_BODY: usize = 2;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
@@ -85,24 +84,26 @@ pub(super) fn check_body(app: &App, body: &RawValue) -> Result<(), Failure> {
         let message = format!("a body has at most {} bytes", app.limits.body_bytes_max);
         return Err(Failure::new(Code::TooLarge, message));
     }
-    // Raw values are not read to the end: numbers that nobody can hold, halves of surrogates.
-    let value: Value = serde_json::from_str(text).map_err(|error| bad(format!("body: {error}")))?;
-    if !is_shallow(&value, BODY_DEPTH_MAX) {
-        return Err(bad(format!("a body is nested at most {BODY_DEPTH_MAX} deep")));
-    }
-    if placeholder::count(text) > 0 {
-        return Err(bad("a body has no placeholders: there are no attachments over HTTP"));
-    }
-    Ok(())
+    check_json(text, &app.packets)
 }
 
-/// The parser has stopped at 128 levels, so the recursion ends.
-fn is_shallow(value: &Value, depth_max: usize) -> bool {
-    match value {
-        Value::Array(items) => depth_max > 0 && items.iter().all(|item| is_shallow(item, depth_max - 1)),
-        Value::Object(fields) => depth_max > 0 && fields.values().all(|item| is_shallow(item, depth_max - 1)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-    }
+/// What the engine asks of a client's event, asked of the same event with this body.
+fn check_json(body: &str, packets: &Limits) -> Result<(), Failure> {
+    // The size is the body's own matter, and has been looked at.
+    let limits = Limits { packet_bytes_max: usize::MAX, ..packets.clone() };
+    let event = format!("{{\"event\":\"message:send\",\"data\":{{\"body\":{body}}}}}");
+    RawInbound::parse(&event, &limits).map(|_| ()).map_err(|error| match error {
+        PacketError::TooDeep { depth_max } => {
+            let depth_max = depth_max.saturating_sub(LEVELS_AROUND_A_BODY);
+            bad(format!("a body is nested at most {depth_max} deep"))
+        }
+        PacketError::Placeholder => bad("a body has no placeholders: there are no attachments over HTTP"),
+        // It is JSON, or it would not have come so far.
+        PacketError::Json { .. } | PacketError::NotJson => {
+            bad("a body has no numbers beyond a double, and no halves of surrogates in its texts")
+        }
+        error => bad(format!("body: {error}")),
+    })
 }
 
 /// Percent-encoding as forms write it.
@@ -136,9 +137,32 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_counted_in_levels() {
+    fn a_body_is_what_a_client_could_have_sent() {
+        let says = |body: &str, limits: &Limits| {
+            check_json(body, limits).err().map(|failure| failure.message.into_owned())
+        };
+        let limits = Limits::default();
         let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
-        let is_shallow = |depth: usize| is_shallow(&serde_json::from_str(&nested(depth)).unwrap(), 62);
-        assert!(is_shallow(0) && is_shallow(62) && !is_shallow(63));
+        for sound in ["null", "1.5e300", r#""\ud83d\ude00""#, r#"{"a":[{}]}"#, &nested(0), &nested(62)] {
+            assert_eq!(says(sound, &limits), None, "{sound}");
+        }
+        let keys: Vec<String> = (0..1_100).map(|number| format!("\"k{number}\":0")).collect();
+        for (bad, reason) in [
+            (&*nested(63), "62 deep"),
+            (&*format!("{{{}}}", keys.join(",")), "1024 object keys"),
+            (r#"{"a":{"__proto__":1}}"#, "forbidden object key"),
+            (r#"{"\u005f_proto__":1}"#, "forbidden object key"),
+            ("[1e999]", "double"),
+            (r#""\ud800""#, "surrogates"),
+            (r#"{"_placeholder":true,"num":0}"#, "placeholders"),
+        ] {
+            let said = says(bad, &limits).unwrap_or_default();
+            assert!(said.contains(reason), "{bad}: {said:?}");
+        }
+        let narrow = Limits { json_depth_max: 4, json_keys_max: 5, ..limits };
+        assert!(says(&nested(2), &narrow).is_none() && says(&nested(3), &narrow).unwrap().contains("2 deep"));
+        assert!(
+            says(r#"{"a":1,"b":2}"#, &narrow).is_none() && says(r#"{"a":1,"b":2,"c":3}"#, &narrow).is_some()
+        );
     }
 }
