@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use turnpike_cluster::embedded::{Config, Embedded};
-use turnpike_cluster::{Cluster, Continuity, HistoryLimits, Publication, Range, Read};
+use turnpike_cluster::{Cluster, Continuity, HistoryLimits, Publication, PublishError, Range, Read};
 use turnpike_lab::Directory;
 use turnpike_wire::{MessageId, RoomId, UserId};
 
-/// Names the directory to the child, and how many publishers it is to have.
+/// Names the directory to the child.
 const DIRECTORY: &str = "TURNPIKE_TEST_DIRECTORY";
+/// Tells it to publish one after the other, and to try again.
+const STUBBORN: &str = "TURNPIKE_TEST_STUBBORN";
 const PUBLISHERS: usize = 16;
 const ROOMS: u64 = 8;
 
@@ -74,21 +76,52 @@ async fn publish(
     }
 }
 
+/// Publishes one after the other; what is refused is said and tried again.
+async fn publish_stubbornly(cluster: &Cluster, say: impl Fn(&str)) {
+    for number in 0.. {
+        let id = format!("large-{number}");
+        loop {
+            let mut publication = publication(room(number), &id);
+            publication.attachments = vec![vec![7; 20_000].into()];
+            match cluster.broker.publish(publication).wait().await {
+                Ok(receipt) => {
+                    say(&format!("ack {id} {} {} {}\n", number % ROOMS, receipt.epoch, receipt.seq));
+                    break;
+                }
+                Err(PublishError::Unavailable(_)) => say("refused\n"),
+                Err(error) => panic!("{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
 /// What the child does, until it is killed. Nothing when it is run as a test.
 #[test]
 fn child_that_publishes() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let embedded = Embedded::start(&config(Path::new(&directory))).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let run = std::process::id().to_string();
-    runtime.block_on(publish(&embedded.cluster(), PUBLISHERS, &run, |ack| {
+    let say = |line: &str| {
         let mut out = std::io::stdout().lock();
-        out.write_all(ack.as_bytes()).and_then(|()| out.flush()).is_ok()
-    }));
+        out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_ok()
+    };
+    runtime.block_on(async {
+        if std::env::var_os(STUBBORN).is_some() {
+            publish_stubbornly(&embedded.cluster(), |line| drop(say(line))).await;
+        } else {
+            publish(&embedded.cluster(), PUBLISHERS, &run, say).await;
+        }
+    });
 }
 
 fn spawn(directory: &Path) -> (Child, BufReader<ChildStdout>) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    begin(Command::new(std::env::current_exe().unwrap()), directory)
+}
+
+fn begin(mut command: Command, directory: &Path) -> (Child, BufReader<ChildStdout>) {
+    let mut child = command
         .args(["embedded_disk::child_that_publishes", "--exact", "--nocapture", "--test-threads", "1"])
         .env(DIRECTORY, directory)
         .stdout(Stdio::piped())
@@ -169,6 +202,38 @@ fn what_was_acknowledged_survives_kill_9() {
         check(directory.path(), &acknowledged);
     }
     assert!(acknowledged.len() >= 20 * 20, "{}", acknowledged.len());
+}
+
+/// A limit on the size of files is to a process what a full disk is: the file cannot grow, and then it can.
+#[test]
+fn a_file_that_cannot_grow_and_then_can() {
+    let directory = Directory::new("full").unwrap();
+    let mut shell = Command::new("sh");
+    // The signal is ignored, so that the write fails instead; 8,000 blocks of 512 or 1,024 bytes.
+    shell
+        .args(["-c", r#"trap "" XFSZ; ulimit -S -f 8000; exec "$0" "$@""#])
+        .arg(std::env::current_exe().unwrap());
+    shell.env(STUBBORN, "1");
+    let (mut child, mut out) = begin(shell, directory.path());
+    let mut acknowledged = Acknowledged::new();
+    let mut line = String::new();
+    let mut read_until = |what: &str, done: &mut dyn FnMut(&str, usize) -> bool| loop {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0, "the child has ended before {what}");
+        note(&line, &mut acknowledged);
+        if done(&line, acknowledged.len()) {
+            break acknowledged.len();
+        }
+    };
+    let before = read_until("the file was full", &mut |line, _| line == "refused\n");
+    assert!(before > 20, "{before} fit");
+    let lifted =
+        Command::new("prlimit").args(["--pid", &child.id().to_string(), "--fsize=unlimited:"]).status();
+    assert!(lifted.expect("prlimit is there, as on every Linux").success());
+    read_until("there was room again", &mut |_, acks| acks > before + 50);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    check(directory.path(), &acknowledged);
 }
 
 /// Figures, not a test: acknowledgements a second, each on the disk.
