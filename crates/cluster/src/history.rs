@@ -1,7 +1,7 @@
 //! How much of the past is kept.
 
-/// Limits of a single process apply to its memory, and to its disk if it has one; those of a Redis Cluster to each lane's
-/// sixteenth of it.
+/// Limits of a single process apply to its memory, and to its disk if it has one. On a Redis Cluster they apply to the room;
+/// all rooms and ids together are bounded by the memory that Redis is given, not by `bytes_max` and `dedupe_ids_max`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryLimits {
     /// The newest messages of a room that are kept.
