@@ -148,7 +148,8 @@ impl Embedded {
         });
         let sessions = EmbeddedSessions::new(own, clock, &mut earlier, disk.clone());
         let marks = EmbeddedMarks::new(clock, Arc::clone(&broker), disk.clone(), &mut earlier);
-        let presence = Arc::new(EmbeddedPresence::new(own, clock, Arc::clone(&broker)));
+        let presence = EmbeddedPresence::new(own, clock, Arc::clone(&broker), queue.clone(), &mut earlier);
+        let presence = Arc::new(presence);
         if let (Some(opened), Some(disk)) = (opened, &disk) {
             opened.start(disk, Arc::downgrade(&broker), Arc::clone(&condition))?;
         }

@@ -1,4 +1,7 @@
-//! Who is in a room: rows of this node's own users, in memory. They end with the process, as they must.
+//! Who is in a room: rows of this node's own users, in memory. They end with the process, as they must; when users were
+//! last seen survives it on a disk.
+
+mod works;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -6,9 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use turnpike_wire::{RoomId, UserId};
 
+use self::works::{Note, Whom};
 use super::bounded::Bounded;
 use super::broker::EmbeddedBroker;
 use super::clock::{Clock, unix_ms};
+use super::disk::{Earlier, Queue};
 use crate::{
     Change, Incarnation, LANES, Presence, PresenceDelta, Roster, Row, RowKey, Signal, Soon, Status,
     Unavailable, lane_of,
@@ -22,6 +27,7 @@ pub(super) struct EmbeddedPresence {
     own: Incarnation,
     clock: Clock,
     broker: Arc<EmbeddedBroker>,
+    disk: Option<Arc<Queue>>,
     parts: [Mutex<Part>; LANES],
 }
 
@@ -30,7 +36,7 @@ struct Part {
     rooms: HashMap<RoomId, Room>,
     /// Rooms without rows are forgotten. None of them had a higher version, and one that comes back goes on from here.
     forgotten_version: u64,
-    last_seen: Bounded<(RoomId, UserId), u64>,
+    last_seen: Bounded<Whom, u64>,
 }
 
 struct Room {
@@ -50,21 +56,42 @@ impl Room {
 }
 
 impl EmbeddedPresence {
-    pub(super) fn new(own: Incarnation, clock: Clock, broker: Arc<EmbeddedBroker>) -> Self {
+    pub(super) fn new(
+        own: Incarnation,
+        clock: Clock,
+        broker: Arc<EmbeddedBroker>,
+        disk: Option<Arc<Queue>>,
+        earlier: &mut Earlier,
+    ) -> Self {
         // An earlier process has made fewer changes than one a millisecond.
         let forgotten_version = unix_ms();
         let parts = std::array::from_fn(|_| {
             let last_seen = Bounded::new(LAST_SEEN_MAX / LANES);
             Mutex::new(Part { rooms: HashMap::new(), forgotten_version, last_seen })
         });
-        Self { own, clock, broker, parts }
+        let presence = Self { own, clock, broker, disk, parts };
+        let mut note = Note::default();
+        for (noted_ms, (room, user, unix_ms)) in earlier.last_seen.drain(..) {
+            let mut part = presence.part(&room);
+            part.last_seen.put((room, user), unix_ms, noted_ms, |whom| note.forgotten.push(whom));
+        }
+        presence.write(note);
+        presence
+    }
+
+    fn write(&self, note: Note) {
+        if let Some(disk) = self.disk.as_ref().filter(|_| !note.is_empty()) {
+            disk.work(Box::new(note));
+        }
     }
 
     pub(super) fn sweep(&self, steady_ms: u64) {
+        let mut note = Note::default();
         for part in &self.parts {
             let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
-            part.last_seen.expire(steady_ms.saturating_sub(LAST_SEEN_MS), |_| {});
+            part.last_seen.expire(steady_ms.saturating_sub(LAST_SEEN_MS), |whom| note.forgotten.push(whom));
         }
+        self.write(note);
     }
 
     fn part(&self, room: &RoomId) -> MutexGuard<'_, Part> {
@@ -88,6 +115,7 @@ impl Presence for EmbeddedPresence {
             .entry(room.clone())
             .or_insert_with(|| Room { version: *forgotten_version, rows: BTreeMap::new() });
         let mut moved = Vec::with_capacity(changes.len());
+        let mut note = Note::default();
         for Change { key, row } in changes {
             let shown = place.shows(&key.user);
             let before = match row.clone() {
@@ -96,7 +124,8 @@ impl Presence for EmbeddedPresence {
             };
             if shown && !place.shows(&key.user) {
                 let whom = (room.clone(), key.user.clone());
-                last_seen.put(whom, now.unix_ms, now.steady_ms, |_| {});
+                note.seen.push((whom.clone(), now.unix_ms, now.steady_ms));
+                last_seen.put(whom, now.unix_ms, now.steady_ms, |whom| note.forgotten.push(whom));
             }
             if before != row {
                 moved.push((key, row));
@@ -113,6 +142,8 @@ impl Presence for EmbeddedPresence {
             self.tell(room, None, moved.clone());
             self.tell(room, Some(version), moved);
         }
+        // Under the lock as well: who goes again later is written later.
+        self.write(note);
         Soon::Now(Ok(()))
     }
 

@@ -103,13 +103,16 @@ fn child_that_publishes() {
     let embedded = Embedded::start(&config(Path::new(&directory))).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let run = std::process::id().to_string();
-    let say = |line: &str| {
+    let say = |line: &str| -> bool {
         let mut out = std::io::stdout().lock();
         out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_ok()
     };
     runtime.block_on(async {
         if std::env::var_os(STUBBORN).is_some() {
-            publish_stubbornly(&embedded.cluster(), |line| drop(say(line))).await;
+            publish_stubbornly(&embedded.cluster(), |line| {
+                say(line);
+            })
+            .await;
         } else {
             publish(&embedded.cluster(), PUBLISHERS, &run, say).await;
         }

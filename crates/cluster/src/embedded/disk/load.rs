@@ -7,7 +7,7 @@ use turnpike_wire::{RoomId, UserId};
 
 use super::record::{BaseRecord, Garbled, IdRecord, LaneRecord, MessageRecord};
 use super::store::{Fault, Store};
-use super::tables::{BASES, CURSORS, EPOCHS, IDS, LANE_RECORDS, MARKS, MESSAGES, ROOMS};
+use super::tables::{BASES, CURSORS, EPOCHS, IDS, LANE_RECORDS, LAST_SEEN, MARKS, MESSAGES, ROOMS};
 use crate::embedded::clock::unix_ms;
 use crate::embedded::log::{Forgotten, Log, Past};
 use crate::{Base, BaseId, HistoryLimits, LANES, Mark, lane_of};
@@ -18,6 +18,8 @@ pub(crate) struct Earlier {
     pub(crate) bases: Vec<Noted<(BaseId, Base)>>,
     pub(crate) marks: Vec<Noted<(RoomId, Mark)>>,
     pub(crate) cursors: Vec<Noted<(UserId, Box<str>, u64)>>,
+    /// With the time by the wall clock.
+    pub(crate) last_seen: Vec<Noted<(RoomId, UserId, u64)>>,
     /// The latest time that stands anywhere.
     pub(crate) noted_ms: u64,
     pub(crate) last_turn: u64,
@@ -124,10 +126,20 @@ fn read(database: &Database, limits: &HistoryLimits) -> Result<(Logs, Earlier), 
         let (seq, moved_ms) = cursor.value();
         earlier.cursors.push((moved_ms, (user, device.into(), seq)));
     }
+    for row in transaction.open_table(LAST_SEEN)?.iter()? {
+        let (key, seen) = row?;
+        let (room, user) = key.value().split_once(' ').ok_or(Garbled)?;
+        let room = RoomId::parse(room).map_err(|_| Garbled)?;
+        let user = UserId::parse(user).map_err(|_| Garbled)?;
+        let (unix_ms, noted_ms) = seen.value();
+        earlier.last_seen.push((noted_ms, (room, user, unix_ms)));
+    }
     earlier.bases.sort_by_key(|(at, _)| *at);
     earlier.marks.sort_by_key(|(at, _)| *at);
     earlier.cursors.sort_by_key(|(at, _)| *at);
+    earlier.last_seen.sort_by_key(|(at, _)| *at);
     let latest = [
+        earlier.last_seen.last().map(|(at, _)| *at),
         earlier.bases.last().map(|(at, _)| *at),
         earlier.marks.last().map(|(at, _)| *at),
         earlier.cursors.last().map(|(at, _)| *at),

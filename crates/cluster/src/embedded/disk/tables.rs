@@ -26,6 +26,8 @@ pub(crate) const SESSIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::n
 pub(crate) const BASES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bases");
 /// Room and user, with a space between: received, read, and when they moved last.
 pub(crate) const MARKS: TableDefinition<'_, &str, (u64, u64, u64)> = TableDefinition::new("marks");
+/// Room and user, with a space between: by the wall clock, and by the steady one.
+pub(crate) const LAST_SEEN: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("last_seen");
 /// User and device, with a space between: number, and when it moved last.
 pub(crate) const CURSORS: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("cursors");
 
@@ -41,6 +43,7 @@ pub(crate) fn found(transaction: &redb::WriteTransaction) -> Result<(), Fault> {
     transaction.open_table(BASES)?;
     transaction.open_table(MARKS)?;
     transaction.open_table(CURSORS)?;
+    transaction.open_table(LAST_SEEN)?;
     Ok(())
 }
 

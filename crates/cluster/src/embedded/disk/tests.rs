@@ -9,8 +9,9 @@ use super::shaky::Shaky;
 use super::*;
 use crate::embedded::{Config, Embedded};
 use crate::{
-    Base, BaseId, Continuity, Control, Deliver, Full, LANES, Lane, LanePosition, Mark, Message, Page,
-    Publication, PublishError, Range, Read, Receipt, RoomRecord, SessionRecord, Signal, Soon, Standing,
+    Base, BaseId, Change, Continuity, Control, Deliver, Full, LANES, Lane, LanePosition, Mark, Message, Page,
+    Publication, PublishError, Range, Read, Receipt, RoomRecord, Row, RowKey, SessionRecord, Signal, Soon,
+    Standing, Status,
 };
 
 mod crash;
@@ -158,6 +159,10 @@ fn everything_is_there_after_a_restart() {
         wait(cluster.sessions.remove(&"s2".into())).unwrap();
         wait(cluster.sessions.put_base(BaseId(9), &base)).unwrap();
         wait(cluster.marks.mark(&a, marks.clone())).unwrap();
+        for row in [Some(Row { status: Status::Online, activity: None }), None] {
+            let change = Change { key: RowKey { user: user(), device: "phone".into() }, row };
+            cluster.presence.apply(&a, vec![change]).now().unwrap().unwrap();
+        }
         wait(cluster.marks.advance(&user(), "my phone", 7)).unwrap();
         (read(&embedded, &a, Range::Latest), cluster.membership.own())
     };
@@ -179,6 +184,7 @@ fn everything_is_there_after_a_restart() {
     assert_eq!(wait(cluster.sessions.base(BaseId(9))).unwrap(), Some(base));
     assert_eq!(wait(cluster.marks.marks(&a, &[user()])).unwrap(), marks);
     assert_eq!(wait(cluster.marks.cursor(&user(), "my phone")).unwrap(), Some(1), "the head is 1");
+    assert!(wait(cluster.presence.last_seen(&a, &user())).unwrap().is_some());
     let taken = wait(cluster.sessions.take(&"s1".into())).unwrap().unwrap();
     assert_eq!((taken.record, taken.from), (session, own));
     let again = wait(cluster.sessions.take(&"s1".into())).unwrap().unwrap();
