@@ -5,8 +5,10 @@
 //! `SEED=7 cargo test -p turnpike-cluster simulation` runs one schedule again and says what was broken.
 
 mod against_redis;
+mod answers;
 mod client;
 mod faults;
+mod gateway;
 mod node;
 mod planted;
 mod random;

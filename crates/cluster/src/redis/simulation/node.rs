@@ -1,24 +1,22 @@
-//! A node: the real follower of each lane, driven by what happens; over it as little of a gateway as recovery needs, rooms
-//! with a ring, sockets, and the vector of lane positions that frames bear.
+//! A node: the real follower of each lane, driven by what happens. Over it stands as little of a gateway as recovery needs:
+//! see `gateway`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use turnpike_wire::{RoomId, UserId};
+use turnpike_wire::RoomId;
 
-use super::client::{Frame, parse};
+use super::answers::{comparison, message, outcome, part};
 use super::planted::Planted;
 use super::resume::Resume;
 use super::shard::{Link, Wait};
-use super::store::{Audit, Entry, Publish, Published, ReadAnswer, ReadRange};
-use super::world::{Answer, At, Happening, LANES, Outcome, Record, Said, World, lane_of};
-use crate::redis::follow::{Comparison, Effect, Follower, Forgotten, Part, Place, Unanswered};
-use crate::{Continuity, LanePosition, Message, Standing};
+use super::store::{Entry, Publish, Published, ReadRange};
+use super::world::{Answer, At, Happening, LANES, Outcome, World, lane_of};
+use crate::redis::follow::{Effect, Follower, Place, Unanswered};
+use crate::{LanePosition, Message, Standing};
 
 /// A page of a read is this long, so that there are several.
 const PAGE: usize = 16;
-
-const RING_MAX: usize = 8;
 
 /// What a node asks of a master.
 #[derive(Debug)]
@@ -236,7 +234,7 @@ impl World {
     }
 
     /// Lets the follower know something, and does what it wants done.
-    fn follow(&mut self, node: usize, lane: usize, tell: impl FnOnce(&mut Follower)) {
+    pub(super) fn follow(&mut self, node: usize, lane: usize, tell: impl FnOnce(&mut Follower)) {
         if let Some(follower) = &mut self.nodes[node].lanes[lane].follower {
             tell(follower);
         }
@@ -313,66 +311,6 @@ impl World {
     pub(super) fn lane_ready(&mut self, node: usize, lane: usize, from: LanePosition) {
         self.nodes[node].lanes[lane].at = from;
         self.follow(node, lane, Follower::lane_ready);
-    }
-
-    fn opened(&mut self, node: usize, lane: usize, room: &RoomId, standing: Standing) {
-        let floor = LanePosition { epoch: standing.epoch, pos: standing.pos };
-        let view = View { standing, floor, floor_seq: standing.seq, ..View::default() };
-        let rooms = &mut self.nodes[node].lanes[lane].rooms;
-        assert!(rooms.insert(room.to_string(), view).is_none(), "it was open already");
-    }
-
-    fn deliver(&mut self, node: usize, lane: usize, message: &Arc<Message>) {
-        let here = &mut self.nodes[node].lanes[lane];
-        let Some(view) = here.rooms.get_mut(message.room.as_str()) else { return };
-        // What is planted may well make the follower do so.
-        let sound = self.planted == Planted::Nothing;
-        assert!(!sound || view.standing.seq + 1 == message.seq, "the follower left something out");
-        assert!(!sound || message.at > here.at, "the follower went back in the lane");
-        view.standing = Standing {
-            epoch: message.at.epoch,
-            seq: message.seq,
-            pos: message.at.pos,
-            lane: view.standing.lane,
-        };
-        view.ring.push_back(Arc::clone(message));
-        if view.ring.len() > RING_MAX
-            && let Some(oldest) = view.ring.pop_front()
-        {
-            (view.floor, view.floor_seq) = (oldest.at, oldest.seq);
-        }
-        here.at = message.at;
-        let members: Vec<u64> = view.members.iter().copied().collect();
-        let offset = self.nodes[node].vector();
-        for connection in members {
-            let frame = Frame::Message { message: Arc::clone(message), offset: offset.clone() };
-            self.send_frame(node, connection, frame);
-        }
-    }
-
-    fn broken(&mut self, node: usize, lane: usize, room: &RoomId, standing: Standing) {
-        let Some(view) = self.nodes[node].lanes[lane].rooms.get_mut(room.as_str()) else { return };
-        view.standing = standing;
-        view.floor = LanePosition { epoch: standing.epoch, pos: standing.pos };
-        view.floor_seq = standing.seq;
-        view.ring.clear();
-        let members: Vec<u64> = view.members.iter().copied().collect();
-        let offset = self.nodes[node].vector();
-        for connection in members {
-            let frame = Frame::Resync { room: room.to_string(), standing, offset: offset.clone() };
-            self.send_frame(node, connection, frame);
-        }
-    }
-
-    pub(super) fn send_frame(&mut self, node: usize, connection: u64, frame: Frame) {
-        let Some(socket) = self.nodes[node].sockets.get(&connection) else { return };
-        let subscriber = socket.subscriber;
-        let slow = if self.random.percent(5) { self.random.below(200) } else { 0 };
-        let at_ms = self.now_ms + self.random.between(0, 3) + slow;
-        let last = &mut self.subscribers[subscriber].last_arrival_ms;
-        *last = (*last).max(at_ms);
-        let at_ms = *last;
-        self.at(at_ms, Happening::ToClient { subscriber, connection, frame });
     }
 
     /// Something came over the bus.
@@ -483,174 +421,5 @@ impl World {
         if self.shards[lane].waits.len() != before {
             self.answer(lane, link, request, Answer::NotReplicated);
         }
-    }
-
-    pub(super) fn heard(&mut self, node: usize, connection: u64, said: Said) {
-        match said {
-            Said::Connect { subscriber, resume } => {
-                if !self.nodes[node].is_ready() {
-                    return;
-                }
-                let session = resume.as_ref().map_or_else(|| self.draw(), |(session, _)| *session);
-                let socket = Socket { subscriber, session, rooms: BTreeMap::new() };
-                self.nodes[node].sockets.insert(connection, socket);
-                match resume {
-                    Some((session, offset)) => self.resume(node, connection, session, offset),
-                    None => self.fresh(node, connection),
-                }
-            }
-            Said::Join { room } => {
-                let Some(socket) = self.nodes[node].sockets.get(&connection) else { return };
-                if !socket.rooms.contains_key(&room) && !self.nodes[node].resumes.contains_key(&connection) {
-                    self.open(node, &room.clone(), Waiter::Join { connection, room });
-                }
-            }
-            Said::Gone => self.unseat(node, connection),
-        }
-    }
-
-    /// A new session.
-    pub(super) fn fresh(&mut self, node: usize, connection: u64) {
-        let session = self.draw();
-        let Some(socket) = self.nodes[node].sockets.get_mut(&connection) else { return };
-        socket.session = session;
-        socket.rooms.clear();
-        let record = Record { owner: self.here(node), connection, rooms: BTreeMap::new() };
-        self.sessions.insert(session, record);
-        let offset = self.nodes[node].vector();
-        self.send_frame(node, connection, Frame::Session { session, recovered: false, offset });
-    }
-
-    /// The waiter is told when the room is open.
-    pub(super) fn open(&mut self, node: usize, room: &str, waiter: Waiter) {
-        let (lane, number) = (lane_of(room), self.draw());
-        self.nodes[node].waiters.insert(number, waiter);
-        let room = RoomId::parse(room).expect("rooms have names");
-        self.follow(node, lane, |follower| follower.open(&room, number));
-    }
-
-    pub(super) fn level(&mut self, node: usize, room: &str, waiter: Waiter) {
-        let (lane, number) = (lane_of(room), self.draw());
-        self.nodes[node].waiters.insert(number, waiter);
-        let room = RoomId::parse(room).expect("rooms have names");
-        self.follow(node, lane, |follower| follower.level(&room, number));
-    }
-
-    fn done(&mut self, node: usize, waiter: u64) {
-        match self.nodes[node].waiters.remove(&waiter) {
-            Some(Waiter::Join { connection, room }) => self.join(node, connection, &room),
-            Some(Waiter::Resume { connection }) => self.resume_opened(node, connection),
-            None => {}
-        }
-    }
-
-    /// Into the room, then into the record, then the answer.
-    fn join(&mut self, node: usize, connection: u64, room: &str) {
-        let lane = &mut self.nodes[node].lanes[lane_of(room)];
-        let Some(view) = lane.rooms.get_mut(room) else { return };
-        // A room that was broken goes on before its lane does.
-        let joined = LanePosition { epoch: lane.at.epoch.max(view.standing.epoch), pos: view.standing.pos };
-        let (seq, at) = (view.standing.seq, self.here(node));
-        let Some(socket) = self.nodes[node].sockets.get_mut(&connection) else { return };
-        if socket.rooms.insert(room.to_owned(), joined).is_some() {
-            return;
-        }
-        if let Some(view) = self.nodes[node].lanes[lane_of(room)].rooms.get_mut(room) {
-            view.members.insert(connection);
-        }
-        let (delay, room) = (self.random.between(0, 15), room.to_owned());
-        self.later(delay, Happening::Kept { at, connection, room, seq });
-    }
-
-    pub(super) fn kept(&mut self, at: At, connection: u64, room: &str, seq: u64) {
-        let node = at.node;
-        let Some(socket) = self.nodes[node].sockets.get(&connection) else { return };
-        let (session, rooms) = (socket.session, socket.rooms.clone());
-        let epoch = self.nodes[node].lanes[lane_of(room)].at.epoch;
-        match self.sessions.get_mut(&session) {
-            Some(record) if record.owner == at && record.connection == connection => {
-                record.rooms = rooms;
-                self.send_frame(node, connection, Frame::Joined { room: room.to_owned(), epoch, seq });
-            }
-            // Somebody else has it now.
-            _ => self.dismiss(node, connection),
-        }
-    }
-
-    pub(super) fn dismiss(&mut self, node: usize, connection: u64) {
-        self.send_frame(node, connection, Frame::Closed);
-        self.unseat(node, connection);
-    }
-
-    /// The socket is gone; the session may come back.
-    pub(super) fn unseat(&mut self, node: usize, connection: u64) {
-        self.nodes[node].sockets.remove(&connection);
-        self.nodes[node].resumes.remove(&connection);
-        for lane in &mut self.nodes[node].lanes {
-            for view in lane.rooms.values_mut() {
-                view.members.remove(&connection);
-            }
-        }
-    }
-}
-
-fn outcome(published: &Published) -> Outcome {
-    match published {
-        Published::New(answer, _) | Published::Seen(answer) | Published::Done(answer) => {
-            Outcome::Acked { epoch: answer.epoch, seq: answer.seq }
-        }
-        Published::Missing => Outcome::Refused,
-    }
-}
-
-fn message(room: &str, entry: &Entry) -> Arc<Message> {
-    let (_, from) = parse(&entry.payload);
-    Arc::new(Message {
-        room: RoomId::parse(room).expect("rooms have names"),
-        at: entry.header.at,
-        seq: entry.header.seq,
-        from: UserId::parse(from).expect("publishers have names"),
-        ts: entry.header.ts,
-        data: entry.payload.as_str().into(),
-        attachments: Vec::new(),
-    })
-}
-
-fn comparison(audit: Audit) -> Comparison {
-    let Audit { lane, fseq, fpos, epochs, differing } = audit;
-    Comparison { lane, forgotten: Forgotten { seq: fseq, pos: fpos }, epochs, differing }
-}
-
-/// What a read after a place of the lane says.
-fn part(answer: &ReadAnswer, room: &str, from: LanePosition) -> Part {
-    let continuity = continuity(answer, from);
-    let head = answer.head;
-    let standing = Standing {
-        epoch: head.map_or(answer.lane.epoch, |head| head.at.epoch),
-        seq: head.map_or(answer.fseq, |head| head.seq),
-        pos: head.map_or(0, |head| head.at.pos),
-        lane: answer.lane,
-    };
-    let kept = |entry: &Arc<Entry>| (entry.header, message(room, entry));
-    Part {
-        standing,
-        messages: answer.entries.iter().map(kept).collect(),
-        more: answer.more,
-        continuity,
-        oldest_is_first: answer.oldest.is_some_and(|oldest| oldest.first),
-    }
-}
-
-/// As the reader of the log has it.
-fn continuity(answer: &ReadAnswer, from: LanePosition) -> Continuity {
-    let lost_pos = match (answer.head, answer.oldest) {
-        (None, _) => answer.fpos,
-        (Some(_), Some(oldest)) => oldest.prev,
-        (Some(head), None) => head.at.pos,
-    };
-    match answer.last {
-        Some(last) if lost_pos <= last.min(from.pos) && from.pos > last => Continuity::Truncated,
-        Some(last) if lost_pos <= last.min(from.pos) => Continuity::Whole,
-        _ => Continuity::Gone,
     }
 }
