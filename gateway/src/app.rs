@@ -14,6 +14,7 @@ use turnpike_engine::{
 use turnpike_guard::Verifier;
 use turnpike_wire::{Disconnect, RoomId, UserId};
 
+use crate::api_keys::ApiKeys;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::ending::dismiss;
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(crate) packets: packet::Limits,
     pub(crate) clock: Clock,
     pub(crate) tokens: Verifier,
+    pub(crate) api_keys: ApiKeys,
     pub(crate) cluster: Cluster,
     pub(crate) mirror: Arc<Mirror>,
     pub(crate) references: References,

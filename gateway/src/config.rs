@@ -7,6 +7,7 @@ use std::time::Duration;
 use turnpike_engine::EngineConfig;
 use turnpike_guard::Verifier;
 
+use crate::api_keys::ApiKeys;
 use crate::mirror::RingLimits;
 use crate::webhooks::Webhooks;
 
@@ -18,6 +19,8 @@ pub struct GatewayConfig {
     pub engine: EngineConfig,
     /// Says of a token who it is.
     pub tokens: Verifier,
+    /// Let backends without a token ask over HTTP.
+    pub api_keys: ApiKeys,
     /// How long after a disconnect a client may return to its session. Zero: never.
     pub recovery_window: Duration,
     pub limits: Limits,

@@ -13,6 +13,7 @@ use turnpike_engine::{Counters, Origins, Server, packet};
 use turnpike_guard::Verifier;
 use turnpike_wire::Disconnect;
 
+use crate::api_keys::ApiKeys;
 use crate::app::{App, Node};
 use crate::background::Background;
 use crate::clock::Clock;
@@ -48,6 +49,7 @@ struct Told {
     ping_timeout: Duration,
     compress_above: usize,
     tokens: Verifier,
+    api_keys: ApiKeys,
     recovery_window: Duration,
     limits: Limits,
     packets: packet::Limits,
@@ -68,14 +70,24 @@ pub struct Gateway {
 impl Gateway {
     /// Binds the listener. What the gateway measures goes to the registry once it serves.
     pub fn bind(config: GatewayConfig, registry: &Registry) -> io::Result<Bound> {
-        let GatewayConfig { address, engine, tokens, recovery_window, limits, ring, webhooks, development } =
-            config;
+        let GatewayConfig {
+            address,
+            engine,
+            tokens,
+            api_keys,
+            recovery_window,
+            limits,
+            ring,
+            webhooks,
+            development,
+        } = config;
         let told = Told {
             node: engine.node.clone(),
             ping_interval: engine.ping_interval,
             ping_timeout: engine.ping_timeout,
             compress_above: engine.compression_threshold.unwrap_or(usize::MAX),
             tokens,
+            api_keys,
             recovery_window,
             limits,
             packets: engine.packet.clone(),
@@ -151,6 +163,7 @@ impl Bound {
             packets: config.packets,
             clock,
             tokens: config.tokens,
+            api_keys: config.api_keys,
             mirror: Mirror::new(config.ring, clock, Arc::clone(&shards) as _, references()),
             references: references(),
             presences: Presences::new(&cluster, handle(), outgoing, clock, spawner()),

@@ -5,6 +5,7 @@
 //! `resume` brings them back. The crate knows no other process.
 
 mod agenda;
+mod api_keys;
 mod app;
 mod background;
 mod clock;
@@ -37,6 +38,7 @@ mod step;
 mod typing;
 mod webhooks;
 
+pub use api_keys::ApiKeys;
 pub use config::{Development, GatewayConfig, Limits};
 pub use gateway::{Bound, Gateway};
 pub use mirror::RingLimits;

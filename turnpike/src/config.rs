@@ -43,6 +43,7 @@ settings! {
         queue: Queue,
         limits: Limits,
         compression: Compression,
+        api: Api,
         webhooks: Webhooks,
         admin: Admin,
         log: Log,
@@ -126,6 +127,16 @@ section! {
         audience: Option<String> = "", "TURNPIKE_JWT_AUDIENCE";
         /// What a token without the claim `rooms` may do where. Not set: everything in development, nothing in production.
         default_grants: Option<Grants> = "", "TURNPIKE_DEFAULT_GRANTS";
+    }
+}
+
+section! {
+    /// Who may ask over HTTP without a token. Tokens of the roles `service` and `admin` always may.
+    pub(crate) struct Api in "api" {
+        /// A key that lets a backend do what a token of the role `service` does, at least 32 bytes.
+        key: Option<Secret> = "", "TURNPIKE_API_KEY";
+        /// This key does as well: the other one while one is exchanged for another.
+        key_next: Option<Secret> = "", "TURNPIKE_API_KEY_NEXT";
     }
 }
 

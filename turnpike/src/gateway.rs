@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use aws_lc_rs::hmac;
 use turnpike_daemon::config::Secret;
 use turnpike_engine::{EngineConfig, Origins, packet};
-use turnpike_gateway::{Development, GatewayConfig, Limits, RingLimits, WebhookEvent, Webhooks};
+use turnpike_gateway::{ApiKeys, Development, GatewayConfig, Limits, RingLimits, WebhookEvent, Webhooks};
 use turnpike_guard::{KeyError, TokenKey, Verifier};
 
 use crate::config::{self, Config, Origin};
@@ -29,6 +29,7 @@ pub(crate) fn config(
         address: SocketAddr::new(config.gateway.host, config.gateway.port),
         engine: engine(config, secret, connections_max),
         tokens,
+        api_keys: api_keys(&config.api),
         recovery_window: config.recovery.window,
         limits: Limits {
             rooms_per_connection_max: config.limits.rooms_per_connection_max,
@@ -51,6 +52,11 @@ pub(crate) fn config(
             audience: config.auth.audience.clone(),
         }),
     })
+}
+
+fn api_keys(config: &config::Api) -> ApiKeys {
+    let keys = [&config.key, &config.key_next];
+    ApiKeys::new(keys.into_iter().flatten().map(|key| key.reveal().as_bytes()))
 }
 
 fn webhooks(config: &config::Webhooks) -> Option<Webhooks> {
@@ -213,6 +219,8 @@ mod tests {
             ("TURNPIKE_RING_BYTES_MAX", "27MiB"),
             ("TURNPIKE_ROOM_LINGER", "28s"),
             ("TURNPIKE_HISTORY_AGE_MAX", "29m"),
+            ("TURNPIKE_API_KEY", "third"),
+            ("TURNPIKE_API_KEY_NEXT", "fourth"),
             ("TURNPIKE_WEBHOOK_URL", "https://b.example/hook"),
             ("TURNPIKE_WEBHOOK_SECRET", "first"),
             ("TURNPIKE_WEBHOOK_SECRET_NEXT", "second"),
@@ -222,6 +230,7 @@ mod tests {
             ("TURNPIKE_WEBHOOK_DEADLINE", "31m"),
             ("TURNPIKE_WEBHOOK_QUEUE_MAX", "32"),
         ]);
+        assert_eq!(lines(&other.api_keys), ["ApiKeys(2)"]);
         let webhooks = other.webhooks.as_ref().unwrap();
         assert_eq!(webhooks.url, "https://b.example/hook");
         assert_eq!(webhooks.secrets, [b"first".to_vec(), b"second".to_vec()]);

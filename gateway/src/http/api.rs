@@ -112,15 +112,22 @@ fn authorise(app: &App, access: Access, headers: &HeaderMap) -> Result<(), Probl
         let failure = Failure::new(Code::Unauthorized, "send `Authorization: Bearer <token>`");
         return Err(failure.into());
     };
-    let identity = app.tokens.check(token, unix_ms() / 1000).map_err(|error| {
-        app.meters.token_refused(error.slug());
-        Failure::from(error)
-    })?;
-    match (access, identity.role) {
+    let role = if app.api_keys.hold(token.as_bytes()) {
+        Role::Service
+    } else {
+        let identity = app.tokens.check(token, unix_ms() / 1000).map_err(|error| {
+            app.meters.token_refused(error.slug());
+            Failure::from(error)
+        })?;
+        identity.role
+    };
+    match (access, role) {
         (_, Role::Admin) | (Access::Service, Role::Service) => Ok(()),
-        (Access::Service, Role::User) => {
-            Err(Failure::new(Code::Forbidden, "this is for tokens of the role service or admin").into())
-        }
+        (Access::Service, Role::User) => Err(Failure::new(
+            Code::Forbidden,
+            "this is for API keys, and tokens of the role service or admin",
+        )
+        .into()),
         (Access::Admin, Role::User | Role::Service) => {
             Err(Failure::new(Code::Forbidden, "this is for tokens of the role admin").into())
         }

@@ -8,7 +8,7 @@ use prometheus::Registry;
 use prometheus::proto::LabelPair;
 use turnpike_cluster::embedded;
 use turnpike_engine::EngineConfig;
-use turnpike_gateway::{Development, Gateway, GatewayConfig, Limits, RingLimits};
+use turnpike_gateway::{ApiKeys, Development, Gateway, GatewayConfig, Limits, RingLimits};
 use turnpike_guard::{Claims, Grant, TokenKey, Verifier, mint};
 use turnpike_wire::UserId;
 
@@ -58,6 +58,7 @@ impl House {
                 ..EngineConfig::default()
             },
             tokens: Verifier::new(TokenKey::hs256(SECRET).unwrap(), grants),
+            api_keys: ApiKeys::default(),
             recovery_window: Duration::from_mins(1),
             limits: Limits::default(),
             ring: RingLimits::default(),

@@ -8,7 +8,7 @@ use crate::development;
 
 /// What no key can be wrong about alone.
 pub(crate) fn check(loaded: &mut Loaded<Config>) {
-    let Config { node, gateway, auth, queue, recovery, history, limits, redis, webhooks, .. } =
+    let Config { node, gateway, auth, queue, recovery, history, limits, redis, api, webhooks, .. } =
         &loaded.settings;
     // A value that does not fit is treated as the strict one, so that the faults of production are in the same list.
     let production = node.environment == Kind::Production || loaded.faults.concern("node.environment");
@@ -34,6 +34,8 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
         secret.as_ref().map(|secret| secret.reveal().len()).filter(|length| *length < SECRET_BYTES_MIN)
     };
     let short_secrets = [
+        ("api.key", short(&api.key)),
+        ("api.key_next", short(&api.key_next)),
         ("webhooks.secret", short(&webhooks.secret)),
         ("webhooks.secret_next", short(&webhooks.secret_next)),
     ];

@@ -3,12 +3,22 @@ use crate::process::{Directory, System, get, refused, run, stdout};
 /// 32 random hexadecimal digits, as a careful operator would draw them.
 const CANARY: &str = "c3f1a97be0d2465890fe17ab34cd62b8";
 
+const API_CANARY: &str = "0d97b2ce64fa4d1b8be35f02a7c1693d";
+const HOOK_CANARY: &str = "b81f6e0c5a7249d3af20d97c4be3168e";
+
 const PRODUCTION: (&str, &str) = ("TURNPIKE_ENV", "production");
 
 #[test]
 fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
     let directory = Directory::new();
-    let environment = [("JWT_SECRET", CANARY), ("LOG_LEVEL", "trace"), PRODUCTION];
+    let environment = [
+        ("JWT_SECRET", CANARY),
+        ("TURNPIKE_API_KEY", API_CANARY),
+        ("TURNPIKE_WEBHOOK_URL", "https://app.example.com/turnpike"),
+        ("TURNPIKE_WEBHOOK_SECRET", HOOK_CANARY),
+        ("LOG_LEVEL", "trace"),
+        PRODUCTION,
+    ];
     let system = System::start_with(&directory, &[], &environment);
     assert_eq!(system.block, "", "production prints the line for programs alone");
     let mut seen = String::new();
@@ -22,11 +32,20 @@ fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
     seen.push_str(&refused(&["--port", "x", "--cors-origin", "x"], &environment));
     seen.push_str(&refused(&["--jwt-secret", CANARY], &[]));
     seen.push_str(&refused(&["--jwt-sceret", CANARY], &[]));
+    seen.push_str(&refused(&["--api-key", API_CANARY], &[]));
+    let short = refused(&[], &[("TURNPIKE_API_KEY", &API_CANARY[..31]), ("TURNPIKE_API_KEY_NEXT", "short")]);
+    assert!(
+        short.contains("api.key (") && short.contains("api.key_next (") && short.contains("has 31 bytes")
+    );
+    seen.push_str(&short);
     assert!(
         seen.contains("turnpike is up") && seen.contains("jwt_secret is set and hidden"),
         "it looked somewhere"
     );
-    assert!(!seen.contains(CANARY));
+    for canary in [CANARY, API_CANARY, HOOK_CANARY] {
+        // One that is too short by a character is as secret.
+        assert!(!seen.contains(&canary[..31]));
+    }
 }
 
 #[test]

@@ -66,7 +66,11 @@ fn document() -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A JWT, or an API key of the configuration, which has the role `service`.",
+                },
             },
             "schemas": schemas(),
         },
@@ -75,7 +79,7 @@ fn document() -> Value {
 
 fn described(operation: &Operation) -> Value {
     let role = match operation.access {
-        Access::Service => "Needs a token of the role `service` or `admin`.",
+        Access::Service => "Needs an API key, or a token of the role `service` or `admin`.",
         Access::Admin => "Needs a token of the role `admin`.",
     };
     let mut responses = Map::new();
