@@ -9,6 +9,7 @@ mod openapi;
 mod operation;
 mod presence;
 mod request;
+mod request_id;
 mod rooms;
 mod users;
 
@@ -21,11 +22,12 @@ use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, on};
+use serde::Serialize;
 use turnpike_guard::Role;
 use turnpike_wire::{Code, Failure};
 
 use self::operation::{Access, Call, Operation, Outcome, Problem};
-use super::{failed, json};
+use super::json;
 use crate::app::App;
 use crate::clock::unix_ms;
 
@@ -69,10 +71,16 @@ fn method_router(app: &Arc<App>, operation: &'static Operation) -> MethodRouter 
     let handler = move |params: RawPathParams, request: Request| {
         let app = Arc::clone(&app);
         async move {
-            let response = match serve(&app, operation, &params, request).await {
+            let id = request_id::of(&app, request.headers());
+            let mut response = match serve(&app, operation, &params, request).await {
                 Ok(body) => json(operation.success, body),
-                Err(problem) => refusal(problem),
+                Err(problem) => {
+                    let (status, reason) = (problem.status.as_u16(), problem.failure.code.slug());
+                    tracing::debug!(request = %id, operation = operation.id, status, reason, "request of a backend refused");
+                    refusal(&problem, &id)
+                }
             };
+            response.headers_mut().insert(request_id::HEADER, request_id::value(&id));
             app.meters.api_request(operation.id, response.status());
             response
         }
@@ -167,10 +175,19 @@ async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes
     }
 }
 
-fn refusal(problem: Problem) -> Response {
+fn refusal(problem: &Problem, request_id: &str) -> Response {
+    #[derive(Serialize)]
+    struct Refused<'a> {
+        ok: bool,
+        error: &'a Failure,
+        request_id: &'a str,
+    }
+
     let Problem { status, failure } = problem;
-    let retry_after_ms = failure.retry_after_ms;
-    let mut response = failed(status, failure);
+    let (status, retry_after_ms) = (*status, failure.retry_after_ms);
+    let refused = Refused { ok: false, error: failure, request_id };
+    let mut response =
+        json(status, serde_json::to_string(&refused).expect("numbers and texts can always be written"));
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -92,6 +92,12 @@ async fn every_operation_is_for_backends_and_does_what_its_description_says() {
             let (status, head, answer) = ask_with(&house, "", &method, &path, &body).await;
             assert_eq!((status, &answer["error"]["code"]), (401, &json!(104)), "{method} {path}");
             assert!(head.contains("www-authenticate: bearer"), "{head}");
+            let drawn = answer["request_id"].as_str().unwrap();
+            assert!(head.contains(&format!("x-request-id: {drawn}")), "{head}");
+            let named = "x-request-id: of-the-caller.7\r\n";
+            let (_, head, answer) = ask_with(&house, named, &method, &path, &body).await;
+            assert!(head.contains("x-request-id: of-the-caller.7"), "{head}");
+            assert_eq!(answer["request_id"], "of-the-caller.7");
             let (status, _, answer) = ask_as(&house, "no.to.ken", &method, &path, &body).await;
             assert_eq!(status, 401, "{method} {path} {answer}");
             let (status, _, answer) = ask_as(&house, &token("alice"), &method, &path, &body).await;
@@ -109,7 +115,7 @@ async fn every_operation_is_for_backends_and_does_what_its_description_says() {
             let success = &operation["responses"][status.to_string()];
             assert!(status < 300 && success["description"] == "Done.", "{method} {path}: {status} {answer}");
             assert_eq!(answer["ok"], true);
-            assert!(head.contains("cache-control: no-store"));
+            assert!(head.contains("cache-control: no-store") && head.contains("x-request-id: "));
             let of = &success["content"]["application/json"]["schema"]["allOf"][1]["$ref"];
             let of = of.as_str().unwrap().rsplit('/').next().unwrap();
             let schema = &description["components"]["schemas"][of];

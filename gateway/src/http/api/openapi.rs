@@ -162,7 +162,14 @@ fn schemas() -> Value {
             "retryable": { "type": "boolean", "description": "Whether the same request may succeed later, unchanged." },
             "retry_after_ms": number(),
         })),
-        "Failed": open(&["ok", "error"], json!({ "ok": { "const": false }, "error": named("Error") })),
+        "Failed": open(&["ok", "error"], json!({
+            "ok": { "const": false },
+            "error": named("Error"),
+            "request_id": {
+                "type": "string",
+                "description": "The `X-Request-Id` of the request, or the one that was given to it; not of a message in a batch.",
+            },
+        })),
         "NewMessage": exact(&["from", "body"], json!({
             "from": named("UserId"),
             "body": { "description": "Any JSON. It is passed on as it came." },
