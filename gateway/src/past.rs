@@ -135,6 +135,10 @@ fn look(lanes: &LaneGuards<'_>, reached: &Reached, wanted: &Wanted, part: &Part)
     let found =
         |messages, broken| Here::Found(Found { room: wanted.room.clone(), messages, broken, standing });
     let now = reached.at(lane);
+    // It was broken, and goes on in an epoch that the lane is about to be announced in.
+    if standing.lane.epoch > now.epoch {
+        return Here::Behind;
+    }
     // Frames of other lanes bear where this node is in this one. That must not be behind what the reader gets, or its next
     // recovery would bring it once more.
     let is_behind = match wanted.after {

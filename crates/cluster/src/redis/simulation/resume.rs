@@ -179,6 +179,10 @@ impl World {
         if missed.broken {
             return Here::Found { messages: Vec::new(), broken: true };
         }
+        // It was broken, and goes on in an epoch that this node is about to hear of.
+        if view.standing.lane.epoch > lane.at.epoch {
+            return Here::Behind;
+        }
         // Frames of other lanes bear where this node is in this one. That must not be behind what the client gets.
         let gets =
             if after.epoch == lane.at.epoch { after.pos.max(view.standing.pos) } else { view.standing.pos };
