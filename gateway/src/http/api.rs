@@ -47,6 +47,7 @@ const OPERATIONS: &[Operation] = &[
     members::REMOVE,
     users::GET,
     users::DISCONNECT,
+    info::HEALTH,
     info::MONITORING,
     info::CIRCUIT_BREAKERS,
 ];

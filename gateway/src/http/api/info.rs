@@ -5,9 +5,26 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
-use turnpike_cluster::BreakerState;
+use turnpike_cluster::{BreakerState, Lease};
+use turnpike_wire::{Code, Failure};
 
 use super::operation::{Access, Call, Method, Operation, Outcome, done};
+
+pub(super) const HEALTH: Operation = Operation {
+    id: "getRealtimeHealth",
+    method: Method::Get,
+    path: "/health/realtime",
+    access: Access::Admin,
+    summary: "Read whether the node that answers serves users as it should.",
+    description: "Answered with 503, and with what is wrong in the message, while something between this node and the \
+                  cluster keeps it from that.",
+    parameters: &[],
+    body: None,
+    success: StatusCode::OK,
+    answer: || json!({ "$ref": "#/components/schemas/RealtimeHealth" }),
+    refusals: &[400],
+    handle: |call| Box::pin(async move { health(&call) }),
+};
 
 pub(super) const MONITORING: Operation = Operation {
     id: "getMonitoring",
@@ -40,6 +57,36 @@ pub(super) const CIRCUIT_BREAKERS: Operation = Operation {
     refusals: &[400],
     handle: |call| Box::pin(async move { circuit_breakers(&call) }),
 };
+
+#[derive(Serialize)]
+struct RealtimeHealth<'a> {
+    node: &'a str,
+    /// Nodes that live, as far as this one knows.
+    nodes: usize,
+    connections: u64,
+}
+
+fn health(call: &Call) -> Outcome {
+    let [] = call.query([])?;
+    let app = &call.app;
+    let lease = *app.cluster.membership.lease().borrow();
+    verdict(&app.cluster.condition.borrow().faults, lease)?;
+    Ok(done(&RealtimeHealth {
+        node: &app.node,
+        nodes: app.cluster.membership.nodes().borrow().len(),
+        connections: app.handle.counters().connections_now,
+    }))
+}
+
+fn verdict(faults: &[String], lease: Lease) -> Result<(), Failure> {
+    let of_lease = match lease {
+        Lease::Held => None,
+        Lease::Doubtful => Some("the lease of this node could not be renewed in time"),
+        Lease::Lost => Some("this node has lost its lease: others take it for dead"),
+    };
+    let wrong: Vec<&str> = of_lease.into_iter().chain(faults.iter().map(String::as_str)).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::new(Code::Unavailable, wrong.join("; "))) }
+}
 
 #[derive(Serialize)]
 struct Monitoring<'a> {
@@ -93,4 +140,22 @@ fn circuit_breakers(call: &Call) -> Outcome {
         faults: &condition.faults,
         breakers: breakers.collect(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_node_from_serving_is_said() {
+        let fault = ["a master does not answer".to_owned()];
+        let said = |faults: &[String], lease| {
+            verdict(faults, lease).err().map(|failure| (failure.code, failure.message.into_owned()))
+        };
+        assert_eq!(said(&[], Lease::Held), None);
+        assert_eq!(said(&fault, Lease::Held), Some((Code::Unavailable, fault[0].clone())));
+        let (code, both) = said(&fault, Lease::Doubtful).unwrap();
+        assert!(code == Code::Unavailable && both.contains("renewed") && both.ends_with(&fault[0]), "{both}");
+        assert!(said(&[], Lease::Lost).is_some());
+    }
 }

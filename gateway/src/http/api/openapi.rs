@@ -244,6 +244,11 @@ fn schemas() -> Value {
             "inbox": named("Inbox"),
         })),
         "Dismissal": exact(&[], json!({ "code": { "type": "integer", "enum": codes, "default": Disconnect::Revoked.code() } })),
+        "RealtimeHealth": open(&["node", "nodes", "connections"], json!({
+            "node": { "type": "string" },
+            "nodes": number(),
+            "connections": number(),
+        })),
         "Monitoring": open(&["node", "nodes", "counters"], json!({
             "node": { "type": "string" },
             "nodes": { "type": "array", "items": { "type": "string" } },
