@@ -22,7 +22,7 @@ use crate::expiry::Expiry;
 use crate::metrics::Meters;
 use crate::mirror::{LaneGuards, Mirror};
 use crate::outgoing::Outgoing;
-use crate::past::{self, Wanted};
+use crate::past::{self, After, Wanted};
 use crate::presence::{Presences, Who};
 use crate::receipts::Receipts;
 use crate::references::References;
@@ -139,7 +139,7 @@ impl App {
                 Command::Join { room } => {
                     let (app, room) = (Arc::clone(self), room.clone());
                     self.spawn(async move {
-                        if let Err(failure) = membership::join(&app, &session, &socket, &room, false).await {
+                        if let Err(failure) = membership::join(&app, &session, &socket, &room, false, &[After::Latest(0)]).await {
                             tracing::warn!(connection = %id, %room, reason = failure.code.slug(), "not joined for a backend");
                         }
                     });

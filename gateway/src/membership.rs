@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use turnpike_cluster::{LanePosition, Unavailable, lane_of};
+use turnpike_cluster::{LanePosition, RoomRecord, Unavailable, lane_of};
 use turnpike_engine::SocketRef;
 use turnpike_wire::{Code, Failure, RoomId};
 
 use crate::app::{App, NAMESPACE};
 use crate::mirror::Mirror;
+use crate::past::{After, Wanted};
 use crate::presence::Who;
-use crate::replay::Member;
+use crate::replay::{Found, Member};
 use crate::session::Session;
 
 /// A room that is open, and stays so for as long as this is held.
@@ -57,66 +58,74 @@ pub(crate) async fn open(app: &App, room: &RoomId) -> Result<Held, Unavailable> 
 }
 
 /// Brings the session into the room, if it is not there already. When this is done, no message of the room is missed,
-/// also not after a crash of this node.
+/// also not after a crash of this node. Gives what is wanted of the past, up to the moment of joining.
 pub(crate) async fn join(
     app: &Arc<App>,
     session: &Arc<Session>,
     socket: &SocketRef,
     room: &RoomId,
     presence: bool,
-) -> Result<(), Failure> {
-    {
+    wanted: &[After],
+) -> Result<Vec<Found>, Failure> {
+    debug_assert!(!wanted.is_empty(), "looking is what holds the lane");
+    let wanted: Vec<Wanted> =
+        wanted.iter().map(|after| Wanted { room: room.clone(), after: *after }).collect();
+    let is_there = {
         let state = session.state();
         if !state.is_connected_as(socket) {
             return Err(gone());
         }
-        if let Some(index) = state.membership(room)
-            && state.rooms[index].presence == presence
-        {
-            return Ok(());
-        }
+        state.membership(room).is_some_and(|index| state.rooms[index].presence == presence)
+    };
+    if is_there {
+        return app.find(&wanted).await.map(|(_, found)| found).map_err(unavailable);
     }
     let held = open(app, room).await.map_err(unavailable)?;
-    let was = {
+    let standing_now = || -> Result<LanePosition, Failure> {
         let lane = app.mirror.lane_of(room);
         let epoch = app.mirror.reached().at(lane_of(room)).epoch;
         let standing = lane.room(room).and_then(|room| room.standing().copied());
-        let Some(standing) = standing else { return Err(unavailable(Unavailable { retry_after_ms: 250 })) };
-        let mut state = session.state();
-        if !state.is_connected_as(socket) {
-            return Err(gone());
-        }
-        if let Some(index) = state.membership(room) {
-            Some(std::mem::replace(&mut state.rooms[index].presence, presence))
-        } else {
-            if state.rooms.len() >= app.limits.rooms_per_connection_max {
+        let standing = standing.ok_or_else(|| unavailable(Unavailable { retry_after_ms: 250 }))?;
+        // A room that was broken goes on before its lane is announced.
+        Ok(LanePosition { epoch: epoch.max(standing.epoch), pos: standing.pos })
+    };
+    // Written down first, from a little earlier than it will be true: between the joining and the answer nothing may be
+    // waited for, or messages would come before the answer that tells where they begin.
+    let written = standing_now()?;
+    let member = RoomRecord { room: room.clone(), joined: written, presence };
+    keep_record_with(app, session, socket, Some(member)).await?;
+    let joined = match app.find(&wanted).await {
+        Err(error) => Err(unavailable(error)),
+        Ok((lanes, found)) => {
+            let mut state = session.state();
+            if !state.is_connected_as(socket) {
+                Err(gone())
+            } else if let Some(index) = state.membership(room) {
+                state.rooms[index].presence = presence;
+                Ok((found, true))
+            } else if state.rooms.len() >= app.limits.rooms_per_connection_max {
                 let message = "this connection is in as many rooms as it may be";
-                return Err(Failure::new(Code::LimitReached, message));
+                Err(Failure::new(Code::LimitReached, message))
+            } else if app.handle.join(socket, NAMESPACE, room).is_err() {
+                Err(overloaded())
+            } else {
+                let epoch = app.mirror.reached().at(lane_of(room)).epoch;
+                let standing = found.first().map(|found| found.standing).unwrap_or_default();
+                let joined = LanePosition { epoch: epoch.max(standing.epoch), pos: standing.pos };
+                state.rooms.push(Member { room: held.keep(), joined, presence });
+                drop(lanes);
+                Ok((found, joined == written))
             }
-            app.handle.join(socket, NAMESPACE, room).map_err(|_| overloaded())?;
-            // A room that was broken goes on before its lane is announced.
-            let joined = LanePosition { epoch: epoch.max(standing.epoch), pos: standing.pos };
-            state.rooms.push(Member { room: held.keep(), joined, presence });
-            None
         }
     };
-    if let Err(failure) = keep_record(app, session, socket).await {
-        let mut state = session.state();
-        match (state.membership(room), was) {
-            (Some(index), Some(was)) => state.rooms[index].presence = was,
-            (Some(index), None) => {
-                state.rooms.swap_remove(index);
-                drop(state);
-                // When the inbox is full the connection gets a few messages that it does not expect.
-                let _ = app.handle.leave(socket, room);
-                app.mirror.leave(room);
-            }
-            (None, _) => {}
-        }
-        return Err(failure);
+    if !matches!(joined, Ok((_, true))) {
+        // What was written down is not what has become of it.
+        let (again, session, socket) = (Arc::clone(app), Arc::clone(session), *socket);
+        app.spawn(async move { drop(keep_record(&again, &session, &socket).await) });
     }
+    let (found, _) = joined?;
     show(app, session, socket, room, presence);
-    Ok(())
+    Ok(found)
 }
 
 /// From here on others see the session in the room, or no more.
@@ -161,11 +170,26 @@ pub(crate) async fn leave(
 
 /// Writes down what another node would need to take the session up.
 pub(crate) async fn keep_record(app: &App, session: &Session, socket: &SocketRef) -> Result<(), Failure> {
+    keep_record_with(app, session, socket, None).await
+}
+
+/// The same, with a room that the session is about to be in.
+async fn keep_record_with(
+    app: &App,
+    session: &Session,
+    socket: &SocketRef,
+    member: Option<RoomRecord>,
+) -> Result<(), Failure> {
     if !app.cluster.sessions.outlive_the_process() || !app.is_recoverable(session.kind) {
         return Ok(());
     }
     let id = socket.id().to_string().into();
-    let put = app.cluster.sessions.put(&id, &session.record());
+    let mut record = session.record();
+    if let Some(member) = member {
+        record.rooms.retain(|other| other.room != member.room);
+        record.rooms.push(member);
+    }
+    let put = app.cluster.sessions.put(&id, &record);
     match put.wait().await {
         Ok(true) => Ok(()),
         Ok(false) => Err(gone()),

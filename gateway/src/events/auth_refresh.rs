@@ -11,6 +11,7 @@ use turnpike_wire::{Code, Failure, RoomId};
 use super::{Caller, Outcome, Reply, data};
 use crate::clock::unix_ms;
 use crate::membership::{self, gone, keep_record};
+use crate::past::After;
 
 pub(super) fn parse(args: &Args) -> Result<AuthRefresh<'_>, Failure> {
     data(args)
@@ -46,7 +47,7 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
         membership::leave(app, session, socket, &room).await?;
     }
     for room in hidden {
-        membership::join(app, session, socket, &room, false).await?;
+        membership::join(app, session, socket, &room, false, &[After::Latest(0)]).await?;
     }
     keep_record(app, session, socket).await?;
     Ok(Reply::new(AuthRefreshed { expires_at: expires_at * 1000 }))

@@ -11,8 +11,8 @@ use turnpike_wire::limits::PRESENCE_MEMBERS_MAX;
 use turnpike_wire::{Code, Failure};
 
 use super::{Caller, Outcome, Reply, data, in_one_answer};
-use crate::membership::{self, unavailable};
-use crate::past::{After, Wanted};
+use crate::membership;
+use crate::past::After;
 use crate::presence::{Shown, Who};
 
 pub(super) fn parse(args: &Args) -> Result<RoomJoin, Failure> {
@@ -32,7 +32,11 @@ pub(super) async fn apply(caller: &Caller, join: &RoomJoin) -> Outcome {
     if join.presence && !identity.can(Right::Presence, &join.room) {
         return Err(Failure::new(Code::Forbidden, "the token does not grant the presence of this room"));
     }
-    membership::join(app, session, socket, &join.room, join.presence).await?;
+    let latest = After::Latest(join.history.filter(|_| reads).map_or(0, Count::get));
+    let since = join.since.filter(|_| reads).map(After::Message);
+    // Both at once: what is found holds together with the joining.
+    let wanted: smallvec::SmallVec<[After; 2]> = std::iter::once(latest).chain(since).collect();
+    let mut found = membership::join(app, session, socket, &join.room, join.presence, &wanted).await?;
     let shown = if join.presence {
         let who = Who { socket: *socket, user: session.user.clone() };
         app.presences.watch(&join.room, &who, PRESENCE_MEMBERS_MAX).await
@@ -40,19 +44,12 @@ pub(super) async fn apply(caller: &Caller, join: &RoomJoin) -> Outcome {
         None
     };
     let shown = shown.as_ref();
-    let wanted = |after| [Wanted { room: join.room.clone(), after }];
-    let latest = After::Latest(join.history.filter(|_| reads).map_or(0, Count::get));
-    if reads && let Some(since) = join.since {
-        let (lanes, mut found) = app.find(&wanted(After::Message(since))).await.map_err(unavailable)?;
-        drop(lanes);
-        let found = found.remove(0);
-        let bytes: usize = found.messages.iter().map(|message| message.bytes()).sum();
-        if !found.broken && bytes <= app.limits.answer_bytes_max {
-            return Ok(answer(join, &found.messages, found.standing, true, shown));
+    if let Some(missed) = (found.len() > 1).then(|| found.remove(1)) {
+        let bytes: usize = missed.messages.iter().map(|message| message.bytes()).sum();
+        if !missed.broken && bytes <= app.limits.answer_bytes_max {
+            return Ok(answer(join, &missed.messages, missed.standing, true, shown));
         }
     }
-    let (lanes, mut found) = app.find(&wanted(latest)).await.map_err(unavailable)?;
-    drop(lanes);
     let mut found = found.remove(0);
     let mut bytes = 0;
     let fitting = found.messages.iter().rev().take_while(|message| {
