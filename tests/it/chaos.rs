@@ -203,7 +203,8 @@ fn promoted_without_the_latest(durability: &str) -> Vec<Violation> {
     for replica in &replicas {
         redis.network().cut(End::Redis(master), End::Redis(*replica));
     }
-    std::thread::sleep(Duration::from_secs(2));
+    // Long enough for every sender to have been answered, on a busy machine as well.
+    std::thread::sleep(Duration::from_secs(4));
     redis.kill(master);
     redis.network().mend();
     redis.wait_served(PATIENCE).unwrap();
