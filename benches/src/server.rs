@@ -122,12 +122,6 @@ impl Server {
                 command
             }
         };
-        // A product refuses settings that it does not know, and those of a test run are none of its own.
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("TURNPIKE_")) {
-                command.env_remove(&name);
-            }
-        }
         let heartbeat_ms = setting.heartbeat.as_millis().to_string();
         command
             .env("PORT", "0")

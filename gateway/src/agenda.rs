@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
+use turnpike_wire::RoomId;
+
 /// Times are rounded up to this: the agenda is opened about as often.
 const GRAIN_MS: u64 = 10;
 
@@ -31,6 +33,13 @@ impl<K: Clone + Eq + Hash> Agenda<K> {
         self.by_time.entry(due).or_default().push(key.clone());
     }
 
+    /// The same, if there is a time.
+    pub(crate) fn note_next(&mut self, key: &K, due_ms: Option<u64>) {
+        if let Some(due_ms) = due_ms {
+            self.note(key, due_ms);
+        }
+    }
+
     /// The keys that are due. They are noted no more.
     pub(crate) fn due(&mut self, now_ms: u64) -> Vec<K> {
         let now = now_ms / GRAIN_MS;
@@ -47,6 +56,50 @@ impl<K: Clone + Eq + Hash> Agenda<K> {
             }
         }
         due
+    }
+}
+
+/// What knows when it has next something to do.
+pub(crate) trait Timed {
+    type Effect;
+
+    fn due_ms(&self) -> Option<u64>;
+
+    fn tick(&mut self, now_ms: u64, effects: &mut Vec<Self::Effect>);
+
+    /// It need not be kept.
+    fn is_empty(&self, now_ms: u64) -> bool;
+}
+
+/// Rooms, and which of them is to be looked at next.
+#[derive(Debug)]
+pub(crate) struct Rooms<R> {
+    pub(crate) by_name: HashMap<RoomId, R>,
+    pub(crate) agenda: Agenda<RoomId>,
+}
+
+impl<R> Default for Rooms<R> {
+    fn default() -> Self {
+        Self { by_name: HashMap::new(), agenda: Agenda::default() }
+    }
+}
+
+impl<R: Timed> Rooms<R> {
+    /// What the rooms that are due have to be done. Those that are empty go.
+    pub(crate) fn tick(&mut self, now_ms: u64) -> Vec<(RoomId, R::Effect)> {
+        let mut effects = Vec::new();
+        for name in self.agenda.due(now_ms) {
+            let Some(room) = self.by_name.get_mut(&name) else { continue };
+            let mut of_room = Vec::new();
+            room.tick(now_ms, &mut of_room);
+            if room.is_empty(now_ms) {
+                self.by_name.remove(&name);
+            } else {
+                self.agenda.note_next(&name, room.due_ms());
+            }
+            effects.extend(of_room.into_iter().map(|effect| (name.clone(), effect)));
+        }
+        effects
     }
 }
 

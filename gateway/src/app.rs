@@ -51,7 +51,7 @@ pub(crate) struct App {
     pub(crate) api_keys: ApiKeys,
     pub(crate) cluster: Cluster,
     pub(crate) mirror: Arc<Mirror>,
-    pub(crate) references: References,
+    pub(crate) references: Arc<References>,
     pub(crate) sessions: Sessions,
     pub(crate) presences: Arc<Presences>,
     pub(crate) typing: Typing,

@@ -182,12 +182,12 @@ impl Inbox {
         room: &Held,
     ) -> Result<Self, Unavailable> {
         let room = room.room();
-        let (epoch, standing) = {
+        let (epoch, joined, standing) = {
             let lane = app.mirror.lane_of(room);
-            let standing = lane.room(room).and_then(|room| room.standing().copied());
-            (app.mirror.reached().at(lane_of(room)).epoch, standing.unwrap_or_default())
+            let standing = lane.room(room).and_then(|room| room.standing().copied()).unwrap_or_default();
+            let reached = app.mirror.reached();
+            (reached.at(lane.lane).epoch, reached.place_of(lane.lane, &standing), standing)
         };
-        let joined = LanePosition { epoch: epoch.max(standing.epoch), pos: standing.pos };
         let now = Self { joined, is_behind: false, first_seq: None };
         let Some(device) = device else { return Ok(now) };
         let Some(cursor) = app.cluster.marks.cursor(user, device).wait().await? else {

@@ -147,7 +147,7 @@ impl Bound {
         let background = Background::start()?;
         let (clock, outgoing) = (Clock::start(), Outgoing { compress_above: config.compress_above });
         let shards = Arc::new(Shards::new(engine.handle(), outgoing));
-        let references = || References::new(Arc::clone(&cluster.sessions));
+        let references = Arc::new(References::new(Arc::clone(&cluster.sessions)));
         let (handle, spawner) = (|| engine.handle(), || background.handle());
         let reporter =
             Reporter { node: config.node.clone(), incarnation: cluster.membership.own().to_string() };
@@ -164,8 +164,8 @@ impl Bound {
             clock,
             tokens: config.tokens,
             api_keys: config.api_keys,
-            mirror: Mirror::new(config.ring, clock, Arc::clone(&shards) as _, references()),
-            references: references(),
+            mirror: Mirror::new(config.ring, clock, Arc::clone(&shards) as _, Arc::clone(&references)),
+            references,
             presences: Presences::new(&cluster, handle(), outgoing, clock, spawner()),
             typing: Typing::new(Arc::clone(&cluster.broker), handle(), outgoing, clock),
             receipts: Receipts::new(Arc::clone(&cluster.marks), handle(), outgoing, clock, spawner()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use turnpike_cluster::{LanePosition, RoomRecord, Unavailable, lane_of};
+use turnpike_cluster::{RoomRecord, Unavailable, lane_of};
 use turnpike_engine::SocketRef;
 use turnpike_wire::{Code, Failure, RoomId};
 
@@ -81,22 +81,20 @@ pub(crate) async fn join(
         return app.find(&wanted).await.map(|(_, found)| found).map_err(unavailable);
     }
     let held = open(app, room).await.map_err(unavailable)?;
-    let standing_now = || -> Result<LanePosition, Failure> {
+    let written = {
         let lane = app.mirror.lane_of(room);
-        let epoch = app.mirror.reached().at(lane_of(room)).epoch;
-        let standing = lane.room(room).and_then(|room| room.standing().copied());
+        let standing = lane.room(room).and_then(|room| room.standing());
         let standing = standing.ok_or_else(|| unavailable(Unavailable { retry_after_ms: 250 }))?;
-        // A room that was broken goes on before its lane is announced.
-        Ok(LanePosition { epoch: epoch.max(standing.epoch), pos: standing.pos })
+        app.mirror.reached().place_of(lane.lane, standing)
     };
     // Written down first, from a little earlier than it will be true: between the joining and the answer nothing may be
     // waited for, or messages would come before the answer that tells where they begin.
-    let written = standing_now()?;
     let member = RoomRecord { room: room.clone(), joined: written, presence };
     keep_record_with(app, session, socket, Some(member)).await?;
     let joined = match app.find(&wanted).await {
         Err(error) => Err(unavailable(error)),
-        Ok((lanes, found)) => {
+        // The lanes are held to the end of this, so that what was found and the joining hold together.
+        Ok((_lanes, found)) => {
             let mut state = session.state();
             if !state.is_connected_as(socket) {
                 Err(gone())
@@ -109,11 +107,9 @@ pub(crate) async fn join(
             } else if app.handle.join(socket, NAMESPACE, room).is_err() {
                 Err(overloaded())
             } else {
-                let epoch = app.mirror.reached().at(lane_of(room)).epoch;
                 let standing = found.first().map(|found| found.standing).unwrap_or_default();
-                let joined = LanePosition { epoch: epoch.max(standing.epoch), pos: standing.pos };
+                let joined = app.mirror.reached().place_of(lane_of(room), &standing);
                 state.rooms.push(Member { room: held.keep(), joined, presence });
-                drop(lanes);
                 Ok((found, joined == written))
             }
         }

@@ -31,7 +31,7 @@ pub(crate) struct Mirror {
     limits: RingLimits,
     clock: Clock,
     outlet: Arc<dyn Outlet>,
-    references: References,
+    references: Arc<References>,
 }
 
 /// Where what the broker brings goes on to.
@@ -65,6 +65,11 @@ pub(crate) struct Reached {
 impl Reached {
     pub(crate) fn offset(&self) -> OffsetText {
         offset::write(&self.reference, &self.vector)
+    }
+
+    /// The place in its lane of a room that stands there. A room that was broken goes on before its lane is announced.
+    pub(crate) fn place_of(&self, lane: Lane, standing: &Standing) -> LanePosition {
+        LanePosition { epoch: self.at(lane).epoch.max(standing.epoch), pos: standing.pos }
     }
 
     /// Where every lane is.
@@ -107,7 +112,7 @@ impl Mirror {
         limits: RingLimits,
         clock: Clock,
         outlet: Arc<dyn Outlet>,
-        references: References,
+        references: Arc<References>,
     ) -> Arc<Self> {
         let reference = references.draw(Base::default());
         Arc::new(Self {

@@ -195,7 +195,6 @@ impl Presences {
     }
 
     /// Whether the user is connected to any node.
-    #[allow(dead_code, reason = "asked by the interface for backends")]
     pub(crate) fn is_connected(&self, user: &UserId) -> Soon<Result<bool, Unavailable>> {
         let dead = self.nodes.dead();
         self.presence
@@ -225,7 +224,7 @@ impl Presences {
         let Rooms { by_name: rooms, agenda, .. } = &mut *lane;
         if let Some(found) = rooms.get_mut(room) {
             found.heard(delta, &dead, now_ms);
-            note(agenda, room, found);
+            agenda.note_next(room, found.due_ms());
         }
     }
 
@@ -234,7 +233,7 @@ impl Presences {
         let Rooms { by_name: rooms, agenda, .. } = &mut *self.lane(lane);
         for (name, room) in rooms {
             room.doubt();
-            note(agenda, name, room);
+            agenda.note_next(name, room.due_ms());
         }
     }
 
@@ -299,7 +298,7 @@ impl Presences {
                 for incarnation in &revived {
                     room.alive(*incarnation);
                 }
-                note(agenda, name, room);
+                agenda.note_next(name, room.due_ms());
             }
         }
     }
@@ -336,7 +335,7 @@ impl Presences {
                     effect => self.carry_out(name, room, effect, owed),
                 }
             }
-            note(agenda, name, room);
+            agenda.note_next(name, room.due_ms());
             if room.is_empty() {
                 rooms.remove(name);
             }
@@ -409,12 +408,6 @@ impl Presences {
     fn lane(&self, lane: Lane) -> MutexGuard<'_, Rooms> {
         // A room that panicked is as it was before or after a change, and is read again in time.
         self.lanes[lane.index()].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn note(agenda: &mut Agenda<RoomId>, name: &RoomId, room: &Room<SocketRef>) {
-    if let Some(due_ms) = room.due_ms() {
-        agenda.note(name, due_ms);
     }
 }
 

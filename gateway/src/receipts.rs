@@ -6,7 +6,6 @@
 mod paced;
 mod room;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +18,7 @@ use turnpike_wire::{RoomId, UserId};
 use self::paced::{Full, Paced};
 pub(crate) use self::room::Progress;
 use self::room::{Effect, Room};
-use crate::agenda::Agenda;
+use crate::agenda::{Rooms, Timed as _};
 use crate::app::NAMESPACE;
 use crate::clock::Clock;
 use crate::outgoing::Outgoing;
@@ -33,19 +32,13 @@ pub(crate) struct Receipts {
     outgoing: Outgoing,
     clock: Clock,
     background: tokio::runtime::Handle,
-    lanes: [Mutex<Rooms>; LANES],
+    lanes: [Mutex<Rooms<Room>>; LANES],
     cursors: Mutex<Paced<Device, u64>>,
     told: AtomicU64,
     lost: AtomicU64,
 }
 
 type Device = (UserId, Box<str>);
-
-#[derive(Default)]
-struct Rooms {
-    by_name: HashMap<RoomId, Room>,
-    agenda: Agenda<RoomId>,
-}
 
 impl Receipts {
     pub(crate) fn new(
@@ -73,7 +66,7 @@ impl Receipts {
         let Rooms { by_name: rooms, agenda } = &mut *self.lane(lane_of(room));
         let found = rooms.entry(room.clone()).or_default();
         let said = found.say(user, progress);
-        note(agenda, room, found);
+        agenda.note_next(room, found.due_ms());
         said.map_err(|Full| overloaded())
     }
 
@@ -87,28 +80,14 @@ impl Receipts {
         let Rooms { by_name: rooms, agenda } = &mut *self.lane(lane_of(room));
         let found = rooms.entry(room.clone()).or_default();
         found.heard(marks);
-        note(agenda, room, found);
+        agenda.note_next(room, found.due_ms());
     }
 
     /// Does what is due.
     pub(crate) fn tick(self: &Arc<Self>) {
         let now_ms = self.clock.steady_ms();
         for lane in Lane::all() {
-            let mut effects = Vec::new();
-            {
-                let Rooms { by_name: rooms, agenda } = &mut *self.lane(lane);
-                for name in agenda.due(now_ms) {
-                    let Some(room) = rooms.get_mut(&name) else { continue };
-                    let mut of_room = Vec::new();
-                    room.tick(now_ms, &mut of_room);
-                    if room.is_empty(now_ms) {
-                        rooms.remove(&name);
-                    } else {
-                        note(agenda, &name, room);
-                    }
-                    effects.extend(of_room.into_iter().map(|effect| (name.clone(), effect)));
-                }
-            }
+            let effects = self.lane(lane).tick(now_ms);
             for (room, effect) in effects {
                 match effect {
                     Effect::Write(marks) => self.write(&room, marks),
@@ -143,7 +122,7 @@ impl Receipts {
         let Rooms { by_name: rooms, agenda } = &mut *self.lane(lane_of(room));
         if let Some(found) = rooms.get_mut(room) {
             found.written(result.map_err(|error| error.retry_after_ms), now_ms);
-            note(agenda, room, found);
+            agenda.note_next(room, found.due_ms());
         }
     }
 
@@ -166,7 +145,7 @@ impl Receipts {
         (self.told.load(Ordering::Relaxed), self.lost.load(Ordering::Relaxed))
     }
 
-    fn lane(&self, lane: Lane) -> MutexGuard<'_, Rooms> {
+    fn lane(&self, lane: Lane) -> MutexGuard<'_, Rooms<Room>> {
         // Marks only rise, so one that was half merged is right as well.
         self.lanes[lane.index()].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,10 +158,4 @@ impl Receipts {
 /// More have said something within a second than are written in one.
 fn overloaded() -> Unavailable {
     Unavailable { retry_after_ms: 1_000 }
-}
-
-fn note(agenda: &mut Agenda<RoomId>, name: &RoomId, room: &Room) {
-    if let Some(due_ms) = room.due_ms() {
-        agenda.note(name, due_ms);
-    }
 }

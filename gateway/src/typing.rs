@@ -5,7 +5,6 @@
 mod pace;
 mod room;
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +16,7 @@ use turnpike_wire::event::server::{TYPING, Typing as Event};
 use turnpike_wire::{RoomId, UserId};
 
 use self::room::{Effect, Room, View};
-use crate::agenda::Agenda;
+use crate::agenda::{Rooms, Timed as _};
 use crate::app::NAMESPACE;
 use crate::clock::Clock;
 use crate::outgoing::Outgoing;
@@ -27,17 +26,11 @@ pub(crate) struct Typing {
     handle: Handle,
     outgoing: Outgoing,
     clock: Clock,
-    lanes: [Mutex<Rooms>; LANES],
+    lanes: [Mutex<Rooms<Room<SocketRef>>>; LANES],
     /// How many rooms there are in each lane. Every message asks whether its sender was typing, and most rooms are quiet.
     busy: [AtomicUsize; LANES],
     told: AtomicU64,
     lost: AtomicU64,
-}
-
-#[derive(Default)]
-struct Rooms {
-    by_name: HashMap<RoomId, Room<SocketRef>>,
-    agenda: Agenda<RoomId>,
 }
 
 impl Typing {
@@ -62,7 +55,7 @@ impl Typing {
         let Rooms { by_name: rooms, agenda } = &mut *rooms;
         let found = rooms.entry(room.clone()).or_insert_with(Room::new);
         found.start(user, socket, now_ms);
-        note(agenda, room, found);
+        agenda.note_next(room, found.due_ms());
         self.busy[lane.index()].store(rooms.len(), Ordering::Relaxed);
     }
 
@@ -84,7 +77,7 @@ impl Typing {
         let Rooms { by_name: rooms, agenda } = &mut *rooms;
         let found = rooms.entry(room.clone()).or_insert_with(Room::new);
         found.heard(changes, now_ms);
-        note(agenda, room, found);
+        agenda.note_next(room, found.due_ms());
         if found.is_empty(now_ms) {
             rooms.remove(room);
         }
@@ -98,23 +91,12 @@ impl Typing {
             if self.busy[lane.index()].load(Ordering::Relaxed) == 0 {
                 continue;
             }
-            let mut effects = Vec::new();
-            {
+            let effects = {
                 let mut rooms = self.lane(lane);
-                let Rooms { by_name: rooms, agenda } = &mut *rooms;
-                for name in agenda.due(now_ms) {
-                    let Some(room) = rooms.get_mut(&name) else { continue };
-                    let mut of_room = Vec::new();
-                    room.tick(now_ms, &mut of_room);
-                    if room.is_empty(now_ms) {
-                        rooms.remove(&name);
-                    } else {
-                        note(agenda, &name, room);
-                    }
-                    effects.extend(of_room.into_iter().map(|effect| (name.clone(), effect)));
-                }
-                self.busy[lane.index()].store(rooms.len(), Ordering::Relaxed);
-            }
+                let effects = rooms.tick(now_ms);
+                self.busy[lane.index()].store(rooms.by_name.len(), Ordering::Relaxed);
+                effects
+            };
             for (room, effect) in effects {
                 match effect {
                     Effect::Tell { view, apart } => self.tell(&room, &view, apart, &sockets),
@@ -173,18 +155,12 @@ impl Typing {
         let Rooms { by_name: rooms, agenda } = &mut *self.lane(lane);
         if let Some(found) = rooms.get_mut(room) {
             work(found);
-            note(agenda, room, found);
+            agenda.note_next(room, found.due_ms());
         }
     }
 
-    fn lane(&self, lane: Lane) -> MutexGuard<'_, Rooms> {
+    fn lane(&self, lane: Lane) -> MutexGuard<'_, Rooms<Room<SocketRef>>> {
         // Of a room that panicked nothing has to be right: in six seconds it is forgotten.
         self.lanes[lane.index()].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn note(agenda: &mut Agenda<RoomId>, name: &RoomId, room: &Room<SocketRef>) {
-    if let Some(due_ms) = room.due_ms() {
-        agenda.note(name, due_ms);
     }
 }

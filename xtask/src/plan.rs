@@ -155,7 +155,7 @@ impl Runner {
             Step::Doc => cargo.args(["test", "--workspace", "--doc", "--locked"]),
         };
         // A failed test says what it expected; the way there is asked for by hand.
-        cargo.env("TURNPIKE_TEST_LEDGER", self.ledger.path()).env("RUST_BACKTRACE", "0");
+        cargo.env("XTASK_LEDGER", self.ledger.path()).env("RUST_BACKTRACE", "0");
         cargo
     }
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crate::command::beside;
 
 /// Where the tests look for it.
-pub(crate) const VARIABLE: &str = "TURNPIKE_TEST_REDIS";
+pub(crate) const VARIABLE: &str = "XTASK_REDIS";
 
 pub(crate) struct Redis {
     lab: Child,

@@ -84,6 +84,19 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
+    /// How many connections are in each room.
+    pub(crate) fn members_by_room(&self) -> Vec<u64> {
+        let mut members_by_room: Vec<u64> = Vec::new();
+        for connection in self.connections.iter().flatten() {
+            let room = connection.room as usize;
+            if members_by_room.len() <= room {
+                members_by_room.resize(room + 1, 0);
+            }
+            members_by_room[room] += 1;
+        }
+        members_by_room
+    }
+
     pub(crate) fn new(
         poll: Poll,
         target: SocketAddr,

@@ -10,8 +10,9 @@ use anyhow::{Context as _, bail};
 
 use crate::redis::{Connection, Layout, RedisCluster, Reply, slot_of};
 
-/// Names the nodes of a cluster that is there already: `host:port,host:port`. `cargo xtask test` sets it.
-pub const TEST_REDIS: &str = "TURNPIKE_TEST_REDIS";
+/// Names the nodes of a cluster that is there already: `host:port,host:port`. `cargo xtask test` sets it. Not a name of the
+/// product's, which refuses settings that it does not know.
+pub const TEST_REDIS: &str = "XTASK_REDIS";
 
 #[derive(Debug)]
 pub struct Shared {

@@ -126,7 +126,7 @@ impl Outlet for Clients {
 struct World {
     cluster: Cluster,
     mirror: Arc<Mirror>,
-    references: References,
+    references: Arc<References>,
     clients: Arc<Clients>,
     rooms: Vec<RoomId>,
     told_lost: usize,
@@ -144,12 +144,12 @@ impl World {
         let cluster = embedded::start(&embedded::Config { history, ..embedded::Config::new("n1") }).unwrap();
         let clients = Arc::new(Clients::default());
         clients.0.lock().unwrap().extend((0..CLIENTS).map(|_| Client { online: true, ..Client::default() }));
-        let references = || References::new(Arc::clone(&cluster.sessions));
-        let mirror = Mirror::new(ring, Clock::start(), Arc::clone(&clients) as _, references());
+        let references = Arc::new(References::new(Arc::clone(&cluster.sessions)));
+        let mirror = Mirror::new(ring, Clock::start(), Arc::clone(&clients) as _, Arc::clone(&references));
         let receiver = Arc::new(Receiver(Arc::clone(&mirror)));
         at_once(cluster.broker.start(receiver).wait()).unwrap();
         Self {
-            references: references(),
+            references,
             rooms: rooms.iter().map(|name| RoomId::parse(name).unwrap()).collect(),
             cluster,
             mirror,

@@ -10,6 +10,7 @@ use turnpike_wire::UserId;
 use turnpike_wire::event::server::UserMark;
 
 use super::paced::{Full, Merge, Paced};
+use crate::agenda::Timed;
 
 /// The time between two batches.
 const WRITE_EVERY_MS: u64 = 250;
@@ -56,13 +57,6 @@ pub(crate) enum Effect {
 }
 
 impl Room {
-    pub(crate) fn is_empty(&self, now_ms: u64) -> bool {
-        self.said.is_empty()
-            && self.writing.is_empty()
-            && self.news.is_empty()
-            && self.tell_not_before_ms <= now_ms
-    }
-
     /// A client says how far its user has come.
     pub(crate) fn say(&mut self, user: &UserId, progress: Progress) -> Result<(), Full> {
         self.said.put(user.clone(), progress)
@@ -86,8 +80,20 @@ impl Room {
             self.said.written(&user, &progress, result, now_ms);
         }
     }
+}
 
-    pub(crate) fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+impl Timed for Room {
+    type Effect = Effect;
+
+    /// When to tick next: at once, if the number is in the past.
+    fn due_ms(&self) -> Option<u64> {
+        let write = self.said.due_ms().filter(|_| self.writing.is_empty());
+        let write = write.map(|due_ms| due_ms.max(self.not_before_ms));
+        let tell = (!self.order.is_empty()).then_some(self.tell_not_before_ms);
+        write.into_iter().chain(tell).min()
+    }
+
+    fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         if self.writing.is_empty() && self.not_before_ms <= now_ms {
             self.writing = self.said.take(now_ms, WRITTEN_MAX);
             if !self.writing.is_empty() {
@@ -112,12 +118,11 @@ impl Room {
         }
     }
 
-    /// When to tick next: at once, if the number is in the past.
-    pub(crate) fn due_ms(&self) -> Option<u64> {
-        let write = self.said.due_ms().filter(|_| self.writing.is_empty());
-        let write = write.map(|due_ms| due_ms.max(self.not_before_ms));
-        let tell = (!self.order.is_empty()).then_some(self.tell_not_before_ms);
-        write.into_iter().chain(tell).min()
+    fn is_empty(&self, now_ms: u64) -> bool {
+        self.said.is_empty()
+            && self.writing.is_empty()
+            && self.news.is_empty()
+            && self.tell_not_before_ms <= now_ms
     }
 }
 

@@ -14,6 +14,7 @@ use turnpike_wire::UserId;
 use turnpike_wire::limits::TYPISTS_NAMED_MAX;
 
 use super::pace::Pace;
+use crate::agenda::Timed;
 
 /// The time between two starts of a user that are taken.
 pub(crate) const START_EVERY_MS: u64 = 3_000;
@@ -104,16 +105,6 @@ impl<W: Copy + Eq> Room<W> {
         }
     }
 
-    /// Nobody types, and nothing is to be remembered.
-    pub(crate) fn is_empty(&self, now_ms: u64) -> bool {
-        self.typists.is_empty()
-            && self.taken.is_empty()
-            && self.untold.is_none()
-            && self.unsent.is_empty()
-            && self.tellings.is_rested(now_ms)
-            && self.sendings.is_rested(now_ms)
-    }
-
     /// False: not taken, it is too soon after the one before.
     pub(crate) fn start(&mut self, user: &UserId, socket: W, now_ms: u64) -> bool {
         let too_soon = self.taken.get(user).is_some_and(|taken_ms| now_ms < taken_ms + START_EVERY_MS);
@@ -192,27 +183,6 @@ impl<W: Copy + Eq> Room<W> {
         self.forget_ms = self.typists.values().map(|typist| typist.until_ms).chain(taken).min();
     }
 
-    pub(crate) fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        self.forget(now_ms);
-        if let Some(urgency) = self.untold
-            && self.tellings.next_ms(urgency == Urgency::Urgent) <= now_ms
-        {
-            self.untold = None;
-            effects.extend(self.tell(now_ms));
-        }
-        let is_urgent = self.unsent.values().any(|typing| !typing);
-        if !self.unsent.is_empty() && self.sendings.next_ms(is_urgent) <= now_ms {
-            let mut changes = Vec::new();
-            while changes.len() < SIGNAL_CHANGES_MAX
-                && let Some((user, typing)) = self.unsent.pop_first()
-            {
-                changes.push(TypingChange { user, typing });
-            }
-            self.sendings.go(now_ms);
-            effects.push(Effect::Send(changes));
-        }
-    }
-
     fn tell(&mut self, now_ms: u64) -> Option<Effect> {
         // One more than is named, for those who are left out of their own view.
         let mut first: Vec<(u64, &UserId)> = Vec::with_capacity(APART_MAX + 1);
@@ -245,15 +215,50 @@ impl<W: Copy + Eq> Room<W> {
         self.tellings.go(now_ms);
         Some(Effect::Tell { view: all, apart })
     }
+}
+
+impl<W: Copy + Eq> Timed for Room<W> {
+    type Effect = Effect;
 
     /// When to tick next: at once, if the number is in the past.
-    pub(crate) fn due_ms(&self) -> Option<u64> {
+    fn due_ms(&self) -> Option<u64> {
         let tell = self.untold.map(|urgency| self.tellings.next_ms(urgency == Urgency::Urgent));
         let is_urgent = self.unsent.values().any(|typing| !typing);
         let send = (!self.unsent.is_empty()).then(|| self.sendings.next_ms(is_urgent));
         // Paces are forgotten with the room, so not before they have rested.
         let rest = Some(self.tellings.next_ms(false).max(self.sendings.next_ms(false)));
         [tell, send, self.forget_ms].into_iter().flatten().min().or(rest)
+    }
+
+    fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        self.forget(now_ms);
+        if let Some(urgency) = self.untold
+            && self.tellings.next_ms(urgency == Urgency::Urgent) <= now_ms
+        {
+            self.untold = None;
+            effects.extend(self.tell(now_ms));
+        }
+        let is_urgent = self.unsent.values().any(|typing| !typing);
+        if !self.unsent.is_empty() && self.sendings.next_ms(is_urgent) <= now_ms {
+            let mut changes = Vec::new();
+            while changes.len() < SIGNAL_CHANGES_MAX
+                && let Some((user, typing)) = self.unsent.pop_first()
+            {
+                changes.push(TypingChange { user, typing });
+            }
+            self.sendings.go(now_ms);
+            effects.push(Effect::Send(changes));
+        }
+    }
+
+    /// Nobody types, and nothing is to be remembered.
+    fn is_empty(&self, now_ms: u64) -> bool {
+        self.typists.is_empty()
+            && self.taken.is_empty()
+            && self.untold.is_none()
+            && self.unsent.is_empty()
+            && self.tellings.is_rested(now_ms)
+            && self.sendings.is_rested(now_ms)
     }
 }
 

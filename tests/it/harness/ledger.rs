@@ -17,7 +17,7 @@ pub struct Entry<'a> {
 
 /// Appends one line, in one write, so that tests running side by side do not cut each other's lines.
 pub fn record(entry: &Entry<'_>) {
-    let Some(path) = std::env::var_os("TURNPIKE_TEST_LEDGER") else { return };
+    let Some(path) = std::env::var_os("XTASK_LEDGER") else { return };
     let mut line = serde_json::to_vec(entry).unwrap();
     line.push(b'\n');
     OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(&line).unwrap();

@@ -36,14 +36,6 @@ pub(crate) struct Across {
 
 impl Across {
     pub(crate) fn new(fleet: &Fleet, seconds: f64, publishers: u32, per_second: u32, body: Body) -> Self {
-        let mut members_by_room = Vec::new();
-        for connection in fleet.connections.iter().flatten() {
-            let room = connection.room as usize;
-            if members_by_room.len() <= room {
-                members_by_room.resize(room + 1, 0);
-            }
-            members_by_room[room] += 1;
-        }
         let publishers = (publishers as usize).clamp(1, fleet.connections.len().max(1));
         let begun = Instant::now();
         Self {
@@ -53,7 +45,7 @@ impl Across {
             begun,
             until: begun + Duration::from_secs_f64(seconds),
             messages: 0,
-            members_by_room,
+            members_by_room: fleet.members_by_room(),
             deliveries_due: 0,
             deliveries: 0,
             acks: 0,

@@ -31,14 +31,6 @@ pub(crate) struct Paced {
 
 impl Paced {
     pub(crate) fn new(fleet: &Fleet, seconds: f64, interval_ms: u64, body: Body) -> Self {
-        let mut members_by_room = Vec::new();
-        for connection in fleet.connections.iter().flatten() {
-            let room = connection.room as usize;
-            if members_by_room.len() <= room {
-                members_by_room.resize(room + 1, 0);
-            }
-            members_by_room[room] += 1;
-        }
         let begun = Instant::now();
         Self {
             body: body.template(),
@@ -46,7 +38,7 @@ impl Paced {
             begun,
             until: begun + Duration::from_secs_f64(seconds),
             messages: 0,
-            members_by_room,
+            members_by_room: fleet.members_by_room(),
             deliveries_due: 0,
             deliveries: 0,
             acks: 0,

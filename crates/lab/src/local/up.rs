@@ -132,12 +132,6 @@ fn gateway(place: &Place, state: &mut State, index: usize) -> anyhow::Result<()>
     require_free(&[port, admin_port])?;
     let name = format!("gateway-{}", index + 1);
     let mut command = Command::new(turnpike()?);
-    // Those of a test run are not of the product, which refuses what it does not know.
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("TURNPIKE_TEST_")) {
-            command.env_remove(&name);
-        }
-    }
     command
         .arg("--config")
         .arg(place.root.join("deploy/turnpike.toml"))
