@@ -219,10 +219,14 @@ async fn each_socket_of_a_connection_is_refilled_once() {
         let more = tokio::time::timeout(Duration::from_millis(100), lab.refill()).await;
         assert!(more.is_err(), "asked again for one that is being refilled");
     }
-    // Once it has been refilled it can be behind, and asked for, again.
+    // Once it has been refilled it can be behind, and asked for, again. Nobody reads before it is: a reader that keeps up
+    // takes all of it.
+    let deferred = lab.handle().counters().deliveries_deferred;
     lab.handle()
         .refill(&root, (0..400).map(|number| numbered(number, Class::Reliable, KB)).collect())
         .expect("room");
+    lab.handle().rooms(&root).await;
+    assert!(lab.handle().counters().deliveries_deferred > deferred, "it is behind again");
     loop {
         tokio::select! {
             told = lab.next_told() => if let Told::Refill { socket, .. } = told { break assert_eq!(socket, root) },
