@@ -1,0 +1,1 @@
+//! Session descriptions of browsers and of WHIP and WHEP clients: read, answered, offered.
