@@ -34,6 +34,12 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             key: "cpu_seconds_per_million",
             title: "the same: both gateways, without Redis",
             unit: "CPU s a million deliveries on the other node",
+            goal: None,
+        },
+        Figure {
+            key: "cpu_seconds_per_million_wide",
+            title: "from one node to another (50 rooms, 100 receivers each, 200 messages/s with ack): both gateways, without Redis",
+            unit: "CPU s a million deliveries on the other node",
             goal: Some(4.5),
         },
         Figure {
@@ -56,6 +62,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 
 const BODY: Body = Body::Text(128);
 const RECEIVERS_PER_ROOM: u32 = 2;
+const RECEIVERS_PER_WIDE_ROOM: u32 = 100;
 /// Node answers a join before its subscription is there, and says nothing when it is.
 const SETTLING_SECONDS: f64 = 1.0;
 const DRAIN_LOOK_SECONDS: f64 = 0.25;
@@ -114,8 +121,39 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     account_for_order(bench, disordered, &mut sample)?;
     drop(driver);
 
+    wide(bench, &system, &mut sample)?;
     saturated(bench, &system, &mut sample)?;
     Ok(sample)
+}
+
+/// What a delivery costs where it is many that a message brings, not the message itself.
+fn wide(bench: &Bench<'_>, system: &System, sample: &mut Sample) -> anyhow::Result<()> {
+    let [near, far] = &system.servers[..] else { anyhow::bail!("two servers were asked for") };
+    let mut driver = bench.driver(near, 2)?;
+    let rooms = bench.connections(50, 5);
+    driver.call(&open(rooms, Rooms::OfSize(1)))?;
+    driver.call(&Command::Aim { target: far.address })?;
+    driver.call(&open(rooms * RECEIVERS_PER_WIDE_ROOM, Rooms::OfSize(RECEIVERS_PER_WIDE_ROOM)))?;
+    driver.call(&Command::Idle { seconds: SETTLING_SECONDS })?;
+    let across = |seconds| Command::Across {
+        seconds,
+        publishers: rooms,
+        per_second: bench.pick(200, 20),
+        body: BODY,
+    };
+    driver.call(&across(bench.pick(2.0, 0.2)))?;
+    let cpu = system.cpu_seconds()?;
+    let report = driver.call(&across(bench.seconds(10.0, 1.0)))?;
+    let cpu = system.cpu_seconds()? - cpu;
+    anyhow::ensure!(
+        report.deliveries == report.operations * u64::from(RECEIVERS_PER_WIDE_ROOM),
+        "{} deliveries of {} messages on the other node",
+        report.deliveries,
+        report.operations
+    );
+    sample.insert("cpu_seconds_per_million_wide", cpu / report.deliveries as f64 * 1e6);
+    let disordered = verify(&mut [&mut driver], &[report])?;
+    account_for_order(bench, disordered, sample)
 }
 
 fn saturated(bench: &Bench<'_>, system: &System, sample: &mut Sample) -> anyhow::Result<()> {
