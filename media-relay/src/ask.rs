@@ -1,0 +1,149 @@
+//! What can be asked of a relay, whoever asks: a browser through the gateway's events, or WHIP and WHEP over HTTP. And what
+//! a relay tells of its own accord.
+
+use std::time::Duration;
+
+use turnpike_wire::{RoomId, UserId};
+
+use crate::SessionId;
+
+/// Something that is asked, on behalf of somebody whose right to it has been checked.
+#[derive(Debug, Clone)]
+pub enum Ask {
+    /// Answered with [`Told::Opened`], whose `sdp` is the answer.
+    Publish { stream: RoomId, user: UserId, offer: String },
+    /// Answered with [`Told::Opened`]: its `sdp` answers the offer, or is an offer if there was none.
+    Watch { stream: RoomId, user: UserId, offer: Option<String>, most: Most },
+    /// The answer to the relay's offer.
+    Answer { session: SessionId, sdp: String },
+    /// Another offer of a session that is there: other tracks, or new ICE credentials. Answered with [`Told::Sdp`].
+    Offer { session: SessionId, sdp: String },
+    /// Candidates, in the form of RFC 8840.
+    Trickle { session: SessionId, fragment: String },
+    /// New ICE credentials. Answered with [`Told::Fragment`].
+    Restart { session: SessionId, fragment: String },
+    /// Which picture a viewer wants.
+    Layer { session: SessionId, mid: Option<String>, wish: Wish },
+    /// A publisher says that a track is silent or dark for a while, or a viewer that it does not want it now.
+    Mute { session: SessionId, mid: Option<String>, kind: Option<Kind>, muted: bool },
+    Stop { session: SessionId },
+    /// Ends a stream, with everybody in it.
+    End { stream: RoomId },
+    /// Answered with [`Told::Streams`].
+    Streams,
+}
+
+/// How much of a stream a viewer takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Most {
+    /// Everything that is published in it, also what comes later.
+    All,
+    /// One audio and one video track (WHEP).
+    OneOfEach,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Audio,
+    Video,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// This layer and no other. None: whatever fits.
+    pub rid: Option<String>,
+    pub spatial_layer: Option<u8>,
+    pub temporal_layer: Option<u8>,
+    /// The size at which the picture is shown.
+    pub width_max: Option<u32>,
+    pub height_max: Option<u32>,
+    pub bitrate_max: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    Opened(Opened),
+    Sdp(String),
+    Fragment { fragment: String, etag: u64 },
+    Streams(Vec<StreamInfo>),
+    Done,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    pub session: SessionId,
+    pub sdp: String,
+    /// Names the ICE session; another after each restart.
+    pub etag: u64,
+    /// Until when an offer of the relay's may be answered.
+    pub answer_within: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamInfo {
+    pub stream: RoomId,
+    pub publishers: Vec<UserId>,
+    pub viewers: u64,
+}
+
+/// What a relay tells about a session without being asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// Media flows to or from this peer.
+    Connected,
+    /// The relay's offer: tracks came or went.
+    Offer(String),
+    /// How the stream is; told again whenever it changes, at most twice a second.
+    State(StreamState),
+    /// The session is over. The last notice.
+    Ended(Ended),
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StreamState {
+    /// Whether anybody publishes.
+    pub live: bool,
+    pub viewers: u64,
+    pub tracks: Vec<TrackState>,
+    /// Who is heard loudest at the moment.
+    pub speaker: Option<UserId>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrackState {
+    /// As in this session's description.
+    pub mid: String,
+    pub kind: Kind,
+    pub publisher: UserId,
+    pub muted: bool,
+    /// The layers that are published, and of these the one that this viewer gets.
+    pub layers: Vec<LayerState>,
+    pub current: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerState {
+    pub rid: String,
+    pub active: bool,
+    pub bitrate: u64,
+    pub width: u32,
+    pub height: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// As it was asked for.
+    Stopped,
+    /// The peer said goodbye.
+    PeerClosed,
+    /// The peer was heard no more.
+    Lost,
+    /// It could not be secured: another certificate than was announced, or no agreement.
+    Refused,
+    /// Its path was never found, or an offer was not answered in time.
+    TooLate,
+    /// The stream was ended for everybody.
+    StreamEnded,
+    /// The relay is leaving.
+    Drained,
+}

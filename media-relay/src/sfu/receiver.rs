@@ -1,0 +1,345 @@
+//! What arrives of one published layer: its numbers counted on, what is missing and when to ask for it again, and what the
+//! publisher is told in reports.
+//!
+//! It sees numbers and times, no payload.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A packet that comes a little late has only been overtaken.
+const REORDERING: Duration = Duration::from_millis(5);
+/// How long somebody who watches can wait for a packet.
+const WORTH_ASKING: Duration = Duration::from_millis(1_000);
+const ASKS_MAX: u8 = 6;
+/// Of a longer gap nothing is asked for: a keyframe costs less.
+const MISSING_MAX: usize = 512;
+/// A jump of more is a publisher that began anew (RFC 3550 A.1).
+const JUMP_MAX: u64 = 3_000;
+/// A packet that is older than this is a publisher that began anew, if a second one like it follows.
+const MISORDER_MAX: u64 = 1_000;
+const RTT_FLOOR: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    clock_rate: u32,
+    numbers: Option<Numbers>,
+    missing: VecDeque<Missing>,
+    report: Reporting,
+    /// Of packets that were missing, how many came after all.
+    pub(crate) recovered: u64,
+    pub(crate) lost: u64,
+}
+
+#[derive(Debug)]
+struct Numbers {
+    first: u64,
+    highest: u64,
+    /// What the next packet of a restarted publisher would be.
+    restarted_at: Option<u16>,
+}
+
+#[derive(Debug)]
+struct Missing {
+    seq: u64,
+    asks: u8,
+    noticed: Instant,
+    next_ask: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Reporting {
+    received: u64,
+    received_before: u64,
+    expected_before: u64,
+    jitter: f64,
+    transit: Option<f64>,
+    begun: Option<Instant>,
+    sender_report: Option<(u32, Instant)>,
+}
+
+/// What a number means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// The newest so far.
+    Newest(u64),
+    /// It fills a gap, or came twice.
+    Late(u64),
+    /// The publisher's numbers begin anew with this one.
+    Restarted(u64),
+    /// Too far from everything to be believed yet.
+    Doubtful,
+}
+
+/// What a receiver report says of this layer (RFC 3550 6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) fraction_lost: u8,
+    pub(crate) lost: i32,
+    pub(crate) highest: u32,
+    pub(crate) jitter: u32,
+    pub(crate) last_sender_report: u32,
+    /// In 1/65,536 s.
+    pub(crate) delay: u32,
+}
+
+impl Receiver {
+    pub(crate) fn new(clock_rate: u32) -> Self {
+        Self {
+            clock_rate: clock_rate.max(1),
+            numbers: None,
+            missing: VecDeque::new(),
+            report: Reporting::default(),
+            recovered: 0,
+            lost: 0,
+        }
+    }
+
+    /// A packet, in its first sending or in a later one.
+    pub(crate) fn packet(&mut self, now: Instant, seq: u16, timestamp: u32, is_repair: bool) -> Placed {
+        let placed = self.place(now, seq, is_repair);
+        if !matches!(placed, Placed::Doubtful) {
+            self.report.received += 1;
+            if !is_repair {
+                self.report.arrived(now, timestamp, self.clock_rate);
+            }
+        }
+        placed
+    }
+
+    /// A sender report came, with these middle 32 bits of its NTP time.
+    pub(crate) fn sender_report(&mut self, now: Instant, ntp_middle: u32) {
+        self.report.sender_report = Some((ntp_middle, now));
+    }
+
+    /// Puts the numbers that are to be asked for now behind those in the list. True if so much is missing that only a
+    /// keyframe helps.
+    pub(crate) fn nacks(&mut self, now: Instant, rtt: Duration, list: &mut Vec<u16>) -> bool {
+        let again = rtt.max(RTT_FLOOR) + rtt / 2;
+        let mut is_given_up = false;
+        let mut lost = 0;
+        self.missing.retain_mut(|missing| {
+            if missing.asks >= ASKS_MAX && now >= missing.next_ask
+                || now.saturating_duration_since(missing.noticed) > WORTH_ASKING
+            {
+                is_given_up = true;
+                lost += 1;
+                return false;
+            }
+            if now >= missing.next_ask {
+                missing.asks += 1;
+                // Each time a little later: a path that loses much is not helped by asking more.
+                missing.next_ask = now + again * u32::from(missing.asks);
+                list.push(missing.seq as u16);
+            }
+            true
+        });
+        self.lost += lost;
+        is_given_up
+    }
+
+    /// When something is to be asked for.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.missing.iter().map(|missing| missing.next_ask).min()
+    }
+
+    pub(crate) fn report(&mut self, now: Instant) -> Option<Report> {
+        let numbers = self.numbers.as_ref()?;
+        let expected = numbers.highest - numbers.first + 1;
+        let report = &mut self.report;
+        let (expected_lately, received_lately) =
+            (expected.saturating_sub(report.expected_before), report.received - report.received_before);
+        (report.expected_before, report.received_before) = (expected, report.received);
+        let lost_lately = expected_lately.saturating_sub(received_lately);
+        let fraction = if expected_lately == 0 { 0 } else { (lost_lately * 256 / expected_lately).min(255) };
+        let lost = expected as i64 - report.received as i64;
+        let delay = |(_, came): (u32, Instant)| {
+            let delay = now.saturating_duration_since(came).as_secs_f64() * 65_536.0;
+            delay.min(f64::from(u32::MAX)) as u32
+        };
+        Some(Report {
+            fraction_lost: fraction as u8,
+            lost: lost.clamp(-(1 << 23), (1 << 23) - 1) as i32,
+            highest: numbers.highest as u32,
+            jitter: report.jitter as u32,
+            last_sender_report: report.sender_report.map_or(0, |(ntp, _)| ntp),
+            delay: report.sender_report.map_or(0, delay),
+        })
+    }
+
+    fn place(&mut self, now: Instant, seq: u16, is_repair: bool) -> Placed {
+        let Some(numbers) = &mut self.numbers else {
+            if is_repair {
+                return Placed::Doubtful;
+            }
+            // Room below the first, so that one that was overtaken by it has a number as well.
+            let first = u64::from(seq) + (1 << 16);
+            self.numbers = Some(Numbers { first, highest: first, restarted_at: None });
+            return Placed::Newest(first);
+        };
+        let ahead = i64::from(seq.wrapping_sub(numbers.highest as u16) as i16);
+        let number = numbers.highest.saturating_add_signed(ahead);
+        if ahead > 0 && number - numbers.highest <= JUMP_MAX && !is_repair {
+            numbers.restarted_at = None;
+            let gap = numbers.highest + 1..number;
+            numbers.highest = number;
+            self.miss(now, gap);
+            return Placed::Newest(number);
+        }
+        if ahead <= 0 && numbers.highest - number <= MISORDER_MAX {
+            if number < numbers.first {
+                numbers.first = number;
+            }
+            self.found(number);
+            return Placed::Late(number);
+        }
+        if is_repair {
+            return Placed::Doubtful;
+        }
+        // RFC 3550 A.1: two in a row are a sender that began anew.
+        if numbers.restarted_at == Some(seq) {
+            // Far enough on that no number of before is met again.
+            let first = (numbers.highest / (1 << 16) + 2) * (1 << 16) + u64::from(seq);
+            self.numbers = Some(Numbers { first, highest: first, restarted_at: None });
+            self.missing.clear();
+            let sender_report = self.report.sender_report.take();
+            self.report = Reporting { sender_report, ..Reporting::default() };
+            return Placed::Restarted(first);
+        }
+        numbers.restarted_at = Some(seq.wrapping_add(1));
+        Placed::Doubtful
+    }
+
+    fn miss(&mut self, now: Instant, gap: std::ops::Range<u64>) {
+        for seq in gap {
+            if self.missing.len() >= MISSING_MAX {
+                self.missing.pop_front();
+                self.lost += 1;
+            }
+            self.missing.push_back(Missing { seq, asks: 0, noticed: now, next_ask: now + REORDERING });
+        }
+    }
+
+    fn found(&mut self, seq: u64) {
+        if let Ok(index) = self.missing.binary_search_by_key(&seq, |missing| missing.seq) {
+            self.missing.remove(index);
+            self.recovered += 1;
+        }
+    }
+}
+
+impl Reporting {
+    /// RFC 3550 A.8.
+    fn arrived(&mut self, now: Instant, timestamp: u32, clock_rate: u32) {
+        let begun = *self.begun.get_or_insert(now);
+        let arrival = now.saturating_duration_since(begun).as_secs_f64() * f64::from(clock_rate);
+        let transit = arrival - f64::from(timestamp);
+        if let Some(before) = self.transit.replace(transit) {
+            let difference = (transit - before).abs();
+            // A timestamp that wrapped or jumped says nothing of the path.
+            if difference < f64::from(clock_rate) * 10.0 {
+                self.jitter += (difference - self.jitter) / 16.0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(40);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn numbers_are_counted_on_through_the_wrap() {
+        let (mut receiver, now) = (Receiver::new(90_000), Instant::now());
+        let placed: Vec<_> =
+            [65_534, 65_535, 0, 1, 65_533].map(|seq| receiver.packet(now, seq, 0, false)).to_vec();
+        let base = 65_534 + (1 << 16);
+        let newest = |n| Placed::Newest(base + n);
+        assert_eq!(placed, [newest(0), newest(1), newest(2), newest(3), Placed::Late(base - 1)]);
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_after_a_moment_and_again_after_the_round_trip() {
+        let (mut receiver, start) = (Receiver::new(90_000), Instant::now());
+        for seq in [10, 11, 14, 13] {
+            receiver.packet(start, seq, 0, false);
+        }
+        let mut ask = |at: u64| {
+            let mut list = Vec::new();
+            assert!(!receiver.nacks(start + ms(at), RTT, &mut list));
+            list
+        };
+        assert_eq!(ask(1), []);
+        assert_eq!(ask(6), [12]);
+        assert_eq!(ask(40), []);
+        assert_eq!(ask(67), [12]);
+        assert_eq!(receiver.packet(start + ms(70), 12, 0, true), Placed::Late(12 + (1 << 16)));
+        assert_eq!((receiver.due(), receiver.recovered), (None, 1));
+    }
+
+    #[test]
+    fn what_never_comes_is_given_up_and_said() {
+        let (mut receiver, start) = (Receiver::new(90_000), Instant::now());
+        receiver.packet(start, 1, 0, false);
+        receiver.packet(start, 3, 0, false);
+        let (mut asked, mut given_up_at) = (Vec::new(), None);
+        for at in 0..3_000 {
+            if receiver.nacks(start + ms(at), RTT, &mut asked) {
+                given_up_at = Some(at);
+                break;
+            }
+        }
+        assert!(given_up_at.is_some_and(|at| at <= 1_001), "{given_up_at:?}");
+        assert!((3..=usize::from(ASKS_MAX)).contains(&asked.len()), "{asked:?}");
+        assert_eq!(receiver.lost, 1);
+    }
+
+    #[test]
+    fn a_long_gap_is_bounded() {
+        let (mut receiver, start) = (Receiver::new(90_000), Instant::now());
+        receiver.packet(start, 1, 0, false);
+        receiver.packet(start, 2_900, 0, false);
+        assert_eq!(receiver.missing.len(), MISSING_MAX);
+    }
+
+    #[test]
+    fn a_publisher_that_begins_anew_is_known_by_two_in_a_row() {
+        let (mut receiver, now) = (Receiver::new(90_000), Instant::now());
+        receiver.packet(now, 100, 0, false);
+        assert_eq!(receiver.packet(now, 30_000, 0, false), Placed::Doubtful);
+        assert_eq!(receiver.packet(now, 101, 0, false), Placed::Newest(101 + (1 << 16)));
+        assert_eq!(receiver.packet(now, 40_000, 0, false), Placed::Doubtful);
+        assert_eq!(receiver.packet(now, 40_001, 0, false), Placed::Restarted(40_001 + 3 * (1 << 16)));
+        assert_eq!(receiver.packet(now, 40_002, 0, false), Placed::Newest(40_002 + 3 * (1 << 16)));
+    }
+
+    #[test]
+    fn reports_count_what_was_lost() {
+        let (mut receiver, start) = (Receiver::new(90_000), Instant::now());
+        assert_eq!(receiver.report(start), None);
+        receiver.sender_report(start, 0x1234_5678);
+        for seq in (0..100).filter(|seq| seq % 4 != 3) {
+            receiver.packet(start + ms(u64::from(seq)), seq, u32::from(seq) * 90, false);
+        }
+        let report = receiver.report(start + ms(500)).unwrap();
+        assert_eq!((report.lost, report.highest as u16, report.jitter), (24, 98, 0));
+        assert_eq!((report.fraction_lost, report.last_sender_report), (62, 0x1234_5678));
+        assert_eq!(report.delay, 32_768);
+        assert_eq!(receiver.report(start + ms(501)).unwrap().fraction_lost, 0);
+    }
+
+    #[test]
+    fn jitter_is_that_of_the_specification() {
+        let (mut receiver, start) = (Receiver::new(1_000), Instant::now());
+        for n in 0..2_000_u64 {
+            receiver.packet(start + ms(10 * n + (n % 2) * 4), n as u16, 10 * n as u32, false);
+        }
+        let jitter = receiver.report(start).unwrap().jitter;
+        assert!((3..=4).contains(&jitter), "{jitter}");
+    }
+}
