@@ -25,7 +25,7 @@ pub(crate) struct Receiver {
     numbers: Option<Numbers>,
     missing: VecDeque<Missing>,
     report: Reporting,
-    /// Of packets that were missing, how many came after all.
+    /// Of packets that were asked for, how many came.
     pub(crate) recovered: u64,
     pub(crate) lost: u64,
 }
@@ -221,8 +221,8 @@ impl Receiver {
 
     fn found(&mut self, seq: u64) {
         if let Ok(index) = self.missing.binary_search_by_key(&seq, |missing| missing.seq) {
-            self.missing.remove(index);
-            self.recovered += 1;
+            let was_asked_for = self.missing.remove(index).is_some_and(|missing| missing.asks > 0);
+            self.recovered += u64::from(was_asked_for);
         }
     }
 }
@@ -274,9 +274,9 @@ mod tests {
             assert!(!receiver.nacks(start + ms(at), RTT, &mut list));
             list
         };
-        assert_eq!(ask(1), []);
+        assert_eq!(ask(1), Vec::<u16>::new());
         assert_eq!(ask(6), [12]);
-        assert_eq!(ask(40), []);
+        assert_eq!(ask(40), Vec::<u16>::new());
         assert_eq!(ask(67), [12]);
         assert_eq!(receiver.packet(start + ms(70), 12, 0, true), Placed::Late(12 + (1 << 16)));
         assert_eq!((receiver.due(), receiver.recovered), (None, 1));
