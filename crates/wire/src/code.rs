@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $slug:literal, retryable: $retryable:literal, http: $http:literal, $message:literal;)*) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +64,26 @@ codes! {
     CodecNotSupported = 124, "codec_not_supported", retryable: false, http: 415, "none of the offered codecs is supported";
 }
 
+impl Code {
+    pub fn of(number: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.number() == number)
+    }
+}
+
+/// Between nodes, and to clients, it is the number.
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(self.number())
+    }
+}
+
+/// A number of a later version says no more than that it is not possible right now.
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u16::deserialize(deserializer).map(|number| Self::of(number).unwrap_or(Self::Unavailable))
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.number(), self.slug())
@@ -73,6 +95,14 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
+
+    #[test]
+    fn found_by_their_numbers() {
+        for code in Code::ALL {
+            assert_eq!(Code::of(code.number()), Some(*code));
+        }
+        assert_eq!(Code::of(99), None);
+    }
 
     /// Clients hold these numbers in their code. A line that changes here is a break of the protocol.
     #[test]

@@ -1,8 +1,10 @@
 //! The events of the protocol and what they carry.
 //!
-//! [`client`] holds what clients send and how it is answered, [`server`] what the server sends on its own.
+//! [`client`] holds what clients send and how it is answered, [`server`] what the server sends on its own, [`media`] both
+//! of live video.
 
 pub mod client;
+pub mod media;
 pub mod server;
 
 use serde::Serialize;

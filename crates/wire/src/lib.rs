@@ -9,6 +9,7 @@ mod disconnect;
 pub mod event;
 mod id;
 pub mod limits;
+pub mod media;
 mod position;
 pub mod presence;
 

@@ -43,3 +43,30 @@ pub const GRANTS_PER_TOKEN_MAX: usize = 64;
 
 /// Numbers in the protocol stay exact in JavaScript, whose integers end here.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// A description of audio, camera and screen with simulcast has about 12 KB.
+pub const SDP_BYTES_MAX: usize = 64 * 1024;
+
+/// Of one session, in both directions. A machine with many interfaces has a dozen.
+pub const CANDIDATES_MAX: usize = 64;
+
+/// A candidate line has about 120 bytes; extensions may follow.
+pub const CANDIDATE_BYTES_MAX: usize = 512;
+
+/// RFC 8839 5.4.
+pub const UFRAG_BYTES_MAX: usize = 256;
+
+/// Browsers count, others write a word.
+pub const MID_BYTES_MAX: usize = 32;
+
+/// As above.
+pub const RID_BYTES_MAX: usize = 32;
+
+/// Sessions of one connection: a call has one or two, a wall of cameras a dozen.
+pub const MEDIA_SESSIONS_PER_CONNECTION_MAX: usize = 16;
+
+/// Viewers that a publisher is told by name.
+pub const VIEWERS_NAMED_MAX: usize = 100;
+
+/// What a relay says beside a code.
+pub const FAILURE_BYTES_MAX: usize = 256;
