@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use candidate::Candidate;
 pub use sdp::{Sdp, SdpError};
 pub use session::{MediaSession, MediaSessionError};
-pub use state::{Phase, Publisher, StreamState, Track, TrackLayer};
+pub use state::{Phase, StreamState, Track, TrackLayer};
 pub use text::{Text, TextError};
 
 use crate::limits::{MID_BYTES_MAX, RID_BYTES_MAX};

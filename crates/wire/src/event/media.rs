@@ -113,7 +113,7 @@ impl<'a> MediaState<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Kind, Phase, Publisher, Quality, Track};
+    use crate::media::{Kind, Phase, Quality, Track};
     use crate::{Code, UserId};
 
     const SESSION: &str = "0000000000000007-00000000000000000000000000000009";
@@ -168,18 +168,20 @@ mod tests {
         let candidate = MediaCandidate { session: session(), candidate: None };
         insta::assert_snapshot!(json(&candidate), @r#"{"session":"0000000000000007-00000000000000000000000000000009","candidate":null}"#);
         let user: UserId = "alice".parse().unwrap();
-        let track = Track { mid: None, kind: Kind::Audio, muted: true, layers: Vec::new() };
+        let (kind, layers) = (Kind::Audio, Vec::new());
+        let track = Track { mid: None, kind, user: user.clone(), muted: true, layers, current: None };
         let state = StreamState {
             phase: Phase::Live,
-            publishers: vec![Publisher { user, tracks: vec![track] }],
+            tracks: vec![track],
             viewers: 2,
             audience: Some(vec!["bob".parse().unwrap()]),
+            speaker: Some(user),
             code: None,
         };
         let told = MediaState::new(session(), stream, Role::Publisher, &state);
-        insta::assert_snapshot!(json(&told), @r#"{"session":"0000000000000007-00000000000000000000000000000009","stream":"live:a","role":"publisher","state":"live","publishers":[{"user":"alice","tracks":[{"kind":"audio","muted":true}]}],"viewers":2,"audience":["bob"]}"#);
+        insta::assert_snapshot!(json(&told), @r#"{"session":"0000000000000007-00000000000000000000000000000009","stream":"live:a","role":"publisher","state":"live","tracks":[{"kind":"audio","user":"alice","muted":true}],"viewers":2,"audience":["bob"],"speaker":"alice"}"#);
         let state = StreamState::ended(Some(Code::NoRelay));
         let told = MediaState::new(session(), stream, Role::Viewer, &state);
-        insta::assert_snapshot!(json(&told), @r#"{"session":"0000000000000007-00000000000000000000000000000009","stream":"live:a","role":"viewer","state":"ended","publishers":[],"viewers":0,"code":123,"reason":"no_relay","retryable":true}"#);
+        insta::assert_snapshot!(json(&told), @r#"{"session":"0000000000000007-00000000000000000000000000000009","stream":"live:a","role":"viewer","state":"ended","tracks":[],"viewers":0,"code":123,"reason":"no_relay","retryable":true}"#);
     }
 }

@@ -259,7 +259,7 @@ pub enum Noted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Kind, Phase, Publisher, Track, TrackLayer};
+    use crate::media::{Kind, Phase, Track, TrackLayer};
 
     fn back<T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug>(word: &T) -> String {
         let text = serde_json::to_string(word).unwrap();
@@ -302,13 +302,21 @@ mod tests {
         insta::assert_snapshot!(back(&FromRelay::Answered { id: 1, answer }), @r#"{"Answered":{"id":1,"answer":{"stream":"live:a","role":"viewer","sdp":"v=0\r\n","events":0}}}"#);
         let refusal = Refusal::from(Failure::from(Code::StreamTaken));
         insta::assert_snapshot!(back(&FromRelay::Failed { id: 1, refusal }), @r#"{"Failed":{"id":1,"refusal":{"code":121}}}"#);
-        let layers = vec![TrackLayer { rid: Text::parse("h").unwrap(), active: true, bitrate: 9 }];
-        let track = Track { mid: None, kind: Kind::Video, muted: false, layers };
-        let publishers = vec![Publisher { user: by.user.clone(), tracks: vec![track] }];
-        let state = StreamState { phase: Phase::Live, publishers, viewers: 2, audience: None, code: None };
+        let rid = Text::parse("h").unwrap();
+        let layers = vec![TrackLayer { rid: rid.clone(), active: true, bitrate: 9, width: 640, height: 360 }];
+        let (mid, user) = (None, by.user.clone());
+        let track = Track { mid, kind: Kind::Video, user, muted: false, layers, current: Some(rid) };
+        let state = StreamState {
+            phase: Phase::Live,
+            tracks: vec![track],
+            viewers: 2,
+            audience: None,
+            speaker: None,
+            code: None,
+        };
         let event = SessionEvent::State { state, whole: true };
-        insta::assert_snapshot!(back(&FromRelay::Event { session: session(), number: 1, event }), @r#"{"Event":{"session":"0000000000000007-00000000000000000000000000000009","number":1,"event":{"State":{"state":{"state":"live","publishers":[{"user":"alice","tracks":[{"kind":"video","muted":false,"layers":[{"rid":"h","active":true,"bitrate":9}]}]}],"viewers":2},"whole":true}}}}"#);
-        insta::assert_snapshot!(back(&StreamState::ended(Some(Code::NoRelay))), @r#"{"state":"ended","publishers":[],"viewers":0,"code":123}"#);
+        insta::assert_snapshot!(back(&FromRelay::Event { session: session(), number: 1, event }), @r#"{"Event":{"session":"0000000000000007-00000000000000000000000000000009","number":1,"event":{"State":{"state":{"state":"live","tracks":[{"kind":"video","user":"alice","muted":false,"layers":[{"rid":"h","active":true,"bitrate":9,"width":640,"height":360}],"current":"h"}],"viewers":2},"whole":true}}}}"#);
+        insta::assert_snapshot!(back(&StreamState::ended(Some(Code::NoRelay))), @r#"{"state":"ended","tracks":[],"viewers":0,"code":123}"#);
         let what = Noted::Ended { duration_ms: 5, viewers_max: 6 };
         let note = Note { id: 1, life: 2, stream, user: by.user, what };
         insta::assert_snapshot!(back(&FromRelay::Note(note)), @r#"{"Note":{"id":1,"life":2,"stream":"live:a","user":"alice","what":{"Ended":{"duration_ms":5,"viewers_max":6}}}}"#);

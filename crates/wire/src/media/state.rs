@@ -21,16 +21,20 @@ pub enum Phase {
 pub struct StreamState {
     #[serde(rename = "state")]
     pub phase: Phase,
-    /// Who publishes, and what. A relay names a bounded number of them.
+    /// What is published, and by whom.
     #[serde(default)]
-    pub publishers: Vec<Publisher>,
+    pub tracks: Vec<Track>,
     /// How many watch, over all relays.
+    #[serde(default)]
     pub viewers: u64,
     /// Who watches, for publishers alone: the first of them, by the order of their ids
     /// ([`crate::limits::VIEWERS_NAMED_MAX`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<Vec<UserId>>,
-    /// Why it is over.
+    /// Who is heard loudest at the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<UserId>,
+    /// Why it is over, if not because that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
 }
@@ -38,14 +42,8 @@ pub struct StreamState {
 impl StreamState {
     /// The session is over, for this reason; with [`Code::retryable`] another may be asked for.
     pub fn ended(code: Option<Code>) -> Self {
-        Self { phase: Phase::Ended, publishers: Vec::new(), viewers: 0, audience: None, code }
+        Self { phase: Phase::Ended, tracks: Vec::new(), viewers: 0, audience: None, speaker: None, code }
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Publisher {
-    pub user: UserId,
-    pub tracks: Vec<Track>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,11 +52,16 @@ pub struct Track {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mid: Option<Mid>,
     pub kind: Kind,
+    /// Who publishes it.
+    pub user: UserId,
     /// By the publisher.
     pub muted: bool,
     /// More than one with simulcast.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<TrackLayer>,
+    /// The one of them that this viewer gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<Rid>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,4 +71,6 @@ pub struct TrackLayer {
     pub active: bool,
     /// Bits a second, lately.
     pub bitrate: u64,
+    pub width: u32,
+    pub height: u32,
 }
