@@ -3,30 +3,29 @@
 
 use std::time::Duration;
 
+use turnpike_wire::media::{LayerWish, MediaSession, Mute, StreamState};
 use turnpike_wire::{RoomId, UserId};
-
-use crate::SessionId;
 
 /// Something that is asked, on behalf of somebody whose right to it has been checked.
 #[derive(Debug, Clone)]
 pub enum Ask {
-    /// Answered with [`Told::Opened`], whose `sdp` is the answer.
-    Publish { stream: RoomId, user: UserId, offer: String },
+    /// Begins a session of that name, which nobody can guess. Answered with [`Told::Opened`], whose `sdp` is the answer.
+    Publish { session: MediaSession, stream: RoomId, user: UserId, offer: String },
     /// Answered with [`Told::Opened`]: its `sdp` answers the offer, or is an offer if there was none.
-    Watch { stream: RoomId, user: UserId, offer: Option<String>, most: Most },
+    Watch { session: MediaSession, stream: RoomId, user: UserId, offer: Option<String>, most: Most },
     /// The answer to the relay's offer.
-    Answer { session: SessionId, sdp: String },
+    Answer { session: MediaSession, sdp: String },
     /// Another offer of a session that is there: other tracks, or new ICE credentials. Answered with [`Told::Sdp`].
-    Offer { session: SessionId, sdp: String },
+    Offer { session: MediaSession, sdp: String },
     /// Candidates, in the form of RFC 8840.
-    Trickle { session: SessionId, fragment: String },
+    Trickle { session: MediaSession, fragment: String },
     /// New ICE credentials. Answered with [`Told::Fragment`].
-    Restart { session: SessionId, fragment: String },
+    Restart { session: MediaSession, fragment: String },
     /// Which picture a viewer wants.
-    Layer { session: SessionId, mid: Option<String>, wish: Wish },
+    Layer { session: MediaSession, wish: LayerWish },
     /// A publisher says that a track is silent or dark for a while, or a viewer that it does not want it now.
-    Mute { session: SessionId, mid: Option<String>, kind: Option<Kind>, muted: bool },
-    Stop { session: SessionId },
+    Mute { session: MediaSession, mute: Mute },
+    Stop { session: MediaSession },
     /// Ends a stream, with everybody in it.
     End { stream: RoomId },
     /// Answered with [`Told::Streams`].
@@ -42,24 +41,6 @@ pub enum Most {
     OneOfEach,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    Audio,
-    Video,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wish {
-    /// This layer and no other. None: whatever fits.
-    pub rid: Option<String>,
-    pub spatial_layer: Option<u8>,
-    pub temporal_layer: Option<u8>,
-    /// The size at which the picture is shown.
-    pub width_max: Option<u32>,
-    pub height_max: Option<u32>,
-    pub bitrate_max: Option<u64>,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     Opened(Opened),
@@ -71,7 +52,6 @@ pub enum Told {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
-    pub session: SessionId,
     pub sdp: String,
     /// Names the ICE session; another after each restart.
     pub etag: u64,
@@ -97,37 +77,6 @@ pub enum Notice {
     State(StreamState),
     /// The session is over. The last notice.
     Ended(Ended),
-}
-
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct StreamState {
-    /// Whether anybody publishes.
-    pub live: bool,
-    pub viewers: u64,
-    pub tracks: Vec<TrackState>,
-    /// Who is heard loudest at the moment.
-    pub speaker: Option<UserId>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrackState {
-    /// As in this session's description.
-    pub mid: String,
-    pub kind: Kind,
-    pub publisher: UserId,
-    pub muted: bool,
-    /// The layers that are published, and of these the one that this viewer gets.
-    pub layers: Vec<LayerState>,
-    pub current: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct LayerState {
-    pub rid: String,
-    pub active: bool,
-    pub bitrate: u64,
-    pub width: u32,
-    pub height: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,6 @@
 //! It is asked through [`Ask`], whoever asks. It knows no connection of the gateway and no chat.
 
 mod ask;
-mod ids;
 mod sfu;
 
-pub use ask::{
-    Ask, Ended, Kind, LayerState, Most, Notice, Opened, StreamInfo, StreamState, Told, TrackState, Wish,
-};
-pub use ids::{NoSessionId, SessionId};
+pub use ask::{Ask, Ended, Most, Notice, Opened, StreamInfo, Told};

@@ -15,7 +15,9 @@ use std::time::Instant;
 
 use turnpike_wire::Failure;
 
-use crate::{Ask, Notice, SessionId, Told};
+use turnpike_wire::media::MediaSession;
+
+use crate::{Ask, Notice, Told};
 
 /// Where datagrams are written to, in place.
 pub(crate) trait Outlet {
@@ -32,11 +34,9 @@ pub(crate) struct Command {
     pub(crate) ask: Ask,
     /// For what the command makes: the core has no source of chance.
     pub(crate) chance: [u8; 64],
-    /// The name of a session that the command opens.
-    pub(crate) session: SessionId,
 }
 
 pub(crate) enum Effect {
     Answer { ticket: u64, answer: Result<Told, Failure> },
-    Notice { session: SessionId, notice: Notice },
+    Notice { session: MediaSession, notice: Notice },
 }
