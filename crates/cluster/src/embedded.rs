@@ -12,6 +12,7 @@ mod log;
 mod marks;
 mod membership;
 mod pending;
+mod post;
 mod presence;
 mod quota;
 mod reading;
@@ -33,6 +34,7 @@ use self::disk::{Earlier, Medium, Opened, Queue};
 use self::durable::OnDisk;
 use self::marks::EmbeddedMarks;
 use self::membership::EmbeddedMembership;
+use self::post::EmbeddedPost;
 use self::presence::EmbeddedPresence;
 use self::quota::EmbeddedQuota;
 use self::sessions::EmbeddedSessions;
@@ -164,6 +166,7 @@ impl Embedded {
             marks: Arc::new(marks),
             directory: Arc::new(EmbeddedDirectory::new(own, clock)),
             quota: Arc::new(EmbeddedQuota::new(clock)),
+            post: Arc::new(EmbeddedPost::new(own)),
             membership: Arc::new(membership),
             condition: condition.subscribe(),
         };

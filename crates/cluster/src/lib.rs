@@ -2,7 +2,7 @@
 //!
 //! [`Broker`] gives messages their order and brings them to the nodes, [`Sessions`] remembers who may return to which
 //! rooms, [`Membership`] says which nodes live, [`Presence`] who is where, [`Marks`] who has read how far, [`Directory`]
-//! which node owns a name, [`Quota`] how much of something is left. What a caller may rely on is written at the traits,
+//! which node owns a name, [`Quota`] how much of something is left, and by [`Post`] one node tells another something. What a caller may rely on is written at the traits,
 //! once, and holds for every implementation.
 //!
 //! It knows no connection, no event of a client and no engine.
@@ -14,9 +14,11 @@ pub mod embedded;
 mod event;
 mod history;
 mod lane;
+mod letterboxes;
 mod marks;
 mod membership;
 mod message;
+mod post;
 mod presence;
 mod quota;
 pub mod redis;
@@ -34,10 +36,12 @@ pub use directory::{Claim, Claimed, Directory};
 pub use history::HistoryLimits;
 pub use lane::{LANES, Lane, LanePosition, lane_of};
 pub use marks::{Mark, Marks};
-pub use membership::{Incarnation, Lease, Membership, Node};
+pub use membership::{Incarnation, Lease, Membership, Node, RelayOffer};
 pub use message::Message;
+pub use post::{LETTER_BYTES_MAX, Letter, Letters, NotSent, Post};
 pub use presence::{Change, Presence, Roster, Row, RowKey, Status};
 pub use quota::{Quota, QuotaLimit};
+pub use redis::{CircuitBreaker, Refused};
 pub use sessions::{Base, BaseId, RoomRecord, SessionId, SessionRecord, Sessions, Taken};
 pub use signal::{Command, Control, PresenceDelta, Signal, TypingChange};
 pub use soon::Soon;
@@ -52,6 +56,7 @@ pub struct Cluster {
     pub marks: Arc<dyn Marks>,
     pub directory: Arc<dyn Directory>,
     pub quota: Arc<dyn Quota>,
+    pub post: Arc<dyn Post>,
     /// How the plane is, for health pages and readiness.
     pub condition: watch::Receiver<Condition>,
 }

@@ -29,6 +29,24 @@ pub struct Node {
     pub version: String,
     /// Takes nobody in any more.
     pub draining: bool,
+    /// There is a relay of live video in its process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayOffer>,
+}
+
+/// What a relay says of itself, so that others can choose one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayOffer {
+    /// Where clients of WHIP and WHEP are sent, if they can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Box<str>>,
+    /// Where other relays reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<SocketAddr>,
+    /// Of what it can do, in thousandths.
+    pub load_permille: u16,
+    /// Whether it takes anybody in. One that is full says so before it refuses.
+    pub has_room: bool,
 }
 
 /// - Of a node that died all others know within the lease and a second.
@@ -44,6 +62,10 @@ pub trait Membership: Send + Sync + 'static {
 
     /// Changes what others see of this node.
     fn announce(&self, draining: bool) -> Soon<Result<(), Unavailable>>;
+
+    /// The same: which relay there is in its process, if any. Told to all nodes, so not to be called more often than once a
+    /// second, nor for a change that nobody would act on.
+    fn offer(&self, relay: Option<RelayOffer>) -> Soon<Result<(), Unavailable>>;
 
     /// Says goodbye: what belongs to this incarnation may be cleared away at once; sessions keep their window.
     fn leave(&self) -> Soon<Result<(), Unavailable>>;

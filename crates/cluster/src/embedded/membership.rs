@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::clock::unix_ms;
-use crate::{Incarnation, Lease, Membership, Node, Soon, Unavailable};
+use crate::{Incarnation, Lease, Membership, Node, RelayOffer, Soon, Unavailable};
 
 pub(super) struct EmbeddedMembership {
     own: Incarnation,
@@ -20,8 +20,24 @@ impl EmbeddedMembership {
         // The standard library's hash keys are random, and the time sees to the rest.
         let own = Incarnation(RandomState::new().hash_one(unix_ms()));
         let (name, version) = (name.to_owned(), version.to_owned());
-        let node = Node { incarnation: own, name, address, version, draining: false };
+        let node = Node { incarnation: own, name, address, version, draining: false, relay: None };
         Self { own, nodes: watch::Sender::new(Arc::new([node])), lease: watch::Sender::new(Lease::Held) }
+    }
+}
+
+impl EmbeddedMembership {
+    /// Nothing, if the node has left.
+    fn say(&self, change: impl FnOnce(&mut Node)) {
+        self.nodes.send_if_modified(|nodes| {
+            let Some(before) = nodes.first() else { return false };
+            let mut node = before.clone();
+            change(&mut node);
+            let changed = node != *before;
+            if changed {
+                *nodes = Arc::new([node]);
+            }
+            changed
+        });
     }
 }
 
@@ -39,13 +55,12 @@ impl Membership for EmbeddedMembership {
     }
 
     fn announce(&self, draining: bool) -> Soon<Result<(), Unavailable>> {
-        self.nodes.send_if_modified(|nodes| {
-            let changed = nodes.iter().any(|node| node.draining != draining);
-            if changed {
-                *nodes = nodes.iter().map(|node| Node { draining, ..node.clone() }).collect();
-            }
-            changed
-        });
+        self.say(|node| node.draining = draining);
+        Soon::Now(Ok(()))
+    }
+
+    fn offer(&self, relay: Option<RelayOffer>) -> Soon<Result<(), Unavailable>> {
+        self.say(|node| node.relay = relay);
         Soon::Now(Ok(()))
     }
 

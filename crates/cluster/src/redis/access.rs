@@ -13,6 +13,7 @@ use super::keys::Keys;
 use super::lanes::Lanes;
 use super::reply;
 use super::versions::Versions;
+use crate::letterboxes::Letterboxes;
 use crate::{Deliver, Incarnation, PresenceDelta, Unavailable};
 
 pub(crate) struct Access {
@@ -26,6 +27,8 @@ pub(crate) struct Access {
     /// The way to it: what is of a lane comes in turn.
     pub(crate) lanes: OnceLock<Weak<Lanes>>,
     pub(crate) versions: Versions,
+    /// Who on this node listens for which letters.
+    pub(crate) letterboxes: Letterboxes,
 }
 
 impl Access {

@@ -1,4 +1,4 @@
-//! Whether a master is asked at all. After failures in a row requests are refused at once, and one now and then is let
+//! Whether something that fails is asked at all, such as a master of Redis. After failures in a row requests are refused at once, and one now and then is let
 //! through to see. The time is an argument.
 
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
-pub(crate) struct Breaker {
+pub struct Breaker {
     failures: u64,
     /// When it opened, for how long, and whether the trial is under way since.
     open: Option<Open>,
@@ -30,11 +30,11 @@ struct Open {
 
 /// How long to wait before asking again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refused(pub(crate) Duration);
+pub struct Refused(pub Duration);
 
 impl Breaker {
     /// Asks for leave. Whoever gets it says how it went.
-    pub(crate) fn admit(&mut self, now: Instant) -> Result<(), Refused> {
+    pub fn admit(&mut self, now: Instant) -> Result<(), Refused> {
         let Some(open) = &mut self.open else { return Ok(()) };
         if now < open.until {
             return Err(Refused(open.until - now));
@@ -49,12 +49,17 @@ impl Breaker {
         }
     }
 
-    pub(crate) fn succeeded(&mut self) {
+    /// Nobody is let through yet, not even to see.
+    pub fn is_open(&self, now: Instant) -> bool {
+        self.open.is_some_and(|open| now < open.until)
+    }
+
+    pub fn succeeded(&mut self) {
         *self = Self::default();
     }
 
     #[allow(clippy::match_same_arms, reason = "two different situations")]
-    pub(crate) fn failed(&mut self, now: Instant) {
+    pub fn failed(&mut self, now: Instant) {
         self.failures += 1;
         match &mut self.open {
             Some(open) if open.trial.is_some() => {
@@ -70,7 +75,7 @@ impl Breaker {
         }
     }
 
-    pub(crate) fn report(&self, name: &str, now: Instant) -> crate::Breaker {
+    pub fn report(&self, name: &str, now: Instant) -> crate::Breaker {
         let (state, retry_after) = match &self.open {
             None => (BreakerState::Closed, Duration::ZERO),
             Some(open) if now < open.until => (BreakerState::Open, open.until - now),
@@ -109,6 +114,7 @@ mod tests {
         assert_eq!(breaker.admit(now), Ok(()));
         let mut breaker = failing(now);
         assert_eq!(breaker.admit(now), Err(Refused(PAUSE_MIN)));
+        assert!(breaker.is_open(now) && !breaker.is_open(now + PAUSE_MIN));
         assert_eq!(breaker.report("m", now).state, BreakerState::Open);
         assert_eq!(breaker.report("m", now).failures, FAILURES_MAX);
     }

@@ -4,6 +4,7 @@
 //! message   1  flags  epoch  seq  pos  prev  ts   payload      numbers are 8 bytes, highest first
 //! signal    2  0      origin version              payload
 //! control   3                                     JSON
+//! letter    4  origin  subject                    payload
 //! payload   0 body | 1 deflate(body)
 //! ```
 //!
@@ -20,11 +21,12 @@ use flate2::write::DeflateEncoder;
 use turnpike_wire::{RoomId, UserId};
 
 use crate::event::Event;
-use crate::{Control, Incarnation, LanePosition, Message, Signal};
+use crate::{Control, Incarnation, LETTER_BYTES_MAX, LanePosition, Letter, Message, Signal};
 
 const MESSAGE: u8 = 1;
 const SIGNAL: u8 = 2;
 const CONTROL: u8 = 3;
+const LETTER: u8 = 4;
 
 pub(crate) const HEADER_BYTES: usize = 42;
 const SIGNAL_HEADER_BYTES: usize = 18;
@@ -160,11 +162,38 @@ pub(crate) fn control(control: &Control) -> Bytes {
     frame.into()
 }
 
-pub(crate) fn parse_control(frame: &[u8]) -> Result<Control, Malformed> {
+/// What comes on a node's own channel.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    Control(Control),
+    Letter(Box<str>, Letter),
+}
+
+pub(crate) fn parse_own(frame: &[u8]) -> Result<Own, Malformed> {
     match frame.split_first() {
-        Some((&CONTROL, json)) => serde_json::from_slice(json).map_err(|_| Malformed),
+        Some((&CONTROL, json)) => serde_json::from_slice(json).map(Own::Control).map_err(|_| Malformed),
+        Some((&LETTER, rest)) => {
+            let mut cursor = Cursor(rest);
+            let from = Incarnation(cursor.u64()?);
+            let subject = cursor.short()?.into();
+            let words = unpacked_up_to(cursor.0, LETTER_BYTES_MAX as u64)?.into_owned().into();
+            Ok(Own::Letter(subject, Letter { from, words }))
+        }
         _ => Err(Malformed),
     }
+}
+
+pub(crate) fn letter(from: Incarnation, subject: &str, words: &[u8]) -> Bytes {
+    let mut plain = BytesMut::with_capacity(1 + words.len());
+    plain.put_u8(0);
+    plain.put_slice(words);
+    let payload = packed(plain);
+    let mut frame = BytesMut::with_capacity(10 + subject.len() + payload.len());
+    frame.put_u8(LETTER);
+    frame.put_u64(from.0);
+    put_short(&mut frame, subject);
+    frame.put(payload);
+    frame.freeze()
 }
 
 fn put_short(bytes: &mut BytesMut, text: &str) {
@@ -200,13 +229,17 @@ fn packed(plain: BytesMut) -> Bytes {
 }
 
 fn unpacked(payload: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, Malformed> {
+    unpacked_up_to(payload, INFLATED_BYTES_MAX)
+}
+
+fn unpacked_up_to(payload: &[u8], bytes_max: u64) -> Result<std::borrow::Cow<'_, [u8]>, Malformed> {
     match payload.split_first() {
         Some((0, body)) => Ok(body.into()),
         Some((1, compressed)) => {
             let mut body = Vec::new();
-            let mut decoder = DeflateDecoder::new(compressed).take(INFLATED_BYTES_MAX + 1);
+            let mut decoder = DeflateDecoder::new(compressed).take(bytes_max + 1);
             decoder.read_to_end(&mut body).map_err(|_| Malformed)?;
-            if body.len() as u64 > INFLATED_BYTES_MAX {
+            if body.len() as u64 > bytes_max {
                 return Err(Malformed);
             }
             Ok(body.into())
@@ -320,7 +353,19 @@ mod tests {
         };
         assert_eq!(delta.version, Some(9));
         let taken = Control::Taken { session: "s1".into() };
-        assert_eq!(parse_control(&control(&taken)), Ok(taken));
+        assert_eq!(parse_own(&control(&taken)), Ok(Own::Control(taken)));
+    }
+
+    #[test]
+    fn letters_come_back_and_are_not_blown_up() {
+        for words in [&b""[..], b"hi", &[7; 100_000]] {
+            let sent = Letter { from: Incarnation(9), words: Bytes::copy_from_slice(words) };
+            let frame = letter(sent.from, "media", words);
+            assert!(frame.len() < 1_000);
+            assert_eq!(parse_own(&frame), Ok(Own::Letter("media".into(), sent)));
+        }
+        let bomb = letter(Incarnation(9), "media", &vec![0; LETTER_BYTES_MAX + 1]);
+        assert_eq!(parse_own(&bomb), Err(Malformed));
     }
 
     proptest! {
@@ -328,7 +373,8 @@ mod tests {
         fn nothing_that_arrives_panics(frame in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..4, marker in 0u8..3) {
             let room = RoomId::parse("chat:a").unwrap();
             let _ = parse(&room, &frame);
-            let _ = parse_control(&frame);
+            let _ = parse_own(&frame);
+            let _ = parse_own(&[&[3 + kind % 2][..], &frame].concat());
             let mut headed = framed(&[marker]);
             headed[0] = kind;
             headed.extend(&frame);

@@ -16,7 +16,7 @@ use turnpike_wire::RoomId;
 use super::access::Access;
 use super::bus::{Bus, Listen};
 use super::follow::{Effect, Follower, Gap, Notice};
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, Own};
 use super::log;
 use crate::{Deliver, LANES, Lane, LanePosition, Signal, Soon, Unavailable, lane_of};
 
@@ -384,12 +384,13 @@ impl Listen for Listener {
 
     fn control(&self, frame: &[u8]) {
         let Some(lanes) = self.0.upgrade() else { return };
-        match frame::parse_control(frame) {
-            Ok(control) => {
+        match frame::parse_own(frame) {
+            Ok(Own::Control(control)) => {
                 if let Some(deliver) = lanes.access.deliver.get() {
                     deliver.control(control);
                 }
             }
+            Ok(Own::Letter(subject, letter)) => lanes.access.letterboxes.put(&subject, letter),
             Err(malformed) => {
                 lanes.access.client.metrics.undecodable.inc();
                 error!(error = &malformed as &dyn std::error::Error, "an announcement to this node");

@@ -13,7 +13,7 @@ use super::keys::Keys;
 use super::lease::{OwnLease, REVOCABLE};
 use super::reply;
 use super::standing::{Grave, Standing, Verdict};
-use crate::{Incarnation, Lease, Membership, Node, Soon, Unavailable};
+use crate::{Incarnation, Lease, Membership, Node, RelayOffer, Soon, Unavailable};
 
 /// A lease lasts three of them, so two may be lost.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
@@ -68,6 +68,7 @@ impl RedisMembership {
             address: config.address,
             version: config.version.clone(),
             draining: false,
+            relay: None,
         };
         let length = Duration::from_millis(config.lease_ms);
         let shared = Arc::new(Shared {
@@ -96,6 +97,29 @@ impl RedisMembership {
     }
 }
 
+impl RedisMembership {
+    /// Done when the store knows it. If it cannot be asked now it will know it when it can.
+    fn say(&self, change: impl FnOnce(&mut Node)) -> Soon<Result<(), Unavailable>> {
+        let (number, mut told) = {
+            let mut said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = said.node.clone();
+            change(&mut said.node);
+            if said.node != before {
+                said.number += 1;
+            }
+            (said.number, said.told.subscribe())
+        };
+        self.shared.at_once.notify_one();
+        let limit = self.shared.access.client.config.call_deadline;
+        Soon::later(async move {
+            match timeout(limit, told.wait_for(|told| *told >= number)).await {
+                Ok(Ok(_)) => Ok(()),
+                _ => Err(Unavailable { retry_after_ms: 1_000 }),
+            }
+        })
+    }
+}
+
 impl Drop for RedisMembership {
     /// Without a goodbye: others see the lease lapse.
     fn drop(&mut self) {
@@ -117,22 +141,11 @@ impl Membership for RedisMembership {
     }
 
     fn announce(&self, draining: bool) -> Soon<Result<(), Unavailable>> {
-        let (number, mut told) = {
-            let mut said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
-            if said.node.draining != draining {
-                said.node.draining = draining;
-                said.number += 1;
-            }
-            (said.number, said.told.subscribe())
-        };
-        self.shared.at_once.notify_one();
-        let limit = self.shared.access.client.config.call_deadline;
-        Soon::later(async move {
-            match timeout(limit, told.wait_for(|told| *told >= number)).await {
-                Ok(Ok(_)) => Ok(()),
-                _ => Err(Unavailable { retry_after_ms: 1_000 }),
-            }
-        })
+        self.say(|node| node.draining = draining)
+    }
+
+    fn offer(&self, relay: Option<RelayOffer>) -> Soon<Result<(), Unavailable>> {
+        self.say(|node| node.relay = relay)
     }
 
     fn leave(&self) -> Soon<Result<(), Unavailable>> {

@@ -25,6 +25,7 @@ mod marks;
 mod membership;
 mod metrics;
 mod own_rows;
+mod post;
 mod presence;
 mod presence_check;
 mod quota;
@@ -49,6 +50,7 @@ use tokio::runtime::Handle;
 use tracing::error;
 
 use self::access::Access;
+pub use self::breaker::{Breaker as CircuitBreaker, Refused};
 use self::broker::RedisBroker;
 use self::bus::Bus;
 use self::client::Client;
@@ -57,9 +59,11 @@ use self::condition::Conditions;
 use self::keys::Keys;
 use self::lanes::Lanes;
 use self::metrics::Metrics;
+use self::post::RedisPost;
 use self::stores::Stores;
 use self::surveyor::Surveyor;
 use self::versions::Versions;
+use crate::letterboxes::Letterboxes;
 use crate::{Cluster, Incarnation, Unavailable};
 
 pub use config::{Durability, RedisConfig};
@@ -97,9 +101,11 @@ pub async fn connect(config: RedisConfig, registry: &prometheus::Registry) -> Re
         deliver: OnceLock::new(),
         lanes: OnceLock::new(),
         versions: Versions::default(),
+        letterboxes: Letterboxes::default(),
     });
     let stores = Stores::start(Arc::clone(&access)).await?;
     let committer = Committer::start(Arc::clone(&client), &keys);
+    let post = Arc::new(RedisPost::new(Arc::clone(&access)));
     let lanes = Lanes::new(Arc::clone(&access), Bus::new(client, keys, access.own));
     Ok(Cluster {
         broker: Arc::new(RedisBroker::new(access, lanes, committer)),
@@ -109,6 +115,7 @@ pub async fn connect(config: RedisConfig, registry: &prometheus::Registry) -> Re
         marks: stores.marks,
         directory: stores.directory,
         quota: stores.quota,
+        post,
         condition,
     })
 }

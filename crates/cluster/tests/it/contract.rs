@@ -16,6 +16,7 @@ mod following;
 mod marks;
 mod membership;
 mod order;
+mod post;
 mod presence;
 mod quota;
 mod reading;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use turnpike_cluster::{Incarnation, Lease};
+use turnpike_cluster::{Incarnation, Lease, RelayOffer};
 
 use super::stage::{Node, eventually, limited};
 use super::{Stage, cases, on_every_ground, on_several_nodes};
@@ -11,6 +11,7 @@ use super::{Stage, cases, on_every_ground, on_several_nodes};
 on_every_ground! {
     a_node_lives_and_holds_its_lease
     a_node_that_announces_its_drain_is_seen_to
+    a_relay_that_is_offered_is_seen_by_all_until_it_is_not
     incarnations_are_never_used_twice
 }
 
@@ -52,6 +53,26 @@ async fn a_node_that_announces_its_drain_is_seen_to(stage: &mut Stage) {
             nodes.borrow().iter().find(|node| node.incarnation == own(&near)).map(|node| node.draining)
         };
         eventually("it to be seen", seen, |seen| *seen == Some(draining)).await;
+    }
+}
+
+async fn a_relay_that_is_offered_is_seen_by_all_until_it_is_not(stage: &mut Stage) {
+    let (near, far) = stage.two().await;
+    let (offering, seeing) = (near.cluster().membership, far.cluster().membership.nodes());
+    let seen = async || {
+        let nodes = seeing.borrow();
+        nodes.iter().find(|node| node.incarnation == own(&near)).map(|node| node.relay.clone())
+    };
+    let offer = RelayOffer { url: None, link: None, load_permille: 0, has_room: true };
+    let full = RelayOffer {
+        url: Some("https://relay.example".into()),
+        link: Some("192.0.2.1:4433".parse().unwrap()),
+        load_permille: 1_000,
+        has_room: false,
+    };
+    for relay in [Some(offer), Some(full), None] {
+        limited("the offer", offering.offer(relay.clone()).wait()).await.unwrap();
+        eventually("it to be seen", seen, |seen| *seen == Some(relay.clone())).await;
     }
 }
 
