@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn letters_come_back_and_are_not_blown_up() {
-        for words in [&b""[..], b"hi", &[7; 100_000]] {
+        for words in [&b""[..], b"hi", &vec![7; 100_000]] {
             let sent = Letter { from: Incarnation(9), words: Bytes::copy_from_slice(words) };
             let frame = letter(sent.from, "media", words);
             assert!(frame.len() < 1_000);
