@@ -1,0 +1,296 @@
+//! The bitrate that a path to a peer carries (draft-ietf-rmcat-gcc-02, with probes).
+//!
+//! The lower of two limits: what the delay allows (groups of packets, the trend of their delay, a rate that follows it)
+//! and what loss allows. It must not know who uses the bitrate; it is told what more could be used, and asks for probes.
+
+mod acknowledged;
+mod groups;
+mod loss;
+mod probing;
+mod rate;
+mod trend;
+
+use crate::history::Report;
+use crate::probe::Probe;
+use acknowledged::Acknowledged;
+use groups::{Groups, Step};
+use loss::Loss;
+use probing::Probing;
+use rate::Rate;
+use std::time::{Duration, Instant};
+use trend::Trend;
+
+pub use probing::Demand;
+pub use trend::Usage;
+
+/// Until something is known of the path.
+const RTT_START_US: i64 = 100_000;
+const RTT_SHARE: f64 = 0.125;
+/// If nothing is heard of what was sent for so long, half as much is sent, and so on each time that it passes again.
+const SILENCE: Duration = Duration::from_secs(1);
+/// A statement of the receiver (REMB comes each second or so) is forgotten after this.
+const REMB_KEPT_US: i64 = 10_000_000;
+/// A probe's result vouches for a bitrate so long.
+const CONFIRMED_US: i64 = 2_000_000;
+/// Changes that are smaller are not told.
+const TOLD: f64 = 0.02;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    pub start_bps: u64,
+    pub min_bps: u64,
+    pub max_bps: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { start_bps: 600_000, min_bps: 50_000, max_bps: 30_000_000 }
+    }
+}
+
+/// What is known of a path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    pub target_bps: u64,
+    /// What the two limits say.
+    pub delay_bps: u64,
+    pub loss_bps: Option<u64>,
+    /// What arrives.
+    pub acknowledged_bps: Option<u64>,
+    /// Shown by a probe just now: layers up to this need not wait.
+    pub confirmed_bps: Option<u64>,
+    pub usage: Usage,
+    pub loss: f64,
+    pub rtt: Duration,
+}
+
+/// One a viewer, of about half a kilobyte.
+#[derive(Debug)]
+pub struct Estimator {
+    config: Config,
+    epoch: Instant,
+    groups: Groups,
+    trend: Trend,
+    acknowledged: Acknowledged,
+    rate: Rate,
+    loss: Loss,
+    probing: Probing,
+    rtt_us: f64,
+    remb: Option<(i64, f64)>,
+    confirmed: Option<(i64, f64)>,
+    /// Whether packets are acknowledged one by one; otherwise reports and REMB are all there is.
+    acknowledges: bool,
+    silent_us: i64,
+    told: Option<(f64, Usage)>,
+}
+
+impl Estimator {
+    /// A configuration whose limits are in the wrong order is put right: the minimum wins.
+    pub fn new(now: Instant, config: Config) -> Self {
+        let min_bps = config.min_bps.max(1_000);
+        let max_bps = config.max_bps.max(min_bps);
+        let config = Config { start_bps: config.start_bps.clamp(min_bps, max_bps), min_bps, max_bps };
+        Self {
+            config,
+            epoch: now,
+            groups: Groups::default(),
+            trend: Trend::default(),
+            acknowledged: Acknowledged::default(),
+            rate: Rate::new(config.start_bps as f64),
+            loss: Loss::default(),
+            probing: Probing::new(config.start_bps as f64),
+            rtt_us: RTT_START_US as f64,
+            remb: None,
+            confirmed: None,
+            acknowledges: false,
+            silent_us: 0,
+            told: None,
+        }
+    }
+
+    /// What [`Sent::acknowledge`](crate::history::Sent::acknowledge) gave, in the order of sending.
+    pub fn on_reports(&mut self, now: Instant, reports: &[Report]) {
+        let now_us = self.micros(now);
+        let mut newest_us = None;
+        let mut over = false;
+        let (mut lost, mut arrived) = (0, 0);
+        for report in reports {
+            let Some(arrival_us) = report.arrival_us else {
+                lost += 1;
+                continue;
+            };
+            let sent_us = self.micros(report.sent_at);
+            newest_us = newest_us.max(Some(sent_us));
+            self.acknowledged.add(arrival_us, report.bytes);
+            if report.late {
+                self.loss.take_back();
+            } else {
+                arrived += 1;
+            }
+            if report.probe.is_some() {
+                self.probing.add(report, sent_us);
+            }
+            match self.groups.add(sent_us, arrival_us) {
+                Step::Nothing => {}
+                Step::Delta(delta) => over |= self.trend.add(delta) == Usage::Over,
+                Step::Reset => self.trend = Trend::default(),
+            }
+        }
+        let Some(newest_us) = newest_us else {
+            // Feedback that speaks of losses only still is a sign of life.
+            self.loss.add(lost, arrived);
+            return;
+        };
+        self.acknowledges = true;
+        self.silent_us = 0;
+        self.take_rtt((now_us - newest_us) as f64);
+        self.loss.add(lost, arrived);
+        // Overuse within a feedback counts, even if its last groups were still.
+        let usage = if over { Usage::Over } else { self.trend.usage() };
+        self.control(now_us, usage);
+    }
+
+    /// A receiver report's fraction of loss (of 256). Used for peers that do not acknowledge packets.
+    pub fn on_loss_report(&mut self, now: Instant, fraction: u8) {
+        if self.acknowledges {
+            return;
+        }
+        let now_us = self.micros(now);
+        let fraction = f64::from(fraction) / 256.0;
+        self.loss.report(now_us, fraction, self.target(now_us), self.rtt_us as i64);
+        if self.remb(now_us).is_none() && fraction < 0.02 {
+            // With nothing else to go by: as if all that is sent arrived.
+            let bps = self.rate.bps();
+            self.rate.update(now_us, Usage::Normal, Some(bps), self.rtt_us as i64);
+            self.clamp_rate();
+        }
+    }
+
+    /// The receiver's own estimate (REMB). A cap for those that acknowledge packets, the measure for those that do not.
+    pub fn on_remb(&mut self, now: Instant, bps: u64) {
+        let now_us = self.micros(now);
+        self.remb = Some((now_us, bps as f64));
+        if !self.acknowledges {
+            self.rate.set(bps as f64);
+            self.clamp_rate();
+        }
+    }
+
+    /// A round trip, as RTCP reports or STUN show it.
+    pub fn on_rtt(&mut self, rtt: Duration) {
+        self.take_rtt(rtt.as_micros().min(10_000_000) as f64);
+    }
+
+    /// What more could be used; without it nothing is probed for after the start.
+    pub fn set_demand(&mut self, demand: Demand) {
+        self.probing.set_demand(demand);
+    }
+
+    /// Call every 50 ms or so. `unanswered` is what [`Sent::unanswered`](crate::history::Sent::unanswered) says.
+    pub fn poll(&mut self, now: Instant, unanswered: Option<Duration>) -> Option<Probe> {
+        let now_us = self.micros(now);
+        let patience = SILENCE.max(Duration::from_micros(3 * self.rtt_us as u64));
+        if self.acknowledges && unanswered.is_some_and(|age| age >= patience) {
+            if now_us - self.silent_us >= patience.as_micros() as i64 {
+                self.silent_us = now_us;
+                self.rate.set(self.rate.bps() * 0.5);
+                self.clamp_rate();
+                self.probing.forget(now_us);
+            }
+            return None;
+        }
+        let quiet = self.trend.usage() == Usage::Normal && self.loss.own_fraction() < 0.05;
+        let reach_bps = (self.config.max_bps as f64).min(self.remb(now_us).unwrap_or(f64::INFINITY));
+        let target_bps = self.target(now_us);
+        if target_bps >= reach_bps {
+            return None;
+        }
+        self.probing.poll(now_us, target_bps, quiet)
+    }
+
+    pub fn target_bps(&self, now: Instant) -> u64 {
+        self.target(self.micros(now)) as u64
+    }
+
+    pub fn estimate(&self, now: Instant) -> Estimate {
+        let now_us = self.micros(now);
+        Estimate {
+            target_bps: self.target(now_us) as u64,
+            delay_bps: self.rate.bps() as u64,
+            loss_bps: self.loss.limit_bps().map(|bps| bps as u64),
+            acknowledged_bps: self.acknowledged.bitrate_bps().map(|bps| bps as u64),
+            confirmed_bps: self
+                .confirmed
+                .filter(|&(at_us, _)| now_us - at_us < CONFIRMED_US)
+                .map(|(_, bps)| bps.min(self.target(now_us)) as u64),
+            usage: self.trend.usage(),
+            loss: self.loss.fraction(),
+            rtt: Duration::from_micros(self.rtt_us as u64),
+        }
+    }
+
+    /// The estimate, if it has changed by enough to act on since it was last asked for here.
+    pub fn take_change(&mut self, now: Instant) -> Option<Estimate> {
+        let target = self.target(self.micros(now));
+        let usage = self.trend.usage();
+        if let Some((before, usage_before)) = self.told
+            && usage_before == usage
+            && (target - before).abs() < TOLD * before
+        {
+            return None;
+        }
+        self.told = Some((target, usage));
+        Some(self.estimate(now))
+    }
+
+    fn control(&mut self, now_us: i64, usage: Usage) {
+        let rtt_us = self.rtt_us as i64;
+        let before_bps = self.rate.bps();
+        self.rate.update(now_us, usage, self.acknowledged.bitrate_bps(), rtt_us);
+        if self.rate.bps() < before_bps {
+            self.confirmed = None;
+            self.probing.forget(now_us);
+        }
+        let found = self.probing.outcome(now_us, self.target(now_us));
+        if let Some(found) = found
+            && usage != Usage::Over
+            && found.bps > self.rate.bps()
+        {
+            self.rate.set(found.bps);
+            self.confirmed = Some((now_us, found.bps));
+        }
+        self.clamp_rate();
+        let target_bps = self.target(now_us);
+        self.loss.update(now_us, target_bps, self.rate.bps(), usage == Usage::Normal, rtt_us);
+    }
+
+    fn target(&self, now_us: i64) -> f64 {
+        let mut bps = self.rate.bps();
+        if let Some(limit) = self.loss.limit_bps() {
+            bps = bps.min(limit);
+        }
+        if let Some(remb) = self.remb(now_us) {
+            bps = bps.min(remb);
+        }
+        bps.clamp(self.config.min_bps as f64, self.config.max_bps as f64)
+    }
+
+    fn remb(&self, now_us: i64) -> Option<f64> {
+        self.remb.filter(|&(at_us, _)| now_us - at_us < REMB_KEPT_US).map(|(_, bps)| bps)
+    }
+
+    fn clamp_rate(&mut self) {
+        let bps = self.rate.bps().clamp(self.config.min_bps as f64, self.config.max_bps as f64);
+        if bps.to_bits() != self.rate.bps().to_bits() {
+            self.rate.set(bps);
+        }
+    }
+
+    fn take_rtt(&mut self, rtt_us: f64) {
+        self.rtt_us += RTT_SHARE * (rtt_us.clamp(0.0, 10e6) - self.rtt_us);
+    }
+
+    fn micros(&self, now: Instant) -> i64 {
+        now.saturating_duration_since(self.epoch).as_micros() as i64
+    }
+}
