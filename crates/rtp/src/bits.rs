@@ -22,11 +22,14 @@ impl<'a> Bits<'a> {
     /// At most 32 bits.
     pub(crate) fn take(&mut self, count: u32) -> Option<u32> {
         debug_assert!(count <= 32, "a u32 holds 32 bits");
-        let mut value = 0;
-        for _ in 0..count {
-            value = value << 1 | u32::from(self.bit()?);
+        let end = self.at + count as usize;
+        let mut window = 0_u64;
+        for byte in self.bytes.get(self.at / 8..end.div_ceil(8))? {
+            window = window << 8 | u64::from(*byte);
         }
-        Some(value)
+        window >>= end.next_multiple_of(8) - end;
+        self.at = end;
+        Some((window & ((1 << count) - 1)) as u32)
     }
 
     /// A number below `count`, in one of two lengths: `ns(n)` of the AV1 specification, 4.10.10.
