@@ -4,5 +4,6 @@
 
 mod ask;
 mod sfu;
+mod shard;
 
 pub use ask::{Ask, Ended, Most, Notice, Opened, StreamInfo, Told};
