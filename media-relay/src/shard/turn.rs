@@ -45,7 +45,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(1);
 const FAULT_PAUSE: Duration = Duration::from_millis(10);
 /// So many panics within [`PANICS_WITHIN`] mean that the shard ails.
 const PANICS_MAX: usize = 3;
-const PANICS_WITHIN: Duration = Duration::from_secs(60);
+const PANICS_WITHIN: Duration = Duration::from_mins(1);
 
 pub(super) struct Turn<C> {
     index: usize,
