@@ -48,7 +48,7 @@ pub fn stream_entries() -> &'static str {
 }
 
 /// What the directory says of a stream. Written by its relay when the claim is renewed, so a little old.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StreamEntry {
     /// Milliseconds since 1970.
     pub since: u64,
@@ -154,6 +154,10 @@ pub enum FromRelay {
         id: u64,
         answer: Answered,
     },
+    /// What was asked has no answer but this.
+    Done {
+        id: u64,
+    },
     Failed {
         id: u64,
         refusal: Refusal,
@@ -164,8 +168,12 @@ pub enum FromRelay {
         number: u64,
         event: SessionEvent,
     },
-    /// The gateway has kept or held these, and they are not its own: never were, are over, or are another's by now.
+    /// The gateway has kept these, or had them until now, and another gateway has them.
     Foreign {
+        sessions: Vec<MediaSession>,
+    },
+    /// The gateway has kept these, and there are none such any more.
+    Over {
         sessions: Vec<MediaSession>,
     },
     /// For the backend; to be answered by [`ToRelay::Noted`].
