@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::Registry;
+use turnpike_cluster::embedded::{self, Embedded};
 use turnpike_cluster::redis::{self, RedisConfig};
-use turnpike_cluster::{Cluster, HistoryLimits, Lease, embedded};
+use turnpike_cluster::{Cluster, HistoryLimits, Lease};
 use turnpike_daemon::health::Check;
 use turnpike_daemon::tasks::Stop;
 
 use crate::config::Config;
+use crate::kept::Kept;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Of this process alone.
-pub(crate) fn embedded(config: &Config, address: SocketAddr) -> anyhow::Result<Cluster> {
+pub(crate) fn embedded(config: &Config, address: SocketAddr, registry: &Registry) -> anyhow::Result<Cluster> {
     let embedded = embedded::Config {
         node: config.node_id(),
         address: Some(address),
@@ -24,7 +26,9 @@ pub(crate) fn embedded(config: &Config, address: SocketAddr) -> anyhow::Result<C
         recovery_window_ms: u64::try_from(config.recovery.window.as_millis()).unwrap_or(u64::MAX),
         disk: config.history.store.clone(),
     };
-    embedded::start(&embedded).context("the embedded broker cannot start")
+    let plane = Embedded::start(&embedded).context("the embedded broker cannot start")?;
+    Kept::register(registry, &plane, embedded.disk.as_ref())?;
+    Ok(plane.cluster())
 }
 
 /// Shared with the other nodes on that Redis Cluster.

@@ -9,6 +9,7 @@ mod config;
 mod development;
 mod doctor;
 mod gateway;
+mod kept;
 mod redis;
 mod run;
 mod token;

@@ -77,7 +77,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let tasks = Tasks::new(health.clone());
         let cluster = match redis::config(config, addresses.gateway) {
             Some(redis) => cluster::on_redis(redis, &registry).await?,
-            None => cluster::embedded(config, announce::reachable(addresses.gateway))?,
+            None => cluster::embedded(config, announce::reachable(addresses.gateway), &registry)?,
         };
         let gateway = gateway.serve(cluster.clone(), health.public_routes()).await?;
         let (check, watched) = (health.vital_check("cluster"), cluster.clone());

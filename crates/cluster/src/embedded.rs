@@ -20,7 +20,7 @@ mod seen;
 mod sessions;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -190,6 +190,17 @@ impl Embedded {
     pub fn levels(&self) -> Levels {
         self.broker.levels()
     }
+
+    /// Reads the levels for as long as the plane lives, and does not keep it alive: nothing once it is closed.
+    pub fn watch_levels(&self) -> impl Fn() -> Option<Levels> + Send + Sync + 'static {
+        let broker = Arc::downgrade(&self.broker);
+        move || broker.upgrade().map(|broker| broker.levels())
+    }
+}
+
+/// The file in which a process keeps its plane, in the directory that it was given.
+pub fn file(directory: &Path) -> PathBuf {
+    Medium::Directory(directory.to_owned()).path()
 }
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
