@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::ending::dismiss;
 use crate::expiry::Expiry;
+use crate::gates::{Gate, Gatekeeper};
 use crate::metrics::Meters;
 use crate::mirror::{LaneGuards, Mirror};
 use crate::outgoing::Outgoing;
@@ -63,6 +64,7 @@ pub(crate) struct App {
     pub(crate) outgoing: Outgoing,
     pub(crate) meters: Meters,
     pub(crate) webhooks: Option<Hooks>,
+    pub(crate) gates: Option<Gatekeeper>,
     /// Runs what no connection waits for.
     pub(crate) background: tokio::runtime::Handle,
 }
@@ -71,6 +73,11 @@ impl App {
     /// Does something that no connection waits for.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.background.spawn(work);
+    }
+
+    /// Whoever is to be asked at this gate, if anybody.
+    pub(crate) fn gate(&self, gate: Gate) -> Option<&Gatekeeper> {
+        self.gates.as_ref().filter(|keeper| keeper.asks(gate))
     }
 
     /// What somebody missed, of rooms that are open; see [`past::find`].

@@ -8,6 +8,7 @@ use turnpike_engine::EngineConfig;
 use turnpike_guard::Verifier;
 
 use crate::api_keys::ApiKeys;
+use crate::gates::Gates;
 use crate::mirror::RingLimits;
 use crate::webhooks::Webhooks;
 
@@ -27,6 +28,8 @@ pub struct GatewayConfig {
     pub ring: RingLimits,
     /// Who is told what happens here, if anybody.
     pub webhooks: Option<Webhooks>,
+    /// Who is asked before somebody may do something, if anybody.
+    pub gates: Option<Gates>,
     /// Present in development alone: anybody is given a token for any name.
     pub development: Option<Development>,
 }

@@ -12,6 +12,7 @@ use turnpike_wire::{Code, DeviceId, Disconnect, Failure, RoomId, UserId};
 
 use crate::app::{App, NAMESPACE};
 use crate::clock::unix_ms;
+use crate::gates::{Gate, Subject};
 use crate::membership::{Held, keep_record, open, unavailable};
 use crate::offset;
 use crate::outgoing::{self, Greeting};
@@ -47,6 +48,15 @@ pub(crate) async fn admit(app: Arc<App>, request: ConnectRequest) -> Admitted {
     let token =
         auth.and_then(|auth| serde_json::from_str::<Token<'_>>(auth).ok()).and_then(|auth| auth.token);
     let identified = identify(&app, &request, token.as_deref());
+    let device = match auth.map(serde_json::from_str::<Device>) {
+        Some(Ok(auth)) => Ok(auth.device),
+        Some(Err(error)) => Err(error),
+        None => Ok(None),
+    };
+    if let Some(user) = comer(&request, identified.as_ref().ok()) {
+        let device = device.as_ref().ok().and_then(Option::as_ref);
+        ask(&app, &request, &user, device).await.map_err(|failure| refusal(request.kind, &failure))?;
+    }
     match resume(&app, &request, identified.as_ref().ok()).await {
         Resumed::Yes(admission) => Ok(admission),
         Resumed::Unavailable(error) => Err(come_again(request.kind, error)),
@@ -55,16 +65,9 @@ pub(crate) async fn admit(app: Arc<App>, request: ConnectRequest) -> Admitted {
                 app.meters.token_refused(error.as_ref().map_or("missing", TokenError::slug));
                 refusal(request.kind, &error.map_or_else(|| Code::Unauthorized.into(), Failure::from))
             })?;
-            let device = match auth.map(serde_json::from_str::<Device>) {
-                None => None,
-                Some(Ok(auth)) => auth.device,
-                Some(Err(error)) => {
-                    return Err(refusal(
-                        request.kind,
-                        &Failure::new(Code::BadRequest, format!("auth: {error}")),
-                    ));
-                }
-            };
+            let device = device.map_err(|error| {
+                refusal(request.kind, &Failure::new(Code::BadRequest, format!("auth: {error}")))
+            })?;
             enter(&app, &request, identity, device, &lost).await
         }
     }
@@ -79,6 +82,32 @@ fn identify(
     let header = || request.handshake.header("authorization").and_then(bearer);
     let token = token.or_else(header).ok_or(None)?;
     app.tokens.check(token, unix_ms() / 1000).map_err(Some)
+}
+
+/// Whose client it is, by its token or else by its ticket. None: it will be refused in any case.
+fn comer(request: &ConnectRequest, identified: Option<&Identity>) -> Option<UserId> {
+    let of_ticket = || UserId::parse(std::str::from_utf8(&request.resume.as_ref()?.payload).ok()?).ok();
+    identified.map(|identity| identity.user.clone()).or_else(of_ticket)
+}
+
+/// Whether the user may come, or come back. Nothing has been taken for them yet.
+async fn ask(
+    app: &App,
+    request: &ConnectRequest,
+    user: &UserId,
+    device: Option<&DeviceId>,
+) -> Result<(), Failure> {
+    let Some(keeper) = app.gate(Gate::Connect) else { return Ok(()) };
+    let ticket = request.resume.as_ref().filter(|resume| resume.payload == user.as_bytes());
+    let subject = Subject {
+        user,
+        connection: ticket.map_or(request.socket.id(), |resume| resume.socket_id),
+        returning: Some(ticket.is_some()),
+        device,
+        room: None,
+        message: None,
+    };
+    keeper.ask(Gate::Connect, &subject).await
 }
 
 /// RFC 6750 2.1; the scheme's name is read without case (RFC 9110 11.1).

@@ -27,6 +27,7 @@ use turnpike_wire::event::ClientEvent;
 use turnpike_wire::{Answer, Code, Failure, RoomId};
 
 use crate::app::App;
+use crate::gates::Subject;
 use crate::membership::gone;
 use crate::placeholder;
 use crate::session::Session;
@@ -41,6 +42,11 @@ struct Caller {
 }
 
 impl Caller {
+    fn subject(&self) -> Subject<'_> {
+        let (user, connection) = (&self.session.user, self.socket.id());
+        Subject { user, connection, returning: None, device: None, room: None, message: None }
+    }
+
     fn is_in(&self, room: &RoomId) -> Result<(), Failure> {
         let state = self.session.state();
         if !state.is_connected_as(&self.socket) {
@@ -93,7 +99,7 @@ pub(crate) fn handle(app: &Arc<App>, session: &Arc<Session>, event: Event) -> St
             answer(&caller, known, ack, ping::parse(&args).map(ping::apply));
             Step::Now(())
         }
-        Some(known @ ClientEvent::MessageSend) => message_send::handle(caller, known, &args, ack),
+        Some(known @ ClientEvent::MessageSend) => message_send::handle(caller, known, args, ack),
         Some(known @ ClientEvent::RoomJoin) => later(caller, known, ack, |caller| async move {
             room_join::apply(&caller, &room_join::parse(&args)?).await
         }),

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Development, GatewayConfig, Limits};
 use crate::ending::{self, Draining};
 use crate::expiry::Expiry;
+use crate::gates::{self, GateMeters};
 use crate::http;
 use crate::metrics::{Meters, Readings};
 use crate::mirror::{Mirror, Receiver, RingLimits};
@@ -55,6 +56,7 @@ struct Told {
     packets: packet::Limits,
     ring: RingLimits,
     webhooks: Option<webhooks::Receiver>,
+    gates: Option<gates::Keeper>,
     origins: Origins,
     development: Option<Development>,
 }
@@ -79,6 +81,7 @@ impl Gateway {
             limits,
             ring,
             webhooks,
+            gates,
             development,
         } = config;
         let told = Told {
@@ -93,6 +96,7 @@ impl Gateway {
             packets: engine.packet.clone(),
             ring,
             webhooks: webhooks.map(webhooks::Receiver::new).transpose()?,
+            gates: gates.map(gates::Keeper::new).transpose()?,
             origins: engine.origins.clone(),
             development,
         };
@@ -152,6 +156,8 @@ impl Bound {
         let reporter =
             Reporter { node: config.node.clone(), incarnation: cluster.membership.own().to_string() };
         let webhook_meters = WebhookMeters::register(&registry).map_err(io::Error::other)?;
+        let gate_meters = GateMeters::register(&registry).map_err(io::Error::other)?;
+        let gates = config.gates.map(|keeper| keeper.start(reporter.clone(), gate_meters, spawner()));
         let hooks = config.webhooks.map(|receiver| receiver.start(reporter, webhook_meters, &spawner()));
         let app = Arc::new(App {
             node: config.node,
@@ -176,6 +182,7 @@ impl Bound {
             outgoing,
             meters: Meters::register(&registry).map_err(io::Error::other)?,
             webhooks: hooks,
+            gates,
             background: spawner(),
         });
         shards.listen(&app);

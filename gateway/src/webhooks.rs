@@ -28,7 +28,7 @@ use turnpike_wire::UserId;
 use self::batch::Queued;
 pub use self::config::Webhooks;
 use self::delivery::Delivery;
-use self::endpoint::Endpoint;
+pub(crate) use self::endpoint::{ANSWER_BYTES_MAX, Endpoint, Outcome, Target, failed};
 pub use self::event::WebhookEvent;
 use self::event::{Event, What};
 pub(crate) use self::meters::WebhookMeters;
@@ -45,6 +45,7 @@ pub(crate) struct Receiver {
 }
 
 /// Which process reports.
+#[derive(Clone)]
 pub(crate) struct Reporter {
     pub(crate) node: String,
     /// Begins the ids of events: no other process ever has it.
@@ -65,10 +66,7 @@ pub(crate) struct Hooks {
 
 impl Receiver {
     pub(crate) fn new(config: Webhooks) -> io::Result<Self> {
-        if config.secrets.is_empty() || config.secrets.iter().any(Vec::is_empty) {
-            return Err(config::invalid("without a secret nobody can tell where they come from"));
-        }
-        let endpoint = Endpoint::new(&config)?;
+        let endpoint = Endpoint::new(&config.target())?;
         Ok(Self { config, endpoint })
     }
 

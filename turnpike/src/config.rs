@@ -3,6 +3,7 @@
 //! A key stands here (or with its part in `turnpike-daemon`) once its feature exists, not before.
 
 mod check;
+mod gates;
 mod grants;
 mod node_id;
 mod origin;
@@ -23,6 +24,7 @@ use turnpike_daemon::{choice, section, settings};
 use turnpike_guard::Grant;
 
 pub(crate) use self::check::{check, secret_weakness};
+pub(crate) use self::gates::{Gate, Gates, Unanswered};
 pub(crate) use self::grants::Grants;
 pub(crate) use self::node_id::NodeId;
 pub(crate) use self::origin::Origin;
@@ -45,6 +47,7 @@ settings! {
         compression: Compression,
         api: Api,
         webhooks: Webhooks,
+        gates: Gates,
         admin: Admin,
         log: Log,
         drain: DrainWindow,

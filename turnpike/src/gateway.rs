@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use aws_lc_rs::hmac;
 use turnpike_daemon::config::Secret;
 use turnpike_engine::{EngineConfig, Origins, packet};
-use turnpike_gateway::{ApiKeys, Development, GatewayConfig, Limits, RingLimits, WebhookEvent, Webhooks};
+use turnpike_gateway::{
+    ApiKeys, Development, Gate, Gates, GatewayConfig, Limits, RingLimits, Unanswered, WebhookEvent, Webhooks,
+};
 use turnpike_guard::{KeyError, TokenKey, Verifier};
 
 use crate::config::{self, Config, Origin};
@@ -46,6 +48,7 @@ pub(crate) fn config(
             linger_ms: u64::try_from(config.ring.linger.as_millis()).unwrap_or(u64::MAX),
         },
         webhooks: webhooks(&config.webhooks),
+        gates: gates(&config.gates),
         development: (!config.is_production()).then(|| Development {
             secret: secret.reveal().as_bytes().to_vec(),
             issuer: config.auth.issuer.clone(),
@@ -59,12 +62,40 @@ fn api_keys(config: &config::Api) -> ApiKeys {
     ApiKeys::new(keys.into_iter().flatten().map(|key| key.reveal().as_bytes()))
 }
 
+fn secrets<'a>(given: impl IntoIterator<Item = &'a Option<Secret>>) -> Vec<Vec<u8>> {
+    given.into_iter().flatten().map(|secret| secret.reveal().as_bytes().to_vec()).collect()
+}
+
+fn gates(config: &config::Gates) -> Option<Gates> {
+    let url = config.url.as_ref()?;
+    Some(Gates {
+        url: url.as_str().to_owned(),
+        secrets: secrets([&config.secret, &config.secret_next]),
+        asked: config.asked.0.iter().copied().map(gate).collect(),
+        timeout: config.timeout,
+        unanswered: match config.unanswered {
+            config::Unanswered::Deny => Unanswered::Deny,
+            config::Unanswered::Allow => Unanswered::Allow,
+        },
+        requests_max: config.requests_max,
+        queue_max: config.queue_max,
+        allow_private: config.allow_private,
+    })
+}
+
+fn gate(gate: config::Gate) -> Gate {
+    match gate {
+        config::Gate::Connect => Gate::Connect,
+        config::Gate::Join => Gate::Join,
+        config::Gate::Send => Gate::Send,
+    }
+}
+
 fn webhooks(config: &config::Webhooks) -> Option<Webhooks> {
     let url = config.url.as_ref()?;
-    let secrets = [&config.secret, &config.secret_next];
     Some(Webhooks {
         url: url.as_str().to_owned(),
-        secrets: secrets.into_iter().flatten().map(|secret| secret.reveal().as_bytes().to_vec()).collect(),
+        secrets: secrets([&config.secret, &config.secret_next]),
         events: config.events.0.iter().copied().map(webhook_event).collect(),
         timeout: config.timeout,
         deadline: config.deadline,
@@ -229,18 +260,31 @@ mod tests {
             ("TURNPIKE_WEBHOOK_TIMEOUT", "30s"),
             ("TURNPIKE_WEBHOOK_DEADLINE", "31m"),
             ("TURNPIKE_WEBHOOK_QUEUE_MAX", "32"),
+            ("TURNPIKE_GATE_URL", "https://b.example/gate"),
+            ("TURNPIKE_GATE_SECRET", "fifth"),
+            ("TURNPIKE_GATE_SECRET_NEXT", "sixth"),
+            ("TURNPIKE_GATES", "join"),
+            ("TURNPIKE_GATE_TIMEOUT", "330ms"),
+            ("TURNPIKE_GATE_UNANSWERED", "allow"),
+            ("TURNPIKE_GATE_REQUESTS_MAX", "34"),
+            ("TURNPIKE_GATE_QUEUE_MAX", "35"),
+            ("TURNPIKE_GATE_ALLOW_PRIVATE", "true"),
         ]);
         assert_eq!(lines(&other.api_keys), ["ApiKeys(2)"]);
         let webhooks = other.webhooks.as_ref().unwrap();
         assert_eq!(webhooks.url, "https://b.example/hook");
         assert_eq!(webhooks.secrets, [b"first".to_vec(), b"second".to_vec()]);
         assert_eq!(webhooks.events, [WebhookEvent::MessageOffline]);
+        let gates = other.gates.as_ref().unwrap();
+        assert_eq!((&*gates.url, &*gates.asked), ("https://b.example/gate", &[Gate::Join][..]));
+        assert_eq!(gates.secrets, [b"fifth".to_vec(), b"sixth".to_vec()]);
         let mut unchanged = Vec::new();
         for (changed, default) in [
             (lines(&other.engine), lines(&EngineConfig::default())),
             (lines(&other.limits), lines(&Limits::default())),
             (lines(&other.ring), lines(&RingLimits::default())),
             (lines(webhooks), lines(&Webhooks::new("", ""))),
+            (lines(gates), lines(&Gates::new("", ""))),
         ] {
             unchanged.extend(
                 changed
@@ -257,6 +301,13 @@ mod tests {
         let given =
             with(&[("TURNPIKE_WEBHOOK_URL", "https://b.example"), ("TURNPIKE_WEBHOOK_SECRET", "first")]);
         assert_eq!(lines(&given.webhooks.unwrap()), lines(&Webhooks::new("", "")));
+    }
+
+    #[test]
+    fn gates_are_as_the_gateway_has_them_by_default_and_absent_without_a_url() {
+        assert!(with(&[]).gates.is_none());
+        let given = with(&[("TURNPIKE_GATE_URL", "https://b.example"), ("TURNPIKE_GATE_SECRET", "first")]);
+        assert_eq!(lines(&given.gates.unwrap()), lines(&Gates::new("", "")));
     }
 
     #[test]

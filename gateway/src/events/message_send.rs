@@ -15,14 +15,47 @@ use turnpike_wire::{Code, Failure, RoomId, UserId};
 use super::{Caller, Outcome, Reply, answer, data};
 use crate::app::App;
 use crate::config::Limits;
+use crate::gates::{Gate, Message, Subject};
 use crate::membership::gone;
+use crate::step::step;
 use crate::{placeholder, publication};
 
 /// Publications of one connection that are under way at once. They keep their order; what comes behind them waits, and
 /// nothing more is read from a client that sends faster than the cluster keeps.
 const UNANSWERED_MAX: u32 = 256;
 
-pub(super) fn handle(caller: Caller, event: ClientEvent, args: &Args, ack: Option<AckReply>) -> Step<()> {
+pub(super) fn handle(caller: Caller, event: ClientEvent, args: Args, ack: Option<AckReply>) -> Step<()> {
+    if caller.app.gate(Gate::Send).is_some() {
+        step(gated(caller, event, args, ack))
+    } else {
+        send(caller, event, &args, ack)
+    }
+}
+
+/// Everything else that this connection sends waits meanwhile, which keeps its order.
+async fn gated(caller: Caller, event: ClientEvent, args: Args, ack: Option<AckReply>) {
+    if let Err(failure) = ask(&caller, &args).await {
+        return answer(&caller, event, ack, Err(failure));
+    }
+    // From the beginning: the caller may have left, or be allowed less by now.
+    if let Step::Later(rest) = send(caller, event, &args, ack) {
+        rest.await;
+    }
+}
+
+/// Nobody is asked about what would be refused in any case.
+async fn ask(caller: &Caller, args: &Args) -> Result<(), Failure> {
+    let app = &caller.app;
+    let send = parse(args, &app.limits)?;
+    permit(caller, &send)?;
+    let Some(keeper) = app.gate(Gate::Send) else { return Ok(()) };
+    let MessageSend { id, volatile, body, .. } = &send;
+    let message = Message { id: id.as_ref(), volatile: *volatile, body, attachments: args.attachments() };
+    let subject = Subject { room: Some(&send.room), message: Some(message), ..caller.subject() };
+    keeper.ask(Gate::Send, &subject).await
+}
+
+fn send(caller: Caller, event: ClientEvent, args: &Args, ack: Option<AckReply>) -> Step<()> {
     let published = parse(args, &caller.app.limits).and_then(|send| {
         permit(&caller, &send)?;
         Ok(if send.volatile {

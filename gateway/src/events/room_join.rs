@@ -11,6 +11,7 @@ use turnpike_wire::limits::PRESENCE_MEMBERS_MAX;
 use turnpike_wire::{Code, Failure};
 
 use super::{Caller, Outcome, Reply, data, in_one_answer};
+use crate::gates::{Gate, Subject};
 use crate::membership;
 use crate::past::After;
 use crate::presence::{Shown, Who};
@@ -31,6 +32,10 @@ pub(super) async fn apply(caller: &Caller, join: &RoomJoin) -> Outcome {
     }
     if join.presence && !identity.can(Right::Presence, &join.room) {
         return Err(Failure::new(Code::Forbidden, "the token does not grant the presence of this room"));
+    }
+    let is_there = session.state().membership(&join.room).is_some();
+    if let Some(keeper) = app.gate(Gate::Join).filter(|_| !is_there) {
+        keeper.ask(Gate::Join, &Subject { room: Some(&join.room), ..caller.subject() }).await?;
     }
     let latest = After::Latest(join.history.filter(|_| reads).map_or(0, Count::get));
     let since = join.since.filter(|_| reads).map(After::Message);

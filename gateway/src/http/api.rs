@@ -5,6 +5,7 @@ mod batch;
 mod info;
 mod members;
 mod messages;
+mod new_message;
 mod openapi;
 mod operation;
 mod presence;
@@ -26,7 +27,7 @@ use serde::Serialize;
 use turnpike_guard::Role;
 use turnpike_wire::{Code, Failure};
 
-use self::operation::{Access, Call, Operation, Outcome, Problem};
+use self::operation::{Access, Call, Method, Operation, Outcome, Problem};
 use super::json;
 use crate::app::App;
 use crate::clock::unix_ms;
@@ -73,23 +74,56 @@ fn method_router(app: &Arc<App>, operation: &'static Operation) -> MethodRouter 
         let app = Arc::clone(&app);
         async move {
             let id = request_id::of(&app, request.headers());
-            let mut response = match serve(&app, operation, &params, request).await {
+            let answered = match read_call(&app, operation, &params, request).await {
+                Ok(call) => carry_out(&app, operation, call, &id).await,
+                Err(problem) => answered(&app, operation, &id, Err(problem)),
+            };
+            let mut response = match answered {
                 Ok(body) => json(operation.success, body),
-                Err(problem) => {
-                    let (status, reason) = (problem.status.as_u16(), problem.failure.code.slug());
-                    tracing::debug!(request = %id, operation = operation.id, status, reason, "request of a backend refused");
-                    refusal(&problem, &id)
-                }
+                Err(problem) => refusal(&problem, &id),
             };
             response.headers_mut().insert(request_id::HEADER, request_id::value(&id));
-            app.meters.api_request(operation.id, response.status());
             response
         }
     };
     on(operation.method.filter(), handler)
 }
 
-async fn serve(app: &Arc<App>, operation: &Operation, params: &RawPathParams, request: Request) -> Outcome {
+/// What was asked for is done to its end, and counted, also if whoever asked hangs up meanwhile: a message that is kept by
+/// then is one for all that follows from it.
+async fn carry_out(app: &Arc<App>, operation: &'static Operation, call: Call, id: &str) -> Outcome {
+    let (of_work, id_of_work) = (Arc::clone(app), id.to_owned());
+    let work = async move {
+        let outcome = (operation.handle)(call).await;
+        answered(&of_work, operation, &id_of_work, outcome)
+    };
+    if operation.method == Method::Get {
+        // Nobody misses an answer that nobody waits for.
+        return work.await;
+    }
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        // It has panicked, or the node ends.
+        Err(_) => answered(app, operation, id, Err(Failure::from(Code::Internal).into())),
+    }
+}
+
+fn answered(app: &App, operation: &Operation, id: &str, outcome: Outcome) -> Outcome {
+    let status = outcome.as_ref().map_or_else(|problem| problem.status, |_| operation.success);
+    if let Err(problem) = &outcome {
+        let (status, reason) = (status.as_u16(), problem.failure.code.slug());
+        tracing::debug!(request = %id, operation = operation.id, status, reason, "request of a backend refused");
+    }
+    app.meters.api_request(operation.id, status);
+    outcome
+}
+
+async fn read_call(
+    app: &Arc<App>,
+    operation: &Operation,
+    params: &RawPathParams,
+    request: Request,
+) -> Result<Call, Problem> {
     // Before anything of the request is looked at: who may not ask learns nothing, and costs nothing.
     authorise(app, operation.access, request.headers())?;
     let (parts, body) = request.into_parts();
@@ -101,14 +135,13 @@ async fn serve(app: &Arc<App>, operation: &Operation, params: &RawPathParams, re
         }
         None => Bytes::new(),
     };
-    let call = Call {
+    Ok(Call {
         app: Arc::clone(app),
         params: params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
         body,
-    };
-    (operation.handle)(call).await
+    })
 }
 
 fn authorise(app: &App, access: Access, headers: &HeaderMap) -> Result<(), Problem> {

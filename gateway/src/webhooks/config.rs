@@ -1,11 +1,9 @@
 //! What webhooks can be told.
 
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
-use reqwest::Url;
-
+use super::endpoint::Target;
 use super::event::WebhookEvent;
 
 #[derive(Clone)]
@@ -38,17 +36,16 @@ impl Webhooks {
         }
     }
 
-    pub(super) fn checked_url(&self) -> io::Result<Url> {
-        let url = Url::parse(&self.url).map_err(|_| invalid("not a URL"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(invalid("the URL has another scheme than http and https"));
+    pub(super) fn target(&self) -> Target<'_> {
+        Target {
+            url: &self.url,
+            secrets: &self.secrets,
+            timeout: self.timeout,
+            allow_private: self.allow_private,
+            // One batch after the other.
+            connections_max: 1,
         }
-        Ok(url)
     }
-}
-
-pub(super) fn invalid(problem: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("webhooks: {problem}"))
 }
 
 impl fmt::Debug for Webhooks {

@@ -226,6 +226,14 @@ async fn what_is_not_understood_is_refused_with_its_reason() {
         ("POST", "/api/v1/rooms/user:bob/members/alice", "", 403, "personal"),
         ("DELETE", "/api/v1/rooms/user:alice/members/alice", "", 403, "personal"),
         ("POST", "/api/v1/batch", r#"{"messages":[{"room":"a","from":"b","body":1,"x":1}]}"#, 400, "`x`"),
+        (
+            "POST",
+            "/api/v1/batch",
+            r#"{"messages":[{"room":"chat:a","from":"b","body":1},{"from":"b","body":1}]}"#,
+            400,
+            "`room`",
+        ),
+        ("POST", path, r#"{"room":"chat:a","from":"shop","body":1}"#, 400, "path"),
     ] {
         let (given, _, answer) = ask_as(&house, &service, method, path, body).await;
         assert_eq!(given, status, "{method} {path} {body}: {answer}");
@@ -249,6 +257,7 @@ async fn a_batch_has_an_outcome_for_each_message() {
         message("chat:b", json!(2)),
         { "room": "chat:a", "from": "shop", "body": 3, "id": "same" },
         { "room": "chat:a", "from": "shop", "body": 3, "id": "same" },
+        { "room": "chat:a", "from": "shop", "body": 4, "volatile": true },
     ] });
     let (status, answer) = ask(&house, "POST", "/api/v1/batch", &messages).await;
     assert_eq!(status, 200);
@@ -266,9 +275,13 @@ async fn a_batch_has_an_outcome_for_each_message() {
             (&json!(1), null, null),
             (&json!(2), null, null),
             (&json!(2), &json!(true), null),
+            // Where the room stands.
+            (&json!(2), null, null),
         ]
     );
     assert_eq!(alice.bodies(2).await, [json!(1), json!(3)]);
+    let volatile = alice.event().await.data;
+    assert_eq!((&volatile["body"], &volatile["volatile"]), (&json!(4), &json!(true)));
     let many: Vec<Value> = (0..101).map(|_| json!({ "room": "c", "from": "s", "body": 1 })).collect();
     let (status, answer) = ask(&house, "POST", "/api/v1/batch", &json!({ "messages": many })).await;
     assert_eq!(status, 400, "{answer}");

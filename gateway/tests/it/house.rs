@@ -63,6 +63,7 @@ impl House {
             limits: Limits::default(),
             ring: RingLimits::default(),
             webhooks: None,
+            gates: None,
             development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),
         };
         let mut plan = Plan { gateway, cluster: embedded::Config::new("n1") };

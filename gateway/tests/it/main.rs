@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod backend;
 mod client;
 mod drain;
 mod entering;
+mod gates;
 mod history;
 mod house;
 mod http;

@@ -1,147 +1,15 @@
 //! What a backend is told, and what it takes to tell it: a receiver that fails, hangs, redirects, talks too much.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
 use turnpike_gateway::{WebhookEvent, Webhooks};
 
+use crate::backend::{Answer, Backend, FIRST, SECOND};
 use crate::client::Client;
-use crate::house::{BROKEN, House, claims, grant, signed, unix_seconds};
-
-const FIRST: &[u8] = b"the first secret of the webhooks";
-const SECOND: &[u8] = b"the second secret of the webhooks";
-
-#[derive(Debug, Clone, Copy)]
-enum Answer {
-    Status(u16),
-    /// To another path of the same receiver.
-    Redirect,
-    /// Never.
-    None,
-    /// A body without an end.
-    Endless,
-}
-
-struct Request {
-    path: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Request {
-    async fn read(stream: &mut TcpStream) -> Option<Self> {
-        let mut read = Vec::new();
-        let end = loop {
-            if let Some(at) = read.windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
-            }
-            if stream.read_buf(&mut read).await.ok()? == 0 {
-                return None;
-            }
-        };
-        let head = String::from_utf8(read[..end].to_vec()).unwrap();
-        let mut lines = head.lines();
-        let path = lines.next().unwrap().strip_prefix("POST ").unwrap().split(' ').next().unwrap().to_owned();
-        let headers: Vec<(String, String)> = lines
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-            .collect();
-        let mut request = Self { path, headers, body: read.split_off(end) };
-        let length: usize = request.header("content-length").parse().unwrap();
-        while request.body.len() < length {
-            assert_ne!(stream.read_buf(&mut request.body).await.ok()?, 0);
-        }
-        Some(request)
-    }
-
-    fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(known, _)| known == name);
-        &found.unwrap_or_else(|| panic!("{name}: {:?}", self.headers)).1
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    fn events(&self) -> Vec<Value> {
-        self.json()["events"].as_array().unwrap().clone()
-    }
-}
-
-struct Receiver {
-    port: u16,
-    requests: mpsc::UnboundedReceiver<Request>,
-}
-
-impl Receiver {
-    /// Answers as it is told, then with 200.
-    async fn start(answers: &[Answer]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (sender, requests) = mpsc::unbounded_channel();
-        let answers: VecDeque<Answer> = answers.iter().copied().collect();
-        let answers = Arc::new(Mutex::new(answers));
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let (sender, answers) = (sender.clone(), Arc::clone(&answers));
-                tokio::spawn(async move {
-                    while let Some(request) = Request::read(&mut stream).await {
-                        let answer = answers.lock().unwrap().pop_front().unwrap_or(Answer::Status(200));
-                        if sender.send(request).is_err() || give(&mut stream, answer).await.is_none() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        Self { port, requests }
-    }
-
-    fn webhooks(&self) -> Webhooks {
-        let url = format!("http://127.0.0.1:{}/hook", self.port);
-        Webhooks { allow_private: true, ..Webhooks::new(url, FIRST) }
-    }
-
-    async fn next(&mut self) -> Request {
-        tokio::time::timeout(BROKEN, self.requests.recv()).await.expect("a request").unwrap()
-    }
-
-    /// The next events, however they are batched.
-    async fn events(&mut self, count: usize) -> Vec<Value> {
-        let mut events = Vec::new();
-        while events.len() < count {
-            events.extend(self.next().await.events());
-        }
-        assert_eq!(events.len(), count, "{events:?}");
-        events
-    }
-}
-
-async fn give(stream: &mut TcpStream, answer: Answer) -> Option<()> {
-    match answer {
-        Answer::Status(status) => {
-            let text = format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\nok");
-            stream.write_all(text.as_bytes()).await.ok()
-        }
-        Answer::Redirect => {
-            let text = "HTTP/1.1 307 X\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n";
-            stream.write_all(text.as_bytes()).await.ok()
-        }
-        Answer::None => std::future::pending().await,
-        Answer::Endless => {
-            stream.write_all(b"HTTP/1.1 200 X\r\n\r\n").await.ok()?;
-            loop {
-                stream.write_all(&[b'x'; 4096]).await.ok()?;
-            }
-        }
-    }
-}
+use crate::house::{BROKEN, House, claims, grant, signed};
 
 fn house(webhooks: Webhooks) -> House {
     House::with(|plan| plan.webhooks = Some(webhooks))
@@ -153,7 +21,7 @@ fn users(events: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn comings_and_goings_are_told_in_order_and_signed_with_both_secrets() {
-    let mut receiver = Receiver::start(&[]).await;
+    let mut receiver = Backend::start(&[]).await;
     let house = house(Webhooks { secrets: vec![FIRST.to_vec(), SECOND.to_vec()], ..receiver.webhooks() });
     let mut alice = Client::enter(&house, "alice").await;
     let request = receiver.next().await;
@@ -161,17 +29,7 @@ async fn comings_and_goings_are_told_in_order_and_signed_with_both_secrets() {
     assert_eq!(request.header("content-type"), "application/json");
     let batch = request.json();
     assert_eq!(batch["id"], request.header("turnpike-webhook-id"));
-    let timestamp = request.header("turnpike-webhook-timestamp");
-    assert!(unix_seconds().abs_diff(timestamp.parse().unwrap()) < 20, "{timestamp}");
-    let said = [format!("{timestamp}.").as_bytes(), &request.body].concat();
-    let signatures: Vec<&str> = request.header("turnpike-webhook-signature").split(',').collect();
-    assert_eq!(signatures.len(), 2);
-    for (signature, secret) in signatures.into_iter().zip([FIRST, SECOND]) {
-        let hex = signature.strip_prefix("v1=").unwrap();
-        let bytes: Vec<u8> =
-            (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect();
-        hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret), &said, &bytes).unwrap();
-    }
+    request.assert_signed(&[FIRST, SECOND]);
     let opened = &batch["events"][0];
     assert_eq!(
         (&opened["type"], &opened["user"], &opened["node"], &opened["connection"], &opened["recovered"]),
@@ -188,7 +46,7 @@ async fn comings_and_goings_are_told_in_order_and_signed_with_both_secrets() {
 
 #[tokio::test]
 async fn who_comes_back_to_their_session_is_told_as_recovered() {
-    let mut receiver = Receiver::start(&[]).await;
+    let mut receiver = Backend::start(&[]).await;
     let house = house(receiver.webhooks());
     let alice = Client::enter(&house, "alice").await;
     let opened = receiver.events(1).await;
@@ -207,7 +65,7 @@ async fn who_comes_back_to_their_session_is_told_as_recovered() {
 
 #[tokio::test]
 async fn a_receiver_that_fails_is_given_the_same_again_before_anything_else() {
-    let mut receiver = Receiver::start(&[Answer::Status(500), Answer::Status(404)]).await;
+    let mut receiver = Backend::start(&[Answer::Status(500), Answer::Status(404)]).await;
     let house = house(receiver.webhooks());
     let _alice = Client::enter(&house, "alice").await;
     let first = receiver.next().await;
@@ -232,7 +90,7 @@ async fn a_receiver_that_fails_is_given_the_same_again_before_anything_else() {
 
 #[tokio::test]
 async fn hanging_redirecting_and_talking_without_end_hold_nothing_up() {
-    let mut receiver = Receiver::start(&[Answer::None, Answer::Redirect, Answer::Endless]).await;
+    let mut receiver = Backend::start(&[Answer::None, Answer::Redirect, Answer::Endless]).await;
     let house = house(Webhooks { timeout: Duration::from_millis(300), ..receiver.webhooks() });
     let _alice = Client::enter(&house, "alice").await;
     let first = receiver.next().await;
@@ -250,7 +108,7 @@ async fn hanging_redirecting_and_talking_without_end_hold_nothing_up() {
 
 #[tokio::test]
 async fn what_is_not_wanted_or_too_old_is_dropped() {
-    let mut receiver = Receiver::start(&[Answer::Status(410), Answer::Status(503)]).await;
+    let mut receiver = Backend::start(&[Answer::Status(410), Answer::Status(503)]).await;
     let house = house(Webhooks { deadline: Duration::from_millis(1), ..receiver.webhooks() });
     let mut clients = Vec::new();
     for (user, reason) in [("alice", "gone"), ("bob", "deadline")] {
@@ -265,7 +123,7 @@ async fn what_is_not_wanted_or_too_old_is_dropped() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_what_is_new() {
-    let mut receiver = Receiver::start(&[Answer::None]).await;
+    let mut receiver = Backend::start(&[Answer::None]).await;
     let timeout = Duration::from_mins(1);
     let house = house(Webhooks { queue_max: 3, timeout, ..receiver.webhooks() });
     let _first = Client::enter(&house, "alice").await;
@@ -299,7 +157,7 @@ fn an_address_that_is_not_public_is_refused_at_the_start() {
 
 #[tokio::test]
 async fn a_name_that_leads_to_an_address_that_is_not_public_is_not_connected_to() {
-    let mut receiver = Receiver::start(&[]).await;
+    let mut receiver = Backend::start(&[]).await;
     let url = format!("http://localhost:{}/hook", receiver.port);
     let house = house(Webhooks { deadline: Duration::from_millis(1), ..Webhooks::new(url, FIRST) });
     let _alice = Client::enter(&house, "alice").await;
@@ -329,7 +187,7 @@ async fn https_begins_with_a_handshake_and_says_nothing_before_it() {
 
 #[tokio::test]
 async fn a_message_for_who_is_nowhere_is_told_once_a_minute_and_conversation() {
-    let mut receiver = Receiver::start(&[]).await;
+    let mut receiver = Backend::start(&[]).await;
     let house = house(Webhooks { events: vec![WebhookEvent::MessageOffline], ..receiver.webhooks() });
     let sender = |user: &str| {
         let mut claims = claims(user);
@@ -363,7 +221,7 @@ async fn a_message_for_who_is_nowhere_is_told_once_a_minute_and_conversation() {
 
 #[tokio::test]
 async fn what_a_shutdown_brings_about_is_still_told() {
-    let mut receiver = Receiver::start(&[]).await;
+    let mut receiver = Backend::start(&[]).await;
     let house = house(receiver.webhooks());
     let _alice = Client::enter(&house, "alice").await;
     receiver.events(1).await;

@@ -8,7 +8,7 @@ use crate::development;
 
 /// What no key can be wrong about alone.
 pub(crate) fn check(loaded: &mut Loaded<Config>) {
-    let Config { node, gateway, auth, queue, recovery, history, limits, redis, api, webhooks, .. } =
+    let Config { node, gateway, auth, queue, recovery, history, limits, redis, api, webhooks, gates, .. } =
         &loaded.settings;
     // A value that does not fit is treated as the strict one, so that the faults of production are in the same list.
     let production = node.environment == Kind::Production || loaded.faults.concern("node.environment");
@@ -28,8 +28,10 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
 
     let replies_too_slow = redis.reply_deadline > redis.publish_deadline.min(redis.call_deadline);
 
-    let unsigned =
-        webhooks.url.is_some() && webhooks.secret.is_none() && !loaded.faults.concern("webhooks.secret");
+    let unsigned = [
+        ("webhooks", webhooks.url.is_some() && webhooks.secret.is_none()),
+        ("gates", gates.url.is_some() && gates.secret.is_none()),
+    ];
     let short = |secret: &Option<Secret>| {
         secret.as_ref().map(|secret| secret.reveal().len()).filter(|length| *length < SECRET_BYTES_MIN)
     };
@@ -38,10 +40,15 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
         ("api.key_next", short(&api.key_next)),
         ("webhooks.secret", short(&webhooks.secret)),
         ("webhooks.secret_next", short(&webhooks.secret_next)),
+        ("gates.secret", short(&gates.secret)),
+        ("gates.secret_next", short(&gates.secret_next)),
     ];
 
-    if unsigned {
-        loaded.refuse("webhooks.secret", "is required with webhooks.url", random_bytes());
+    for (section, _) in unsigned.into_iter().filter(|(_, is_unsigned)| *is_unsigned) {
+        let key = format!("{section}.secret");
+        if !loaded.faults.concern(&key) {
+            loaded.refuse(&key, format!("is required with {section}.url"), random_bytes());
+        }
     }
     for (key, length) in short_secrets {
         if let Some(length) = length {

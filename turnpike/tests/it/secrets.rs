@@ -5,6 +5,7 @@ const CANARY: &str = "c3f1a97be0d2465890fe17ab34cd62b8";
 
 const API_CANARY: &str = "0d97b2ce64fa4d1b8be35f02a7c1693d";
 const HOOK_CANARY: &str = "b81f6e0c5a7249d3af20d97c4be3168e";
+const GATE_CANARY: &str = "5e3d07c9b1f84a62d8a94cf07be1632f";
 
 const PRODUCTION: (&str, &str) = ("TURNPIKE_ENV", "production");
 
@@ -16,6 +17,8 @@ fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
         ("TURNPIKE_API_KEY", API_CANARY),
         ("TURNPIKE_WEBHOOK_URL", "https://app.example.com/turnpike"),
         ("TURNPIKE_WEBHOOK_SECRET", HOOK_CANARY),
+        ("TURNPIKE_GATE_URL", "https://app.example.com/gate"),
+        ("TURNPIKE_GATE_SECRET", GATE_CANARY),
         ("LOG_LEVEL", "trace"),
         PRODUCTION,
     ];
@@ -42,7 +45,7 @@ fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
         seen.contains("turnpike is up") && seen.contains("jwt_secret is set and hidden"),
         "it looked somewhere"
     );
-    for canary in [CANARY, API_CANARY, HOOK_CANARY] {
+    for canary in [CANARY, API_CANARY, HOOK_CANARY, GATE_CANARY] {
         // One that is too short by a character is as secret.
         assert!(!seen.contains(&canary[..31]));
     }

@@ -3,11 +3,10 @@
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
 use turnpike_wire::event::client::MessageSent;
-use turnpike_wire::{Answer, Failure, MessageId, RoomId, UserId};
+use turnpike_wire::{Answer, Failure};
 
-use super::messages::{publish, sent};
+use super::new_message::{NewMessage, WITHOUT_ROOM, answer};
 use super::operation::{Access, Call, Method, Operation, Outcome, RequestBody, done};
 use super::request::bad;
 
@@ -47,19 +46,6 @@ struct Batch<'a> {
     messages: Vec<NewMessage<'a>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewMessage<'a> {
-    room: RoomId,
-    from: UserId,
-    #[serde(borrow)]
-    body: &'a RawValue,
-    #[serde(default)]
-    id: Option<MessageId>,
-    #[serde(default)]
-    age_ms: Option<u64>,
-}
-
 #[derive(Serialize)]
 struct Outcomes<'a> {
     outcomes: &'a [Answer<MessageSent<'a>>],
@@ -72,24 +58,24 @@ async fn send(call: Call) -> Outcome {
         return Err(bad("a batch has no key of its own: give each message an `id`").into());
     }
     // All of them are on their way before the first is waited for: that keeps their order, and costs one round trip.
-    let published: Vec<_> = {
+    let sent: Vec<_> = {
         let Batch { messages } = call.json()?;
         if messages.len() > MESSAGES_MAX {
             return Err(bad(format!("at most {MESSAGES_MAX} messages at once")).into());
         }
-        messages
-            .into_iter()
-            .map(|NewMessage { room, from, body, id, age_ms }| publish(app, room, from, id, age_ms, body))
-            .collect()
+        if !messages.iter().all(NewMessage::names_its_room) {
+            return Err(bad(WITHOUT_ROOM).into());
+        }
+        messages.into_iter().map(|message| message.send(app)).collect()
     };
-    let mut receipts = Vec::with_capacity(published.len());
-    for published in published {
-        receipts.push(match published {
-            Ok(published) => published.settle(app).await.map_err(|problem| problem.failure),
+    let mut receipts = Vec::with_capacity(sent.len());
+    for sent in sent {
+        receipts.push(match sent {
+            Ok(sent) => sent.settle(app).await.map_err(|problem| problem.failure),
             Err(failure) => Err(failure),
         });
     }
     let outcomes: Vec<Answer<MessageSent<'_>>> =
-        receipts.iter().map(|receipt| receipt.as_ref().map(sent).map_err(Failure::clone).into()).collect();
+        receipts.iter().map(|receipt| receipt.as_ref().map(answer).map_err(Failure::clone).into()).collect();
     Ok(done(&Outcomes { outcomes: &outcomes }))
 }

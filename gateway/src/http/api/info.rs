@@ -9,6 +9,7 @@ use turnpike_cluster::{BreakerState, Lease};
 use turnpike_wire::{Code, Failure};
 
 use super::operation::{Access, Call, Method, Operation, Outcome, done};
+use crate::gates::Gatekeeper;
 
 pub(super) const HEALTH: Operation = Operation {
     id: "getRealtimeHealth",
@@ -48,8 +49,8 @@ pub(super) const CIRCUIT_BREAKERS: Operation = Operation {
     path: "/status/circuit-breakers",
     access: Access::Admin,
     summary: "Read which parts of the cluster the node that answers can use.",
-    description: "One breaker for each part that can fail on its own; a node that is a cluster by itself has none. \
-                  `faults` are in words, and empty when all is well.",
+    description: "One breaker for each part that can fail on its own, and one for each gate that is asked; a node that \
+                  is a cluster by itself has none of the first. `faults` are in words, and empty when all is well.",
     parameters: &[],
     body: None,
     success: StatusCode::OK,
@@ -125,7 +126,9 @@ struct Breaker<'a> {
 fn circuit_breakers(call: &Call) -> Outcome {
     let [] = call.query([])?;
     let condition = call.app.cluster.condition.borrow().clone();
-    let breakers = condition.breakers.iter().map(|breaker| {
+    let gates = call.app.gates.iter().flat_map(Gatekeeper::breakers);
+    let all: Vec<_> = condition.breakers.iter().cloned().chain(gates).collect();
+    let breakers = all.iter().map(|breaker| {
         let state = match breaker.state {
             BreakerState::Closed => "closed",
             BreakerState::HalfOpen => "half_open",

@@ -1,26 +1,16 @@
 //! A room's messages: sending one, and reading those that are kept.
 
-use std::sync::Arc;
-
 use axum::http::StatusCode;
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use turnpike_cluster::{Publication, PublishError, Range, Read, Receipt, Soon};
-use turnpike_wire::event::client::{History, MessageSent};
-use turnpike_wire::{Code, Failure, MessageId, RoomId, UserId};
+use turnpike_wire::event::client::History;
+use turnpike_wire::{Code, Failure, RoomId};
 
+use super::new_message::{NewMessage, answer};
 use super::openapi::{LIMIT, ROOM};
-use super::operation::{
-    Access, Call, Method, Operation, Outcome, Parameter, Place, Problem, RequestBody, done,
-};
-use super::request::{bad, check_body, limit, value};
-use crate::app::App;
-use crate::membership::unavailable;
-use crate::{placeholder, publication};
-
-/// What a caller gets that does not say how many it wants.
-const DEFAULT_MESSAGES: usize = 50;
+use super::operation::{Access, Call, Method, Operation, Outcome, Parameter, Place, RequestBody, done};
+use super::request::{limit, value};
+use crate::{page, placeholder};
 
 pub(super) const SEND: Operation = Operation {
     id: "sendMessage",
@@ -85,94 +75,16 @@ pub(super) const HISTORY: Operation = Operation {
     handle: |call| Box::pin(history(call)),
 };
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewMessage<'a> {
-    from: UserId,
-    #[serde(borrow)]
-    body: &'a RawValue,
-    #[serde(default)]
-    id: Option<MessageId>,
-    #[serde(default)]
-    age_ms: Option<u64>,
-    #[serde(default)]
-    volatile: bool,
-}
-
 async fn send(call: Call) -> Outcome {
     let app = &call.app;
     let room: RoomId = call.param("room")?;
     let [] = call.query([])?;
-    let published = {
+    let sent = {
         let message: NewMessage<'_> = call.json()?;
-        let key = call.idempotency_key()?;
-        if message.volatile {
-            if key.is_some() {
-                let why = "a volatile message is not remembered, so there is no key to recognise it by";
-                return Err(bad(why).into());
-            }
-            check_body(app, message.body)?;
-            let NewMessage { from, id, body, .. } = &message;
-            return Ok(done(&sent(&publication::volatile(app, &room, from, id.as_ref(), body, &[]))));
-        }
-        let id = agreed(key, message.id)?;
-        publish(app, room, message.from, id, message.age_ms, message.body)?
+        message.send_to(room, call.idempotency_key()?, app)?
     };
-    let receipt = published.settle(app).await?;
-    Ok(done(&sent(&receipt)))
-}
-
-fn agreed(key: Option<MessageId>, id: Option<MessageId>) -> Result<Option<MessageId>, Failure> {
-    match (key, id) {
-        (Some(key), Some(id)) if key != id => {
-            Err(bad("the Idempotency-Key and the `id` of the message differ"))
-        }
-        (key, id) => Ok(key.or(id)),
-    }
-}
-
-/// A message that has its turn in the room, though it may not be answered yet.
-pub(super) struct Published {
-    room: RoomId,
-    from: UserId,
-    receipt: Soon<Result<Receipt, PublishError>>,
-}
-
-pub(super) fn publish(
-    app: &App,
-    room: RoomId,
-    from: UserId,
-    id: Option<MessageId>,
-    age_ms: Option<u64>,
-    body: &RawValue,
-) -> Result<Published, Failure> {
-    check_body(app, body)?;
-    let receipt = app.cluster.broker.publish(Publication {
-        room: room.clone(),
-        from: from.clone(),
-        id,
-        age_ms: age_ms.unwrap_or_default(),
-        body: body.get().into(),
-        attachments: Vec::new(),
-    });
-    Ok(Published { room, from, receipt })
-}
-
-impl Published {
-    pub(super) async fn settle(self, app: &Arc<App>) -> Result<Receipt, Problem> {
-        let Self { room, from, receipt } = self;
-        let receipt = receipt.wait().await;
-        let is_too_old = matches!(receipt, Err(PublishError::TooOld));
-        publication::settle(app, &room, &from, receipt).map_err(|failure| match Problem::from(failure) {
-            Problem { failure, .. } if is_too_old => Problem { status: StatusCode::CONFLICT, failure },
-            problem => problem,
-        })
-    }
-}
-
-pub(super) fn sent(receipt: &Receipt) -> MessageSent<'_> {
-    let Receipt { id, epoch, seq, ts, duplicate } = receipt;
-    MessageSent { id, epoch: *epoch, seq: *seq, ts: *ts, duplicate: *duplicate }
+    let receipt = sent.settle(app).await?;
+    Ok(done(&answer(&receipt)))
 }
 
 async fn history(call: Call) -> Outcome {
@@ -180,15 +92,8 @@ async fn history(call: Call) -> Outcome {
     let room: RoomId = call.param("room")?;
     let [after, before, wanted] = call.query(["after", "before", "limit"])?;
     let (after, before) = (value("after", after.as_deref())?, value("before", before.as_deref())?);
-    let range = match (after, before) {
-        (Some(_), Some(_)) => return Err(bad("`after` and `before` exclude each other").into()),
-        (Some(after), None) => Range::AfterSeq(after),
-        (None, Some(before)) => Range::Before(before),
-        (None, None) => Range::Latest,
-    };
-    let messages_max = limit(wanted.as_deref())?.unwrap_or(DEFAULT_MESSAGES);
-    let read = Read { room, range, messages_max, bytes_max: app.limits.answer_bytes_max };
-    let page = app.cluster.broker.read(&read).wait().await.map_err(unavailable)?;
+    let range = page::range(after, before)?;
+    let page = page::read(app, room, range, limit(wanted.as_deref())?).await?;
     let messages: Result<Vec<Box<RawValue>>, _> = page
         .messages
         .iter()

@@ -147,6 +147,7 @@ fn schemas() -> Value {
     let exact = |required: &[&str], properties: Value| json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties });
     let open = |required: &[&str], properties: Value| json!({ "type": "object", "required": required, "properties": properties });
     let age = json!({ "type": "integer", "minimum": 0, "description": "Milliseconds since it was first sent under this id, if it is sent again." });
+    let volatile = json!({ "type": "boolean", "description": "Not kept, not numbered, and dropped for members that read slowly." });
     let status = json!({ "type": "string", "enum": ["online", "busy", "away", "invisible"] });
     let codes: Vec<u16> = Disconnect::ALL.iter().map(|why| why.code()).collect();
     json!({
@@ -175,7 +176,7 @@ fn schemas() -> Value {
             "body": { "description": "Any JSON. It is passed on as it came." },
             "id": named("MessageId"),
             "age_ms": age,
-            "volatile": { "type": "boolean", "description": "Not kept, not numbered, and dropped for members that read slowly." },
+            "volatile": volatile.clone(),
         })),
         "BatchMessage": exact(&["room", "from", "body"], json!({
             "room": named("RoomId"),
@@ -183,6 +184,7 @@ fn schemas() -> Value {
             "body": { "description": "Any JSON. It is passed on as it came." },
             "id": named("MessageId"),
             "age_ms": age,
+            "volatile": volatile,
         })),
         "Batch": exact(&["messages"], json!({
             "messages": { "type": "array", "maxItems": 100, "items": named("BatchMessage") },
