@@ -49,6 +49,11 @@ pub struct Picture {
     pub tl0: Option<u8>,
 }
 
+/// The bits that a number of frames has.
+pub(crate) fn mask(bits: u8) -> u16 {
+    u16::MAX >> (16 - u32::from(bits.clamp(1, 16)))
+}
+
 impl Codec {
     /// By the name in `a=rtpmap`.
     pub fn parse(name: &str) -> Option<Self> {

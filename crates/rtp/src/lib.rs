@@ -1,7 +1,7 @@
 //! The words of RTP: views of packets and of their header extensions, RTCP, retransmission, what a payload says about
 //! its frame, and rewriting a stream so that a viewer sees one without gaps or jumps.
 //!
-//! Nothing here has a clock, a socket or a key, and nothing but the rewriter remembers anything. All bytes come from a
+//! Nothing here has a clock, a socket or a key, and nothing but the [`rewriter`] remembers anything. All bytes come from a
 //! network: every view checks its bounds when it is made, and no input can panic, loop for long or allocate.
 
 mod bits;
@@ -12,6 +12,7 @@ mod header;
 mod ntp;
 mod packet;
 pub mod red;
+pub mod rewriter;
 pub mod rtcp;
 pub mod rtx;
 pub mod sequence;
