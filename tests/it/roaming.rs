@@ -14,6 +14,8 @@ use crate::harness::{home, require_packages};
 /// Two nodes on one Redis Cluster.
 pub struct Pair {
     pub nodes: Vec<Node>,
+    /// Of all their keys in Redis.
+    pub prefix: String,
 }
 
 impl Pair {
@@ -28,7 +30,7 @@ impl Pair {
             let environment: Vec<(&str, &str)> = own.into_iter().chain(environment.iter().copied()).collect();
             Node::start(&environment).unwrap()
         });
-        Self { nodes: nodes.into() }
+        Self { nodes: nodes.into(), prefix }
     }
 
     fn ports(&self) -> String {
@@ -166,7 +168,7 @@ fn a_single_process_on_disk_is_killed_under_load() {
     let directory = Directory::new("store").unwrap();
     let store = directory.path().join("rooms");
     let node = Node::start(&[("TURNPIKE_STORE", store.to_str().unwrap())]).unwrap();
-    let mut pair = Pair { nodes: vec![node] };
+    let mut pair = Pair { nodes: vec![node], prefix: String::new() };
     let mut roamers = Roamers::start(&pair, &plan("websocket", 15, 500));
     let port = pair.nodes[0].gateway.port();
     for _ in 0..3 {

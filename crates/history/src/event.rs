@@ -1,5 +1,7 @@
 //! What is written down.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,4 +195,43 @@ impl What {
     pub const STALLED: &'static str = "stalled_client";
     /// Very many typing events: the fault of law TY4.
     pub const TYPING_LOAD: &'static str = "typing_load";
+
+    /// The one room that this is about. None: it is about a connection, or about what happened around.
+    ///
+    /// No law but [`P13`](crate::Law::P13) and [`TY4`](crate::Law::TY4), which compare latencies, looks at two rooms at once. So
+    /// a history too long to be held at once can be held against them room by room, each with everything that is about none.
+    pub fn room(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Send { room, .. }
+            | Self::Ack { room, .. }
+            | Self::Refused { room, .. }
+            | Self::Join { room, .. }
+            | Self::Leave { room }
+            | Self::Message { room, .. }
+            | Self::Resync { room, .. }
+            | Self::Receipt { room, .. }
+            | Self::Members { room, .. }
+            | Self::Presence { room, .. }
+            | Self::TypingStart { room, .. }
+            | Self::TypingStop { room, .. }
+            | Self::Typing { room, .. }
+            | Self::LogStart { room, .. }
+            | Self::Logged { room, .. } => Some(room.into()),
+            Self::Cursor { user, .. } => Some(format!("user:{user}").into()),
+            Self::Connect { .. }
+            | Self::Session { .. }
+            | Self::Disconnect { .. }
+            | Self::Status { .. }
+            | Self::NodeUp { .. }
+            | Self::NodeDown { .. }
+            | Self::Fault { .. }
+            | Self::Healed { .. }
+            | Self::Revoke { .. }
+            | Self::NoReplica { .. }
+            | Self::ReplicaBack { .. }
+            | Self::Rows { .. }
+            | Self::Dump { .. }
+            | Self::End => None,
+        }
+    }
 }

@@ -24,10 +24,16 @@ impl Directory {
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    /// It stays where it is, for whoever looks for a fault.
+    pub fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.0)
+    }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
+        // One that is kept has no path any more.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

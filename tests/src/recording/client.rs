@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -40,7 +42,39 @@ pub struct Plan {
 pub struct Client {
     /// When it is full the caller waits.
     orders: mpsc::Sender<Order>,
+    seen: Arc<Seen>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// How far a client is in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The last message that it has.
+    pub given: u64,
+    /// The furthest of its own that was acknowledged.
+    pub acknowledged: u64,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Sent, and neither acknowledged nor given up.
+    under_way: AtomicUsize,
+    places: Mutex<BTreeMap<String, Place>>,
+}
+
+impl Seen {
+    fn update(&self, room: &str, update: impl FnOnce(&mut Place)) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get_mut(room) {
+            update(place);
+        } else {
+            update(places.entry(room.to_owned()).or_default());
+        }
+    }
+
+    fn done(&self) {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -57,8 +91,9 @@ enum Order {
 impl Client {
     pub fn start(plan: Plan, recording: Recording) -> Self {
         let (orders, taken) = mpsc::channel(UNDER_WAY_MAX);
-        let task = tokio::spawn(Task::new(plan, recording).run(taken));
-        Self { orders, task }
+        let seen = Arc::new(Seen::default());
+        let task = tokio::spawn(Task::new(plan, recording, Arc::clone(&seen)).run(taken));
+        Self { orders, seen, task }
     }
 
     pub async fn join(&self, room: &str) {
@@ -67,11 +102,22 @@ impl Client {
 
     /// It is sent until it is answered; the recording says when that was.
     pub async fn send(&self, room: &str, body: &str) {
+        self.seen.under_way.fetch_add(1, Ordering::Relaxed);
         let _ = self.orders.send(Order::Send { room: room.to_owned(), body: body.to_owned() }).await;
     }
 
     pub async fn cut(&self, away: Duration) {
         let _ = self.orders.send(Order::Cut(away)).await;
+    }
+
+    /// So many messages are neither acknowledged nor given up.
+    pub fn under_way(&self) -> usize {
+        self.seen.under_way.load(Ordering::Relaxed)
+    }
+
+    /// How far it is in each of its rooms.
+    pub fn places(&self) -> BTreeMap<String, Place> {
+        self.seen.places.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -99,6 +145,7 @@ struct Sending {
 struct Task {
     plan: Plan,
     recording: Recording,
+    seen: Arc<Seen>,
     next_node: usize,
     pid: Option<String>,
     offset: Option<String>,
@@ -117,10 +164,11 @@ struct Task {
 struct Ended;
 
 impl Task {
-    fn new(plan: Plan, recording: Recording) -> Self {
+    fn new(plan: Plan, recording: Recording, seen: Arc<Seen>) -> Self {
         Self {
             plan,
             recording,
+            seen,
             next_node: 0,
             pid: None,
             offset: None,
@@ -146,7 +194,10 @@ impl Task {
                 self.write(What::Disconnect { clean: false });
             }
             self.early.clear();
+            // What was not answered may have arrived, and may not: it is sent again under its id.
             self.asked.clear();
+            let now = Instant::now();
+            self.sending.values_mut().for_each(|sending| sending.again_at = now);
             self.next_node += 1;
             tokio::time::sleep(self.away.take().unwrap_or(AGAIN_AFTER)).await;
         }
@@ -242,7 +293,8 @@ impl Task {
         let due: Vec<u64> = self
             .sending
             .iter()
-            .filter(|(_, sending)| sending.again_at <= now)
+            // Whoever is not in a room may not send there; after a session that was lost it is joined first.
+            .filter(|(_, sending)| sending.again_at <= now && self.joined.contains(&sending.room))
             .map(|(number, _)| *number)
             .collect();
         for number in due {
@@ -308,10 +360,24 @@ impl Task {
 
     fn given(&mut self, room: String, what: What) {
         if self.joined.contains(&room) {
-            self.write(what);
+            self.write_given(&room, what);
         } else {
             self.early.entry(room).or_default().push(what);
         }
+    }
+
+    fn write_given(&self, room: &str, what: What) {
+        match &what {
+            // It goes on from there, also back: what was behind it is lost.
+            What::Resync { seq, .. } | What::Join { seq, .. } => {
+                self.seen.update(room, |place| place.given = *seq);
+            }
+            What::Message { seq, .. } => {
+                self.seen.update(room, |place| place.given = place.given.max(*seq));
+            }
+            _ => {}
+        }
+        self.write(what);
     }
 
     fn answer(&mut self, number: u64, answer: &Value) {
@@ -321,12 +387,12 @@ impl Task {
                 let (epoch, seq) =
                     (answer["epoch"].as_u64().unwrap_or(0), answer["seq"].as_u64().unwrap_or(0));
                 self.joined.insert(room.clone());
-                self.write(What::Join { room: room.clone(), epoch, seq, recovered: false });
+                self.write_given(&room, What::Join { room: room.clone(), epoch, seq, recovered: false });
                 // What came before the answer, and is not behind where it says the room stands, is in it.
                 for what in self.early.remove(&room).unwrap_or_default() {
                     let is_new = !matches!(&what, What::Message { seq: given, .. } if *given <= seq);
                     if is_new {
-                        self.write(what);
+                        self.write_given(&room, what);
                     }
                 }
             }
@@ -342,7 +408,9 @@ impl Task {
         if is_done {
             self.sending.remove(&number);
             let (epoch, seq) = (answer["epoch"].as_u64().unwrap_or(0), answer["seq"].as_u64().unwrap_or(0));
+            self.seen.update(&room, |place| place.acknowledged = place.acknowledged.max(seq));
             self.write(What::Ack { room, id, from, epoch, seq, level: self.plan.level });
+            self.seen.done();
             return;
         }
         let error = &answer["error"];
@@ -352,6 +420,7 @@ impl Task {
             sending.again_at = Instant::now() + after;
         } else {
             self.sending.remove(&number);
+            self.seen.done();
         }
         self.write(What::Refused { room, id, from, retryable });
     }

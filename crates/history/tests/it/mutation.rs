@@ -222,6 +222,33 @@ proptest! {
     }
 }
 
+/// The same as if it had happened in another room.
+fn elsewhere(event: &Event) -> Event {
+    let line = serde_json::to_string(event).unwrap().replace(&format!("\"{ROOM}\""), "\"chat:elsewhere\"");
+    serde_json::from_str(&line).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    /// A long history is checked so: a room at a time, each with what is about none.
+    #[test]
+    fn room_by_room_the_same_is_found(steps in steps(), which in 0..MUTATIONS.len(), choice: usize) {
+        let sound: Vec<Event> = history(&steps).iter().map(elsewhere).collect();
+        let mut broken = history(&steps);
+        MUTATIONS[which].1(&mut broken, choice);
+        let is_about = |event: &Event| event.what.room().is_some();
+        let whole: Vec<Event> = broken.iter().chain(sound.iter().filter(|event| is_about(event))).cloned().collect();
+        let laws = |events: &[Event]| -> Vec<Law> { check(events).iter().map(|violation| violation.law).collect() };
+        let parts = [laws(&broken), laws(&sound)].concat();
+        let mut whole = laws(&whole);
+        whole.sort_unstable();
+        let mut parts = parts;
+        parts.sort_unstable();
+        prop_assert_eq!(whole, parts);
+    }
+}
+
 /// A mutation that never applies would never fail.
 #[test]
 fn each_mutation_can_be_made() {
