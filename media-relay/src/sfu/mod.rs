@@ -4,20 +4,50 @@
 //! 1. every datagram that has arrived goes into [`Sfu::datagram`], every command into [`Sfu::command`];
 //! 2. [`Sfu::advance`] sends what follows from them and what is due, viewer by viewer, so that consecutive datagrams to one
 //!    address can leave in one system call;
-//! 3. [`Sfu::effects`] are answers and notices for whoever asked.
+//! 3. [`Sfu::next_effect`] gives answers and notices for whoever asked.
 
+mod agenda;
+mod asks;
+mod binding;
+mod config;
+mod counters;
+mod flow;
+mod forwarder;
+mod forwarding;
 mod keyframe;
+mod peer;
+mod publisher;
+mod rate;
 mod receiver;
+mod requests;
 mod send_cache;
+mod state;
+mod stream;
+mod track;
+mod viewer;
 
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use turnpike_wire::Failure;
-
+use slab::Slab;
+use turnpike_transport::{Event, Input, Path, demux, stun};
 use turnpike_wire::media::MediaSession;
+use turnpike_wire::{Failure, RoomId};
 
-use crate::{Ask, Notice, Told};
+pub use self::config::Limits;
+pub(crate) use self::config::SfuConfig;
+pub(crate) use self::counters::{Counters, Ignored};
+
+use self::agenda::Agenda;
+use self::peer::{Peer, Role};
+use self::stream::Stream;
+use self::track::{Track, TrackKey};
+use crate::{Ask, Ended, Notice, Told};
+
+/// Peers that are looked at in one round because their time has come. The others are looked at in the next.
+const DUE_PER_ROUND: usize = 256;
 
 /// Where datagrams are written to, in place.
 pub(crate) trait Outlet {
@@ -39,4 +69,291 @@ pub(crate) struct Command {
 pub(crate) enum Effect {
     Answer { ticket: u64, answer: Result<Told, Failure> },
     Notice { session: MediaSession, notice: Notice },
+}
+
+pub(crate) struct Sfu {
+    config: SfuConfig,
+    counters: Arc<Counters>,
+    peers: Slab<Peer>,
+    sessions: HashMap<MediaSession, usize>,
+    by_address: HashMap<SocketAddr, usize>,
+    by_ufrag: HashMap<Box<str>, usize>,
+    streams: Slab<Stream>,
+    stream_names: HashMap<RoomId, usize>,
+    tracks: Slab<Track>,
+    agenda: Agenda,
+    /// Times of packets count from here.
+    epoch: Instant,
+    /// Layers that ever were.
+    sources: u32,
+    /// Tracks that got packets in this round.
+    fresh: Vec<TrackKey>,
+    /// Peers whose transport may have something to send or to tell.
+    touched: Vec<usize>,
+    /// Streams with something to tell.
+    news: Vec<usize>,
+    effects: VecDeque<Effect>,
+}
+
+impl Sfu {
+    pub(crate) fn new(config: SfuConfig, counters: Arc<Counters>, now: Instant) -> Self {
+        Self {
+            config,
+            counters,
+            peers: Slab::new(),
+            sessions: HashMap::new(),
+            by_address: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            streams: Slab::new(),
+            stream_names: HashMap::new(),
+            tracks: Slab::new(),
+            agenda: Agenda::default(),
+            epoch: now,
+            sources: 0,
+            fresh: Vec::new(),
+            touched: Vec::new(),
+            news: Vec::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes a datagram.
+    pub(crate) fn datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &mut [u8]) {
+        let Some(key) = self.peer_of(from, bytes) else {
+            return self.counters.ignore(Ignored::UnknownPeer);
+        };
+        let peer = &mut self.peers[key];
+        match peer.transport.handle(now, Path { local, remote: from }, bytes) {
+            Input::Rtp(packet) => {
+                self.counters.packet_in(packet.len());
+                if let Role::Publisher(publisher) = &mut peer.role
+                    && let Some(track) = publisher.packet(now, &mut self.tracks, packet, &self.counters)
+                    && let Some(published) = self.tracks.get(track)
+                    && published.fresh.len() == 1
+                {
+                    self.fresh.push(track);
+                }
+                self.agenda.note(key, Some(now));
+            }
+            Input::Rtcp(compound) => match &mut peer.role {
+                Role::Publisher(publisher) => publisher.rtcp(now, &mut self.tracks, compound, &self.counters),
+                Role::Viewer(viewer) => {
+                    let asked = requests::rtcp(now, viewer, &mut self.tracks, compound, &self.counters);
+                    if let Some(publisher) = asked {
+                        self.agenda.note(publisher, Some(now));
+                    }
+                    self.agenda.note(key, Some(now));
+                }
+            },
+            Input::Consumed => self.touched.push(key),
+            Input::Dropped(_) => self.counters.ignore(Ignored::Transport),
+        }
+    }
+
+    /// Sends what follows from what came in, and what is due.
+    pub(crate) fn advance(&mut self, now: Instant, out: &mut impl Outlet) {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for key in touched.drain(..) {
+            self.attend(now, key, out);
+        }
+        // What came in this round, for everyone who watches it.
+        let mut fresh = std::mem::take(&mut self.fresh);
+        for track in fresh.drain(..) {
+            self.forward(now, track, out);
+        }
+        self.fresh = fresh;
+        for _ in 0..DUE_PER_ROUND {
+            let Some(key) = self.agenda.pop(now) else { break };
+            self.look_after(now, key, out);
+        }
+        if self.touched.is_empty() {
+            self.touched = touched;
+        }
+        self.tell_news(now);
+    }
+
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Self::advance`] is to be called if nothing comes in before.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let news = self.news.iter().filter_map(|stream| self.streams.get(*stream)?.due()).min();
+        [self.agenda.next(), news].into_iter().flatten().min()
+    }
+
+    /// The core has panicked while it took a datagram from there: whoever it was from is not to be trusted any more.
+    pub(crate) fn abandon(&mut self, from: Option<SocketAddr>) {
+        self.touched.clear();
+        self.fresh.clear();
+        for (_, track) in &mut self.tracks {
+            track.fresh.clear();
+        }
+        if let Some(key) = from.and_then(|from| self.by_address.get(&from).copied()) {
+            self.remove(key, Ended::Refused);
+        }
+    }
+
+    fn peer_of(&self, from: SocketAddr, bytes: &[u8]) -> Option<usize> {
+        // Checks name whom they are for. An address may come to belong to another peer, as behind a NAT.
+        if demux::classify(bytes) == demux::Kind::Stun
+            && let Some(ufrag) = stun::local_ufrag(bytes)
+        {
+            return self.by_ufrag.get(ufrag).copied();
+        }
+        self.by_address.get(&from).copied()
+    }
+
+    /// Sends and tells what a peer's transport has to.
+    fn attend(&mut self, now: Instant, key: usize, out: &mut impl Outlet) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        while let Some(transmit) = peer.transport.poll_transmit() {
+            let slot = out.slot(transmit.to, transmit.data.len());
+            slot[..transmit.data.len()].copy_from_slice(&transmit.data);
+            out.commit(transmit.data.len());
+        }
+        let mut closed = None;
+        while let Some(event) = peer.transport.poll_event() {
+            match event {
+                Event::Bound(path) => {
+                    peer.addresses.push(path.remote);
+                    self.by_address.insert(path.remote, key);
+                }
+                Event::Unbound(path) => {
+                    peer.addresses.retain(|address| *address != path.remote);
+                    if self.by_address.get(&path.remote) == Some(&key) {
+                        self.by_address.remove(&path.remote);
+                    }
+                }
+                Event::Connected { .. } => {
+                    self.effects.push_back(Effect::Notice { session: peer.session, notice: Notice::Connected });
+                    if let Role::Viewer(viewer) = &mut peer.role {
+                        viewer.is_ready = true;
+                    }
+                    self.agenda.note(key, Some(now));
+                }
+                Event::PathChanged(_) => {}
+                Event::Closed(reason) => closed = Some(reason),
+            }
+        }
+        self.agenda.note(key, peer.transport.due());
+        if let Some(reason) = closed {
+            tracing::debug!(session = ?peer.session, %reason, "a media session has ended");
+            let ended = Ended::from(&reason);
+            self.remove(key, ended);
+        }
+    }
+
+    /// Does what is due for a peer, and notes when to look again.
+    fn look_after(&mut self, now: Instant, key: usize, out: &mut impl Outlet) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if peer.transport.due().is_some_and(|due| due <= now) {
+            peer.transport.tick(now);
+        }
+        self.attend(now, key, out);
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let due = match &mut peer.role {
+            Role::Publisher(publisher) => {
+                if let Some(to) = peer.transport.remote() {
+                    let transport = &mut peer.transport;
+                    publisher.tell(now, &mut self.tracks, &self.counters, |compound| {
+                        forwarding::send_rtcp(transport, to, compound, out);
+                    });
+                    publisher.due(&self.tracks)
+                } else {
+                    None
+                }
+            }
+            Role::Viewer(_) => {
+                self.serve(now, key, out);
+                self.peers.get(key).and_then(|peer| match &peer.role {
+                    Role::Viewer(viewer) if viewer.is_ready => Some(viewer.due()),
+                    _ => None,
+                })
+            }
+        };
+        self.agenda.note(key, due);
+        let transport_due = self.peers.get(key).and_then(|peer| peer.transport.due());
+        self.agenda.note(key, transport_due);
+    }
+
+    /// Takes a peer away with everything that it had.
+    pub(crate) fn remove(&mut self, key: usize, ended: Ended) {
+        let Some(peer) = self.peers.try_remove(key) else { return };
+        self.agenda.forget(key);
+        self.sessions.remove(&peer.session);
+        for ufrag in &peer.ufrags {
+            self.by_ufrag.remove(ufrag);
+        }
+        for address in &peer.addresses {
+            if self.by_address.get(address) == Some(&key) {
+                self.by_address.remove(address);
+            }
+        }
+        match &peer.role {
+            Role::Publisher(publisher) => {
+                for track in publisher.tracks.clone() {
+                    self.remove_track(track);
+                }
+            }
+            Role::Viewer(viewer) => {
+                for track in viewer.forwarders.iter().filter_map(|forwarder| forwarder.track) {
+                    if let Some(track) = self.tracks.get_mut(track) {
+                        track.viewers.retain(|(viewer, _)| *viewer != key);
+                    }
+                }
+            }
+        }
+        let stream = &mut self.streams[peer.stream];
+        stream.publishers.retain(|publisher| *publisher != key);
+        stream.viewers.retain(|viewer| *viewer != key);
+        self.changed(peer.stream);
+        if self.streams[peer.stream].is_empty() {
+            let stream = self.streams.remove(peer.stream);
+            self.stream_names.remove(&stream.name);
+            self.news.retain(|known| *known != peer.stream);
+        }
+        self.effects.push_back(Effect::Notice { session: peer.session, notice: Notice::Ended(ended) });
+        self.count();
+    }
+
+    fn count(&self) {
+        let publishers = self.peers.iter().filter(|(_, peer)| peer.is_publisher()).count();
+        self.counters.now(publishers, self.peers.len() - publishers, self.streams.len());
+    }
+
+    fn changed(&mut self, stream: usize) {
+        self.streams[stream].changed();
+        if !self.news.contains(&stream) {
+            self.news.push(stream);
+        }
+    }
+}
+
+impl crate::shard::Core for Sfu {
+    fn datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &mut [u8]) {
+        self.datagram(now, local, from, bytes);
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        self.command(now, command);
+    }
+
+    fn advance(&mut self, now: Instant, out: &mut impl Outlet) {
+        self.advance(now, out);
+    }
+
+    fn next_effect(&mut self) -> Option<Effect> {
+        self.next_effect()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.due()
+    }
+
+    fn abandon(&mut self, from: Option<SocketAddr>) {
+        self.abandon(from);
+    }
 }

@@ -17,7 +17,9 @@ const MISSING_MAX: usize = 512;
 const JUMP_MAX: u64 = 3_000;
 /// A packet that is older than this is a publisher that began anew, if a second one like it follows.
 const MISORDER_MAX: u64 = 1_000;
-const RTT_FLOOR: Duration = Duration::from_millis(20);
+/// How long a repair takes, before one came; and the least that is believed.
+const REPAIR_TIME_FIRST: Duration = Duration::from_millis(100);
+const REPAIR_TIME_MIN: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub(crate) struct Receiver {
@@ -25,6 +27,8 @@ pub(crate) struct Receiver {
     numbers: Option<Numbers>,
     missing: VecDeque<Missing>,
     report: Reporting,
+    /// From asking to the repair, smoothed.
+    repair_time: Option<Duration>,
     /// Of packets that were asked for, how many came.
     pub(crate) recovered: u64,
     pub(crate) lost: u64,
@@ -43,6 +47,7 @@ struct Missing {
     seq: u64,
     asks: u8,
     noticed: Instant,
+    asked: Instant,
     next_ask: Instant,
 }
 
@@ -89,6 +94,7 @@ impl Receiver {
             numbers: None,
             missing: VecDeque::new(),
             report: Reporting::default(),
+            repair_time: None,
             recovered: 0,
             lost: 0,
         }
@@ -113,8 +119,9 @@ impl Receiver {
 
     /// Puts the numbers that are to be asked for now behind those in the list. True if so much is missing that only a
     /// keyframe helps.
-    pub(crate) fn nacks(&mut self, now: Instant, rtt: Duration, list: &mut Vec<u16>) -> bool {
-        let again = rtt.max(RTT_FLOOR) + rtt / 2;
+    pub(crate) fn nacks(&mut self, now: Instant, list: &mut Vec<u16>) -> bool {
+        let repair_time = self.repair_time.unwrap_or(REPAIR_TIME_FIRST).max(REPAIR_TIME_MIN);
+        let again = repair_time + repair_time / 2;
         let mut is_given_up = false;
         let mut lost = 0;
         self.missing.retain_mut(|missing| {
@@ -127,6 +134,7 @@ impl Receiver {
             }
             if now >= missing.next_ask {
                 missing.asks += 1;
+                missing.asked = now;
                 // Each time a little later: a path that loses much is not helped by asking more.
                 missing.next_ask = now + again * u32::from(missing.asks);
                 list.push(missing.seq as u16);
@@ -189,7 +197,7 @@ impl Receiver {
             if number < numbers.first {
                 numbers.first = number;
             }
-            self.found(number);
+            self.found(now, number);
             return Placed::Late(number);
         }
         if is_repair {
@@ -215,14 +223,20 @@ impl Receiver {
                 self.missing.pop_front();
                 self.lost += 1;
             }
-            self.missing.push_back(Missing { seq, asks: 0, noticed: now, next_ask: now + REORDERING });
+            self.missing.push_back(Missing { seq, asks: 0, noticed: now, asked: now, next_ask: now + REORDERING });
         }
     }
 
-    fn found(&mut self, seq: u64) {
-        if let Ok(index) = self.missing.binary_search_by_key(&seq, |missing| missing.seq) {
-            let was_asked_for = self.missing.remove(index).is_some_and(|missing| missing.asks > 0);
-            self.recovered += u64::from(was_asked_for);
+    fn found(&mut self, now: Instant, seq: u64) {
+        let Ok(index) = self.missing.binary_search_by_key(&seq, |missing| missing.seq) else { return };
+        let Some(missing) = self.missing.remove(index) else { return };
+        if missing.asks > 0 {
+            self.recovered += 1;
+        }
+        // After a second asking nobody knows which was answered.
+        if missing.asks == 1 {
+            let took = now.saturating_duration_since(missing.asked);
+            self.repair_time = Some(self.repair_time.map_or(took, |known| (known * 7 + took) / 8));
         }
     }
 }
@@ -247,8 +261,6 @@ impl Reporting {
 mod tests {
     use super::*;
 
-    const RTT: Duration = Duration::from_millis(40);
-
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
@@ -271,15 +283,20 @@ mod tests {
         }
         let mut ask = |at: u64| {
             let mut list = Vec::new();
-            assert!(!receiver.nacks(start + ms(at), RTT, &mut list));
+            assert!(!receiver.nacks(start + ms(at), &mut list));
             list
         };
         assert_eq!(ask(1), Vec::<u16>::new());
         assert_eq!(ask(6), [12]);
-        assert_eq!(ask(40), Vec::<u16>::new());
-        assert_eq!(ask(67), [12]);
-        assert_eq!(receiver.packet(start + ms(70), 12, 0, true), Placed::Late(12 + (1 << 16)));
+        assert_eq!(ask(140), Vec::<u16>::new());
+        assert_eq!(ask(157), [12]);
+        assert_eq!(receiver.packet(start + ms(170), 12, 0, true), Placed::Late(12 + (1 << 16)));
         assert_eq!((receiver.due(), receiver.recovered), (None, 1));
+        // What was repaired at the first asking tells how long that takes.
+        receiver.packet(start + ms(200), 16, 0, false);
+        assert_eq!(receiver.nacks(start + ms(205), &mut Vec::new()), false);
+        receiver.packet(start + ms(245), 15, 0, true);
+        assert_eq!(receiver.repair_time, Some(ms(40)));
     }
 
     #[test]
@@ -289,7 +306,7 @@ mod tests {
         receiver.packet(start, 3, 0, false);
         let (mut asked, mut given_up_at) = (Vec::new(), None);
         for at in 0..3_000 {
-            if receiver.nacks(start + ms(at), RTT, &mut asked) {
+            if receiver.nacks(start + ms(at), &mut asked) {
                 given_up_at = Some(at);
                 break;
             }

@@ -1,0 +1,127 @@
+//! What the relay tells Prometheus: sums over its shards, read when somebody asks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use turnpike_udp::Reason;
+
+use crate::sfu::{Counters, Ignored};
+use crate::shard::Handle;
+
+type OfCore = fn(&Counters) -> &AtomicU64;
+type OfShard = fn(&Handle) -> u64;
+
+const LEVELS: &[(&str, &str, OfCore)] = &[
+    ("publishers", "Sessions that publish.", |c| &c.publishers_now),
+    ("viewers", "Sessions that watch.", |c| &c.viewers_now),
+    ("streams", "Streams with a publisher or a viewer.", |c| &c.streams_now),
+];
+
+const TOTALS: &[(&str, &str, OfCore)] = &[
+    ("joins_total", "Sessions begun.", |c| &c.joins),
+    ("packets_received_total", "Media packets received from publishers.", |c| &c.packets_in),
+    ("media_received_bytes_total", "Bytes of the media packets received.", |c| &c.bytes_in),
+    ("packets_sent_total", "Media packets sent to viewers.", |c| &c.packets_out),
+    ("media_sent_bytes_total", "Bytes of the media packets sent.", |c| &c.bytes_out),
+    ("nacks_sent_total", "Packets that publishers were asked to send again.", |c| &c.nacks_out),
+    ("nacks_received_total", "Packets that viewers asked for again.", |c| &c.nacks_in),
+    ("retransmissions_total", "Packets sent to viewers again, or only to see whether they fit.", |c| {
+        &c.retransmissions
+    }),
+    ("keyframes_requested_total", "Keyframes that publishers were asked for.", |c| &c.keyframes_asked),
+];
+
+const SHARD_LEVELS: &[(&str, &str, OfShard)] = &[
+    ("inbox_depth", "Questions that wait for a shard.", |h| h.counters().inbox_depth.get()),
+    ("notices_depth", "Notices that wait for whoever is to hear them.", |h| h.counters().notices_depth.get()),
+];
+
+const SHARD_TOTALS: &[(&str, &str, OfShard)] = &[
+    ("datagrams_received_total", "Datagrams received.", |h| h.counters().datagrams_in.get()),
+    ("received_bytes_total", "Bytes received.", |h| h.counters().bytes_in.get()),
+    ("datagrams_sent_total", "Datagrams sent.", |h| h.counters().datagrams_out.get()),
+    ("sent_bytes_total", "Bytes sent.", |h| h.counters().bytes_out.get()),
+    ("send_calls_total", "System calls that sent something.", |h| h.counters().calls_out.get()),
+    ("receive_calls_total", "System calls that received something.", |h| h.counters().batches_in.get()),
+    ("receive_overflows_total", "Datagrams that the kernel dropped because they were not read in time.", |h| {
+        h.counters().overflowed_in.get()
+    }),
+    ("inbox_refused_total", "Questions refused because a shard was full.", |h| h.counters().inbox_refused.get()),
+    ("notices_dropped_total", "Notices that nobody heard in time.", |h| h.counters().notices_dropped.get()),
+    ("panics_total", "Panics, each of which ended one session.", |h| h.counters().panics.get()),
+];
+
+pub(crate) struct Metrics {
+    cores: Vec<Arc<Counters>>,
+    shards: Vec<Handle>,
+}
+
+impl Metrics {
+    pub(crate) fn register(
+        registry: &Registry,
+        cores: Vec<Arc<Counters>>,
+        shards: Vec<Handle>,
+    ) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(Self { cores, shards }))
+    }
+
+    fn families(&self) -> Result<Vec<MetricFamily>, prometheus::Error> {
+        let mut families = Vec::new();
+        let of_core = |read: &OfCore| -> u64 {
+            self.cores.iter().map(|core| read(core).load(Ordering::Relaxed)).sum()
+        };
+        let of_shard = |read: &OfShard| -> u64 { self.shards.iter().map(read).sum() };
+        let levels = LEVELS.iter().map(|(name, help, read)| (name, help, of_core(read)));
+        for (name, help, value) in levels.chain(SHARD_LEVELS.iter().map(|(n, h, read)| (n, h, of_shard(read)))) {
+            let gauge = IntGauge::new(full(name), *help)?;
+            gauge.set(value.cast_signed());
+            families.extend(gauge.collect());
+        }
+        let totals = TOTALS.iter().map(|(name, help, read)| (name, help, of_core(read)));
+        for (name, help, value) in totals.chain(SHARD_TOTALS.iter().map(|(n, h, read)| (n, h, of_shard(read)))) {
+            let counter = IntCounter::new(full(name), *help)?;
+            counter.inc_by(value);
+            families.extend(counter.collect());
+        }
+        let ignored = IntCounterVec::new(
+            Opts::new(full("datagrams_ignored_total"), "Datagrams and packets that were of no use, by reason."),
+            &["reason"],
+        )?;
+        for why in Ignored::ALL {
+            let count = self.cores.iter().map(|core| core.ignored(why)).sum();
+            ignored.with_label_values(&[why.reason()]).inc_by(count);
+        }
+        families.extend(ignored.collect());
+        let unsent = IntCounterVec::new(
+            Opts::new(full("datagrams_unsent_total"), "Datagrams that the kernel did not take, by reason."),
+            &["reason"],
+        )?;
+        for why in Reason::ALL {
+            let count = self.shards.iter().map(|shard| shard.counters().dropped(why)).sum();
+            unsent.with_label_values(&[why.as_str()]).inc_by(count);
+        }
+        families.extend(unsent.collect());
+        Ok(families)
+    }
+}
+
+fn full(name: &str) -> String {
+    format!("turnpike_media_{name}")
+}
+
+impl Collector for Metrics {
+    /// None: they are of no use to a registry that is only read.
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.families().unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "the relay's metrics cannot be made");
+            Vec::new()
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! The relay as a whole: its shards, and which of them has a stream or a session.
+//!
+//! It knows neither how media is forwarded nor who asks.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use dashmap::DashMap;
+use prometheus::Registry;
+use tokio::sync::mpsc;
+use turnpike_congestion::estimator;
+use turnpike_transport::{Certificate, DTLS_MTU_BYTES_DEFAULT, IceMode, TransportConfig};
+use turnpike_udp::{Options, Socket};
+use turnpike_wire::media::MediaSession;
+use turnpike_wire::{Code, Failure, RoomId};
+
+use crate::metrics::Metrics;
+use crate::sfu::{Counters, Limits, Sfu, SfuConfig};
+use crate::shard::{self, Handle, Notices, Shard};
+use crate::{Ask, Notice, StreamInfo, Told};
+
+/// Notices that wait for whoever listens to a session. One who does not hear them is not told any more.
+const LISTENER_NOTICES_MAX: usize = 64;
+/// For the kernel, when a shard is busy for a few milliseconds: a keyframe for hundreds of viewers.
+const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+#[derive(Debug, Clone)]
+pub struct RelayConfig {
+    /// Where media comes in.
+    pub address: IpAddr,
+    /// Of the first shard; the others have those behind it. 0: the system chooses.
+    pub port: u16,
+    /// Where peers are told to send to instead, as behind a NAT that maps one to one.
+    pub announced: Vec<IpAddr>,
+    pub shards: usize,
+    /// Whether the relay checks paths itself, or, reachable by everyone, only answers.
+    pub is_lite: bool,
+    /// What a viewer's path is thought to carry before anything is known of it, and at most.
+    pub start_bits_per_second: u64,
+    pub bits_per_second_max: u64,
+    pub limits: Limits,
+}
+
+/// By which the relay is asked. Cheap to clone; the relay ends with the last.
+#[derive(Clone)]
+pub struct Relay {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    handles: Vec<Handle>,
+    /// For the end.
+    shards: Mutex<Vec<Shard>>,
+    sessions: DashMap<MediaSession, Entry>,
+    hash: RandomState,
+}
+
+struct Entry {
+    shard: usize,
+    listener: Option<mpsc::Sender<Notice>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("media cannot come in at {address}")]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        error: io::Error,
+    },
+    #[error("a certificate cannot be made: {0}")]
+    Certificate(String),
+    #[error("a thread cannot be started")]
+    Thread(#[source] io::Error),
+    #[error("a metric is registered already")]
+    Metrics(#[source] prometheus::Error),
+}
+
+impl Relay {
+    /// Binds the ports and starts the threads. To be called within a tokio runtime.
+    pub fn start(config: &RelayConfig, registry: &Registry) -> Result<Self, StartError> {
+        let certificate =
+            Certificate::generate("turnpike").map_err(|error| StartError::Certificate(error.to_string()))?;
+        let ice = if config.is_lite { IceMode::Lite } else { IceMode::Full };
+        let transport = TransportConfig::new(ice, certificate, DTLS_MTU_BYTES_DEFAULT)
+            .map_err(|error| StartError::Certificate(error.to_string()))?;
+        let transport = Arc::new(transport);
+        let (mut shards, mut handles, mut all_notices, mut counters) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for index in 0..config.shards.max(1) {
+            let port = if config.port == 0 { 0 } else { config.port.saturating_add(index as u16) };
+            let address = SocketAddr::new(config.address, port);
+            let options = Options {
+                receive_buffer_bytes: Some(SOCKET_BUFFER_BYTES),
+                send_buffer_bytes: Some(SOCKET_BUFFER_BYTES),
+                ..Options::default()
+            };
+            let socket = Socket::bind(address, options).map_err(|error| StartError::Bind { address, error })?;
+            let candidates = candidates(config, socket.local_addr());
+            let sfu_config = SfuConfig {
+                transport: Arc::clone(&transport),
+                candidates,
+                estimator: estimator::Config {
+                    start_bps: config.start_bits_per_second,
+                    max_bps: config.bits_per_second_max,
+                    ..estimator::Config::default()
+                },
+                limits: config.limits,
+            };
+            let own = Arc::new(Counters::default());
+            let core = Sfu::new(sfu_config, Arc::clone(&own), Instant::now());
+            let shard_config = shard::Config { index, ..shard::Config::default() };
+            let (shard, notices) = Shard::start(shard_config, socket, core).map_err(StartError::Thread)?;
+            handles.push(shard.handle().clone());
+            counters.push(own);
+            shards.push(shard);
+            all_notices.push(notices);
+        }
+        Metrics::register(registry, counters, handles.clone()).map_err(StartError::Metrics)?;
+        let inner = Arc::new(Inner {
+            handles,
+            shards: Mutex::new(shards),
+            sessions: DashMap::new(),
+            hash: RandomState::new(),
+        });
+        for notices in all_notices {
+            tokio::spawn(spread(Arc::downgrade(&inner), notices));
+        }
+        Ok(Self { inner })
+    }
+
+    /// Where media comes in, shard by shard.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.inner.handles.iter().map(Handle::local_addr).collect()
+    }
+
+    /// Whether all shards work as they should.
+    pub fn is_well(&self) -> bool {
+        self.inner.handles.iter().all(Handle::is_well)
+    }
+
+    /// A name for a session that is about to begin at this relay.
+    pub fn name_session(&self, relay: u64) -> Result<MediaSession, Failure> {
+        let mut key = [0; 16];
+        aws_lc_rs::rand::fill(&mut key).map_err(|_| Failure::from(Code::Internal))?;
+        Ok(MediaSession { relay, key: u128::from_be_bytes(key) })
+    }
+
+    /// What is told about a session from now on. To be called before it is opened, so that nothing is missed; another
+    /// call takes the place of an earlier one. It ends when the session does, or when nobody hears for long.
+    pub fn listen(&self, session: MediaSession) -> mpsc::Receiver<Notice> {
+        let (listener, notices) = mpsc::channel(LISTENER_NOTICES_MAX);
+        // Before it is opened nobody knows where it will be.
+        self.inner
+            .sessions
+            .entry(session)
+            .or_insert(Entry { shard: usize::MAX, listener: None })
+            .listener = Some(listener);
+        notices
+    }
+
+    pub async fn ask(&self, ask: Ask) -> Result<Told, Failure> {
+        let inner = &self.inner;
+        match &ask {
+            Ask::Publish { session, stream, .. } | Ask::Watch { session, stream, .. } => {
+                let (session, shard) = (*session, inner.shard_of(stream));
+                inner.sessions.entry(session).or_insert(Entry { shard, listener: None }).shard = shard;
+                let told = inner.handles[shard].ask(ask).await;
+                if told.is_err() {
+                    inner.sessions.remove(&session);
+                }
+                told
+            }
+            Ask::Answer { session, .. }
+            | Ask::Offer { session, .. }
+            | Ask::Trickle { session, .. }
+            | Ask::Restart { session, .. }
+            | Ask::Layer { session, .. }
+            | Ask::Mute { session, .. }
+            | Ask::Stop { session } => {
+                let shard = inner.sessions.get(session).map(|entry| entry.shard);
+                let handle = shard.and_then(|shard| inner.handles.get(shard)).ok_or(Code::NoSuchStream)?;
+                handle.ask(ask).await
+            }
+            Ask::End { stream } => inner.handles[inner.shard_of(stream)].ask(ask).await,
+            Ask::Streams => {
+                let mut all: Vec<StreamInfo> = Vec::new();
+                for handle in &inner.handles {
+                    if let Told::Streams(streams) = handle.ask(Ask::Streams).await? {
+                        all.extend(streams);
+                    }
+                }
+                Ok(Told::Streams(all))
+            }
+        }
+    }
+
+    /// Ends the threads. Whoever asks afterwards is refused.
+    pub fn stop(&self) {
+        let shards = std::mem::take(&mut *self.inner.shards.lock().unwrap_or_else(PoisonError::into_inner));
+        for shard in shards {
+            shard.stop();
+        }
+    }
+}
+
+impl Inner {
+    /// All of a stream is at one shard.
+    fn shard_of(&self, stream: &RoomId) -> usize {
+        (self.hash.hash_one(stream) % self.handles.len() as u64) as usize
+    }
+}
+
+/// Gives notices to those who listen to their sessions.
+async fn spread(inner: std::sync::Weak<Inner>, mut notices: Notices) {
+    while let Some((session, notice)) = notices.recv().await {
+        let Some(inner) = inner.upgrade() else { return };
+        let is_last = matches!(notice, Notice::Ended(_));
+        let listener = match is_last {
+            true => inner.sessions.remove(&session).and_then(|(_, entry)| entry.listener),
+            false => inner.sessions.get(&session).and_then(|entry| entry.listener.clone()),
+        };
+        let is_lost = listener.is_some_and(|listener| listener.try_send(notice).is_err());
+        if is_lost && !is_last && let Some(mut entry) = inner.sessions.get_mut(&session) {
+            entry.listener = None;
+        }
+    }
+}
+
+fn candidates(config: &RelayConfig, local: SocketAddr) -> Vec<SocketAddr> {
+    if !config.announced.is_empty() {
+        return config.announced.iter().map(|address| SocketAddr::new(*address, local.port())).collect();
+    }
+    vec![local]
+}

@@ -1,0 +1,121 @@
+//! What a shard's relay has done, for metrics. Written by the shard, read by whoever scrapes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $($(#[$doc])* pub(crate) $name: AtomicU64,)*
+            ignored: [AtomicU64; Ignored::ALL.len()],
+        }
+    };
+}
+
+counters! {
+    packets_in,
+    bytes_in,
+    packets_out,
+    bytes_out,
+    /// Numbers that publishers were asked for again.
+    nacks_out,
+    /// Numbers that viewers asked for again, and of these the ones that they got.
+    nacks_in,
+    retransmissions,
+    keyframes_asked,
+    joins,
+    publishers_now,
+    viewers_now,
+    streams_now,
+}
+
+/// Why something that came was not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ignored {
+    /// It is not of the form that it should have.
+    Malformed,
+    /// No peer is known by the address, or by the name in its check.
+    UnknownPeer,
+    /// No track has such a source.
+    UnknownSource,
+    UnknownPayload,
+    /// Too far from all others to be believed.
+    Doubtful,
+    /// It came twice, or far too late.
+    Repeated,
+    /// The transport refused it.
+    Transport,
+    /// It did not fit any more between what a viewer's path takes.
+    Paced,
+    /// The batch was full.
+    Outlet,
+}
+
+impl Ignored {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Malformed,
+        Self::UnknownPeer,
+        Self::UnknownSource,
+        Self::UnknownPayload,
+        Self::Doubtful,
+        Self::Repeated,
+        Self::Transport,
+        Self::Paced,
+        Self::Outlet,
+    ];
+
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownPeer => "unknown_peer",
+            Self::UnknownSource => "unknown_source",
+            Self::UnknownPayload => "unknown_payload",
+            Self::Doubtful => "doubtful",
+            Self::Repeated => "repeated",
+            Self::Transport => "transport",
+            Self::Paced => "paced",
+            Self::Outlet => "outlet",
+        }
+    }
+}
+
+impl Counters {
+    pub(crate) fn ignore(&self, why: Ignored) {
+        self.ignored[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ignored(&self, why: Ignored) -> u64 {
+        self.ignored[why as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn packet_in(&self, bytes: usize) {
+        self.packets_in.fetch_add(1, Ordering::Relaxed);
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn packet_out(&self, bytes: usize, is_repair: bool) {
+        self.packets_out.fetch_add(1, Ordering::Relaxed);
+        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+        if is_repair {
+            self.retransmissions.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn nack_in(&self) {
+        self.nacks_in.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self, publishers: usize, viewers: usize, streams: usize) {
+        self.publishers_now.store(publishers as u64, Ordering::Relaxed);
+        self.viewers_now.store(viewers as u64, Ordering::Relaxed);
+        self.streams_now.store(streams as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn nacks_sent(&self, count: usize) {
+        self.nacks_out.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn keyframe_asked(&self) {
+        self.keyframes_asked.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,278 @@
+//! A viewer's track: which layer of what is published it gets, and as what.
+//!
+//! It decides packet by packet and gives numbers; it neither holds nor sends anything.
+
+use std::time::Instant;
+
+use turnpike_congestion::Class;
+use turnpike_congestion::allocation::{LayerId, Wanted};
+use turnpike_rtp::rewriter::{Clocks, Incoming, Output, Refused, Rewriter, Seeds};
+use turnpike_rtp::{ClockMapping, Codec};
+
+use super::send_cache::Cached;
+use super::track::{Facts, Layer, Track, TrackKey};
+
+pub(crate) struct Forwarder {
+    pub(crate) track: Option<TrackKey>,
+    /// In the viewer's description.
+    pub(crate) mid: String,
+    pub(crate) is_video: bool,
+    pub(crate) codec: Codec,
+    pub(crate) payload_type: u8,
+    pub(crate) ssrc: u32,
+    pub(crate) repair: Option<Repair>,
+    pub(crate) rewriter: Box<Rewriter>,
+    wanted: Wanted,
+    muted: bool,
+    /// What the allocation gives: spatial and temporal layer.
+    target: Option<(u8, u8)>,
+    /// The published layer that is forwarded, by its index.
+    current: Option<u8>,
+    /// Within it, up to which layers.
+    spatial: u8,
+    temporal: u8,
+    /// The clock of the layer before, if the same publisher sent it.
+    clock_before: Option<(usize, ClockMapping)>,
+    pub(crate) packets: u32,
+    pub(crate) octets: u32,
+    /// The middle of the NTP time of the latest sender report, and when it was sent.
+    pub(crate) reported: Option<(u32, Instant)>,
+}
+
+/// The stream in which packets are sent again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Repair {
+    pub(crate) payload_type: u8,
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+}
+
+/// A packet on its way to a viewer: which it is, and what it becomes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passing {
+    pub(crate) track: u32,
+    pub(crate) forwarder: u8,
+    pub(crate) layer: u8,
+    pub(crate) way: Way,
+    pub(crate) marker: bool,
+    pub(crate) seq: u64,
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    First,
+    /// In the stream of repairs.
+    Again,
+    /// The place of a packet that the viewer does not get.
+    Filling,
+}
+
+impl Passing {
+    pub(crate) fn class(&self, is_video: bool) -> Class {
+        match self.way {
+            Way::Again => Class::Retransmission,
+            _ if is_video => Class::Video,
+            _ => Class::Audio,
+        }
+    }
+}
+
+impl Forwarder {
+    pub(crate) fn new(
+        mid: String,
+        codec: Codec,
+        payload_type: u8,
+        ssrc: u32,
+        repair: Option<Repair>,
+        seeds: &Seeds,
+    ) -> Self {
+        Self {
+            track: None,
+            mid,
+            is_video: codec.is_video(),
+            codec,
+            payload_type,
+            ssrc,
+            repair,
+            rewriter: Box::new(Rewriter::new(codec, seeds)),
+            wanted: Wanted::default(),
+            muted: false,
+            target: None,
+            current: None,
+            spatial: 0,
+            temporal: 0,
+            clock_before: None,
+            packets: 0,
+            octets: 0,
+            reported: None,
+        }
+    }
+
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted { hidden: self.wanted.hidden || self.muted, ..self.wanted }
+    }
+
+    pub(crate) fn want(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+    }
+
+    pub(crate) fn mute(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
+    /// The layer that is forwarded now.
+    pub(crate) fn current(&self) -> Option<u8> {
+        self.current
+    }
+
+    /// It shows another track from now on, or none.
+    pub(crate) fn bind(&mut self, track: Option<TrackKey>) {
+        self.pause();
+        self.track = track;
+        self.clock_before = None;
+    }
+
+    /// Which layer it is to get. True if that is news.
+    pub(crate) fn choose(&mut self, target: Option<(u8, u8)>) -> bool {
+        let is_news = self.target != target;
+        self.target = target;
+        match target {
+            None => self.pause(),
+            Some((_, temporal)) => self.temporal = self.temporal.min(temporal),
+        }
+        is_news
+    }
+
+    /// The published layer that it waits for.
+    pub(crate) fn waits_for(&self, track: &Track) -> Option<u8> {
+        let wanted = self.wanted_layer(track)?;
+        let climbs = track.layers.len() == 1 && self.target.is_some_and(|(spatial, _)| spatial > self.spatial);
+        (self.current != Some(wanted) || climbs).then_some(wanted)
+    }
+
+    /// Whether it has no picture at all.
+    pub(crate) fn is_dark(&self) -> bool {
+        self.current.is_none()
+    }
+
+    /// What becomes of a packet that has come, if this viewer gets it.
+    pub(crate) fn consider(
+        &mut self,
+        key: TrackKey,
+        index: u8,
+        track: &Track,
+        packet: &Cached<Facts>,
+        is_late: bool,
+        arrival_ms: u64,
+    ) -> Option<Passing> {
+        let layer = track.layers.get(usize::from(index))?;
+        let frame = packet.facts.frame;
+        let incoming = Incoming {
+            source: layer.source,
+            sequence: packet.seq as u16,
+            timestamp: packet.timestamp,
+            picture: frame.and_then(|frame| frame.picture),
+            arrival_ms,
+        };
+        let pass = |way, marker, output| {
+            Some(Passing { track: key as u32, forwarder: 0, layer: index, way, marker, seq: packet.seq, output })
+        };
+        if self.current != Some(index) {
+            if self.wanted_layer(track) == Some(index) && self.can_start(packet) {
+                let clocks = self.clocks(track.publisher, layer);
+                let output = self.rewriter.start(&incoming, clocks.as_ref());
+                self.current = Some(index);
+                (self.spatial, self.temporal) = self.target.unwrap_or_default();
+                self.remember_clock(track.publisher, layer);
+                return pass(Way::First, self.marker(packet), output);
+            }
+            // Only what fills a place of before is of use.
+            let output = is_late.then(|| self.rewriter.forward(&incoming).ok()).flatten()?;
+            return pass(Way::First, packet.marker, output);
+        }
+        self.remember_clock(track.publisher, layer);
+        if !self.takes(packet, track.layers.len()) {
+            let output = self.rewriter.skip(&incoming)?;
+            return pass(Way::Filling, false, output);
+        }
+        match self.rewriter.forward(&incoming) {
+            Ok(output) => pass(Way::First, self.marker(packet), output),
+            Err(Refused::Restarted) if !self.is_video => {
+                let output = self.rewriter.start(&incoming, None);
+                pass(Way::First, packet.marker, output)
+            }
+            Err(Refused::Restarted) => {
+                self.current = None;
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + size_of::<Rewriter>()
+    }
+
+    fn pause(&mut self) {
+        if self.current.take().is_some() {
+            self.rewriter.pause();
+        }
+    }
+
+    fn wanted_layer(&self, track: &Track) -> Option<u8> {
+        let (spatial, _) = self.target?;
+        if track.layers.len() > 1 { track.order.get(usize::from(spatial)).copied() } else { Some(0) }
+    }
+
+    fn can_start(&self, packet: &Cached<Facts>) -> bool {
+        !self.is_video || packet.facts.frame.is_some_and(|frame| frame.keyframe)
+    }
+
+    /// Whether the packet is of the layers that it gets. What it did not get before, it can only take up where that is
+    /// possible.
+    fn takes(&mut self, packet: &Cached<Facts>, layers: usize) -> bool {
+        let Some(frame) = packet.facts.frame else { return false };
+        let Some((spatial_max, temporal_max)) = self.target else { return true };
+        if frame.keyframe {
+            self.temporal = temporal_max;
+            if layers == 1 {
+                self.spatial = spatial_max;
+            }
+        } else if frame.temporal > self.temporal
+            && frame.temporal <= temporal_max
+            && frame.starts_frame
+            && frame.switch_up
+        {
+            self.temporal = frame.temporal;
+        }
+        if layers == 1 && spatial_max < self.spatial && frame.starts_frame {
+            self.spatial = spatial_max;
+        }
+        frame.temporal <= self.temporal && (layers > 1 || frame.spatial <= self.spatial)
+    }
+
+    /// Where higher spatial layers are left out, the picture ends earlier.
+    fn marker(&self, packet: &Cached<Facts>) -> bool {
+        let ends = packet.facts.frame.is_some_and(|frame| frame.ends_frame && frame.spatial == self.spatial);
+        packet.marker || (self.is_video && ends && self.spatial > 0)
+    }
+
+    fn clocks(&self, publisher: usize, layer: &Layer) -> Option<Clocks> {
+        let (_, from) = self.clock_before.filter(|(before, _)| *before == publisher)?;
+        Some(Clocks { from, to: layer.clock?.0 })
+    }
+
+    fn remember_clock(&mut self, publisher: usize, layer: &Layer) {
+        if let Some((clock, _)) = layer.clock {
+            self.clock_before = Some((publisher, clock));
+        }
+    }
+}
+
+/// The best that a wish asks for.
+pub(crate) fn wanted_of(spatial: Option<u8>, temporal: Option<u8>, height: Option<u16>, hidden: bool) -> Wanted {
+    let layer_max = (spatial.is_some() || temporal.is_some())
+        .then(|| LayerId { spatial: spatial.unwrap_or(u8::MAX), temporal: temporal.unwrap_or(u8::MAX) });
+    Wanted { hidden, layer_max, height }
+}

@@ -1,0 +1,406 @@
+//! From a track to those who watch it: choosing, pacing, writing and sealing, in place.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+use turnpike_congestion::allocation::{Layer as Rung, LayerId};
+use turnpike_congestion::pacer::{Release, Verdict};
+use turnpike_congestion::probe::ProbeId;
+use turnpike_rtp::codec::dependency;
+use turnpike_rtp::extension::AbsSendTime;
+use turnpike_rtp::rtcp::{SenderInfo, Writer};
+use turnpike_rtp::rewriter::Output;
+use turnpike_rtp::{Element, ExtensionKind, Fields, rtx, write_header};
+use turnpike_transport::Transport;
+use turnpike_transport::srtp::OVERHEAD_BYTES_MAX;
+
+use super::counters::{Counters, Ignored};
+use super::forwarder::{Passing, Way};
+use super::peer::{Peer, Role};
+use super::send_cache::Cached;
+use super::track::{Facts, Track, TrackKey};
+use super::viewer::Viewer;
+use super::{Outlet, Sfu};
+
+/// Header, extensions and the number of a repair.
+const HEADER_BYTES_MAX: usize = 12 + 4 + 288 + rtx::OSN_BYTES;
+const RTCP_BYTES_MAX: usize = 1_200;
+/// Of IP and UDP, which the path feels as well.
+const DATAGRAM_OVERHEAD: usize = 28;
+/// Releases a viewer and round: more than a keyframe.
+const RELEASES_PER_ROUND: usize = 512;
+
+impl Sfu {
+    /// Gives what came of a track in this round to everyone who watches it.
+    pub(super) fn forward(&mut self, now: Instant, key: TrackKey, out: &mut impl Outlet) {
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        let fresh = std::mem::take(&mut track.fresh);
+        let track = &self.tracks[key];
+        let mut wanted: SmallVec<[u8; 4]> = SmallVec::new();
+        let is_muted = track.muted;
+        for (peer_key, index) in &track.viewers {
+            let Some(peer) = self.peers.get_mut(*peer_key) else { continue };
+            let Peer { role: Role::Viewer(viewer), transport, .. } = peer else { continue };
+            let Some(to) = transport.remote().filter(|_| viewer.is_ready && !is_muted) else { continue };
+            for packet in &fresh {
+                let Some(cached) = track.layers.get(usize::from(packet.layer)).and_then(|l| l.cache.get(packet.seq))
+                else {
+                    continue;
+                };
+                let Some(forwarder) = viewer.forwarders.get_mut(*index) else { continue };
+                let ms = cached.arrived.saturating_duration_since(self.epoch).as_millis() as u64;
+                let passing = forwarder.consider(key, packet.layer, track, cached, packet.is_late, ms);
+                if let Some(passing) = passing {
+                    let passing = Passing { forwarder: *index as u8, ..passing };
+                    let way = Sending { now, epoch: self.epoch, to, counters: &self.counters };
+                    if way.admit(viewer, transport, track, cached, passing, out) {
+                        // It waits for its turn.
+                        self.agenda.note(*peer_key, viewer.pacer.next_due());
+                    }
+                }
+            }
+            if let Some(forwarder) = viewer.forwarders.get(*index)
+                && let Some(layer) = forwarder.waits_for(track).filter(|_| track.is_video())
+                && !wanted.contains(&layer)
+            {
+                wanted.push(layer);
+            }
+        }
+        let publisher = track.publisher;
+        for layer in &wanted {
+            self.want_keyframe(key, *layer);
+        }
+        if !wanted.is_empty() {
+            self.agenda.note(publisher, Some(now));
+        }
+        let mut fresh = fresh;
+        fresh.clear();
+        if let Some(track) = self.tracks.get_mut(key) {
+            track.fresh = fresh;
+        }
+    }
+
+    /// What is due for a viewer: layers, what waited, reports.
+    pub(super) fn serve(&mut self, now: Instant, key: usize, out: &mut impl Outlet) {
+        let Some(Peer { role: Role::Viewer(viewer), transport, stream, .. }) = self.peers.get_mut(key) else { return };
+        let Some(to) = transport.remote().filter(|_| viewer.is_ready) else { return };
+        let tracks = &mut self.tracks;
+        let is_changed = viewer.allocate(now, |forwarder| {
+            let Some(track) = forwarder.track.and_then(|track| tracks.get(track)) else { return Vec::new() };
+            rungs(now, track)
+        });
+        let stream = *stream;
+        let mut waiting: SmallVec<[(TrackKey, u8, usize); 4]> = SmallVec::new();
+        for (index, forwarder) in viewer.forwarders.iter().enumerate() {
+            let Some(track) = forwarder.track.and_then(|track| tracks.get(track)) else { continue };
+            if let Some(layer) = forwarder.waits_for(track).filter(|_| track.is_video()) {
+                waiting.push((forwarder.track.unwrap_or_default(), layer, index));
+            }
+        }
+        let way = Sending { now, epoch: self.epoch, to, counters: &self.counters };
+        let mut keyframes: SmallVec<[(TrackKey, u8); 4]> = SmallVec::new();
+        for (track_key, layer, index) in waiting {
+            let Some(track) = tracks.get(track_key) else { continue };
+            let is_dark = viewer.forwarders[index].is_dark();
+            let beginning = track.layers.get(usize::from(layer)).and_then(|layer| layer.beginning(now));
+            match beginning.filter(|_| is_dark && !track.muted) {
+                // A picture at once, and what has come since in the pacer's time.
+                Some(numbers) => {
+                    for seq in numbers {
+                        let Some(cached) = track.layers[usize::from(layer)].cache.get(seq) else { continue };
+                        let ms = cached.arrived.saturating_duration_since(self.epoch).as_millis() as u64;
+                        let forwarder = &mut viewer.forwarders[index];
+                        if let Some(passing) = forwarder.consider(track_key, layer, track, cached, false, ms) {
+                            let passing = Passing { forwarder: index as u8, ..passing };
+                            way.admit(viewer, transport, track, cached, passing, out);
+                        }
+                    }
+                }
+                None => keyframes.push((track_key, layer)),
+            }
+        }
+        for passing in std::mem::take(&mut viewer.repairs) {
+            let Some(track) = tracks.get(passing.track as usize) else { continue };
+            let layer = track.layers.get(usize::from(passing.layer));
+            if let Some(cached) = layer.and_then(|layer| layer.cache.get(passing.seq)) {
+                way.admit(viewer, transport, track, cached, passing, out);
+            }
+        }
+        way.release(viewer, transport, tracks, out);
+        if now >= viewer.report_due {
+            viewer.report_told(now);
+            way.report(viewer, transport, tracks, out);
+        }
+        for (track, layer) in keyframes {
+            self.want_keyframe(track, layer);
+            if let Some(track) = self.tracks.get(track) {
+                self.agenda.note(track.publisher, Some(now));
+            }
+        }
+        if is_changed {
+            self.changed(stream);
+        }
+    }
+
+    fn want_keyframe(&mut self, track: TrackKey, layer: u8) {
+        if let Some(layer) = self.tracks.get_mut(track).and_then(|track| track.layers.get_mut(usize::from(layer))) {
+            layer.keyframe.want();
+        }
+    }
+}
+
+/// What a track has to offer to whoever chooses, the least first.
+fn rungs(now: Instant, track: &Track) -> Vec<Rung> {
+    let mut rungs = Vec::new();
+    for (rank, index) in track.order.iter().enumerate() {
+        let Some(layer) = track.layers.get(usize::from(*index)) else { continue };
+        let height = layer.size.map_or(0, |(_, height)| height);
+        let is_active = layer.is_active(now);
+        for (spatial, temporal, bits) in layer.flow.rungs() {
+            // Several layers are spatial ones by themselves.
+            let spatial = if track.layers.len() > 1 { rank as u8 } else { spatial };
+            let bitrate_bps = if is_active { bits.max(1_000) } else { 0 };
+            rungs.push(Rung { id: LayerId { spatial, temporal }, bitrate_bps, height });
+        }
+    }
+    rungs
+}
+
+/// Seals a compound and puts it into the batch.
+pub(super) fn send_rtcp(transport: &mut Transport, to: SocketAddr, compound: &[u8], out: &mut impl Outlet) {
+    let slot = out.slot(to, compound.len() + OVERHEAD_BYTES_MAX);
+    slot[..compound.len()].copy_from_slice(compound);
+    if let Ok(len) = transport.seal_rtcp(slot, compound.len()) {
+        out.commit(len);
+    }
+}
+
+/// A round's sending to one viewer.
+struct Sending<'s> {
+    now: Instant,
+    epoch: Instant,
+    to: SocketAddr,
+    counters: &'s Counters,
+}
+
+impl Sending<'_> {
+    /// Sends the packet, or lets it wait. True if it waits.
+    fn admit(
+        &self,
+        viewer: &mut Viewer,
+        transport: &mut Transport,
+        track: &Track,
+        cached: &Cached<Facts>,
+        passing: Passing,
+        out: &mut impl Outlet,
+    ) -> bool {
+        let bytes = cached.payload.len() + 40 + DATAGRAM_OVERHEAD;
+        match viewer.pacer.admit(self.now, passing.class(track.is_video()), bytes, passing) {
+            Verdict::Send { probe } => {
+                self.send(viewer, transport, cached, passing, probe, out);
+                false
+            }
+            Verdict::Queued => true,
+            Verdict::Dropped => {
+                self.counters.ignore(Ignored::Paced);
+                false
+            }
+        }
+    }
+
+    /// What has waited and may go now.
+    fn release(
+        &self,
+        viewer: &mut Viewer,
+        transport: &mut Transport,
+        tracks: &slab::Slab<Track>,
+        out: &mut impl Outlet,
+    ) {
+        for _ in 0..RELEASES_PER_ROUND {
+            match viewer.pacer.poll(self.now) {
+                None => break,
+                Some(Release::Expired { .. }) => self.counters.ignore(Ignored::Paced),
+                Some(Release::Packet { handle, probe, .. }) => {
+                    let layer =
+                        tracks.get(handle.track as usize).and_then(|track| track.layers.get(usize::from(handle.layer)));
+                    if let Some(cached) = layer.and_then(|layer| layer.cache.get(handle.seq)) {
+                        self.send(viewer, transport, cached, handle, probe, out);
+                    }
+                }
+                Some(Release::Padding { probe, .. }) => {
+                    if !self.pad(viewer, transport, tracks, probe, out) {
+                        viewer.pacer.cancel_probe();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends the newest packet of a picture once more, only to see whether it fits.
+    fn pad(
+        &self,
+        viewer: &mut Viewer,
+        transport: &mut Transport,
+        tracks: &slab::Slab<Track>,
+        probe: ProbeId,
+        out: &mut impl Outlet,
+    ) -> bool {
+        let newest = viewer.forwarders.iter().enumerate().find_map(|(index, forwarder)| {
+            forwarder.repair?;
+            let track = tracks.get(forwarder.track?)?;
+            let layer = forwarder.current()?;
+            let published = track.layers.get(usize::from(layer))?;
+            let origin = forwarder.rewriter.origin(forwarder.rewriter.newest_output().0)?;
+            let seq = published.full_number(origin.sequence).filter(|_| origin.source == published.source)?;
+            let cached = published.cache.get(seq)?;
+            let output = origin.output(cached.timestamp, cached.facts.frame.and_then(|frame| frame.picture));
+            let passing = Passing {
+                track: forwarder.track? as u32,
+                forwarder: index as u8,
+                layer,
+                way: Way::Again,
+                marker: cached.marker,
+                seq,
+                output,
+            };
+            Some((cached, passing))
+        });
+        let Some((cached, passing)) = newest else { return false };
+        self.send(viewer, transport, cached, passing, Some(probe), out);
+        true
+    }
+
+    /// Writes a packet where it will be sent from, and seals it there.
+    #[inline]
+    fn send(
+        &self,
+        viewer: &mut Viewer,
+        transport: &mut Transport,
+        cached: &Cached<Facts>,
+        passing: Passing,
+        probe: Option<ProbeId>,
+        out: &mut impl Outlet,
+    ) {
+        let Viewer { forwarders, extensions: ids, sent, .. } = viewer;
+        let Some(forwarder) = forwarders.get_mut(usize::from(passing.forwarder)) else { return };
+        let class = passing.class(forwarder.is_video);
+        let payload: &[u8] = if passing.way == Way::Filling { &[] } else { &cached.payload };
+        let mut fields = Fields {
+            marker: passing.marker,
+            payload_type: forwarder.payload_type,
+            sequence: passing.output.sequence,
+            timestamp: passing.output.timestamp,
+            ssrc: forwarder.ssrc,
+        };
+        let mut repaired = None;
+        if passing.way == Way::Again {
+            let Some(repair) = &mut forwarder.repair else { return };
+            repaired = Some(fields.sequence);
+            (fields.payload_type, fields.ssrc, fields.sequence) = (repair.payload_type, repair.ssrc, repair.sequence);
+            repair.sequence = repair.sequence.wrapping_add(1);
+        }
+
+        // What viewers get beside the payload, under their own ids.
+        let (transport_sequence, send_time, mut descriptor);
+        let mut elements: SmallVec<[Element<'_>; 8]> = SmallVec::new();
+        if let Some(id) = ids.id(ExtensionKind::TransportSequence) {
+            let bytes = payload.len() + 40 + DATAGRAM_OVERHEAD;
+            transport_sequence = sent.send(self.now, bytes, class, probe).to_be_bytes();
+            elements.push(Element { id, value: &transport_sequence });
+        } else if let Some(id) = ids.id(ExtensionKind::AbsSendTime) {
+            send_time = AbsSendTime::at(self.now.saturating_duration_since(self.epoch)).bytes();
+            elements.push(Element { id, value: &send_time });
+        }
+        if !cached.extensions.is_empty() {
+            let mut rest = &cached.extensions[..];
+            while let [kind, len, tail @ ..] = rest {
+                let Some((value, tail)) = tail.split_at_checked(usize::from(*len)) else { break };
+                rest = tail;
+                let Some(kind) = ExtensionKind::ALL.get(usize::from(*kind)).copied() else { continue };
+                let Some(id) = ids.id(kind) else { continue };
+                if kind == ExtensionKind::DependencyDescriptor {
+                    descriptor = SmallVec::<[u8; 64]>::from_slice(value);
+                    dependency::set_frame_number(&mut descriptor, passing.output.picture_id);
+                    elements.push(Element { id, value: &descriptor });
+                    break;
+                }
+                elements.push(Element { id, value });
+            }
+        }
+
+        let slot = out.slot(self.to, HEADER_BYTES_MAX + payload.len() + 1 + OVERHEAD_BYTES_MAX);
+        let header = match repaired {
+            None => write_header(slot, &fields, &elements),
+            Some(original) => rtx::write_header_for(slot, &fields, &elements, original),
+        };
+        let Ok(start) = header else { return self.counters.ignore(Ignored::Malformed) };
+        let mut end = start + payload.len();
+        slot[start..end].copy_from_slice(payload);
+        if passing.way == Way::Filling {
+            // Padding of one byte, which counts itself (RFC 3550 5.1).
+            slot[0] |= 0x20;
+            slot[end] = 1;
+            end += 1;
+        } else if cached.facts.frame.is_some_and(|frame| frame.picture.is_some()) {
+            let Output { picture_id, tl0, .. } = passing.output;
+            forwarder.codec.rewrite_picture(&mut slot[start..end], picture_id, tl0);
+        }
+        match transport.seal_rtp(slot, end) {
+            Ok(len) => {
+                out.commit(len);
+                self.counters.packet_out(len, repaired.is_some());
+                if repaired.is_none() {
+                    forwarder.packets = forwarder.packets.wrapping_add(1);
+                    forwarder.octets = forwarder.octets.wrapping_add(payload.len() as u32);
+                }
+            }
+            Err(_) => self.counters.ignore(Ignored::Transport),
+        }
+    }
+
+    /// Tells how the times of all tracks lie against each other.
+    fn report(
+        &self,
+        viewer: &mut Viewer,
+        transport: &mut Transport,
+        tracks: &slab::Slab<Track>,
+        out: &mut impl Outlet,
+    ) {
+        let mut buffer = [0; RTCP_BYTES_MAX];
+        let mut compound = Writer::new(&mut buffer);
+        for forwarder in &mut viewer.forwarders {
+            let layer = forwarder.track.and_then(|track| tracks.get(track)).and_then(|track| {
+                let layer = track.layers.get(usize::from(forwarder.current()?))?;
+                Some((layer.source, layer.clock?, track.clock_hz))
+            });
+            let Some((source, (clock, came), clock_hz)) = layer else { continue };
+            let Some(mapping) = forwarder.rewriter.mapping(source, clock) else { continue };
+            // The same line of time, at this moment.
+            let since = self.now.saturating_duration_since(came);
+            let ntp = mapping.ntp.plus(since);
+            let info = SenderInfo {
+                ssrc: forwarder.ssrc,
+                ntp,
+                rtp: mapping.rtp_at(ntp, clock_hz),
+                packets: forwarder.packets,
+                octets: forwarder.octets,
+            };
+            if compound.sender_report(&info, &[]).is_ok() {
+                forwarder.reported = Some((ntp.middle(), self.now));
+                let _ = compound.cname(forwarder.ssrc, CNAME);
+            }
+        }
+        if !compound.is_empty() {
+            send_rtcp(transport, self.to, compound.written(), out);
+        }
+    }
+}
+
+/// All that a relay sends to a viewer is to be shown together.
+pub(super) const CNAME: &[u8] = b"turnpike";
+
+/// A viewer's clock ran so long between report and answer.
+pub(super) fn since_report(units: u32) -> Duration {
+    Duration::from_secs_f64(f64::from(units) / 65_536.0)
+}

@@ -1,0 +1,79 @@
+//! A stream: who publishes it, who watches it, and when its sessions are told how it is.
+
+use std::time::{Duration, Instant};
+
+use turnpike_wire::RoomId;
+
+use super::track::TrackKey;
+
+/// Whoever comes and goes in between is told together.
+const NEWS_INTERVAL: Duration = Duration::from_millis(500);
+/// Of everybody who watches, publishers are told so many by name.
+pub(crate) use turnpike_wire::limits::VIEWERS_NAMED_MAX;
+
+pub(crate) struct Stream {
+    pub(crate) name: RoomId,
+    /// Peers, the oldest first.
+    pub(crate) publishers: Vec<usize>,
+    pub(crate) viewers: Vec<usize>,
+    pub(crate) tracks: Vec<TrackKey>,
+    has_news: bool,
+    told: Option<Instant>,
+}
+
+impl Stream {
+    pub(crate) fn new(name: RoomId) -> Self {
+        Self {
+            name,
+            publishers: Vec::new(),
+            viewers: Vec::new(),
+            tracks: Vec::new(),
+            has_news: false,
+            told: None,
+        }
+    }
+
+    pub(crate) fn changed(&mut self) {
+        self.has_news = true;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.publishers.is_empty() && self.viewers.is_empty()
+    }
+
+    /// When its sessions are to be told.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.has_news.then(|| self.told.map(|told| told + NEWS_INTERVAL)).flatten()
+    }
+
+    /// Whether they are to be told now.
+    pub(crate) fn tells(&mut self, now: Instant) -> bool {
+        let tells = self.has_news && self.told.is_none_or(|told| now >= told + NEWS_INTERVAL);
+        if tells {
+            self.has_news = false;
+            self.told = Some(now);
+        }
+        tells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_changes_are_told_together() {
+        let (start, mut stream) = (Instant::now(), Stream::new("live".parse().unwrap()));
+        let mut told = Vec::new();
+        for ms in 0..2_000 {
+            if ms < 1_200 && ms % 3 == 0 {
+                stream.changed();
+            }
+            if stream.tells(start + Duration::from_millis(ms)) {
+                told.push(ms);
+            }
+        }
+        assert_eq!(told, [0, 500, 1_000, 1_500]);
+        assert_eq!(stream.due(), None);
+    }
+}

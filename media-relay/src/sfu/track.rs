@@ -1,0 +1,159 @@
+//! What a publisher publishes: a track, of one or more layers, and who watches it.
+
+use std::time::{Duration, Instant};
+
+use turnpike_rtp::codec::dependency::Structure;
+use turnpike_rtp::rewriter::Source;
+use turnpike_rtp::{ClockMapping, Codec, Frame};
+use turnpike_wire::UserId;
+use turnpike_wire::media::{Kind, Rid};
+
+use super::keyframe::Keyframe;
+use super::flow::Flow;
+use super::receiver::Receiver;
+use super::send_cache::SendCache;
+
+/// A layer from which nothing came for so long is not there.
+const QUIET: Duration = Duration::from_millis(1_500);
+/// Somebody who comes late begins with a keyframe that is no older: what came since then has to be sent at once.
+const BEGINNING_AGE_MAX: Duration = Duration::from_millis(1_500);
+
+/// Index into [`super::Sfu`]'s tracks.
+pub(crate) type TrackKey = usize;
+
+pub(crate) struct Track {
+    pub(crate) stream: usize,
+    pub(crate) publisher: usize,
+    pub(crate) user: UserId,
+    /// In the publisher's description.
+    pub(crate) mid: String,
+    pub(crate) kind: Kind,
+    pub(crate) codec: Codec,
+    pub(crate) clock_hz: u32,
+    pub(crate) muted: bool,
+    pub(crate) layers: Vec<Layer>,
+    /// Indices of layers, the least first.
+    pub(crate) order: Vec<u8>,
+    /// Peers, and which of their tracks this is.
+    pub(crate) viewers: Vec<(usize, usize)>,
+    /// What came in this round.
+    pub(crate) fresh: Vec<Fresh>,
+}
+
+/// A packet that has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fresh {
+    pub(crate) layer: u8,
+    pub(crate) seq: u64,
+    /// Newer ones were there before.
+    pub(crate) is_late: bool,
+}
+
+/// What is known of a packet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    /// None: it carries nothing.
+    pub(crate) frame: Option<Frame>,
+}
+
+pub(crate) struct Layer {
+    /// What viewers' numbers are written against. Another after a restart.
+    pub(crate) source: Source,
+    /// None: the only one.
+    pub(crate) rid: Option<Rid>,
+    pub(crate) ssrc: Option<u32>,
+    pub(crate) repair_ssrc: Option<u32>,
+    pub(crate) receiver: Receiver,
+    pub(crate) cache: SendCache<Facts>,
+    pub(crate) keyframe: Keyframe,
+    /// Where the latest keyframe begins.
+    beginning: Option<u64>,
+    /// As the latest sender report says, and when that came.
+    pub(crate) clock: Option<(ClockMapping, Instant)>,
+    /// Of a stream whose frames say what they depend on.
+    pub(crate) structure: Option<Box<Structure>>,
+    pub(crate) flow: Flow,
+    pub(crate) latest: Option<Instant>,
+    pub(crate) size: Option<(u16, u16)>,
+}
+
+impl Layer {
+    pub(crate) fn new(source: Source, rid: Option<Rid>, clock_hz: u32) -> Self {
+        Self {
+            source,
+            rid,
+            ssrc: None,
+            repair_ssrc: None,
+            receiver: Receiver::new(clock_hz),
+            cache: SendCache::new(),
+            keyframe: Keyframe::default(),
+            beginning: None,
+            clock: None,
+            structure: None,
+            flow: Flow::default(),
+            latest: None,
+            size: None,
+        }
+    }
+
+    pub(crate) fn is_active(&self, now: Instant) -> bool {
+        self.latest.is_some_and(|latest| now.saturating_duration_since(latest) < QUIET)
+    }
+
+    pub(crate) fn begins_at(&mut self, seq: u64) {
+        // A repair may bring an older one.
+        if self.beginning.is_none_or(|known| known < seq) {
+            self.beginning = Some(seq);
+        }
+        self.keyframe.came();
+    }
+
+    /// Its numbers begin anew.
+    pub(crate) fn restart(&mut self) {
+        // The upper bits count lives, the lower ones layers.
+        self.source = Source(self.source.0.wrapping_add(1 << 24));
+        self.cache.clear();
+        self.beginning = None;
+        self.clock = None;
+        self.structure = None;
+    }
+
+    /// The number in full of a packet that was sent lately.
+    pub(crate) fn full_number(&self, sequence: u16) -> Option<u64> {
+        let newest = self.cache.newest()?;
+        newest.checked_sub(u64::from((newest as u16).wrapping_sub(sequence)))
+    }
+
+    /// The numbers with which somebody who comes now can begin: a keyframe and all that came since, without a gap.
+    pub(crate) fn beginning(&self, now: Instant) -> Option<std::ops::RangeInclusive<u64>> {
+        let (first, newest) = (self.beginning?, self.cache.newest()?);
+        let keyframe = self.cache.get(first)?;
+        let is_fresh = now.saturating_duration_since(keyframe.arrived) <= BEGINNING_AGE_MAX;
+        (is_fresh && (first..=newest).all(|seq| self.cache.get(seq).is_some())).then_some(first..=newest)
+    }
+}
+
+impl Track {
+    pub(crate) fn layer_of(&self, rid: Option<&str>) -> Option<usize> {
+        let wanted = |layer: &Layer| layer.rid.as_ref().map(|rid| rid.as_str()) == rid;
+        self.layers.iter().position(wanted)
+    }
+
+    /// Orders the layers by what flows in them: nobody says which of its names is which quality.
+    pub(crate) fn put_in_order(&mut self) {
+        let Self { layers, order, .. } = self;
+        let bits = |index: &u8| layers.get(usize::from(*index)).map_or(0, |layer| layer.flow.bits_per_second());
+        let is_wrong = order.windows(2).any(|pair| {
+            let (less, more) = (bits(&pair[0]), bits(&pair[1]));
+            // Not for what wavers: a layer that is there twice as much is another quality.
+            more > 0 && less > 2 * more
+        });
+        if is_wrong {
+            order.sort_by_key(bits);
+        }
+    }
+
+    pub(crate) fn is_video(&self) -> bool {
+        self.kind == Kind::Video
+    }
+}

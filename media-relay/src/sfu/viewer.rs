@@ -1,0 +1,165 @@
+//! A peer that watches: its tracks, what its path carries, and what it asks for.
+//!
+//! It knows nothing of publishers but their layers.
+
+use std::time::{Duration, Instant};
+
+use turnpike_congestion::allocation::{Allocator, Budget, Choice, Content, LayerId, Track as Rungs, Wanted};
+use turnpike_congestion::estimator::{self, Estimator};
+use turnpike_congestion::history::{self, Report, Sent};
+use turnpike_congestion::pacer::{self, Pacer};
+use turnpike_rtp::ExtensionMap;
+
+use super::forwarder::{Forwarder, Passing};
+
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+const ALLOCATION_INTERVAL: Duration = Duration::from_millis(100);
+/// Eight bytes each. A second of 10 Mbit/s.
+const SENT_PACKETS_MAX: usize = 1_024;
+/// A viewer asks for no more in a second: beyond that a keyframe helps it more.
+const REPAIRS_PER_SECOND_MAX: u32 = 500;
+
+pub(crate) struct Viewer {
+    pub(crate) forwarders: Vec<Forwarder>,
+    /// By its own ids.
+    pub(crate) extensions: ExtensionMap,
+    /// Whether it acknowledges packet by packet.
+    pub(crate) sent: Sent,
+    pub(crate) estimator: Estimator,
+    pub(crate) pacer: Pacer<Passing>,
+    allocator: Allocator<usize>,
+    pub(crate) report_due: Instant,
+    allocation_due: Instant,
+    reports: Vec<Report>,
+    repairs_left: u32,
+    /// To be sent again in this round; no more than may be asked for in a second.
+    pub(crate) repairs: Vec<Passing>,
+    /// Sees everything that is published, also what comes later.
+    pub(crate) takes_all: bool,
+    /// Whether packets may be sent to it: its path is secured, and it was not before.
+    pub(crate) is_ready: bool,
+}
+
+impl Viewer {
+    pub(crate) fn new(now: Instant, chance: u16, extensions: ExtensionMap, takes_all: bool, config: estimator::Config) -> Self {
+        Self {
+            forwarders: Vec::new(),
+            extensions,
+            sent: Sent::new(now, chance, SENT_PACKETS_MAX),
+            estimator: Estimator::new(now, config),
+            pacer: Pacer::new(now, config.start_bps, pacer::Config::default()),
+            allocator: Allocator::default(),
+            report_due: now + REPORT_INTERVAL,
+            allocation_due: now,
+            reports: Vec::new(),
+            repairs_left: REPAIRS_PER_SECOND_MAX,
+            repairs: Vec::new(),
+            takes_all,
+            is_ready: false,
+        }
+    }
+
+    /// Layers are chosen in this round.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.allocation_due = now;
+    }
+
+    pub(crate) fn due(&self) -> Instant {
+        let pacer = self.pacer.next_due();
+        let timers = self.report_due.min(self.allocation_due);
+        pacer.map_or(timers, |pacer| pacer.min(timers))
+    }
+
+    /// Transport-wide feedback.
+    pub(crate) fn acknowledged(
+        &mut self,
+        now: Instant,
+        reference: u32,
+        statuses: impl IntoIterator<Item = (u16, Option<i16>)>,
+    ) {
+        let mut reports = std::mem::take(&mut self.reports);
+        self.sent.acknowledge(now, reference, statuses, &mut reports);
+        self.estimator.on_reports(now, &reports);
+        reports.clear();
+        // A feedback may speak of the whole history; most speak of little.
+        if reports.capacity() > 128 {
+            reports = Vec::new();
+        }
+        self.reports = reports;
+    }
+
+    /// Whether another packet may be sent again.
+    pub(crate) fn may_repair(&mut self) -> bool {
+        let may = self.repairs_left > 0;
+        self.repairs_left = self.repairs_left.saturating_sub(1);
+        may
+    }
+
+    pub(crate) fn report_told(&mut self, now: Instant) {
+        self.report_due = now + REPORT_INTERVAL;
+        self.repairs_left = REPAIRS_PER_SECOND_MAX;
+    }
+
+    /// Chooses layers when it is time to. `rungs` gives for each forwarder what is published.
+    pub(crate) fn allocate(
+        &mut self,
+        now: Instant,
+        rungs: impl Fn(&Forwarder) -> Vec<turnpike_congestion::allocation::Layer>,
+    ) -> bool {
+        if now < self.allocation_due {
+            return false;
+        }
+        self.allocation_due = now + ALLOCATION_INTERVAL;
+        let unanswered = self.sent.unanswered(now);
+        if let Some(probe) = self.estimator.poll(now, unanswered) {
+            self.pacer.probe(now, probe);
+        }
+        let estimate = self.estimator.estimate(now);
+        self.pacer.set_target(estimate.target_bps);
+        let layers: Vec<_> = self.forwarders.iter().map(&rungs).collect();
+        let tracks: Vec<Rungs<'_, usize>> = self
+            .forwarders
+            .iter()
+            .zip(&layers)
+            .enumerate()
+            .map(|(key, (forwarder, layers))| Rungs {
+                key,
+                content: if forwarder.is_video { Content::Motion } else { Content::Audio },
+                priority: 0,
+                wanted: forwarder.wanted(),
+                layers,
+            })
+            .collect();
+        let budget = Budget { target_bps: estimate.target_bps, confirmed_bps: estimate.confirmed_bps };
+        let allocation = self.allocator.allocate(now, budget, &tracks);
+        self.estimator.set_demand(allocation.demand);
+        let mut is_changed = false;
+        for decision in allocation.decisions {
+            let forwarder = &mut self.forwarders[decision.key];
+            let wanted = match decision.choice {
+                Choice::Layer(LayerId { spatial, temporal }) => Some((spatial, temporal)),
+                Choice::Hidden | Choice::Absent | Choice::Starved => None,
+            };
+            is_changed |= forwarder.choose(wanted);
+        }
+        is_changed
+    }
+}
+
+/// What a viewer's history holds, for the figures.
+impl Viewer {
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.sent.memory_bytes()
+            + self.pacer.memory_bytes()
+            + self.forwarders.iter().map(Forwarder::memory_bytes).sum::<usize>()
+    }
+
+    pub(crate) fn unbelieved(&self) -> history::Counts {
+        self.sent.counts()
+    }
+
+    pub(crate) fn wanted(&self) -> Vec<Wanted> {
+        self.forwarders.iter().map(Forwarder::wanted).collect()
+    }
+}
