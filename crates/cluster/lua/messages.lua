@@ -13,6 +13,8 @@ do
   local KIND_MESSAGE = 1
   local FLAG_FIRST = 1 -- the room was not remembered before it
   local HEADER_BYTES = 42
+  local SEQ_AT = 11
+  local POS_AT = 19
   local TS_AT = 35
 
   local function head_of(heads, room)
@@ -211,10 +213,36 @@ do
     return frames, false
   end
 
-  -- Entries newest first, without so many of the newest; given oldest first.
-  local function backward(entries, skip, messages_max, bytes_max)
+  -- Where a message of this number stands, between the oldest that is kept and the head. Numbers have no gaps and positions rise,
+  -- so a few looks are enough, however long the log is: by turns where it would be if the room's messages were evenly spread
+  -- over the lane, and in the middle.
+  local function place_of(log, oldest, head, seq)
+    local low_seq, low_pos = struct.unpack('>I8', oldest, SEQ_AT), struct.unpack('>I8', oldest, POS_AT)
+    local high_seq, high_pos = head.seq, head.pos
+    local evenly = true
+    while low_seq < seq and seq < high_seq do
+      local share = evenly and (seq - low_seq) / (high_seq - low_seq) or 0.5
+      evenly = not evenly
+      local pos = low_pos + math.max(math.floor((high_pos - low_pos) * share), 1)
+      local entry = redis.call('XRANGE', log, text(pos), '+', 'COUNT', 1)[1]
+      local found = struct.unpack('>I8', entry[2][2], SEQ_AT)
+      if found <= seq then
+        low_seq, low_pos = found, pos_of(entry)
+      else
+        -- Whatever is before it is before the place that was looked at.
+        high_seq, high_pos = found - 1, pos - 1
+      end
+    end
+    if seq <= low_seq then
+      return low_pos
+    end
+    return pos_of(redis.call('XREVRANGE', log, text(high_pos), '-', 'COUNT', 1)[1])
+  end
+
+  -- Entries newest first; given oldest first.
+  local function backward(entries, messages_max, bytes_max)
     local newest, bytes, more = {}, 0, false
-    for index = skip + 1, #entries do
+    for index = 1, #entries do
       local frame = entries[index][2][2]
       bytes = bytes + #frame
       if #newest > 0 and (#newest >= messages_max or bytes > bytes_max) then
@@ -257,10 +285,10 @@ do
     if kept > 0 then
       local lost_seq = head.seq - kept
       if range == 'before' then
-        local skip = math.max(head.seq - math.max(number, 1) + 1, 0)
-        if skip < kept then
-          local entries = redis.call('XREVRANGE', log, '+', '-', 'COUNT', skip + messages_max + 1)
-          frames, more = backward(entries, skip, messages_max, bytes_max)
+        local last_seq = math.min(number - 1, head.seq)
+        if last_seq > lost_seq then
+          local from = text(place_of(log, oldest, head, last_seq))
+          frames, more = backward(redis.call('XREVRANGE', log, from, '-', 'COUNT', messages_max + 1), messages_max, bytes_max)
         end
       else
         local from = '-'
@@ -273,22 +301,18 @@ do
           after_seq = number
           local behind = redis.call('XRANGE', log, text(last + 1), '+', 'COUNT', 1)[1]
           if behind then
-            first_behind = struct.unpack('>I8', behind[2][2], 11)
+            first_behind = struct.unpack('>I8', behind[2][2], SEQ_AT)
             if first_behind <= number then
               from = behind[1]
               after_seq = lost_seq
             end
           end
         end
-        if after_seq <= lost_seq then
+        if after_seq > lost_seq and after_seq < head.seq then
+          from = text(place_of(log, oldest, head, after_seq + 1))
+        end
+        if after_seq < head.seq then
           frames, more = forward(redis.call('XRANGE', log, from, '+', 'COUNT', messages_max + 1), messages_max, bytes_max)
-        elseif after_seq < head.seq then
-          local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', head.seq - after_seq)
-          local entries = {}
-          for index = #newest, 1, -1 do
-            entries[#entries + 1] = newest[index]
-          end
-          frames, more = forward(entries, messages_max, bytes_max)
         end
       end
     end

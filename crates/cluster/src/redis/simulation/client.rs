@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use turnpike_history::{Level, What};
 
+use super::node::Offset;
 use super::world::{Happening, Outcome, ROOMS, Said, World};
-use crate::{LanePosition, Message, Standing};
+use crate::{Message, Standing};
 
 pub(super) struct Publisher {
     name: String,
@@ -26,7 +27,7 @@ pub(super) struct Subscriber {
     pub(super) last_arrival_ms: u64,
     /// The session, and how far it has got.
     session: Option<u64>,
-    offset: Option<Vec<LanePosition>>,
+    offset: Option<Offset>,
     established: bool,
     rooms: BTreeSet<&'static str>,
     joined: BTreeSet<String>,
@@ -40,10 +41,10 @@ pub(super) struct Subscriber {
 /// What a node sends to a subscriber.
 #[derive(Debug, Clone)]
 pub(super) enum Frame {
-    Session { session: u64, recovered: bool, offset: Vec<LanePosition> },
+    Session { session: u64, recovered: bool, offset: Offset },
     Joined { room: String, epoch: u64, seq: u64 },
-    Message { message: Arc<Message>, offset: Vec<LanePosition> },
-    Resync { room: String, standing: Standing, offset: Vec<LanePosition> },
+    Message { message: Arc<Message>, offset: Offset },
+    Resync { room: String, standing: Standing, offset: Offset },
     Closed,
 }
 

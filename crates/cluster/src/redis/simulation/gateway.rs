@@ -43,7 +43,7 @@ impl World {
         }
         here.at = message.at;
         let members: Vec<u64> = view.members.iter().copied().collect();
-        let offset = self.nodes[node].vector();
+        let offset = self.nodes[node].offset();
         for connection in members {
             let frame = Frame::Message { message: Arc::clone(message), offset: offset.clone() };
             self.send_frame(node, connection, frame);
@@ -51,13 +51,16 @@ impl World {
     }
 
     pub(super) fn broken(&mut self, node: usize, lane: usize, room: &RoomId, standing: Standing) {
-        let Some(view) = self.nodes[node].lanes[lane].rooms.get_mut(room.as_str()) else { return };
+        let here = &mut self.nodes[node].lanes[lane];
+        let Some(view) = here.rooms.get_mut(room.as_str()) else { return };
+        // Whoever is told has heard of the epoch, though its place is still one of the earlier.
+        here.heard = here.heard.max(standing.lane.epoch);
         view.standing = standing;
         view.floor = LanePosition { epoch: standing.epoch, pos: standing.pos };
         view.floor_seq = standing.seq;
         view.ring.clear();
         let members: Vec<u64> = view.members.iter().copied().collect();
-        let offset = self.nodes[node].vector();
+        let offset = self.nodes[node].offset();
         for connection in members {
             let frame = Frame::Resync { room: room.to_string(), standing, offset: offset.clone() };
             self.send_frame(node, connection, frame);
@@ -107,7 +110,7 @@ impl World {
         socket.rooms.clear();
         let record = Record { owner: self.here(node), connection, rooms: BTreeMap::new() };
         self.sessions.insert(session, record);
-        let offset = self.nodes[node].vector();
+        let offset = self.nodes[node].offset();
         self.send_frame(node, connection, Frame::Session { session, recovered: false, offset });
     }
 

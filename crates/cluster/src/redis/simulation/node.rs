@@ -76,6 +76,8 @@ pub(super) struct Lane {
     pub(super) asked: HashMap<u64, Purpose>,
     pub(super) rooms: BTreeMap<String, View>,
     pub(super) at: LanePosition,
+    /// A room went on in this epoch, which the lane is about to be announced in, or has been.
+    pub(super) heard: u64,
     wake_ms: Option<u64>,
 }
 
@@ -94,6 +96,13 @@ pub(super) struct Socket {
     pub(super) subscriber: usize,
     pub(super) session: u64,
     pub(super) rooms: BTreeMap<String, LanePosition>,
+}
+
+/// How far somebody has got in each lane, and which epochs they have heard of.
+#[derive(Debug, Clone)]
+pub(super) struct Offset {
+    pub(super) places: Vec<LanePosition>,
+    pub(super) heard: Vec<u64>,
 }
 
 pub(super) struct Node {
@@ -117,6 +126,7 @@ impl Lane {
             asked: HashMap::new(),
             rooms: BTreeMap::new(),
             at: LanePosition::default(),
+            heard: 0,
             wake_ms: None,
         }
     }
@@ -133,6 +143,11 @@ impl Node {
             waiters: HashMap::new(),
             resumes: BTreeMap::new(),
         }
+    }
+
+    /// What frames of this moment bear.
+    pub(super) fn offset(&self) -> Offset {
+        Offset { places: self.vector(), heard: self.lanes.iter().map(|lane| lane.heard).collect() }
     }
 
     pub(super) fn vector(&self) -> Vec<LanePosition> {

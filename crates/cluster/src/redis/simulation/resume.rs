@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::client::Frame;
-use super::node::{Purpose, Request, Waiter};
+use super::node::{Offset, Purpose, Request, Waiter};
 use super::planted::Planted;
 use super::store::ReadRange;
 use super::world::{World, lane_of};
@@ -21,6 +21,7 @@ const TURNS_MAX: u32 = 8;
 pub(super) struct Resume {
     session: u64,
     from: Vec<LanePosition>,
+    heard: Vec<u64>,
     rooms: BTreeMap<String, Missed>,
     /// Answers that are waited for.
     outstanding: usize,
@@ -46,16 +47,12 @@ enum Here {
     /// What was read is of an epoch that is over.
     Anew(LanePosition),
     Behind,
+    /// This node may be with a master that is none any more.
+    Elsewhere,
 }
 
 impl World {
-    pub(super) fn resume(
-        &mut self,
-        node: usize,
-        connection: u64,
-        session: u64,
-        offset: Option<Vec<LanePosition>>,
-    ) {
+    pub(super) fn resume(&mut self, node: usize, connection: u64, session: u64, offset: Option<Offset>) {
         let at = self.here(node);
         let Some(record) = self.sessions.get_mut(&session) else { return self.fresh(node, connection) };
         // One winner. Whoever had it lets go of the socket.
@@ -66,13 +63,17 @@ impl World {
             self.dismiss(owner.node, old);
         }
         let vector = self.nodes[node].vector();
-        let nothing = || vector.iter().map(|at| LanePosition { pos: 0, ..*at }).collect();
-        let from = offset.unwrap_or_else(nothing);
+        let nothing = || Offset {
+            places: vector.iter().map(|at| LanePosition { pos: 0, ..*at }).collect(),
+            heard: vec![0; vector.len()],
+        };
+        let Offset { places: from, heard } = offset.unwrap_or_else(nothing);
         let missed =
             |joined| Missed { joined, messages: Vec::new(), through: None, broken: false, levelled: false };
         let resume = Resume {
             session,
             from,
+            heard,
             outstanding: rooms.len() + 1,
             turns: 0,
             rooms: rooms.into_iter().map(|(room, joined)| (room, missed(joined))).collect(),
@@ -144,6 +145,7 @@ impl World {
                     to_read.push((room.clone(), after));
                 }
                 Here::Behind => to_level.push(room.clone()),
+                Here::Elsewhere => return self.dismiss(node, connection),
             }
         }
         if to_read.is_empty() && to_level.is_empty() {
@@ -178,6 +180,10 @@ impl World {
         let after = resume.from[lane_of(room)].max(missed.joined);
         if missed.broken {
             return Here::Found { messages: Vec::new(), broken: true };
+        }
+        // The client has been told that the lane went on. What this node has in the earlier epoch may be lost.
+        if resume.heard[lane_of(room)] > lane.at.epoch.max(view.standing.lane.epoch) {
+            return if missed.levelled { Here::Elsewhere } else { Here::Behind };
         }
         // It was broken, and goes on in an epoch that this node is about to hear of.
         if view.standing.lane.epoch > lane.at.epoch {
@@ -247,7 +253,10 @@ impl World {
             })
             .collect();
         let session = resume.session;
-        self.send_frame(node, connection, Frame::Session { session, recovered: true, offset: given.clone() });
+        let heard = self.nodes[node].offset().heard;
+        let offset = |places: &Vec<LanePosition>| Offset { places: places.clone(), heard: heard.clone() };
+        let frame = Frame::Session { session, recovered: true, offset: offset(&given) };
+        self.send_frame(node, connection, frame);
         let mut rooms = BTreeMap::new();
         for (room, missed) in &resume.rooms {
             let now = reached[lane_of(room)];
@@ -269,9 +278,9 @@ impl World {
             given[lane].pos = reached[lane].pos.max(given[lane].pos);
         }
         let overlap = usize::from(self.planted == Planted::DoubleOnOpening);
-        for (message, offset) in frames.iter().take(overlap).chain(&frames) {
-            let offset = if self.planted == Planted::CursorBeforeSend { &given } else { offset };
-            let frame = Frame::Message { message: Arc::clone(message), offset: offset.clone() };
+        for (message, places) in frames.iter().take(overlap).chain(&frames) {
+            let places = if self.planted == Planted::CursorBeforeSend { &given } else { places };
+            let frame = Frame::Message { message: Arc::clone(message), offset: offset(places) };
             self.send_frame(node, connection, frame);
         }
         for room in rooms.keys() {

@@ -9,7 +9,7 @@ use turnpike_history::{Event, What};
 
 use super::client::{Frame, Publisher, Subscriber};
 use super::faults::Fault;
-use super::node::{Node, Request};
+use super::node::{Node, Offset, Request};
 use super::planted::Planted;
 use super::random::Random;
 use super::shard::{Link, Shard};
@@ -122,7 +122,7 @@ pub(super) enum Happening {
 /// What a client says to its node.
 #[derive(Debug)]
 pub(super) enum Said {
-    Connect { subscriber: usize, resume: Option<(u64, Option<Vec<LanePosition>>)> },
+    Connect { subscriber: usize, resume: Option<(u64, Option<Offset>)> },
     Join { room: String },
     Gone,
 }

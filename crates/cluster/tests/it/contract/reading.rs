@@ -16,6 +16,7 @@ on_every_ground! {
     nothing_is_after_the_head
     pages_forward_give_everything_once
     pages_backward_give_everything_once
+    any_number_is_found_in_a_long_room
     one_message_is_read_however_large
     bytes_bound_a_page
     everything_published_before_is_in_the_page
@@ -156,6 +157,33 @@ async fn pages_backward_give_everything_once(stage: &mut Stage) {
         read.splice(0..0, seqs(&page));
     }
     assert_eq!(read, (1..=50).collect::<Vec<_>>());
+}
+
+/// The room's messages lie unevenly among those of its lane.
+async fn any_number_is_found_in_a_long_room(stage: &mut Stage) {
+    const COUNT: u64 = 200;
+    let (near, far) = stage.two().await;
+    let rooms = rooms_of_one_lane(2);
+    let broker = near.cluster().broker;
+    let mut published = Vec::new();
+    for number in 0..COUNT {
+        let between = if number % 37 == 5 { 60 } else { number % 3 };
+        for _ in 0..between {
+            published.push(broker.publish(message(&rooms[1], "elsewhere in the lane")).wait());
+        }
+        published.push(broker.publish(message(&rooms[0], "here")).wait());
+    }
+    for published in futures_util::future::join_all(published).await {
+        published.unwrap();
+    }
+    for number in 1..=COUNT {
+        let page = far.read_up_to(&rooms[0], Range::AfterSeq(number), 3, 1 << 20).await;
+        let expected: Vec<u64> = (number + 1..=COUNT).take(3).collect();
+        assert_eq!((seqs(&page), page.more), (expected, number + 3 < COUNT), "after {number}");
+        let page = far.read_up_to(&rooms[0], Range::Before(number), 3, 1 << 20).await;
+        let expected: Vec<u64> = (number.saturating_sub(3).max(1)..number).collect();
+        assert_eq!((seqs(&page), page.more), (expected, number > 4), "before {number}");
+    }
 }
 
 async fn one_message_is_read_however_large(stage: &mut Stage) {
