@@ -28,6 +28,20 @@ const RTT_START_US: i64 = 100_000;
 const RTT_SHARE: f64 = 0.125;
 /// If nothing is heard of what was sent for so long, half as much is sent, and so on each time that it passes again.
 const SILENCE: Duration = Duration::from_secs(1);
+/// If overuse leaves more than this waiting in the path, markedly less is sent until it has drained to the other, so
+/// that it takes a second and not five. Not for small queues: a layer given up costs more than they do. And not for
+/// longer than the last, as a path that has become longer looks the same.
+const DRAIN_FROM_MS: f64 = 150.0;
+const DRAIN_TO_MS: f64 = 60.0;
+const DRAIN: f64 = 0.6;
+const DRAIN_MAX_US: i64 = 2_000_000;
+/// Loss beside a queue that stands means that the queue overflows, before the detector of loss alone says so. Asked so
+/// often at the most, as both are smoothed.
+const OVERFLOW_LOSS: f64 = 0.02;
+const OVERFLOW_QUEUE_MS: f64 = 25.0;
+const OVERFLOW_US: i64 = 1_000_000;
+/// A larger gap between two feedbacks is a new start.
+const UNHEARD_MAX: u16 = 500;
 /// A statement of the receiver (REMB comes each second or so) is forgotten after this.
 const REMB_KEPT_US: i64 = 10_000_000;
 /// A probe's result vouches for a bitrate so long.
@@ -81,7 +95,11 @@ pub struct Estimator {
     /// Whether packets are acknowledged one by one; otherwise reports and REMB are all there is.
     acknowledges: bool,
     silent_us: i64,
+    drain_until_us: Option<i64>,
     told: Option<(f64, Usage)>,
+    /// The newest that feedback spoke of.
+    sequence: Option<u16>,
+    lossy_queue_us: i64,
 }
 
 impl Estimator {
@@ -104,7 +122,10 @@ impl Estimator {
             confirmed: None,
             acknowledges: false,
             silent_us: 0,
+            drain_until_us: None,
             told: None,
+            sequence: None,
+            lossy_queue_us: 0,
         }
     }
 
@@ -114,6 +135,7 @@ impl Estimator {
         let mut newest_us = None;
         let mut over = false;
         let (mut lost, mut arrived) = (0, 0);
+        let mut unheard = self.unheard(reports);
         for report in reports {
             let Some(arrival_us) = report.arrival_us else {
                 lost += 1;
@@ -121,7 +143,7 @@ impl Estimator {
             };
             let sent_us = self.micros(report.sent_at);
             newest_us = newest_us.max(Some(sent_us));
-            self.acknowledged.add(arrival_us, report.bytes);
+            self.acknowledged.add(arrival_us, u32::from(report.bytes) + std::mem::take(&mut unheard));
             if report.late {
                 self.loss.take_back();
             } else {
@@ -146,7 +168,13 @@ impl Estimator {
         self.take_rtt((now_us - newest_us) as f64);
         self.loss.add(lost, arrived);
         // Overuse within a feedback counts, even if its last groups were still.
-        let usage = if over { Usage::Over } else { self.trend.usage() };
+        let overflows = self.loss.own_fraction() > OVERFLOW_LOSS
+            && self.trend.queue_ms() > OVERFLOW_QUEUE_MS
+            && now_us - self.lossy_queue_us > OVERFLOW_US;
+        if overflows {
+            self.lossy_queue_us = now_us;
+        }
+        let usage = if over || overflows { Usage::Over } else { self.trend.usage() };
         self.control(now_us, usage);
     }
 
@@ -243,6 +271,20 @@ impl Estimator {
         Some(self.estimate(now))
     }
 
+    /// Bytes of the packets between this feedback and the one before, of which a lost feedback spoke: they are taken to
+    /// have fared like those of this one. Otherwise a lost feedback would look like a path that carries less.
+    fn unheard(&mut self, reports: &[Report]) -> u32 {
+        let (Some(first), Some(last)) = (reports.first(), reports.last()) else { return 0 };
+        let before = self.sequence.replace(last.sequence);
+        let gap = before.map_or(0, |before| first.sequence.wrapping_sub(before).wrapping_sub(1));
+        if gap > UNHEARD_MAX {
+            return 0;
+        }
+        let heard = reports.iter().filter(|report| report.arrival_us.is_some());
+        let bytes: u32 = heard.map(|report| u32::from(report.bytes)).sum();
+        (u64::from(bytes) * u64::from(gap) / reports.len() as u64) as u32
+    }
+
     fn control(&mut self, now_us: i64, usage: Usage) {
         let rtt_us = self.rtt_us as i64;
         let before_bps = self.rate.bps();
@@ -250,6 +292,12 @@ impl Estimator {
         if self.rate.bps() < before_bps {
             self.confirmed = None;
             self.probing.forget(now_us);
+        }
+        let queue_ms = self.trend.queue_ms();
+        if queue_ms < DRAIN_TO_MS {
+            self.drain_until_us = None;
+        } else if queue_ms > DRAIN_FROM_MS && usage == Usage::Over {
+            self.drain_until_us.get_or_insert(now_us + DRAIN_MAX_US);
         }
         let found = self.probing.outcome(now_us, self.target(now_us));
         if let Some(found) = found
@@ -266,6 +314,9 @@ impl Estimator {
 
     fn target(&self, now_us: i64) -> f64 {
         let mut bps = self.rate.bps();
+        if self.drain_until_us.is_some_and(|until_us| now_us < until_us) {
+            bps *= DRAIN;
+        }
         if let Some(limit) = self.loss.limit_bps() {
             bps = bps.min(limit);
         }

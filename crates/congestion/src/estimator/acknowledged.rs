@@ -18,7 +18,7 @@ pub(super) struct Acknowledged {
 }
 
 impl Acknowledged {
-    pub(super) fn add(&mut self, arrival_us: i64, bytes: u16) {
+    pub(super) fn add(&mut self, arrival_us: i64, bytes: u32) {
         let bucket = arrival_us.div_euclid(BUCKET_US);
         let ahead = bucket.saturating_sub(self.newest);
         if !self.known || ahead.unsigned_abs() > 2 * BUCKETS as u64 {
@@ -40,7 +40,7 @@ impl Acknowledged {
         }
         self.latest_us = self.latest_us.max(arrival_us);
         let sum = &mut self.bytes[slot(bucket)];
-        *sum = sum.saturating_add(u32::from(bytes));
+        *sum = sum.saturating_add(bytes);
     }
 
     pub(super) fn bitrate_bps(&self) -> Option<f64> {

@@ -15,6 +15,8 @@ const GROWTH: f64 = 0.08;
 const DECREASE_US: i64 = 300_000;
 /// When so little of the bitrate is left at which it began and as much is lost as before, it was not the bitrate.
 const PROOF: f64 = 0.7;
+/// How fast what is taken for the path's own follows what is lost, once it is known that there is such loss.
+const DRIFT: f64 = 0.05;
 /// Where more than this is lost the path is of no use, and the limit falls for as long as that lasts.
 const INHERENT_MAX: f64 = 0.25;
 /// A limit so far above what the delay allows says nothing and is forgotten.
@@ -95,8 +97,12 @@ impl Loss {
     ) {
         let smoothed = self.smoothed.map_or(fraction, |before| before + SHARE * (fraction - before));
         self.smoothed = Some(smoothed);
-        // A path that has become better is believed at once.
-        self.inherent = self.inherent.min(smoothed);
+        if smoothed < 0.5 * self.inherent {
+            // A path that has become much better is believed at once.
+            self.inherent = smoothed;
+        } else if self.inherent > 0.0 && still {
+            self.inherent = (self.inherent + DRIFT * (smoothed - self.inherent)).min(INHERENT_MAX);
+        }
         let own = self.own_fraction();
         if own < LOW {
             self.episode = None;

@@ -7,8 +7,11 @@ use crate::probe::{Probe, ProbeId};
 const FIRST: [f64; 2] = [3.0, 6.0];
 /// A probe that reached so much of its bitrate is followed by one of twice that.
 const REACHED: f64 = 0.7;
-/// How long a probe lasts and how many packets it has at the least.
-const DURATION: f64 = 0.020;
+/// How long a probe lasts: the first ones short, as they may go far beyond what the path carries; the others longer than
+/// a frame takes, as those who share the path pause between frames.
+const DURATION_FIRST: f64 = 0.020;
+const DURATION: f64 = 0.035;
+/// How many packets it has at the least.
 const PACKETS: u32 = 5;
 /// So much of it must have arrived to be believed.
 const COMPLETE: f64 = 0.8;
@@ -16,7 +19,7 @@ const COMPLETE: f64 = 0.8;
 const WAIT_US: i64 = 1_000_000;
 /// Between probes for a higher layer: this at first, twice as much after each that found nothing, up to the other.
 const PAUSE_US: i64 = 4_000_000;
-const PAUSE_MAX_US: i64 = 32_000_000;
+const PAUSE_MAX_US: i64 = 12_000_000;
 /// A probe goes at most so far above the target.
 const REACH: f64 = 6.0;
 /// Arrivals closer together than this in total are quantised too coarsely to divide by.
@@ -101,17 +104,24 @@ impl Probing {
             if now_us - underway.asked_us < WAIT_US {
                 return None;
             }
+            // Lost, or its feedback was: that says nothing about the path.
             self.underway = None;
-            self.fail(now_us);
+            self.ahead = [0.0; 2];
+            self.ended_us = now_us;
         }
         if !quiet {
+            return None;
+        }
+        if target_bps >= self.demand.most_bps as f64 {
             return None;
         }
         let most_bps = self.demand.most_bps as f64 * 1.1;
         let [planned_bps, then_bps] = self.ahead;
         self.ahead = [then_bps, 0.0];
         let mut bitrate_bps = planned_bps.min(most_bps);
+        let mut duration = DURATION_FIRST;
         if bitrate_bps <= target_bps * 1.05 {
+            duration = DURATION;
             let next_bps = self.demand.next_bps as f64;
             if next_bps <= target_bps || now_us - self.ended_us < self.pause_us {
                 return None;
@@ -122,7 +132,7 @@ impl Probing {
         let probe = Probe {
             id: self.id,
             bitrate_bps: bitrate_bps as u64,
-            bytes: (bitrate_bps * DURATION / 8.0).min(f64::from(u32::MAX)) as u32,
+            bytes: (bitrate_bps * duration / 8.0).min(f64::from(u32::MAX)) as u32,
             packets: PACKETS,
         };
         self.id = self.id.next();
@@ -165,7 +175,7 @@ impl Probing {
         } else {
             self.pause_us = PAUSE_US;
         }
-        if bps >= REACHED * underway.probe.bitrate_bps as f64 && self.ahead[0] <= 0.0 {
+        if bps > 1.05 * target_bps && bps >= REACHED * underway.probe.bitrate_bps as f64 && self.ahead[0] <= 0.0 {
             self.ahead[0] = bps * 2.0;
         }
         Some(Outcome { bps })

@@ -9,7 +9,12 @@ const GROWTH: f64 = 0.08;
 /// The estimate may be ahead of what arrives by so much, or a pause of the publisher would let it grow without proof.
 const AHEAD: f64 = 1.5;
 const AHEAD_BPS: f64 = 10_000.0;
-const ADDITIVE_MIN_BPS: f64 = 4_000.0;
+/// For so long after overuse the steps are those of a path that is nearly full, even above what it carried then: flows
+/// that share a path come to equal shares by equal steps, and not by steps in proportion to what they have. What has
+/// become free in one piece is found by a probe.
+const NEAR_US: i64 = 20_000_000;
+const PACKET_BITS: f64 = 9600.0;
+const GROWTH_MAX: f64 = 0.15;
 
 #[derive(Debug)]
 pub(super) struct Rate {
@@ -43,11 +48,11 @@ impl Rate {
             Usage::Over => self.decrease(now_us, acknowledged_bps, rtt_us),
             // The queue drains: wait until it has.
             Usage::Under => {}
-            Usage::Normal => self.increase(elapsed, acknowledged_bps, rtt_us),
+            Usage::Normal => self.increase(now_us, elapsed, acknowledged_bps, rtt_us),
         }
     }
 
-    fn increase(&mut self, elapsed: f64, acknowledged_bps: Option<f64>, rtt_us: i64) {
+    fn increase(&mut self, now_us: i64, elapsed: f64, acknowledged_bps: Option<f64>, rtt_us: i64) {
         let Some(acknowledged_bps) = acknowledged_bps else { return };
         if acknowledged_bps > self.capacity.upper() {
             self.capacity = Capacity::default();
@@ -56,12 +61,13 @@ impl Rate {
         if self.bps >= limit {
             return;
         }
-        let step = if self.capacity.is_known() {
-            // Near what the path is known to carry: a packet a response time.
-            let frame_bits = self.bps / 30.0;
-            let packet_bits = frame_bits / (frame_bits / 9600.0).ceil().max(1.0);
+        let near = self.decreased_us.is_some_and(|at| now_us - at < NEAR_US);
+        let step = if near || self.capacity.is_known() {
+            // Near what the path is known to carry: a full packet in two response times, whatever the bitrate is,
+            // unless that were next to nothing.
+            let bits = PACKET_BITS.max(self.bps / 30.0 / 8.0);
             let response = (rtt_us as f64 / 1e6 + 0.1) * 2.0;
-            (packet_bits / response).max(ADDITIVE_MIN_BPS) * elapsed
+            (bits / response).min(self.bps * GROWTH_MAX) * elapsed
         } else {
             self.bps * ((1.0 + GROWTH).powf(elapsed) - 1.0)
         };

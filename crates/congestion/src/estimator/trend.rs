@@ -10,13 +10,21 @@ const SMOOTHING: f64 = 0.9;
 const GAIN: f64 = 4.0;
 const GROUPS_MAX: u32 = 60;
 
+/// A delay that has grown by so much in groups that follow each other needs no slope. Where a frame is a group, and
+/// each takes three times as long as it should, the slope takes half a second to see what this sees in three groups.
+const CLIMB_MS: f64 = 80.0;
+const CLIMB_GROUPS: u32 = 3;
+const RECENT_SHARE: f64 = 0.5;
+/// The delay is compared with the least of so much time, to tell what waits.
+const LEAST_SPAN_MS: f64 = 10_000.0;
+
 const THRESHOLD_START_MS: f64 = 12.5;
 const THRESHOLD_MIN_MS: f64 = 6.0;
 const THRESHOLD_MAX_MS: f64 = 600.0;
 /// How fast the threshold follows, a millisecond: up slowly enough that a real queue is seen, and down more slowly
 /// still, so that a flow that fills queues does not starve this one (draft-ietf-rmcat-gcc-02, 5.4).
 const RISE: f64 = 0.0087;
-const FALL: f64 = 0.039;
+const FALL: f64 = 0.001;
 /// Further out is a spike, and says nothing about how restless the path is.
 const SPIKE_MS: f64 = 15.0;
 /// For so long the queue must have grown before it counts.
@@ -43,8 +51,16 @@ pub(super) struct Trend {
     first_arrival_ms: Option<f64>,
     delay_ms: f64,
     smoothed_ms: f64,
+    /// Smoothed far less.
+    recent_ms: f64,
+    /// The smallest of those of this span and of the one before, so that a path that has become longer is forgiven.
+    least_ms: [f64; 2],
+    least_until_ms: f64,
     threshold_ms: f64,
     before: f64,
+    /// By how much the delay has grown without a break, and over how many groups.
+    climbed_ms: f64,
+    climbed_groups: u32,
     over_ms: Option<f64>,
     over_groups: u32,
     usage: Usage,
@@ -60,6 +76,11 @@ impl Default for Trend {
             first_arrival_ms: None,
             delay_ms: 0.0,
             smoothed_ms: 0.0,
+            recent_ms: 0.0,
+            climbed_ms: 0.0,
+            climbed_groups: 0,
+            least_ms: [0.0, f64::INFINITY],
+            least_until_ms: LEAST_SPAN_MS,
             threshold_ms: THRESHOLD_START_MS,
             before: 0.0,
             over_ms: None,
@@ -74,7 +95,11 @@ impl Trend {
         self.usage
     }
 
-    /// The smoothed delay above that of the first packet.
+    /// How much longer packets are under way than at best: what waits in the path.
+    pub(super) fn queue_ms(&self) -> f64 {
+        (self.recent_ms - self.least_ms[0].min(self.least_ms[1])).max(0.0)
+    }
+
     #[cfg(test)]
     pub(super) fn threshold_ms(&self) -> f64 {
         self.threshold_ms
@@ -83,9 +108,19 @@ impl Trend {
     pub(super) fn add(&mut self, delta: Delta) -> Usage {
         let first = *self.first_arrival_ms.get_or_insert(delta.arrived_at_ms);
         self.groups = (self.groups + 1).min(GROUPS_MAX);
-        self.delay_ms += delta.arrival_ms - delta.sent_ms;
+        let grown_ms = delta.arrival_ms - delta.sent_ms;
+        if grown_ms > 0.0 {
+            self.climbed_ms += grown_ms;
+            self.climbed_groups += 1;
+        } else {
+            self.climbed_ms = 0.0;
+            self.climbed_groups = 0;
+        }
+        self.delay_ms += grown_ms;
+        self.recent_ms += RECENT_SHARE * (self.delay_ms - self.recent_ms);
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.delay_ms;
         let at_ms = delta.arrived_at_ms - first;
+        self.take_least(at_ms);
         self.rebase(at_ms);
         let at_ms = delta.arrived_at_ms - self.first_arrival_ms.unwrap_or(first);
         self.points[self.next] = (at_ms as f32, self.smoothed_ms as f32);
@@ -93,6 +128,14 @@ impl Trend {
         self.length = (self.length + 1).min(WINDOW);
         let slope = if self.length == WINDOW { self.slope() } else { 0.0 };
         self.judge(slope * f64::from(self.groups) * GAIN, delta)
+    }
+
+    fn take_least(&mut self, at_ms: f64) {
+        if at_ms >= self.least_until_ms {
+            self.least_until_ms = at_ms + LEAST_SPAN_MS;
+            self.least_ms = [self.recent_ms, self.least_ms[0]];
+        }
+        self.least_ms[0] = self.least_ms[0].min(self.recent_ms);
     }
 
     /// Single precision resolves 10 us up to three minutes; then times count from a newer moment, and the delay
@@ -109,6 +152,9 @@ impl Trend {
         }
         self.first_arrival_ms = self.first_arrival_ms.map(|first| first + at_ms);
         self.delay_ms -= delay_ms;
+        self.recent_ms -= delay_ms;
+        self.least_ms = self.least_ms.map(|least| least - delay_ms);
+        self.least_until_ms -= at_ms;
         self.smoothed_ms = 0.0;
     }
 
@@ -131,7 +177,9 @@ impl Trend {
     }
 
     fn judge(&mut self, trend_ms: f64, delta: Delta) -> Usage {
-        if trend_ms > self.threshold_ms {
+        if self.climbed_ms > CLIMB_MS && self.climbed_groups >= CLIMB_GROUPS {
+            self.usage = Usage::Over;
+        } else if trend_ms > self.threshold_ms {
             let over_ms = self.over_ms.map_or(delta.sent_ms / 2.0, |over_ms| over_ms + delta.sent_ms);
             self.over_ms = Some(over_ms);
             self.over_groups += 1;

@@ -1,0 +1,12 @@
+//! The parts together over a simulated link, and against feedback that nobody sane would send.
+//!
+//! `SEED=7 cargo test -p turnpike-congestion` runs every random test once more with that seed.
+
+mod allocation;
+mod cost;
+mod hostile;
+mod link;
+mod pacing;
+mod path;
+mod seed;
+mod viewer;
