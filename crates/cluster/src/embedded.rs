@@ -11,6 +11,7 @@ mod epochs;
 mod log;
 mod marks;
 mod membership;
+mod occupancy;
 mod pending;
 mod post;
 mod presence;
@@ -34,6 +35,7 @@ use self::disk::{Earlier, Medium, Opened, Queue};
 use self::durable::OnDisk;
 use self::marks::EmbeddedMarks;
 use self::membership::EmbeddedMembership;
+use self::occupancy::EmbeddedOccupancy;
 use self::post::EmbeddedPost;
 use self::presence::EmbeddedPresence;
 use self::quota::EmbeddedQuota;
@@ -166,6 +168,7 @@ impl Embedded {
             marks: Arc::new(marks),
             directory: Arc::new(EmbeddedDirectory::new(own, clock)),
             quota: Arc::new(EmbeddedQuota::new(clock)),
+            occupancy: Arc::new(EmbeddedOccupancy::new()),
             post: Arc::new(EmbeddedPost::new(own)),
             membership: Arc::new(membership),
             condition: condition.subscribe(),

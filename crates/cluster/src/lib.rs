@@ -2,8 +2,9 @@
 //!
 //! [`Broker`] gives messages their order and brings them to the nodes, [`Sessions`] remembers who may return to which
 //! rooms, [`Membership`] says which nodes live, [`Presence`] who is where, [`Marks`] who has read how far, [`Directory`]
-//! which node owns a name, [`Quota`] how much of something is left, and by [`Post`] one node tells another something. What a caller may rely on is written at the traits,
-//! once, and holds for every implementation.
+//! which node owns a name, [`Quota`] how much of something is left, [`Occupancy`] which rooms somebody is in, and by
+//! [`Post`] one node tells another something. What a caller may rely on is written at the traits, once, and holds for
+//! every implementation.
 //!
 //! It knows no connection, no event of a client and no engine.
 
@@ -18,6 +19,7 @@ mod letterboxes;
 mod marks;
 mod membership;
 mod message;
+mod occupancy;
 mod post;
 mod presence;
 mod quota;
@@ -38,6 +40,7 @@ pub use lane::{LANES, Lane, LanePosition, lane_of};
 pub use marks::{Mark, Marks};
 pub use membership::{Incarnation, Lease, Membership, Node, RelayOffer};
 pub use message::Message;
+pub use occupancy::{Occupancy, Turn};
 pub use post::{LETTER_BYTES_MAX, Letter, Letters, NotSent, Post};
 pub use presence::{Change, Presence, Roster, Row, RowKey, Status};
 pub use quota::{Quota, QuotaLimit};
@@ -56,6 +59,7 @@ pub struct Cluster {
     pub marks: Arc<dyn Marks>,
     pub directory: Arc<dyn Directory>,
     pub quota: Arc<dyn Quota>,
+    pub occupancy: Arc<dyn Occupancy>,
     pub post: Arc<dyn Post>,
     /// How the plane is, for health pages and readiness.
     pub condition: watch::Receiver<Condition>,

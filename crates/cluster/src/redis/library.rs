@@ -12,7 +12,7 @@ use super::link::{Command, Link};
 use super::reply;
 
 /// In this order: a function may use local ones of the files before its own.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
     include_str!("../../lua/library.lua"),
     include_str!("../../lua/fence.lua"),
     include_str!("../../lua/messages.lua"),
@@ -22,6 +22,7 @@ const PARTS: [&str; 9] = [
     include_str!("../../lua/marks.lua"),
     include_str!("../../lua/directory.lua"),
     include_str!("../../lua/quota.lua"),
+    include_str!("../../lua/occupancy.lua"),
 ];
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {

@@ -24,6 +24,7 @@ mod log;
 mod marks;
 mod membership;
 mod metrics;
+mod occupancy;
 mod own_rows;
 mod post;
 mod presence;
@@ -115,6 +116,7 @@ pub async fn connect(config: RedisConfig, registry: &prometheus::Registry) -> Re
         marks: stores.marks,
         directory: stores.directory,
         quota: stores.quota,
+        occupancy: stores.occupancy,
         post,
         condition,
     })

@@ -6,6 +6,7 @@ use super::access::Access;
 use super::directory::RedisDirectory;
 use super::marks::RedisMarks;
 use super::membership::RedisMembership;
+use super::occupancy::RedisOccupancy;
 use super::presence::{PresenceHandle, RedisPresence};
 use super::quota::RedisQuota;
 use super::sessions::RedisSessions;
@@ -19,6 +20,7 @@ pub(crate) struct Stores {
     pub(crate) marks: Arc<RedisMarks>,
     pub(crate) directory: Arc<RedisDirectory>,
     pub(crate) quota: Arc<RedisQuota>,
+    pub(crate) occupancy: Arc<RedisOccupancy>,
 }
 
 impl Stores {
@@ -29,7 +31,9 @@ impl Stores {
         let presence = RedisPresence::new(Arc::clone(&access), Arc::clone(shared));
         access.runtime.spawn(sweep::run(Arc::clone(&access), Arc::clone(shared)));
         access.runtime.spawn(presence_check::run(Arc::clone(&presence)));
+        let occupancy = RedisOccupancy::new(Arc::clone(&access), Arc::clone(shared));
         Ok(Self {
+            occupancy: Arc::new(occupancy),
             sessions: Arc::new(RedisSessions::new(Arc::clone(&access), shared.nodes())),
             membership: Arc::new(membership),
             presence: Arc::new(PresenceHandle(presence)),

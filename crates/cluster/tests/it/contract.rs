@@ -15,6 +15,7 @@ mod directory;
 mod following;
 mod marks;
 mod membership;
+mod occupancy;
 mod order;
 mod post;
 mod presence;
