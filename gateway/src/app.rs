@@ -30,6 +30,7 @@ use crate::references::References;
 use crate::replay::Found;
 use crate::session::{Session, Whereabouts, leave_all};
 use crate::sessions::Sessions;
+use crate::signaling::{Client, Signaling};
 use crate::step::step;
 use crate::typing::Typing;
 use crate::webhooks::Hooks;
@@ -57,6 +58,7 @@ pub(crate) struct App {
     pub(crate) presences: Arc<Presences>,
     pub(crate) typing: Typing,
     pub(crate) receipts: Arc<Receipts>,
+    pub(crate) signaling: Signaling,
     pub(crate) expiry: Expiry,
     /// Ids given to messages that have no position.
     pub(crate) drawn: AtomicU64,
@@ -118,6 +120,7 @@ impl App {
                 let Some(id) = SocketId::parse(&session) else { return };
                 let Some(session) = self.sessions.get(id) else { return };
                 self.sessions.remove(id, &session);
+                self.signaling.forget(id);
                 if let Some((at, rooms)) = session.take() {
                     self.unseat(at, rooms);
                 }
@@ -130,6 +133,15 @@ impl App {
         leave_all(&self.mirror, rooms);
         if let Whereabouts::Connected(socket) = at {
             dismiss(self, &socket, Disconnect::Replaced);
+        }
+    }
+
+    /// The client is back, and the live video that it has here goes on.
+    pub(crate) fn resume_media(self: &Arc<Self>, client: Client) {
+        let sessions = self.signaling.back(&client);
+        if !sessions.is_empty() {
+            let app = Arc::clone(self);
+            self.spawn(async move { app.signaling.resume(&client, sessions).await });
         }
     }
 
@@ -179,6 +191,7 @@ impl App {
         let is_replaced = matches!(reason, DisconnectReason::Server { code, .. } if *code == replaced);
         let who = Who { socket: *socket, user: session.user.clone() };
         self.presences.gone(&who, is_replaced || may_return(reason));
+        self.signaling.parted(socket, may_return(reason));
         let rooms: Vec<RoomId> = session.state().rooms.iter().map(|member| member.room.clone()).collect();
         for room in rooms {
             self.typing.stop(&room, &session.user, *socket);

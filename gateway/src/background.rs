@@ -93,6 +93,7 @@ fn sweep_once(app: &Arc<App>) {
     for id in app.sessions.sweep(steady_ms, &app.mirror) {
         app.forget_record(id);
     }
+    app.signaling.tick();
     app.mirror.expire();
     app.mirror.close_idle(|room| app.cluster.broker.close(room));
     let now = unix_ms() / 1000;

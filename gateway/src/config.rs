@@ -10,6 +10,7 @@ use turnpike_guard::Verifier;
 use crate::api_keys::ApiKeys;
 use crate::gates::Gates;
 use crate::mirror::RingLimits;
+use crate::signaling::MediaLimits;
 use crate::webhooks::Webhooks;
 
 #[derive(Debug, Clone)]
@@ -26,6 +27,7 @@ pub struct GatewayConfig {
     pub recovery_window: Duration,
     pub limits: Limits,
     pub ring: RingLimits,
+    pub media: MediaLimits,
     /// Who is told what happens here, if anybody.
     pub webhooks: Option<Webhooks>,
     /// Who is asked before somebody may do something, if anybody.

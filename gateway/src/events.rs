@@ -1,6 +1,16 @@
 //! What clients send. Each event has a file of its own with the same two steps: parse, then apply.
 
 mod auth_refresh;
+mod media;
+mod media_answer;
+mod media_candidate;
+mod media_layer;
+mod media_mute;
+mod media_publish;
+mod media_restart;
+mod media_resume;
+mod media_stop;
+mod media_subscribe;
 mod message_history;
 mod message_read;
 mod message_received;
@@ -130,6 +140,17 @@ pub(crate) fn handle(app: &Arc<App>, session: &Arc<Session>, event: Event) -> St
         Some(known @ ClientEvent::TypingStop) => {
             at_once(&caller, known, ack, |caller| typing_stop::apply(caller, &typing_stop::parse(&args)?))
         }
+        Some(
+            known @ (ClientEvent::MediaPublish
+            | ClientEvent::MediaSubscribe
+            | ClientEvent::MediaRestart
+            | ClientEvent::MediaResume
+            | ClientEvent::MediaAnswer
+            | ClientEvent::MediaCandidate
+            | ClientEvent::MediaLayer
+            | ClientEvent::MediaMute
+            | ClientEvent::MediaStop),
+        ) => media::handle(caller, known, args, ack),
         None => {
             let name = args.name().unwrap_or_default();
             respond(&caller, None, name, ack, Err(Code::UnknownEvent.into()));

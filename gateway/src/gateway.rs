@@ -30,6 +30,7 @@ use crate::receipts::Receipts;
 use crate::references::References;
 use crate::sessions::Sessions;
 use crate::shards::Shards;
+use crate::signaling::{self, MediaLimits, Signaling};
 use crate::typing::Typing;
 use crate::webhooks::{self, Reporter, WebhookMeters};
 
@@ -55,6 +56,7 @@ struct Told {
     limits: Limits,
     packets: packet::Limits,
     ring: RingLimits,
+    media: MediaLimits,
     webhooks: Option<webhooks::Receiver>,
     gates: Option<gates::Keeper>,
     origins: Origins,
@@ -80,6 +82,7 @@ impl Gateway {
             recovery_window,
             limits,
             ring,
+            media,
             webhooks,
             gates,
             development,
@@ -95,6 +98,7 @@ impl Gateway {
             limits,
             packets: engine.packet.clone(),
             ring,
+            media,
             webhooks: webhooks.map(webhooks::Receiver::new).transpose()?,
             gates: gates.map(gates::Keeper::new).transpose()?,
             origins: engine.origins.clone(),
@@ -175,6 +179,7 @@ impl Bound {
             presences: Presences::new(&cluster, handle(), outgoing, clock, spawner()),
             typing: Typing::new(Arc::clone(&cluster.broker), handle(), outgoing, clock),
             receipts: Receipts::new(Arc::clone(&cluster.marks), handle(), outgoing, clock, spawner()),
+            signaling: Signaling::new(&cluster, handle(), outgoing, clock, config.media),
             cluster,
             expiry: Expiry::default(),
             drawn: AtomicU64::new(0),
@@ -186,6 +191,7 @@ impl Bound {
             background: spawner(),
         });
         shards.listen(&app);
+        signaling::listen(&app);
         Readings::register(&registry, &app).map_err(io::Error::other)?;
         let receiver = Arc::new(Receiver(Arc::clone(&app.mirror)));
         app.cluster.broker.start(receiver).wait().await.map_err(io::Error::other)?;

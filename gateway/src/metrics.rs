@@ -164,6 +164,9 @@ const OWN_LEVELS: &[(&str, &str, Read<App>)] = &[
         app.mirror.levels().messages as u64
     }),
     ("ring_bytes", "Bytes of the messages kept at hand.", |app| app.mirror.levels().bytes as u64),
+    ("media_sessions", "Sessions of live video that connections of this node have.", |app| {
+        app.signaling.sessions() as u64
+    }),
 ];
 
 const OWN_TOTALS: &[(&str, &str, Read<App>)] = &[
@@ -183,6 +186,25 @@ const OWN_TOTALS: &[(&str, &str, Read<App>)] = &[
         "receipt_events_lost_total",
         "Events about who has received or read what that a full inbox did not take.",
         |app| app.receipts.told().1,
+    ),
+    ("media_events_total", "Events about sessions of live video.", |app| app.signaling.told().0),
+    (
+        "media_events_lost_total",
+        "Events about sessions of live video that a full inbox did not take.",
+        |app| app.signaling.told().1,
+    ),
+    (
+        "media_requests_repeated_total",
+        "Requests to relays that were sent once more because no answer came.",
+        |app| app.signaling.repeated(),
+    ),
+    ("media_words_refused_total", "What relays said that was not understood or not theirs to say.", |app| {
+        app.signaling.words_refused()
+    }),
+    (
+        "letters_lost_total",
+        "Letters between nodes that could not be sent, or for which there was no room.",
+        |app| app.cluster.post.lost(),
     ),
 ];
 

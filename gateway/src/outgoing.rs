@@ -74,6 +74,11 @@ impl Outgoing {
         self.unnumbered(ERROR, &Error::new(event, failure))
     }
 
+    /// For what takes the place of an earlier one that still waits.
+    pub(crate) fn state(self, name: &str, data: &impl Serialize, class: Class) -> Arc<Encoded> {
+        self.event(name).arg(data).class(class).build()
+    }
+
     /// For what nobody needs to get twice. It ends in an object: a string there would be taken for an offset.
     fn unnumbered(self, name: &str, data: &impl Serialize) -> Arc<Encoded> {
         self.event(name).arg(data).class(Class::Volatile).build()

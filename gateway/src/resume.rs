@@ -17,6 +17,7 @@ use crate::presence::Showing;
 use crate::record;
 use crate::replay::{Loss, Member, Replay, replay};
 use crate::session::{Session, Whereabouts, leave_all};
+use crate::signaling::Client;
 
 pub(crate) enum Resumed {
     Yes(Admission<Arc<Session>>),
@@ -148,6 +149,7 @@ pub(crate) async fn resume(
     let session = Session::new(Arc::clone(&identity), request.kind, taken.device.take(), at, rooms);
     session.state().showing = std::mem::take(&mut taken.showing);
     app.seat(socket, &session, identity.expires_at);
+    app.resume_media(Client { socket, identity: Arc::clone(&identity) });
     drop(lanes);
     app.report_opened(socket.id(), &session.user, true);
     let ticket = app.ticket(request.kind, &identity);

@@ -6,7 +6,8 @@ use aws_lc_rs::hmac;
 use turnpike_daemon::config::Secret;
 use turnpike_engine::{EngineConfig, Origins, packet};
 use turnpike_gateway::{
-    ApiKeys, Development, Gate, Gates, GatewayConfig, Limits, RingLimits, Unanswered, WebhookEvent, Webhooks,
+    ApiKeys, Development, Gate, Gates, GatewayConfig, Limits, MediaLimits, RingLimits, Unanswered,
+    WebhookEvent, Webhooks,
 };
 use turnpike_guard::{KeyError, TokenKey, Verifier};
 
@@ -47,6 +48,7 @@ pub(crate) fn config(
             age_ms_max: u64::try_from(config.history.age_max.as_millis()).unwrap_or(u64::MAX),
             linger_ms: u64::try_from(config.ring.linger.as_millis()).unwrap_or(u64::MAX),
         },
+        media: MediaLimits::default(),
         webhooks: webhooks(&config.webhooks),
         gates: gates(&config.gates),
         development: (!config.is_production()).then(|| Development {

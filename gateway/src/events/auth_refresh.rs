@@ -12,6 +12,7 @@ use super::{Caller, Outcome, Reply, data};
 use crate::clock::unix_ms;
 use crate::membership::{self, gone, keep_record};
 use crate::past::After;
+use crate::signaling::Client;
 
 pub(super) fn parse(args: &Args) -> Result<AuthRefresh<'_>, Failure> {
     data(args)
@@ -43,6 +44,7 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
         (lost, shown.filter(may_not).cloned().collect())
     };
     app.expiry.note(socket.id(), expires_at, now);
+    app.signaling.deny(&Client { socket: *socket, identity });
     for room in lost {
         membership::leave(app, session, socket, &room).await?;
     }

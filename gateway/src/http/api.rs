@@ -12,6 +12,7 @@ mod presence;
 mod request;
 mod request_id;
 mod rooms;
+mod streams;
 mod users;
 
 use std::sync::{Arc, LazyLock};
@@ -48,6 +49,8 @@ const OPERATIONS: &[Operation] = &[
     members::REMOVE,
     users::GET,
     users::DISCONNECT,
+    streams::LIST,
+    streams::END,
     info::HEALTH,
     info::MONITORING,
     info::CIRCUIT_BREAKERS,

@@ -8,7 +8,7 @@ use prometheus::Registry;
 use prometheus::proto::LabelPair;
 use turnpike_cluster::embedded;
 use turnpike_engine::EngineConfig;
-use turnpike_gateway::{ApiKeys, Development, Gateway, GatewayConfig, Limits, RingLimits};
+use turnpike_gateway::{ApiKeys, Development, Gateway, GatewayConfig, Limits, MediaLimits, RingLimits};
 use turnpike_guard::{Claims, Grant, TokenKey, Verifier, mint};
 use turnpike_wire::UserId;
 
@@ -62,6 +62,7 @@ impl House {
             recovery_window: Duration::from_mins(1),
             limits: Limits::default(),
             ring: RingLimits::default(),
+            media: MediaLimits::default(),
             webhooks: None,
             gates: None,
             development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),

@@ -45,6 +45,15 @@ client_events! {
     PresenceList = "presence:list",
     AuthRefresh = "auth:refresh",
     Ping = "ping",
+    MediaPublish = "media:publish",
+    MediaSubscribe = "media:subscribe",
+    MediaRestart = "media:restart",
+    MediaResume = "media:resume",
+    MediaAnswer = "media:answer",
+    MediaCandidate = "media:candidate",
+    MediaLayer = "media:layer",
+    MediaMute = "media:mute",
+    MediaStop = "media:stop",
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -58,8 +58,9 @@ pub struct MediaMute {
     pub mute: Mute,
 }
 
+/// Of `media:resume` and `media:stop`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct MediaStop {
+pub struct MediaNamed {
     pub session: MediaSession,
 }
 
@@ -78,6 +79,14 @@ pub struct MediaDescribed<'a> {
     pub stream: &'a RoomId,
     pub r#type: SdpType,
     pub sdp: &'a str,
+}
+
+/// The answer to `media:resume`.
+#[derive(Debug, Clone, Serialize)]
+pub struct MediaResumed<'a> {
+    pub session: MediaSession,
+    pub stream: &'a RoomId,
+    pub role: Role,
 }
 
 /// The relay has something else to offer. To be answered by `media:answer`.
@@ -150,7 +159,7 @@ mod tests {
         }
         assert!(serde_json::from_str::<MediaPublish<'_>>(r#"{"stream":"live a","sdp":""}"#).is_err());
         assert!(serde_json::from_str::<MediaPublish<'_>>(r#"{"stream":"live:a"}"#).is_err());
-        assert!(serde_json::from_str::<MediaStop>(r#"{"session":"x"}"#).is_err());
+        assert!(serde_json::from_str::<MediaNamed>(r#"{"session":"x"}"#).is_err());
         assert!(serde_json::from_str::<MediaMute>(&with(r#""kind":"smell","muted":true"#)).is_err());
         assert!(serde_json::from_str::<MediaMute>(&with(r#""kind":"audio""#)).is_err());
         assert!(serde_json::from_str::<MediaLayer>(&with(r#""quality":"best""#)).is_err());

@@ -36,6 +36,7 @@ const REFUSALS: &[(u16, &str)] = &[
     (400, "The request is not of the form that the operation takes."),
     (401, "No valid token. `WWW-Authenticate` says what kind is needed."),
     (403, "The token's role does not allow it, or nobody's does."),
+    (404, "There is none of that name."),
     (408, "The body did not arrive in time."),
     (409, "First sent too long ago to tell whether it arrived."),
     (413, "Too large."),
@@ -229,6 +230,14 @@ fn schemas() -> Value {
         })),
         "Room": open(&["room", "epoch", "seq"], json!({ "room": named("RoomId"), "epoch": number(), "seq": number() })),
         "RoomPage": open(&["rooms"], json!({ "rooms": many("Room"), "cursor": { "type": "string" } })),
+        "Stream": open(&["stream", "since", "publishers", "viewers"], json!({
+            "stream": named("RoomId"),
+            "node": { "type": "string", "description": "Where it is published." },
+            "since": { "type": "integer", "description": "Milliseconds since 1970." },
+            "publishers": number(),
+            "viewers": number(),
+        })),
+        "StreamPage": open(&["streams"], json!({ "streams": many("Stream"), "cursor": { "type": "string" } })),
         "Device": open(&["device", "status"], json!({
             "device": { "type": "string" },
             "node": { "type": "string" },

@@ -1,0 +1,108 @@
+//! The streams that are published, and the end of one.
+
+use std::collections::HashMap;
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::json;
+use turnpike_cluster::Incarnation;
+use turnpike_wire::RoomId;
+use turnpike_wire::event::Empty;
+
+use super::openapi::LIMIT;
+use super::operation::{Access, Call, Method, Operation, Outcome, Parameter, Place, done};
+use super::request::limit;
+
+const DEFAULT_STREAMS: usize = 100;
+
+pub(super) const LIST: Operation = Operation {
+    id: "listStreams",
+    method: Method::Get,
+    path: "/api/v1/streams",
+    access: Access::Service,
+    summary: "Read which streams are published.",
+    description: "On all relays, in no particular order. Who watches and publishes is counted every few seconds. A \
+                  page may hold fewer than asked for, or none, and not be the last: only the one without a `cursor` is.",
+    parameters: &[
+        LIMIT,
+        Parameter {
+            place: Place::Query,
+            name: "cursor",
+            schema: || json!({ "type": "string" }),
+            about: "The `cursor` of the page before, as it came.",
+            example: "",
+        },
+    ],
+    body: None,
+    success: StatusCode::OK,
+    answer: || json!({ "$ref": "#/components/schemas/StreamPage" }),
+    refusals: &[400],
+    handle: |call| Box::pin(list(call)),
+};
+
+pub(super) const END: Operation = Operation {
+    id: "endStream",
+    method: Method::Delete,
+    path: "/api/v1/streams/{stream}",
+    access: Access::Service,
+    summary: "End a stream.",
+    description: "For everybody who publishes or watches it. Whoever may publish it can begin it again; to prevent that, \
+                  disconnect or revoke the user.",
+    parameters: &[Parameter {
+        place: Place::Path,
+        name: "stream",
+        schema: || json!({ "$ref": "#/components/schemas/RoomId" }),
+        about: "The stream. Its name is of the same form as a room's.",
+        example: "live:show",
+    }],
+    body: None,
+    success: StatusCode::OK,
+    answer: || json!({ "$ref": "#/components/schemas/Empty" }),
+    refusals: &[400, 404],
+    handle: |call| Box::pin(end(call)),
+};
+
+#[derive(Serialize)]
+struct Stream<'a> {
+    stream: &'a RoomId,
+    /// A node that has just come or gone may not be known by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
+    since: u64,
+    publishers: u32,
+    viewers: u64,
+}
+
+#[derive(Serialize)]
+struct StreamPage<'a> {
+    streams: &'a [Stream<'a>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<&'a str>,
+}
+
+async fn list(call: Call) -> Outcome {
+    let [wanted, cursor] = call.query(["limit", "cursor"])?;
+    let max = limit(wanted.as_deref())?.unwrap_or(DEFAULT_STREAMS);
+    let (listed, cursor) = call.app.signaling.streams(cursor.as_deref().unwrap_or_default(), max).await?;
+    let nodes = call.app.cluster.membership.nodes().borrow().clone();
+    let names: HashMap<Incarnation, &str> =
+        nodes.iter().map(|node| (node.incarnation, node.name.as_str())).collect();
+    let streams: Vec<Stream<'_>> = listed
+        .iter()
+        .map(|listed| Stream {
+            stream: &listed.stream,
+            node: names.get(&listed.relay).copied(),
+            since: listed.entry.since,
+            publishers: listed.entry.publishers,
+            viewers: listed.entry.viewers,
+        })
+        .collect();
+    Ok(done(&StreamPage { streams: &streams, cursor: cursor.as_deref() }))
+}
+
+async fn end(call: Call) -> Outcome {
+    let stream: RoomId = call.param("stream")?;
+    let [] = call.query([])?;
+    call.app.signaling.end_stream(stream).await?;
+    Ok(done(&Empty {}))
+}

@@ -1,0 +1,43 @@
+//! Streams as backends see them: which there are, and the end of one.
+
+use turnpike_cluster::{Incarnation, Paged};
+use turnpike_wire::media::relay::{StreamEntry, ToRelay, stream_entries, stream_entry, stream_of_entry};
+use turnpike_wire::{Code, Failure, RoomId};
+
+use super::letters::Silence;
+use super::{Signaling, no_relay};
+use crate::membership::unavailable;
+
+/// A stream that is published.
+pub(crate) struct Listed {
+    pub(crate) stream: RoomId,
+    pub(crate) relay: Incarnation,
+    pub(crate) entry: StreamEntry,
+}
+
+pub(crate) type StreamPage = Paged<Listed>;
+
+impl Signaling {
+    /// A page of what is published, on all relays.
+    pub(crate) async fn streams(&self, cursor: &str, max: usize) -> Result<StreamPage, Failure> {
+        let listed = self.directory.list(stream_entries(), cursor, max);
+        let (names, cursor) = listed.wait().await.map_err(unavailable)?;
+        let listed = |(name, claimed): &(String, turnpike_cluster::Claimed)| {
+            // A relay of another version may say something else of it.
+            let entry = StreamEntry::read(&claimed.value).unwrap_or_default();
+            Some(Listed { stream: stream_of_entry(name)?, relay: claimed.owner, entry })
+        };
+        Ok((names.iter().filter_map(listed).collect(), cursor))
+    }
+
+    /// Ends the stream for everybody.
+    pub(crate) async fn end_stream(&self, stream: RoomId) -> Result<(), Failure> {
+        let found = self.directory.find(&stream_entry(&stream)).wait().await.map_err(unavailable)?;
+        let home = found.ok_or(Code::NoSuchStream)?.owner;
+        match self.letters.ask(home, None, |id| ToRelay::End { id, stream }).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(refusal)) => Err(refusal.into()),
+            Err(Silence) => Err(no_relay()),
+        }
+    }
+}
