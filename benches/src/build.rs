@@ -22,7 +22,9 @@ pub(crate) fn everything(places: &Places, contenders: &[Contender]) -> anyhow::R
         cargo(&["--package", "turnpike"])?;
     }
     if contenders.contains(&Contender::Socketioxide) || contenders.contains(&Contender::Floor) {
-        cargo(&["--package", "turnpike-benches", "--bin", "bench-floor", "--bin", "bench-socketioxide"])?;
+        let bins = ["bench-floor", "bench-relay-floor", "bench-socketioxide"];
+        let bins = bins.iter().flat_map(|bin| ["--bin", bin]);
+        cargo(&["--package", "turnpike-benches"].into_iter().chain(bins).collect::<Vec<_>>())?;
     }
     if contenders.contains(&Contender::Node) && !is_installed(places) {
         run(Command::new("npm").current_dir(places.node_peer()).args(["ci", "--no-audit", "--no-fund"]))?;

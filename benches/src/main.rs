@@ -7,6 +7,7 @@
 mod build;
 mod load;
 mod measure;
+mod media;
 mod results;
 mod scenario;
 mod server;
@@ -80,12 +81,20 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<bool> {
     let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some("load") {
-        // The load processes are this same program.
-        let target = words.next().context("address")?.parse()?;
-        let number = words.next().context("number")?.parse()?;
-        load::serve(target, &std::env::var("JWT_SECRET")?, number)?;
-        return Ok(true);
+    // The load processes are this same program.
+    match words.next().as_deref() {
+        Some("load") => {
+            let target = words.next().context("address")?.parse()?;
+            let number = words.next().context("number")?.parse()?;
+            load::serve(target, &std::env::var("JWT_SECRET")?, number)?;
+            return Ok(true);
+        }
+        Some("media") => {
+            let target = words.next().context("address")?.parse()?;
+            media::serve(target, &std::env::var("JWT_SECRET")?)?;
+            return Ok(true);
+        }
+        _ => {}
     }
     let arguments = Arguments::parse();
     let places = Places::find()?;

@@ -12,6 +12,8 @@ mod fanout_saturated;
 mod idle_cpu;
 mod idle_memory;
 mod node_killed;
+mod relay_forward;
+mod relay_join;
 mod session;
 
 use std::{collections::BTreeMap, time::Instant};
@@ -47,7 +49,7 @@ pub(crate) struct Figure {
 /// What one measurement found: figures and whatever helps to trust them, by key.
 pub(crate) type Sample = BTreeMap<&'static str, f64>;
 
-pub(crate) const ALL: [Scenario; 12] = [
+pub(crate) const ALL: [Scenario; 14] = [
     idle_memory::SCENARIO,
     idle_cpu::SCENARIO,
     fanout_paced::SCENARIO,
@@ -60,6 +62,8 @@ pub(crate) const ALL: [Scenario; 12] = [
     cross_node::SCENARIO,
     failover::SCENARIO,
     node_killed::SCENARIO,
+    relay_forward::SCENARIO,
+    relay_join::SCENARIO,
 ];
 
 /// One measurement: this server, with these sizes.

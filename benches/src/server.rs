@@ -49,12 +49,14 @@ impl Contender {
 pub(crate) struct Setting {
     pub(crate) heartbeat: Duration,
     pub(crate) deflate: bool,
+    /// What forwards media, of those who have something of their own for it.
+    pub(crate) is_relay: bool,
 }
 
 impl Default for Setting {
     fn default() -> Self {
         // The default of the protocol and of every server here.
-        Self { heartbeat: Duration::from_secs(25), deflate: false }
+        Self { heartbeat: Duration::from_secs(25), deflate: false, is_relay: false }
     }
 }
 
@@ -115,6 +117,7 @@ impl Server {
         let mut command = match contender {
             Contender::Turnpike => core.command(places.programs.join("turnpike")),
             Contender::Socketioxide => core.command(places.programs.join("bench-socketioxide")),
+            Contender::Floor if setting.is_relay => core.command(places.programs.join("bench-relay-floor")),
             Contender::Floor => core.command(places.programs.join("bench-floor")),
             Contender::Node => {
                 let mut command = core.command("node");

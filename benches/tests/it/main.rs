@@ -17,7 +17,15 @@ fn stdout(output: &Output) -> String {
 
 #[test]
 fn a_server_that_does_it_right_passes() {
-    for scenario in ["fanout-paced", "fanout-saturated", "echo", "session", "deflate-broadcast"] {
+    for scenario in [
+        "fanout-paced",
+        "fanout-saturated",
+        "echo",
+        "session",
+        "deflate-broadcast",
+        "relay-forward",
+        "relay-join",
+    ] {
         let output = quick(scenario, "");
         assert!(output.status.success(), "{scenario}: {}", stdout(&output));
         assert!(stdout(&output).contains("cpu_"), "{scenario} printed no figure: {}", stdout(&output));
@@ -32,6 +40,15 @@ fn lost_doubled_and_foreign_deliveries_fail_the_run() {
         ("swap", "the right number of messages, but not the right ones"),
     ] {
         let output = quick("fanout-paced", fault);
+        assert!(!output.status.success(), "{fault} went unnoticed: {}", stdout(&output));
+        assert!(stdout(&output).contains(told), "{fault}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn lost_and_forged_packets_fail_the_run() {
+    for (fault, told) in [("lose", "packets were delivered"), ("forge", "something that was not genuine")] {
+        let output = quick("relay-forward", fault);
         assert!(!output.status.success(), "{fault} went unnoticed: {}", stdout(&output));
         assert!(stdout(&output).contains(told), "{fault}: {}", stdout(&output));
     }

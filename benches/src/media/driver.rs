@@ -1,0 +1,54 @@
+//! The scenarios' end of a media load process.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+};
+
+use anyhow::Context as _;
+
+use super::command::{Command, Report};
+use crate::measure::pinning::Core;
+
+pub(crate) struct Driver {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Driver {
+    pub(crate) fn start(target: SocketAddr, secret: &str, core: Core) -> anyhow::Result<Self> {
+        let mut command = core.command(std::env::current_exe()?);
+        command.args(["media", &target.to_string()]);
+        command.env("JWT_SECRET", secret).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().context("the media load did not start")?;
+        let input = child.stdin.take().context("stdin of the media load")?;
+        let output = BufReader::new(child.stdout.take().context("stdout of the media load")?);
+        Ok(Self { child, input, output })
+    }
+
+    pub(crate) fn call(&mut self, command: &Command) -> anyhow::Result<Report> {
+        let mut line = serde_json::to_vec(command)?;
+        line.push(b'\n');
+        self.input.write_all(&line).context("the media load has gone")?;
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        let report: Report =
+            serde_json::from_str(&line).with_context(|| format!("the media load said {line:?}"))?;
+        anyhow::ensure!(
+            report.failures == 0,
+            "the media load: {} failures: {}",
+            report.failures,
+            report.failed.join("; ")
+        );
+        Ok(report)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

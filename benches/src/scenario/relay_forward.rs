@@ -1,0 +1,96 @@
+//! One publisher of 2.5 Mb/s, and viewers who all get everything: what a forwarded packet costs, and what a viewer holds.
+
+use super::{Bench, Contender, Figure, Sample, Scenario};
+use crate::{
+    media::{Driver, command::Command},
+    server::{SECRET, Setting},
+};
+
+const KBPS: u32 = 2_500;
+/// What comes out of libwebrtc's pacer at this rate.
+const BURST: u32 = 3;
+/// Opened at once, so that the handshakes of the load do not wait for each other.
+const AT_ONCE: u32 = 16;
+
+pub(crate) const SCENARIO: Scenario = Scenario {
+    name: "relay-forward",
+    figures: &[
+        Figure {
+            key: "cpu_micros_per_packet_200",
+            title: "relay: a forwarded packet of 1,200 bytes, 200 viewers of 2.5 Mb/s",
+            unit: "CPU us",
+            goal: Some(2.0),
+        },
+        Figure {
+            key: "cpu_micros_per_packet_400",
+            title: "the same with 400 viewers",
+            unit: "CPU us",
+            goal: Some(2.0),
+        },
+        Figure {
+            key: "resident_kilobytes_per_viewer",
+            title: "relay: resident memory a viewer, connected and receiving",
+            unit: "KB",
+            goal: Some(64.0),
+        },
+    ],
+    contenders: &[Contender::Floor],
+    rounds: 3,
+    measure,
+};
+
+fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
+    let server = bench.serve(Setting { is_relay: true, ..Setting::default() })?;
+    let mut driver = Driver::start(server.address, SECRET, bench.load_core)?;
+    let mut sample = Sample::new();
+    driver.call(&Command::Publish)?;
+
+    let mut viewers = 0;
+    let mut first = None;
+    for (count, key, p50, p99) in [
+        (bench.pick(50, 2), None, None, None),
+        (
+            bench.pick(200, 4),
+            Some("cpu_micros_per_packet_200"),
+            Some("latency_200_p50_us"),
+            Some("latency_200_p99_us"),
+        ),
+        (
+            bench.pick(400, 6),
+            Some("cpu_micros_per_packet_400"),
+            Some("latency_400_p50_us"),
+            Some("latency_400_p99_us"),
+        ),
+    ] {
+        driver.call(&Command::Watch { count: count - viewers, at_once: AT_ONCE })?;
+        viewers = count;
+        let play = |seconds| Command::Play { seconds, kbps: KBPS, burst: BURST };
+        driver.call(&play(bench.seconds(2.0, 0.5)))?;
+        let Some(key) = key else {
+            first = Some((count, server.resident_bytes()?));
+            continue;
+        };
+        let before = server.cpu_seconds()?;
+        let report = driver.call(&play(bench.seconds(5.0, 0.5)))?;
+        let cpu = server.cpu_seconds()? - before;
+        let expected = report.published * u64::from(count);
+        anyhow::ensure!(
+            report.deliveries == expected && report.missing == 0,
+            "{} of {expected} packets were delivered, {} are missing",
+            report.deliveries,
+            report.missing
+        );
+        sample.insert(key, cpu / report.deliveries as f64 * 1e6);
+        sample.insert("repeated", report.repeated as f64);
+        if let (Some(latency), Some(p50), Some(p99)) = (report.latency, p50, p99) {
+            sample.insert(p50, latency.p50);
+            sample.insert(p99, latency.p99);
+        }
+        sample.insert("server_core_share", cpu / report.seconds);
+    }
+    if let Some((count, bytes)) = first {
+        let grown = server.resident_bytes()? - bytes;
+        sample.insert("resident_kilobytes_per_viewer", grown / f64::from(viewers - count) / 1024.0);
+    }
+    Ok(sample)
+}
