@@ -10,34 +10,68 @@ use turnpike_wire::{RoomId, UserId};
 #[derive(Debug, Clone)]
 pub enum Ask {
     /// Begins a session of that name, which nobody can guess. Answered with [`Told::Opened`], whose `sdp` is the answer.
-    Publish { session: MediaSession, stream: RoomId, user: UserId, offer: String },
+    Publish {
+        session: MediaSession,
+        stream: RoomId,
+        user: UserId,
+        offer: String,
+        most: Most,
+    },
     /// Answered with [`Told::Opened`]: its `sdp` answers the offer, or is an offer if there was none.
-    Watch { session: MediaSession, stream: RoomId, user: UserId, offer: Option<String>, most: Most },
+    Watch {
+        session: MediaSession,
+        stream: RoomId,
+        user: UserId,
+        offer: Option<String>,
+        most: Most,
+    },
     /// The answer to the relay's offer.
-    Answer { session: MediaSession, sdp: String },
+    Answer {
+        session: MediaSession,
+        sdp: String,
+    },
     /// Another offer of a session that is there: other tracks, or new ICE credentials. Answered with [`Told::Sdp`].
-    Offer { session: MediaSession, sdp: String },
+    Offer {
+        session: MediaSession,
+        sdp: String,
+    },
     /// Candidates, in the form of RFC 8840.
-    Trickle { session: MediaSession, fragment: String },
+    Trickle {
+        session: MediaSession,
+        fragment: String,
+    },
     /// New ICE credentials. Answered with [`Told::Fragment`].
-    Restart { session: MediaSession, fragment: String },
+    Restart {
+        session: MediaSession,
+        fragment: String,
+    },
     /// Which picture a viewer wants.
-    Layer { session: MediaSession, wish: LayerWish },
+    Layer {
+        session: MediaSession,
+        wish: LayerWish,
+    },
     /// A publisher says that a track is silent or dark for a while, or a viewer that it does not want it now.
-    Mute { session: MediaSession, mute: Mute },
-    Stop { session: MediaSession },
+    Mute {
+        session: MediaSession,
+        mute: Mute,
+    },
+    Stop {
+        session: MediaSession,
+    },
     /// Ends a stream, with everybody in it.
-    End { stream: RoomId },
+    End {
+        stream: RoomId,
+    },
     /// Answered with [`Told::Streams`].
     Streams,
 }
 
-/// How much of a stream a viewer takes.
+/// How much a session is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Most {
-    /// Everything that is published in it, also what comes later.
+    /// Several tracks of each kind; whoever watches gets everything that is published, also what comes later.
     All,
-    /// One audio and one video track (WHEP).
+    /// One audio and one video track (WHIP, WHEP).
     OneOfEach,
 }
 

@@ -46,10 +46,14 @@ const SHARD_TOTALS: &[(&str, &str, OfShard)] = &[
     ("sent_bytes_total", "Bytes sent.", |h| h.counters().bytes_out.get()),
     ("send_calls_total", "System calls that sent something.", |h| h.counters().calls_out.get()),
     ("receive_calls_total", "System calls that received something.", |h| h.counters().batches_in.get()),
-    ("receive_overflows_total", "Datagrams that the kernel dropped because they were not read in time.", |h| {
-        h.counters().overflowed_in.get()
+    (
+        "receive_overflows_total",
+        "Datagrams that the kernel dropped because they were not read in time.",
+        |h| h.counters().overflowed_in.get(),
+    ),
+    ("inbox_refused_total", "Questions refused because a shard was full.", |h| {
+        h.counters().inbox_refused.get()
     }),
-    ("inbox_refused_total", "Questions refused because a shard was full.", |h| h.counters().inbox_refused.get()),
     ("notices_dropped_total", "Notices that nobody heard in time.", |h| h.counters().notices_dropped.get()),
     ("panics_total", "Panics, each of which ended one session.", |h| h.counters().panics.get()),
 ];
@@ -70,24 +74,30 @@ impl Metrics {
 
     fn families(&self) -> Result<Vec<MetricFamily>, prometheus::Error> {
         let mut families = Vec::new();
-        let of_core = |read: &OfCore| -> u64 {
-            self.cores.iter().map(|core| read(core).load(Ordering::Relaxed)).sum()
-        };
+        let of_core =
+            |read: &OfCore| -> u64 { self.cores.iter().map(|core| read(core).load(Ordering::Relaxed)).sum() };
         let of_shard = |read: &OfShard| -> u64 { self.shards.iter().map(read).sum() };
         let levels = LEVELS.iter().map(|(name, help, read)| (name, help, of_core(read)));
-        for (name, help, value) in levels.chain(SHARD_LEVELS.iter().map(|(n, h, read)| (n, h, of_shard(read)))) {
+        for (name, help, value) in
+            levels.chain(SHARD_LEVELS.iter().map(|(n, h, read)| (n, h, of_shard(read))))
+        {
             let gauge = IntGauge::new(full(name), *help)?;
             gauge.set(value.cast_signed());
             families.extend(gauge.collect());
         }
         let totals = TOTALS.iter().map(|(name, help, read)| (name, help, of_core(read)));
-        for (name, help, value) in totals.chain(SHARD_TOTALS.iter().map(|(n, h, read)| (n, h, of_shard(read)))) {
+        for (name, help, value) in
+            totals.chain(SHARD_TOTALS.iter().map(|(n, h, read)| (n, h, of_shard(read))))
+        {
             let counter = IntCounter::new(full(name), *help)?;
             counter.inc_by(value);
             families.extend(counter.collect());
         }
         let ignored = IntCounterVec::new(
-            Opts::new(full("datagrams_ignored_total"), "Datagrams and packets that were of no use, by reason."),
+            Opts::new(
+                full("datagrams_ignored_total"),
+                "Datagrams and packets that were of no use, by reason.",
+            ),
             &["reason"],
         )?;
         for why in Ignored::ALL {

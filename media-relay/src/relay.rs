@@ -88,7 +88,8 @@ impl Relay {
         let transport = TransportConfig::new(ice, certificate, DTLS_MTU_BYTES_DEFAULT)
             .map_err(|error| StartError::Certificate(error.to_string()))?;
         let transport = Arc::new(transport);
-        let (mut shards, mut handles, mut all_notices, mut counters) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut shards, mut handles, mut all_notices, mut counters) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for index in 0..config.shards.max(1) {
             let port = if config.port == 0 { 0 } else { config.port.saturating_add(index as u16) };
             let address = SocketAddr::new(config.address, port);
@@ -97,7 +98,8 @@ impl Relay {
                 send_buffer_bytes: Some(SOCKET_BUFFER_BYTES),
                 ..Options::default()
             };
-            let socket = Socket::bind(address, options).map_err(|error| StartError::Bind { address, error })?;
+            let socket =
+                Socket::bind(address, options).map_err(|error| StartError::Bind { address, error })?;
             let candidates = candidates(config, socket.local_addr());
             let sfu_config = SfuConfig {
                 transport: Arc::clone(&transport),
@@ -153,11 +155,8 @@ impl Relay {
     pub fn listen(&self, session: MediaSession) -> mpsc::Receiver<Notice> {
         let (listener, notices) = mpsc::channel(LISTENER_NOTICES_MAX);
         // Before it is opened nobody knows where it will be.
-        self.inner
-            .sessions
-            .entry(session)
-            .or_insert(Entry { shard: usize::MAX, listener: None })
-            .listener = Some(listener);
+        self.inner.sessions.entry(session).or_insert(Entry { shard: usize::MAX, listener: None }).listener =
+            Some(listener);
         notices
     }
 
@@ -223,7 +222,10 @@ async fn spread(inner: std::sync::Weak<Inner>, mut notices: Notices) {
             false => inner.sessions.get(&session).and_then(|entry| entry.listener.clone()),
         };
         let is_lost = listener.is_some_and(|listener| listener.try_send(notice).is_err());
-        if is_lost && !is_last && let Some(mut entry) = inner.sessions.get_mut(&session) {
+        if is_lost
+            && !is_last
+            && let Some(mut entry) = inner.sessions.get_mut(&session)
+        {
             entry.listener = None;
         }
     }

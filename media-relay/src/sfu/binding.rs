@@ -25,13 +25,13 @@ impl Sfu {
             if viewer.forwarders[index].track.is_some() {
                 continue;
             }
-            let codec = viewer.forwarders[index].codec;
+            let forwarder = &viewer.forwarders[index];
             let free = stream.tracks.iter().copied().find(|track| {
                 let is_shown = viewer.forwarders.iter().any(|forwarder| forwarder.track == Some(*track));
-                !is_shown && self.tracks.get(*track).is_some_and(|track| track.codec == codec)
+                !is_shown && self.tracks.get(*track).is_some_and(|track| forwarder.can_show(&track.sent))
             });
             let Some(track) = free else { continue };
-            viewer.forwarders[index].bind(Some(track));
+            viewer.forwarders[index].bind(track, &self.tracks[track].sent);
             self.tracks[track].viewers.push((key, index));
             viewer.hurry(now);
             self.agenda.note(key, Some(now));
@@ -45,7 +45,7 @@ impl Sfu {
         for (viewer, index) in track.viewers {
             let viewer = self.peers.get_mut(viewer).and_then(super::peer::Peer::viewer);
             if let Some(forwarder) = viewer.and_then(|viewer| viewer.forwarders.get_mut(index)) {
-                forwarder.bind(None);
+                forwarder.unbind();
             }
         }
         if let Some(stream) = self.streams.get_mut(track.stream) {

@@ -27,6 +27,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { peers_max: 10_000, publishers_per_stream_max: 16, tracks_per_publisher_max: 8, tracks_per_viewer_max: 32 }
+        Self {
+            peers_max: 10_000,
+            publishers_per_stream_max: 16,
+            tracks_per_publisher_max: 8,
+            tracks_per_viewer_max: 32,
+        }
     }
 }

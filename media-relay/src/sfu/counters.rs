@@ -101,6 +101,10 @@ impl Counters {
         }
     }
 
+    pub(crate) fn joined(&self) {
+        self.joins.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn nack_in(&self) {
         self.nacks_in.fetch_add(1, Ordering::Relaxed);
     }

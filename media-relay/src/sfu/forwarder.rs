@@ -8,6 +8,7 @@ use turnpike_congestion::Class;
 use turnpike_congestion::allocation::{LayerId, Wanted};
 use turnpike_rtp::rewriter::{Clocks, Incoming, Output, Refused, Rewriter, Seeds};
 use turnpike_rtp::{ClockMapping, Codec};
+use turnpike_sdp::{AgreedCodec, WatchedTrack, payload_for};
 
 use super::send_cache::Cached;
 use super::track::{Facts, Layer, Track, TrackKey};
@@ -17,9 +18,14 @@ pub(crate) struct Forwarder {
     /// In the viewer's description.
     pub(crate) mid: String,
     pub(crate) is_video: bool,
+    /// What the viewer can be sent, by its own numbers.
+    agreed: Vec<AgreedCodec>,
+    /// What it is sent.
     pub(crate) codec: Codec,
     pub(crate) payload_type: u8,
     pub(crate) ssrc: u32,
+    repair_ssrc: Option<u32>,
+    repair_sequence: u16,
     pub(crate) repair: Option<Repair>,
     pub(crate) rewriter: Box<Rewriter>,
     wanted: Wanted,
@@ -79,23 +85,22 @@ impl Passing {
 }
 
 impl Forwarder {
-    pub(crate) fn new(
-        mid: String,
-        codec: Codec,
-        payload_type: u8,
-        ssrc: u32,
-        repair: Option<Repair>,
-        seeds: &Seeds,
-    ) -> Self {
+    pub(crate) fn new(watched: &WatchedTrack, seeds: &Seeds) -> Self {
+        let agreed = watched.codecs.clone();
+        let first =
+            agreed.first().and_then(|agreed| Codec::parse(agreed.codec.name())).unwrap_or(Codec::Opus);
         Self {
             track: None,
-            mid,
-            is_video: codec.is_video(),
-            codec,
-            payload_type,
-            ssrc,
-            repair,
-            rewriter: Box::new(Rewriter::new(codec, seeds)),
+            mid: watched.mid.as_str().to_owned(),
+            is_video: watched.kind == turnpike_sdp::Kind::Video,
+            agreed,
+            codec: first,
+            payload_type: 0,
+            ssrc: watched.ssrc,
+            repair_ssrc: watched.rtx,
+            repair_sequence: seeds.sequence.wrapping_add(0x5a5a),
+            repair: None,
+            rewriter: Box::new(Rewriter::new(first, seeds)),
             wanted: Wanted::default(),
             muted: false,
             target: None,
@@ -107,6 +112,11 @@ impl Forwarder {
             octets: 0,
             reported: None,
         }
+    }
+
+    /// Whether it can show what is sent so.
+    pub(crate) fn can_show(&self, codec: &turnpike_sdp::Codec) -> bool {
+        payload_for(&self.agreed, codec).is_some()
     }
 
     pub(crate) fn wanted(&self) -> Wanted {
@@ -126,10 +136,26 @@ impl Forwarder {
         self.current
     }
 
-    /// It shows another track from now on, or none.
-    pub(crate) fn bind(&mut self, track: Option<TrackKey>) {
+    /// It shows another track from now on.
+    pub(crate) fn bind(&mut self, key: TrackKey, codec: &turnpike_sdp::Codec) {
+        self.unbind();
+        let Some(agreed) = payload_for(&self.agreed, codec) else { return };
+        let named = Codec::parse(agreed.codec.name()).unwrap_or(self.codec);
+        self.codec = named;
+        self.payload_type = agreed.payload_type;
+        let numbers = agreed.rtx.zip(self.repair_ssrc);
+        let sequence = self.repair_sequence;
+        self.repair = numbers.map(|(payload_type, ssrc)| Repair { payload_type, ssrc, sequence });
+        self.track = Some(key);
+    }
+
+    /// It shows nothing until it is bound again.
+    pub(crate) fn unbind(&mut self) {
         self.pause();
-        self.track = track;
+        if let Some(repair) = self.repair.take() {
+            self.repair_sequence = repair.sequence;
+        }
+        self.track = None;
         self.clock_before = None;
     }
 
@@ -147,7 +173,8 @@ impl Forwarder {
     /// The published layer that it waits for.
     pub(crate) fn waits_for(&self, track: &Track) -> Option<u8> {
         let wanted = self.wanted_layer(track)?;
-        let climbs = track.layers.len() == 1 && self.target.is_some_and(|(spatial, _)| spatial > self.spatial);
+        let climbs =
+            track.layers.len() == 1 && self.target.is_some_and(|(spatial, _)| spatial > self.spatial);
         (self.current != Some(wanted) || climbs).then_some(wanted)
     }
 
@@ -176,7 +203,15 @@ impl Forwarder {
             arrival_ms,
         };
         let pass = |way, marker, output| {
-            Some(Passing { track: key as u32, forwarder: 0, layer: index, way, marker, seq: packet.seq, output })
+            Some(Passing {
+                track: key as u32,
+                forwarder: 0,
+                layer: index,
+                way,
+                marker,
+                seq: packet.seq,
+                output,
+            })
         };
         if self.current != Some(index) {
             if self.wanted_layer(track) == Some(index) && self.can_start(packet) {
@@ -271,7 +306,12 @@ impl Forwarder {
 }
 
 /// The best that a wish asks for.
-pub(crate) fn wanted_of(spatial: Option<u8>, temporal: Option<u8>, height: Option<u16>, hidden: bool) -> Wanted {
+pub(crate) fn wanted_of(
+    spatial: Option<u8>,
+    temporal: Option<u8>,
+    height: Option<u16>,
+    hidden: bool,
+) -> Wanted {
     let layer_max = (spatial.is_some() || temporal.is_some())
         .then(|| LayerId { spatial: spatial.unwrap_or(u8::MAX), temporal: temporal.unwrap_or(u8::MAX) });
     Wanted { hidden, layer_max, height }

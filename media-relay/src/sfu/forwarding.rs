@@ -9,8 +9,8 @@ use turnpike_congestion::pacer::{Release, Verdict};
 use turnpike_congestion::probe::ProbeId;
 use turnpike_rtp::codec::dependency;
 use turnpike_rtp::extension::AbsSendTime;
-use turnpike_rtp::rtcp::{SenderInfo, Writer};
 use turnpike_rtp::rewriter::Output;
+use turnpike_rtp::rtcp::{SenderInfo, Writer};
 use turnpike_rtp::{Element, ExtensionKind, Fields, rtx, write_header};
 use turnpike_transport::Transport;
 use turnpike_transport::srtp::OVERHEAD_BYTES_MAX;
@@ -44,7 +44,8 @@ impl Sfu {
             let Peer { role: Role::Viewer(viewer), transport, .. } = peer else { continue };
             let Some(to) = transport.remote().filter(|_| viewer.is_ready && !is_muted) else { continue };
             for packet in &fresh {
-                let Some(cached) = track.layers.get(usize::from(packet.layer)).and_then(|l| l.cache.get(packet.seq))
+                let Some(cached) =
+                    track.layers.get(usize::from(packet.layer)).and_then(|l| l.cache.get(packet.seq))
                 else {
                     continue;
                 };
@@ -83,7 +84,9 @@ impl Sfu {
 
     /// What is due for a viewer: layers, what waited, reports.
     pub(super) fn serve(&mut self, now: Instant, key: usize, out: &mut impl Outlet) {
-        let Some(Peer { role: Role::Viewer(viewer), transport, stream, .. }) = self.peers.get_mut(key) else { return };
+        let Some(Peer { role: Role::Viewer(viewer), transport, stream, .. }) = self.peers.get_mut(key) else {
+            return;
+        };
         let Some(to) = transport.remote().filter(|_| viewer.is_ready) else { return };
         let tracks = &mut self.tracks;
         let is_changed = viewer.allocate(now, |forwarder| {
@@ -111,7 +114,8 @@ impl Sfu {
                         let Some(cached) = track.layers[usize::from(layer)].cache.get(seq) else { continue };
                         let ms = cached.arrived.saturating_duration_since(self.epoch).as_millis() as u64;
                         let forwarder = &mut viewer.forwarders[index];
-                        if let Some(passing) = forwarder.consider(track_key, layer, track, cached, false, ms) {
+                        if let Some(passing) = forwarder.consider(track_key, layer, track, cached, false, ms)
+                        {
                             let passing = Passing { forwarder: index as u8, ..passing };
                             way.admit(viewer, transport, track, cached, passing, out);
                         }
@@ -144,7 +148,9 @@ impl Sfu {
     }
 
     fn want_keyframe(&mut self, track: TrackKey, layer: u8) {
-        if let Some(layer) = self.tracks.get_mut(track).and_then(|track| track.layers.get_mut(usize::from(layer))) {
+        if let Some(layer) =
+            self.tracks.get_mut(track).and_then(|track| track.layers.get_mut(usize::from(layer)))
+        {
             layer.keyframe.want();
         }
     }
@@ -222,8 +228,9 @@ impl Sending<'_> {
                 None => break,
                 Some(Release::Expired { .. }) => self.counters.ignore(Ignored::Paced),
                 Some(Release::Packet { handle, probe, .. }) => {
-                    let layer =
-                        tracks.get(handle.track as usize).and_then(|track| track.layers.get(usize::from(handle.layer)));
+                    let layer = tracks
+                        .get(handle.track as usize)
+                        .and_then(|track| track.layers.get(usize::from(handle.layer)));
                     if let Some(cached) = layer.and_then(|layer| layer.cache.get(handle.seq)) {
                         self.send(viewer, transport, cached, handle, probe, out);
                     }
@@ -297,7 +304,8 @@ impl Sending<'_> {
         if passing.way == Way::Again {
             let Some(repair) = &mut forwarder.repair else { return };
             repaired = Some(fields.sequence);
-            (fields.payload_type, fields.ssrc, fields.sequence) = (repair.payload_type, repair.ssrc, repair.sequence);
+            (fields.payload_type, fields.ssrc, fields.sequence) =
+                (repair.payload_type, repair.ssrc, repair.sequence);
             repair.sequence = repair.sequence.wrapping_add(1);
         }
 

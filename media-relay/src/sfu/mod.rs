@@ -9,6 +9,7 @@
 mod agenda;
 mod asks;
 mod binding;
+mod chance;
 mod config;
 mod counters;
 mod flow;
@@ -90,6 +91,8 @@ pub(crate) struct Sfu {
     fresh: Vec<TrackKey>,
     /// Peers whose transport may have something to send or to tell.
     touched: Vec<usize>,
+    /// Peers that have been told goodbye.
+    leaving: Vec<(usize, Ended)>,
     /// Streams with something to tell.
     news: Vec<usize>,
     effects: VecDeque<Effect>,
@@ -112,6 +115,7 @@ impl Sfu {
             sources: 0,
             fresh: Vec::new(),
             touched: Vec::new(),
+            leaving: Vec::new(),
             news: Vec::new(),
             effects: VecDeque::new(),
         }
@@ -157,6 +161,10 @@ impl Sfu {
         touched.dedup();
         for key in touched.drain(..) {
             self.attend(now, key, out);
+        }
+        for (key, ended) in std::mem::take(&mut self.leaving) {
+            self.attend(now, key, out);
+            self.remove(key, ended);
         }
         // What came in this round, for everyone who watches it.
         let mut fresh = std::mem::take(&mut self.fresh);
@@ -228,7 +236,8 @@ impl Sfu {
                     }
                 }
                 Event::Connected { .. } => {
-                    self.effects.push_back(Effect::Notice { session: peer.session, notice: Notice::Connected });
+                    self.effects
+                        .push_back(Effect::Notice { session: peer.session, notice: Notice::Connected });
                     if let Role::Viewer(viewer) = &mut peer.role {
                         viewer.is_ready = true;
                     }

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use turnpike_sdp::{Kind, Local, Mid};
 use turnpike_transport::{CloseReason, Transport};
 use turnpike_wire::UserId;
 use turnpike_wire::media::MediaSession;
 
+use super::chance::Chance;
 use super::publisher::Publisher;
 use super::viewer::Viewer;
-use crate::Ended;
+use crate::{Ended, Most};
 
 pub(crate) struct Peer {
     pub(crate) session: MediaSession,
@@ -16,6 +18,14 @@ pub(crate) struct Peer {
     pub(crate) user: UserId,
     pub(crate) transport: Transport,
     pub(crate) role: Role,
+    /// Our side of its description.
+    pub(crate) local: Local,
+    pub(crate) chance: Chance,
+    pub(crate) most: Most,
+    /// The sections of its description that carry something.
+    pub(crate) sections: Vec<(Kind, Mid)>,
+    /// The peer's name of the ICE session, if it was restarted.
+    pub(crate) theirs: Option<Box<str>>,
     /// Names the ICE session.
     pub(crate) etag: u64,
     /// By which the first datagrams are known.

@@ -9,7 +9,7 @@ use turnpike_congestion::twcc::Arrivals;
 use turnpike_rtp::codec::dependency::Descriptor;
 use turnpike_rtp::extension::{identifier, transport_sequence};
 use turnpike_rtp::rtcp::{self, Compound, Message, ReportBlock, TwccBuilder, Writer, nack_entries};
-use turnpike_rtp::{ExtensionKind, ExtensionMap, Header, Packet, rtx};
+use turnpike_rtp::{Codec, ExtensionKind, ExtensionMap, Header, Packet, rtx};
 
 use super::counters::{Counters, Ignored};
 use super::receiver::Placed;
@@ -44,6 +44,8 @@ pub(crate) struct Payload {
     /// That of its repairs.
     pub(crate) repair: Option<u8>,
     pub(crate) track: TrackKey,
+    pub(crate) codec: Codec,
+    pub(crate) sent: turnpike_sdp::Codec,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,10 +57,10 @@ struct Source {
 }
 
 impl Publisher {
-    pub(crate) fn new(now: Instant, own_ssrc: u32, extensions: ExtensionMap) -> Self {
+    pub(crate) fn new(now: Instant, own_ssrc: u32) -> Self {
         Self {
             tracks: Vec::new(),
-            extensions,
+            extensions: ExtensionMap::default(),
             payloads: Vec::new(),
             sources: Vec::new(),
             arrivals: Arrivals::new(now),
@@ -66,6 +68,13 @@ impl Publisher {
             feedback_number: 0,
             own_ssrc,
             report_due: now + REPORT_INTERVAL,
+        }
+    }
+
+    /// Header extensions of another section; within a session an id means one thing.
+    pub(crate) fn know(&mut self, extensions: ExtensionMap) {
+        for (id, kind) in extensions.iter() {
+            self.extensions.insert(id, kind);
         }
     }
 
@@ -94,7 +103,9 @@ impl Publisher {
             counters.ignore(Ignored::Malformed);
             return None;
         };
-        if let Some(sequence) = self.value(&packet, ExtensionKind::TransportSequence).and_then(transport_sequence) {
+        if let Some(sequence) =
+            self.value(&packet, ExtensionKind::TransportSequence).and_then(transport_sequence)
+        {
             self.arrivals.record(sequence, now);
         }
         let Some(source) = self.source(packet.header.ssrc).or_else(|| self.learn(&packet, tracks)) else {
@@ -105,9 +116,10 @@ impl Publisher {
             return self.media(now, tracks, source, packet, false, counters);
         }
         let payload_type = packet.header.payload_type;
-        let original = self.payloads.iter().find(|payload| {
-            payload.track == source.track && payload.repair == Some(payload_type)
-        })?;
+        let original = self
+            .payloads
+            .iter()
+            .find(|payload| payload.track == source.track && payload.repair == Some(payload_type))?;
         let ssrc = tracks.get(source.track)?.layers.get(usize::from(source.layer))?.ssrc?;
         let header: Header = packet.header;
         // None: it only probes the path.
@@ -121,11 +133,14 @@ impl Publisher {
         for message in Compound::new(bytes) {
             match message {
                 Ok(Message::SenderReport(report)) => {
-                    let Some(source) = self.source(report.info.ssrc).filter(|source| !source.is_repair) else {
+                    let Some(source) = self.source(report.info.ssrc).filter(|source| !source.is_repair)
+                    else {
                         continue;
                     };
                     let track = tracks.get_mut(source.track);
-                    if let Some(layer) = track.and_then(|track| track.layers.get_mut(usize::from(source.layer))) {
+                    if let Some(layer) =
+                        track.and_then(|track| track.layers.get_mut(usize::from(source.layer)))
+                    {
                         layer.clock = Some((report.info.mapping(), now));
                         layer.receiver.sender_report(now, report.info.ntp.middle());
                     }
@@ -215,7 +230,9 @@ impl Publisher {
 
     fn finish_feedback(&mut self, out: &mut Writer<'_>) {
         let number = self.feedback_number;
-        if !self.feedback.is_empty() && self.feedback.finish(out, self.own_ssrc, self.own_ssrc, number).is_ok() {
+        if !self.feedback.is_empty()
+            && self.feedback.finish(out, self.own_ssrc, self.own_ssrc, number).is_ok()
+        {
             self.feedback_number = number.wrapping_add(1);
         }
     }
@@ -257,7 +274,8 @@ impl Publisher {
         let payload_type = packet.header.payload_type;
         let fits = |payload: &&Payload| {
             let mid = text(ExtensionKind::Mid);
-            let is_named = mid.is_none_or(|mid| tracks.get(payload.track).is_some_and(|track| track.mid == mid));
+            let is_named =
+                mid.is_none_or(|mid| tracks.get(payload.track).is_some_and(|track| track.mid == mid));
             is_named && (payload.number == payload_type || payload.repair == Some(payload_type))
         };
         let mut fitting = self.payloads.iter().filter(fits);
@@ -301,11 +319,14 @@ impl Publisher {
     ) -> Option<TrackKey> {
         let track = tracks.get_mut(source.track)?;
         let header = packet.header;
-        let is_ours = |payload: &Payload| payload.track == source.track && payload.number == header.payload_type;
-        if !self.payloads.iter().any(is_ours) {
+        let is_ours =
+            |payload: &&Payload| payload.track == source.track && payload.number == header.payload_type;
+        let Some(payload) = self.payloads.iter().find(is_ours) else {
             counters.ignore(Ignored::UnknownPayload);
             return None;
-        }
+        };
+        // Which of the codecs that were agreed on is sent shows here.
+        (track.codec, track.sent) = (payload.codec, payload.sent);
         let codec = track.codec;
         let layer = track.layers.get_mut(usize::from(source.layer))?;
         let (seq, is_late) = match layer.receiver.packet(now, header.sequence, header.timestamp, is_repair) {
@@ -370,7 +391,10 @@ impl Publisher {
             );
             if is_for_viewers && to.len() + 2 + value.len() <= EXTENSIONS_BYTES_MAX {
                 // Their kind by our own number, since viewers have ids of their own.
-                to.extend_from_slice(&[self.extensions.kind(id).map_or(0, |kind| kind as u8), value.len() as u8]);
+                to.extend_from_slice(&[
+                    self.extensions.kind(id).map_or(0, |kind| kind as u8),
+                    value.len() as u8,
+                ]);
                 to.extend_from_slice(value);
             }
         }

@@ -223,7 +223,13 @@ impl Receiver {
                 self.missing.pop_front();
                 self.lost += 1;
             }
-            self.missing.push_back(Missing { seq, asks: 0, noticed: now, asked: now, next_ask: now + REORDERING });
+            self.missing.push_back(Missing {
+                seq,
+                asks: 0,
+                noticed: now,
+                asked: now,
+                next_ask: now + REORDERING,
+            });
         }
     }
 

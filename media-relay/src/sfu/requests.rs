@@ -22,8 +22,12 @@ pub(super) fn rtcp(
     let mut asked = None;
     for message in Compound::new(bytes) {
         match message {
-            Ok(Message::ReceiverReport(report)) => report.blocks.for_each(|block| reported(now, viewer, &block)),
-            Ok(Message::SenderReport(report)) => report.blocks.for_each(|block| reported(now, viewer, &block)),
+            Ok(Message::ReceiverReport(report)) => {
+                report.blocks.for_each(|block| reported(now, viewer, &block))
+            }
+            Ok(Message::SenderReport(report)) => {
+                report.blocks.for_each(|block| reported(now, viewer, &block))
+            }
             Ok(Message::Nack(nack)) => again(viewer, tracks, &nack, counters),
             Ok(Message::Pli(pli)) => asked = keyframe(viewer, tracks, pli.media).or(asked),
             Ok(Message::Fir(fir)) => {
@@ -44,8 +48,12 @@ pub(super) fn rtcp(
 }
 
 fn reported(now: Instant, viewer: &mut Viewer, block: &ReportBlock) {
-    let Some(forwarder) = viewer.forwarders.iter().find(|forwarder| forwarder.ssrc == block.ssrc) else { return };
-    if let Some((middle, sent)) = forwarder.reported.filter(|(middle, _)| *middle == block.last_report && *middle != 0) {
+    let Some(forwarder) = viewer.forwarders.iter().find(|forwarder| forwarder.ssrc == block.ssrc) else {
+        return;
+    };
+    if let Some((middle, sent)) =
+        forwarder.reported.filter(|(middle, _)| *middle == block.last_report && *middle != 0)
+    {
         debug_assert_eq!(middle, block.last_report);
         let there_and_back = now.saturating_duration_since(sent);
         viewer.estimator.on_rtt(there_and_back.saturating_sub(since_report(block.since_last_report)));
@@ -55,7 +63,9 @@ fn reported(now: Instant, viewer: &mut Viewer, block: &ReportBlock) {
 
 /// Packets go again if they are still there, each as the viewer had it, in the stream of repairs.
 fn again(viewer: &mut Viewer, tracks: &Slab<Track>, nack: &Nack<'_>, counters: &Counters) {
-    let Some(index) = viewer.forwarders.iter().position(|forwarder| forwarder.ssrc == nack.media) else { return };
+    let Some(index) = viewer.forwarders.iter().position(|forwarder| forwarder.ssrc == nack.media) else {
+        return;
+    };
     for sequence in nack.sequences() {
         counters.nack_in();
         if !viewer.may_repair() {

@@ -53,7 +53,8 @@ impl Sfu {
                     }
                     Role::Viewer(viewer) => {
                         let own = viewer.forwarders.iter().find(|forwarder| forwarder.track == Some(*key));
-                        let current = own.and_then(|own| track.layers.get(usize::from(own.current()?))?.rid.clone());
+                        let current =
+                            own.and_then(|own| track.layers.get(usize::from(own.current()?))?.rid.clone());
                         TrackState { mid: own.and_then(|own| Mid::parse(&own.mid).ok()), current, ..state }
                     }
                 })

@@ -8,8 +8,8 @@ use turnpike_rtp::{ClockMapping, Codec, Frame};
 use turnpike_wire::UserId;
 use turnpike_wire::media::{Kind, Rid};
 
-use super::keyframe::Keyframe;
 use super::flow::Flow;
+use super::keyframe::Keyframe;
 use super::receiver::Receiver;
 use super::send_cache::SendCache;
 
@@ -29,6 +29,8 @@ pub(crate) struct Track {
     pub(crate) mid: String,
     pub(crate) kind: Kind,
     pub(crate) codec: Codec,
+    /// The same with all of its parameters.
+    pub(crate) sent: turnpike_sdp::Codec,
     pub(crate) clock_hz: u32,
     pub(crate) muted: bool,
     pub(crate) layers: Vec<Layer>,
@@ -142,7 +144,8 @@ impl Track {
     /// Orders the layers by what flows in them: nobody says which of its names is which quality.
     pub(crate) fn put_in_order(&mut self) {
         let Self { layers, order, .. } = self;
-        let bits = |index: &u8| layers.get(usize::from(*index)).map_or(0, |layer| layer.flow.bits_per_second());
+        let bits =
+            |index: &u8| layers.get(usize::from(*index)).map_or(0, |layer| layer.flow.bits_per_second());
         let is_wrong = order.windows(2).any(|pair| {
             let (less, more) = (bits(&pair[0]), bits(&pair[1]));
             // Not for what wavers: a layer that is there twice as much is another quality.

@@ -9,6 +9,7 @@ use turnpike_congestion::estimator::{self, Estimator};
 use turnpike_congestion::history::{self, Report, Sent};
 use turnpike_congestion::pacer::{self, Pacer};
 use turnpike_rtp::ExtensionMap;
+use turnpike_sdp::{Offer, Watched};
 
 use super::forwarder::{Forwarder, Passing};
 
@@ -34,17 +35,19 @@ pub(crate) struct Viewer {
     repairs_left: u32,
     /// To be sent again in this round; no more than may be asked for in a second.
     pub(crate) repairs: Vec<Passing>,
-    /// Sees everything that is published, also what comes later.
-    pub(crate) takes_all: bool,
+    /// As it was agreed last. None: our first offer has not been answered.
+    pub(crate) watched: Option<Watched>,
+    /// Ours, that waits for its answer, and since when.
+    pub(crate) offered: Option<(Offer, Instant)>,
     /// Whether packets may be sent to it: its path is secured, and it was not before.
     pub(crate) is_ready: bool,
 }
 
 impl Viewer {
-    pub(crate) fn new(now: Instant, chance: u16, extensions: ExtensionMap, takes_all: bool, config: estimator::Config) -> Self {
+    pub(crate) fn new(now: Instant, chance: u16, config: estimator::Config) -> Self {
         Self {
             forwarders: Vec::new(),
-            extensions,
+            extensions: ExtensionMap::default(),
             sent: Sent::new(now, chance, SENT_PACKETS_MAX),
             estimator: Estimator::new(now, config),
             pacer: Pacer::new(now, config.start_bps, pacer::Config::default()),
@@ -54,7 +57,8 @@ impl Viewer {
             reports: Vec::new(),
             repairs_left: REPAIRS_PER_SECOND_MAX,
             repairs: Vec::new(),
-            takes_all,
+            watched: None,
+            offered: None,
             is_ready: false,
         }
     }

@@ -1,0 +1,375 @@
+//! Sessions that begin.
+
+use std::time::Instant;
+
+use turnpike_rtp::rewriter::{Seeds, Source};
+use turnpike_rtp::{Codec, ExtensionKind, ExtensionMap};
+use turnpike_sdp::{
+    Available, AvailableTrack, Candidate, CandidateProtocol, ExtensionIds, Fingerprint, Local, Mid, Offer,
+    PublishedTrack, Rules, Watched, Word, answer_publisher, answer_viewer,
+};
+use turnpike_transport::{DtlsRole, IceMode, Setup, Transport};
+use turnpike_wire::media::{Kind, MediaSession, Rid};
+use turnpike_wire::{Code, Failure, RoomId, UserId};
+
+use super::{Fresh, described, refused, remote, role};
+use crate::sfu::Sfu;
+use crate::sfu::chance::Chance;
+use crate::sfu::forwarder::Forwarder;
+use crate::sfu::forwarding::CNAME;
+use crate::sfu::peer::{Peer, Role};
+use crate::sfu::publisher::{Payload, Publisher};
+use crate::sfu::stream::Stream;
+use crate::sfu::track::{Layer, Track, TrackKey};
+use crate::sfu::viewer::Viewer;
+use crate::{Most, Opened, Told};
+
+/// A viewer's answer to our offer may take so long.
+pub(super) const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+/// Whoever finds the stream not live yet may look again.
+const LOOK_AGAIN_MS: u64 = 2_000;
+const FULL_RETRY_MS: u64 = 5_000;
+
+impl Sfu {
+    #[allow(clippy::too_many_arguments, reason = "they are the ask's own")]
+    pub(super) fn publish(
+        &mut self,
+        now: Instant,
+        session: MediaSession,
+        stream: &RoomId,
+        user: UserId,
+        offer: &str,
+        most: Most,
+        fresh: Fresh,
+    ) -> Result<Told, Failure> {
+        self.has_room(session)?;
+        let publishers = self.stream_names.get(stream).map_or(0, |key| self.streams[*key].publishers.len());
+        if publishers >= self.config.limits.publishers_per_stream_max {
+            return Err(Code::StreamTaken.into());
+        }
+        let local = self.local(&fresh);
+        let (sdp, published) =
+            answer_publisher(offer, &local, &rules(most)).map_err(|error| refused(&error))?;
+        let setup = Setup {
+            local: fresh.credentials.clone(),
+            remote: Some(remote(&published.peer)?),
+            dtls: role(published.peer.role),
+            controlling: false,
+        };
+        let Fresh { etag, mut chance, .. } = fresh;
+        let transport = Transport::new(&self.config.transport, setup, now);
+        let publisher = Publisher::new(now, chance.number());
+        let sections = published.tracks.iter().map(|track| (track.kind, track.mid.clone())).collect();
+        let role = Role::Publisher(Box::new(publisher));
+        let stream = self.stream(stream);
+        let key = self.enter(session, stream, user, transport, role, local, chance, most, sections, etag);
+        self.peers[key].theirs = Some(published.peer.credentials.ufrag().into());
+        self.streams[stream].publishers.push(key);
+        self.take_candidates(key, &published.peer.candidates);
+        for track in &published.tracks {
+            self.add_track(key, track);
+        }
+        self.bind_all(now, stream);
+        self.offer_all(now, stream);
+        self.opened(now, key);
+        Ok(Told::Opened(Opened { sdp, etag, answer_within: None }))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "they are the ask's own")]
+    pub(super) fn watch(
+        &mut self,
+        now: Instant,
+        session: MediaSession,
+        stream: &RoomId,
+        user: UserId,
+        offer: Option<&str>,
+        most: Most,
+        fresh: Fresh,
+    ) -> Result<Told, Failure> {
+        self.has_room(session)?;
+        let not_live = || Failure::from(Code::NoSuchStream).retry_after_ms(LOOK_AGAIN_MS);
+        let stream = *self.stream_names.get(stream).ok_or_else(not_live)?;
+        let available = self.available(stream, most);
+        if available.tracks.is_empty() {
+            return Err(not_live());
+        }
+        let local = self.local(&fresh);
+        let Fresh { credentials, etag, mut chance } = fresh;
+        let is_lite = self.config.transport.ice == IceMode::Lite;
+        let (sdp, setup, watched, offered) = match offer {
+            Some(offer) => {
+                let (sdp, watched) =
+                    answer_viewer(offer, &local, &available, &rules(most), &mut || chance.number())
+                        .map_err(|error| refused(&error))?;
+                let dtls = role(watched.peer.role);
+                let remote = Some(remote(&watched.peer)?);
+                let setup = Setup { local: credentials, remote, dtls, controlling: false };
+                (sdp, setup, Some(watched), None)
+            }
+            None => {
+                let offer = Offer::new(&local, &available, &mut || chance.number());
+                let setup =
+                    Setup { local: credentials, remote: None, dtls: DtlsRole::Server, controlling: !is_lite };
+                (offer.text().to_owned(), setup, None, Some((offer, now)))
+            }
+        };
+        let transport = Transport::new(&self.config.transport, setup, now);
+        let mut viewer = Viewer::new(now, chance.number() as u16, self.config.estimator);
+        viewer.offered = offered;
+        let answer_within = viewer.offered.is_some().then_some(ANSWER_WITHIN);
+        let role = Role::Viewer(Box::new(viewer));
+        let key = self.enter(session, stream, user, transport, role, local, chance, most, Vec::new(), etag);
+        self.streams[stream].viewers.push(key);
+        if let Some(watched) = watched {
+            self.peers[key].theirs = Some(watched.peer.credentials.ufrag().into());
+            self.take_candidates(key, &watched.peer.candidates);
+            self.agree(now, key, watched);
+        }
+        self.opened(now, key);
+        Ok(Told::Opened(Opened { sdp, etag, answer_within }))
+    }
+
+    /// What was agreed with a viewer becomes its tracks: those that it has keep what they show.
+    pub(super) fn agree(&mut self, now: Instant, key: usize, watched: Watched) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.sections = watched.tracks().map(|track| (track.kind, track.mid.clone())).collect();
+        let Peer { role: Role::Viewer(viewer), chance, .. } = peer else { return };
+        viewer.extensions = extension_map(watched.tracks().map(|track| &track.extensions));
+        let mut wanted: Vec<(usize, TrackKey)> = Vec::new();
+        for track in watched.tracks() {
+            let known = viewer.forwarders.iter().position(|forwarder| forwarder.ssrc == track.ssrc);
+            let index = known.unwrap_or_else(|| {
+                viewer.forwarders.push(Forwarder::new(track, &seeds(chance)));
+                viewer.forwarders.len() - 1
+            });
+            if let Some(shown) = track.key {
+                wanted.push((index, shown));
+            }
+        }
+        viewer.watched = Some(watched);
+        viewer.offered = None;
+        for (index, shown) in wanted {
+            let viewer = self.peers.get_mut(key).and_then(Peer::viewer);
+            let Some(forwarder) = viewer.and_then(|viewer| viewer.forwarders.get_mut(index)) else {
+                continue;
+            };
+            if forwarder.track.is_some() {
+                continue;
+            }
+            if let Some(track) = self.tracks.get_mut(shown).filter(|track| forwarder.can_show(&track.sent)) {
+                forwarder.bind(shown, &track.sent);
+                track.viewers.push((key, index));
+            }
+        }
+        if let Some(viewer) = self.peers.get_mut(key).and_then(Peer::viewer) {
+            viewer.hurry(now);
+        }
+        self.bind(now, key);
+    }
+
+    /// What of a stream somebody is shown.
+    pub(super) fn available(&self, stream: usize, most: Most) -> Available {
+        let word = |text: &str| Word::parse(text).expect("it is made of letters and digits");
+        let mut tracks = Vec::new();
+        let (mut audio, mut video) = (0, 0);
+        for key in &self.streams[stream].tracks {
+            let Some(track) = self.tracks.get(*key) else { continue };
+            let count = if track.is_video() { &mut video } else { &mut audio };
+            *count += 1;
+            if (most == Most::OneOfEach && *count > 1)
+                || tracks.len() >= self.config.limits.tracks_per_viewer_max
+            {
+                continue;
+            }
+            tracks.push(AvailableTrack { key: *key, id: word(&format!("track-{key}")), codec: track.sent });
+        }
+        let cname = std::str::from_utf8(CNAME).expect("it is letters");
+        Available { stream: word("turnpike"), cname: word(cname), tracks }
+    }
+
+    /// A publisher's section becomes a track.
+    pub(super) fn add_track(&mut self, key: usize, published: &PublishedTrack) {
+        let Some(agreed) = published.codecs.first() else { return };
+        let Some(codec) = Codec::parse(agreed.codec.name()) else { return };
+        let (stream, user) = match self.peers.get(key) {
+            Some(peer) => (peer.stream, peer.user.clone()),
+            None => return,
+        };
+        let kind = if published.kind == turnpike_sdp::Kind::Video { Kind::Video } else { Kind::Audio };
+        let clock_hz = agreed.codec.clock_hz();
+        let named = published.layers.iter().map(|layer| Rid::parse(layer.rid.as_str()).ok());
+        let mut rids: Vec<Option<Rid>> = named.collect();
+        if rids.is_empty() {
+            rids = vec![None; published.sources.len().max(1)];
+        }
+        let layers: Vec<Layer> = rids
+            .into_iter()
+            .map(|rid| {
+                self.sources = self.sources.wrapping_add(1) & 0xff_ffff;
+                Layer::new(Source(self.sources), rid, clock_hz)
+            })
+            .collect();
+        let order = (0..layers.len() as u8).collect();
+        let track = self.tracks.insert(Track {
+            stream,
+            publisher: key,
+            user,
+            mid: published.mid.as_str().to_owned(),
+            kind,
+            codec,
+            sent: agreed.codec,
+            clock_hz,
+            muted: false,
+            layers,
+            order,
+            viewers: Vec::new(),
+            fresh: Vec::new(),
+        });
+        self.streams[stream].tracks.push(track);
+        let Some(publisher) = self.peers.get_mut(key).and_then(Peer::publisher) else { return };
+        publisher.tracks.push(track);
+        publisher.know(extension_map([&published.extensions]));
+        for agreed in &published.codecs {
+            let Some(codec) = Codec::parse(agreed.codec.name()) else { continue };
+            publisher.payloads.push(Payload {
+                number: agreed.payload_type,
+                repair: agreed.rtx,
+                track,
+                codec,
+                sent: agreed.codec,
+            });
+        }
+        if published.layers.is_empty() {
+            for (layer, source) in published.sources.iter().enumerate() {
+                publisher.announce(source.ssrc, track, layer as u8, false);
+                if let Some(rtx) = source.rtx {
+                    publisher.announce(rtx, track, layer as u8, true);
+                }
+                self.tracks[track].layers[layer].ssrc = Some(source.ssrc);
+                self.tracks[track].layers[layer].repair_ssrc = source.rtx;
+            }
+        }
+    }
+
+    pub(super) fn take_candidates(&mut self, key: usize, candidates: &[Candidate]) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        for candidate in candidates {
+            if candidate.protocol == CandidateProtocol::Udp
+                && let Some(address) = candidate.socket_address()
+            {
+                peer.transport.add_remote_candidate(address, candidate.priority);
+            }
+        }
+    }
+
+    fn has_room(&self, session: MediaSession) -> Result<(), Failure> {
+        if self.sessions.contains_key(&session) {
+            return Err(Failure::new(Code::LimitReached, "the session has begun already".to_owned()));
+        }
+        if self.peers.len() >= self.config.limits.peers_max {
+            return Err(Failure::from(Code::NoRelay).retry_after_ms(FULL_RETRY_MS));
+        }
+        Ok(())
+    }
+
+    fn local(&self, fresh: &Fresh) -> Local {
+        let config = &self.config;
+        let fingerprint = config.transport.certificate().fingerprint().to_string();
+        let candidate = |(index, address): (usize, &std::net::SocketAddr)| {
+            Candidate::host(*address, CandidateProtocol::Udp, u16::MAX - index.min(1_000) as u16)
+        };
+        Local {
+            session_id: fresh.etag,
+            credentials: described(&fresh.credentials),
+            fingerprint: Fingerprint::parse(&fingerprint).expect("it is of a certificate of ours"),
+            candidates: config.candidates.iter().enumerate().map(candidate).collect(),
+            ice_lite: config.transport.ice == IceMode::Lite,
+        }
+    }
+
+    fn stream(&mut self, name: &RoomId) -> usize {
+        if let Some(key) = self.stream_names.get(name) {
+            return *key;
+        }
+        let key = self.streams.insert(Stream::new(name.clone()));
+        self.stream_names.insert(name.clone(), key);
+        key
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "all of a peer")]
+    fn enter(
+        &mut self,
+        session: MediaSession,
+        stream: usize,
+        user: UserId,
+        transport: Transport,
+        role: Role,
+        local: Local,
+        chance: Chance,
+        most: Most,
+        sections: Vec<(turnpike_sdp::Kind, Mid)>,
+        etag: u64,
+    ) -> usize {
+        let ufrag: Box<str> = local.credentials.ufrag().into();
+        let ufrags = vec![ufrag.clone()];
+        let addresses = Vec::new();
+        let theirs = None;
+        let peer = Peer {
+            session,
+            stream,
+            user,
+            transport,
+            role,
+            local,
+            chance,
+            most,
+            sections,
+            theirs,
+            etag,
+            ufrags,
+            addresses,
+        };
+        let key = self.peers.insert(peer);
+        self.sessions.insert(session, key);
+        self.by_ufrag.insert(ufrag, key);
+        key
+    }
+
+    fn opened(&mut self, now: Instant, key: usize) {
+        self.counters.joined();
+        self.count();
+        self.touched.push(key);
+        self.agenda.note(key, Some(now));
+        if let Some(peer) = self.peers.get(key) {
+            self.changed(peer.stream);
+        }
+    }
+}
+
+pub(super) fn rules(most: Most) -> Rules {
+    match most {
+        Most::All => Rules::SIGNALING,
+        Most::OneOfEach => Rules::WHIP,
+    }
+}
+
+pub(super) fn extension_map<'e>(all: impl IntoIterator<Item = &'e ExtensionIds>) -> ExtensionMap {
+    let mut map = ExtensionMap::default();
+    for (extension, id) in all.into_iter().flat_map(ExtensionIds::iter) {
+        if let Some(kind) = ExtensionKind::parse(extension.uri()) {
+            map.insert(id, kind);
+        }
+    }
+    map
+}
+
+fn seeds(chance: &mut Chance) -> Seeds {
+    let number = chance.draw();
+    Seeds {
+        // In the lower half, so that a viewer that counts up from it does not meet the wrap at once.
+        sequence: number as u16 & 0x7fff,
+        timestamp: (number >> 16) as u32,
+        picture_id: (number >> 48) as u16,
+        tl0: chance.number() as u8,
+    }
+}

@@ -1,0 +1,287 @@
+//! What is asked of sessions that are there.
+
+use std::time::Instant;
+
+use turnpike_sdp::{Fragment, answer_publisher, answer_viewer};
+use turnpike_transport::Credentials;
+use turnpike_wire::media::{LayerWish, MediaSession, Mute, Quality};
+use turnpike_wire::{Code, Failure};
+
+use super::open::rules;
+use super::{Fresh, described, refused, remote, role};
+use crate::sfu::forwarder::wanted_of;
+use crate::sfu::peer::{Peer, Role};
+use crate::sfu::{Effect, Sfu};
+use crate::{Most, Notice, Told};
+
+/// ICE sessions of one peer whose first datagrams may still come.
+const UFRAGS_MAX: usize = 4;
+
+impl Sfu {
+    /// The answer to our offer.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        session: MediaSession,
+        sdp: &str,
+    ) -> Result<Told, Failure> {
+        let key = self.find(session)?;
+        let no_offer = || Failure::new(Code::BadRequest, "no offer waits for an answer".to_owned());
+        let peer = &mut self.peers[key];
+        let viewer = peer.viewer().ok_or_else(no_offer)?;
+        let (offer, _) = viewer.offered.as_ref().ok_or_else(no_offer)?;
+        let watched = offer.answered(sdp).map_err(|error| refused(&error))?;
+        let is_first = viewer.watched.is_none();
+        if is_first {
+            let (their, dtls) = (remote(&watched.peer)?, role(watched.peer.role));
+            peer.transport.set_remote(their, dtls, now);
+        }
+        let candidates = watched.peer.candidates.clone();
+        self.take_candidates(key, &candidates);
+        self.agree(now, key, watched);
+        self.touched.push(key);
+        Ok(Told::Done)
+    }
+
+    /// Another offer of the peer's.
+    pub(super) fn renegotiate(
+        &mut self,
+        now: Instant,
+        session: MediaSession,
+        sdp: &str,
+        fresh: Fresh,
+    ) -> Result<Told, Failure> {
+        let key = self.find(session)?;
+        let (stream, most) = (self.peers[key].stream, self.peers[key].most);
+        let available = self.available(stream, most);
+        let peer = &mut self.peers[key];
+        // Whether ICE begins anew shows in the offer, whose answer has to bear our new credentials then.
+        let offered = turnpike_sdp::Description::parse(sdp).map_err(|error| refused(&error))?;
+        let theirs = offered.media.iter().find_map(|media| media.credentials.clone());
+        let restarts = theirs.is_some_and(|theirs| peer.theirs.as_deref() != Some(theirs.ufrag()));
+        let mut local = peer.local.clone();
+        if restarts {
+            local.credentials = described(&fresh.credentials);
+        }
+        let (text, their, candidates) = match &peer.role {
+            Role::Publisher(_) => {
+                let (text, published) =
+                    answer_publisher(sdp, &local, &rules(most)).map_err(|error| refused(&error))?;
+                let their = remote(&published.peer)?;
+                let candidates = published.peer.candidates.clone();
+                self.republish(key, &published);
+                (text, their, candidates)
+            }
+            Role::Viewer(_) => {
+                let chance = &mut peer.chance;
+                let (text, watched) =
+                    answer_viewer(sdp, &local, &available, &rules(most), &mut || chance.number())
+                        .map_err(|error| refused(&error))?;
+                let their = remote(&watched.peer)?;
+                let candidates = watched.peer.candidates.clone();
+                self.agree(now, key, watched);
+                (text, their, candidates)
+            }
+        };
+        if restarts {
+            self.restarted(key, fresh.credentials, their.credentials, fresh.etag);
+        }
+        self.take_candidates(key, &candidates);
+        self.bind_all(now, stream);
+        self.offer_all(now, stream);
+        self.changed(stream);
+        Ok(Told::Sdp(text))
+    }
+
+    fn republish(&mut self, key: usize, published: &turnpike_sdp::Published) {
+        let known: Vec<(usize, String)> = match &self.peers[key].role {
+            Role::Publisher(publisher) => publisher
+                .tracks
+                .iter()
+                .filter_map(|track| Some((*track, self.tracks.get(*track)?.mid.clone())))
+                .collect(),
+            Role::Viewer(_) => return,
+        };
+        for (track, mid) in &known {
+            if !published.tracks.iter().any(|published| published.mid.as_str() == mid) {
+                if let Some(publisher) = self.peers[key].publisher() {
+                    publisher.forget(*track);
+                }
+                self.remove_track(*track);
+            }
+        }
+        for track in &published.tracks {
+            if !known.iter().any(|(_, mid)| mid == track.mid.as_str()) {
+                self.add_track(key, track);
+            }
+        }
+        self.peers[key].sections =
+            published.tracks.iter().map(|track| (track.kind, track.mid.clone())).collect();
+    }
+
+    pub(super) fn trickle(&mut self, session: MediaSession, fragment: &str) -> Result<Told, Failure> {
+        let key = self.find(session)?;
+        let fragment = Fragment::parse(fragment).map_err(|error| refused(&error))?;
+        let candidates: Vec<_> = fragment.candidates().cloned().collect();
+        self.take_candidates(key, &candidates);
+        Ok(Told::Done)
+    }
+
+    pub(super) fn restart(
+        &mut self,
+        now: Instant,
+        session: MediaSession,
+        fragment: &str,
+        fresh: Fresh,
+    ) -> Result<Told, Failure> {
+        let key = self.find(session)?;
+        let fragment = Fragment::parse(fragment).map_err(|error| refused(&error))?;
+        let theirs = Credentials::new(fragment.credentials.ufrag(), fragment.credentials.pwd())
+            .map_err(|_| Failure::new(Code::BadSdp, "the ICE credentials cannot be used".to_owned()))?;
+        let candidates: Vec<_> = fragment.candidates().cloned().collect();
+        let etag = fresh.etag;
+        self.restarted(key, fresh.credentials, theirs, etag);
+        self.take_candidates(key, &candidates);
+        self.touched.push(key);
+        self.agenda.note(key, Some(now));
+        let peer = &self.peers[key];
+        let sections = peer.sections.iter().cloned();
+        let local = &peer.local;
+        let answer = Fragment::of_restart(
+            local.credentials.clone(),
+            local.candidates.clone(),
+            local.ice_lite,
+            sections,
+        );
+        Ok(Told::Fragment { fragment: answer.to_string(), etag })
+    }
+
+    fn restarted(&mut self, key: usize, ours: Credentials, theirs: Credentials, etag: u64) {
+        let peer = &mut self.peers[key];
+        let ufrag: Box<str> = ours.ufrag().into();
+        peer.local.credentials = described(&ours);
+        peer.theirs = Some(theirs.ufrag().into());
+        peer.etag = etag;
+        peer.ufrags.push(ufrag.clone());
+        self.by_ufrag.insert(ufrag, key);
+        // A peer that restarts again and again is only known by the latest.
+        if peer.ufrags.len() > UFRAGS_MAX {
+            let oldest = peer.ufrags.remove(0);
+            self.by_ufrag.remove(&oldest);
+        }
+        peer.transport.restart(ours, Some(theirs));
+    }
+
+    /// Which picture a viewer wants.
+    pub(super) fn layer(
+        &mut self,
+        now: Instant,
+        session: MediaSession,
+        wish: &LayerWish,
+    ) -> Result<Told, Failure> {
+        let key = self.find(session)?;
+        let no_such = |what: &str| Failure::new(Code::BadRequest, format!("there is no {what} of that name"));
+        let Peer { role: Role::Viewer(viewer), stream, .. } = &mut self.peers[key] else {
+            return Err(Failure::new(Code::BadRequest, "only who watches chooses layers".to_owned()));
+        };
+        let stream = *stream;
+        let mut is_found = false;
+        for forwarder in &mut viewer.forwarders {
+            let is_meant = wish.mid.as_ref().is_none_or(|mid| mid.as_str() == forwarder.mid);
+            if !is_meant || (wish.mid.is_none() && !forwarder.is_video) {
+                continue;
+            }
+            is_found = true;
+            let track = forwarder.track.and_then(|track| self.tracks.get(track));
+            let layers = track.map_or(1, |track| track.layers.len().max(1)) as u8;
+            let by_rid = match (&wish.rid, track) {
+                (Some(rid), Some(track)) => {
+                    let index = track.layer_of(Some(rid.as_str())).ok_or_else(|| no_such("layer"))?;
+                    let rank = track.order.iter().position(|ranked| usize::from(*ranked) == index);
+                    rank.map(|rank| rank as u8)
+                }
+                _ => None,
+            };
+            let by_quality = match wish.quality {
+                Some(Quality::Low) => Some(0),
+                Some(Quality::Medium) => Some((layers - 1) / 2),
+                Some(Quality::High | Quality::Auto | Quality::Off) | None => None,
+            };
+            let spatial = by_rid.or(wish.spatial).or(by_quality);
+            let is_hidden = wish.quality == Some(Quality::Off);
+            forwarder.want(wanted_of(spatial, wish.temporal, wish.height, is_hidden));
+        }
+        if !is_found {
+            return Err(no_such("track"));
+        }
+        viewer.hurry(now);
+        self.agenda.note(key, Some(now));
+        self.changed(stream);
+        Ok(Told::Done)
+    }
+
+    pub(super) fn mute(&mut self, now: Instant, session: MediaSession, mute: &Mute) -> Result<Told, Failure> {
+        let key = self.find(session)?;
+        let peer = &mut self.peers[key];
+        let stream = peer.stream;
+        let is_kind = |is_video: bool| {
+            mute.kind.is_none_or(|kind| (kind == turnpike_wire::media::Kind::Video) == is_video)
+        };
+        let mut is_found = false;
+        match &mut peer.role {
+            Role::Publisher(publisher) => {
+                for track in &publisher.tracks {
+                    let Some(track) = self.tracks.get_mut(*track) else { continue };
+                    if is_kind(track.is_video())
+                        && mute.mid.as_ref().is_none_or(|mid| mid.as_str() == track.mid)
+                    {
+                        is_found = true;
+                        track.muted = mute.muted;
+                    }
+                }
+            }
+            Role::Viewer(viewer) => {
+                for forwarder in &mut viewer.forwarders {
+                    let is_meant = mute.mid.as_ref().is_none_or(|mid| mid.as_str() == forwarder.mid);
+                    if is_kind(forwarder.is_video) && is_meant {
+                        is_found = true;
+                        forwarder.mute(mute.muted);
+                    }
+                }
+                viewer.hurry(now);
+            }
+        }
+        if !is_found {
+            return Err(Failure::new(Code::BadRequest, "there is no track of that name".to_owned()));
+        }
+        self.agenda.note(key, Some(now));
+        self.changed(stream);
+        Ok(Told::Done)
+    }
+
+    /// Offers what has come or gone to everyone who takes all.
+    pub(super) fn offer_all(&mut self, now: Instant, stream: usize) {
+        let Some(found) = self.streams.get(stream) else { return };
+        let viewers = found.viewers.clone();
+        let available = self.available(stream, Most::All);
+        for key in viewers {
+            let Some(peer) = self.peers.get_mut(key) else { continue };
+            let Peer { role: Role::Viewer(viewer), most: Most::All, local, chance, session, .. } = peer
+            else {
+                continue;
+            };
+            let shows = |track: &turnpike_sdp::AvailableTrack| {
+                viewer.forwarders.iter().any(|forwarder| forwarder.track == Some(track.key))
+            };
+            // What went leaves its place empty, and costs nothing there.
+            if available.tracks.iter().all(shows) {
+                continue;
+            }
+            let Some(watched) = &viewer.watched else { continue };
+            let offer = watched.offer(local, &available, &mut || chance.number());
+            let notice = Notice::Offer(offer.text().to_owned());
+            viewer.offered = Some((offer, now));
+            self.effects.push_back(Effect::Notice { session: *session, notice });
+        }
+    }
+}
