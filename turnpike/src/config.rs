@@ -5,6 +5,7 @@
 mod check;
 mod gates;
 mod grants;
+mod media;
 mod node_id;
 mod origin;
 mod redis;
@@ -26,6 +27,7 @@ use turnpike_guard::Grant;
 pub(crate) use self::check::{check, secret_weakness};
 pub(crate) use self::gates::{Gate, Gates, Unanswered};
 pub(crate) use self::grants::Grants;
+pub(crate) use self::media::{Ice, Media};
 pub(crate) use self::node_id::NodeId;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::redis::{Advertised, Durability, Redis};
@@ -48,6 +50,7 @@ settings! {
         api: Api,
         webhooks: Webhooks,
         gates: Gates,
+        media: Media,
         admin: Admin,
         log: Log,
         drain: DrainWindow,

@@ -10,6 +10,7 @@ mod development;
 mod doctor;
 mod gateway;
 mod kept;
+mod media;
 mod redis;
 mod run;
 mod token;

@@ -18,10 +18,11 @@ use turnpike_daemon::tasks::{Stop, Tasks};
 use turnpike_daemon::{metrics, probe};
 use turnpike_gateway::Gateway;
 use turnpike_guard::Grant;
+use turnpike_media_relay::Relay;
 use turnpike_wire::UserId;
 
 use crate::config::Config;
-use crate::{announce, cluster, development, doctor, gateway, redis, token};
+use crate::{announce, cluster, development, doctor, gateway, media, redis, token};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set by whoever builds a release.
@@ -72,6 +73,10 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
             let address = SocketAddr::new(host, port);
             format!("the admin listener cannot listen on {address} (set ADMIN_HOST and ADMIN_PORT)")
         })?;
+        let relay = media::config(config).map(|media| Relay::start(&media, &registry)).transpose();
+        let relay = relay.context(
+            "the media relay cannot start (set MEDIA_HOST and MEDIA_PORT, or TURNPIKE_MEDIA=false)",
+        )?;
         let addresses = Addresses { gateway: gateway.local_addr(), admin: admin.address };
 
         let tasks = Tasks::new(health.clone());
@@ -89,6 +94,10 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let stopped = gateway.shards_stopped();
         let check = health.check("shards");
         tasks.spawn("shard watch", |stop| watch_shards(stopped, check, stop));
+        if let Some(relay) = relay.clone() {
+            let check = health.check("media");
+            tasks.spawn("media watch", |stop| watch_relay(relay, check, stop));
+        }
         let admin = admin.serve(health.clone(), registry);
         tasks.spawn("admin listener", |mut stop| async move {
             tokio::select! { () = admin => {}, () = stop.requested() => {} }
@@ -113,6 +122,10 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
                 let closed = gateway.abandon().await;
                 tracing::info!(closed, "connections are closed");
             }
+        }
+        if let Some(relay) = relay {
+            // Waits for threads, which must not hold up this one.
+            let _ = tokio::task::spawn_blocking(move || relay.stop()).await;
         }
         if cluster.membership.leave().wait().await.is_err() {
             tracing::warn!("the other nodes could not be told: they find out when the lease ends");
@@ -157,6 +170,23 @@ async fn watch_shards(stopped: impl Fn() -> usize, check: Check, mut stop: Stop)
         match stopped() {
             0 => check.pass(),
             count => check.fail(format!("{count} shards have stopped; restart the process")),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = stop.requested() => return,
+        }
+    }
+}
+
+async fn watch_relay(relay: Relay, check: Check, mut stop: Stop) {
+    const INTERVAL: Duration = Duration::from_secs(1);
+    loop {
+        if relay.is_well() {
+            check.pass();
+        } else {
+            check.fail(
+                "a shard of the media relay does not work as it should; see the log, and restart the process",
+            );
         }
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
