@@ -44,7 +44,8 @@ impl Handshakes {
                 .with_crypto_provider(provider())
                 .with_certificates(vec![certificate.chain.clone()])
                 // AES-GCM, which every WebRTC endpoint must have (RFC 8827 6.5); ChaCha20 for those without AES in
-                // hardware. Both with ECDSA: our key is nothing else.
+                // hardware. Both with ECDSA: our key is nothing else. The library draws the nonces of AES-GCM; a key
+                // of a handshake protects a Finished and an alert, a dozen records at most.
                 .with_cipher_suites(vec![
                     CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
                     CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,

@@ -30,6 +30,12 @@ impl Output {
         }
     }
 
+    /// Gives back the room that only the beginning needed.
+    pub(crate) fn shrink(&mut self) {
+        self.transmits.shrink_to_fit();
+        self.events.shrink_to_fit();
+    }
+
     pub(crate) fn event(&mut self, event: Event) {
         if self.events.len() == EVENTS_MAX {
             self.events.pop_front();

@@ -3,9 +3,10 @@
 mod dropped;
 mod words;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::TransportConfig;
 use crate::credentials::Credentials;
@@ -19,6 +20,10 @@ use crate::srtp::{OpenError, Opener, Profile, SealError, Sealer};
 pub use dropped::Dropped;
 pub use words::{CloseReason, DtlsRole, Event, Input, Path, Remote, Setup, Transmit};
 
+/// From the end of the handshake to giving back what it needed. A peer that lacks our last flight asks for it again and
+/// again within this time.
+const SLIM_AFTER: Duration = Duration::from_secs(10);
+
 /// The secured path to one peer.
 ///
 /// The caller hands it every datagram of the peer ([`Transport::handle`]), and after each call that takes `now` fetches
@@ -28,7 +33,6 @@ pub use words::{CloseReason, DtlsRole, Event, Input, Path, Remote, Setup, Transm
 /// A shard finds the transport of a datagram by its source address, which it learns from [`Event::Bound`] and forgets
 /// at [`Event::Unbound`]; the first datagram of an address is a STUN request, whose transport it finds by
 /// [`stun::local_ufrag`](crate::stun::local_ufrag).
-#[derive(Debug)]
 pub struct Transport {
     config: Arc<TransportConfig>,
     agent: Agent,
@@ -39,6 +43,8 @@ pub struct Transport {
     handshake_path: Option<Path>,
     handshake_until: Option<Instant>,
     connect_until: Option<Instant>,
+    /// When what only the handshake needs is given back: by then the peer has our last flight, or never will.
+    slim_at: Option<Instant>,
     /// Keys are there once the handshake is complete.
     sealer: Option<Box<Sealer>>,
     opener: Option<Box<Opener>>,
@@ -63,6 +69,7 @@ impl Transport {
             handshake_path: None,
             handshake_until: None,
             connect_until: Some(now + config.timeouts.connect),
+            slim_at: None,
             sealer: None,
             opener: None,
             profile: None,
@@ -73,11 +80,16 @@ impl Transport {
         }
     }
 
-    /// The peer's answer to our offer. Until it is here checks are answered and handshakes wait.
+    /// The peer's answer to our offer. Until it is here checks are answered and handshakes wait; the time to connect
+    /// begins anew. Once a handshake has begun its role and fingerprints stay: after a restart only the credentials
+    /// are taken.
     pub fn set_remote(&mut self, remote: Remote, dtls: DtlsRole, now: Instant) {
         if self.association.is_none() {
             self.role = dtls;
             self.fingerprints = remote.fingerprints;
+        }
+        if let Some(until) = &mut self.connect_until {
+            *until = now + self.config.timeouts.connect;
         }
         self.agent.set_remote(remote.credentials, now, &mut self.out);
         self.advance(now);
@@ -134,10 +146,8 @@ impl Transport {
             return None;
         }
         let association = self.association.as_ref().and_then(|association| association.due());
-        [self.agent.due(), self.agent.consent_until(), association, self.handshake_until, self.connect_until]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = [self.handshake_until, self.connect_until, self.slim_at];
+        [self.agent.due(), self.agent.consent_until(), association].into_iter().chain(own).flatten().min()
     }
 
     /// Does what is due: repetitions, consent checks, giving up. Harmless at any other time.
@@ -154,6 +164,13 @@ impl Transport {
         }
         if self.connect_until.is_some_and(|until| now >= until) {
             return self.finish(CloseReason::ConnectTimeout);
+        }
+        if self.slim_at.is_some_and(|at| now >= at) {
+            self.slim_at = None;
+            if let Some(association) = &mut self.association {
+                association.slim(&self.config.handshakes, now);
+            }
+            self.out.shrink();
         }
         let outcome = self.association.as_mut().map_or(Ok(()), |association| association.tick(now));
         match outcome {
@@ -261,6 +278,7 @@ impl Transport {
                 self.sealer = Some(sealer);
                 self.opener = Some(opener);
                 self.handshake_until = None;
+                self.slim_at = Some(now + SLIM_AFTER);
                 self.agent.settle();
                 self.advance(now);
                 Ok(())
@@ -334,5 +352,16 @@ impl Transport {
         self.opener = None;
         self.connected = None;
         self.agent.retain_none(&mut self.out);
+    }
+}
+
+/// Neither credentials nor keys are printed.
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("path", &self.connected)
+            .field("profile", &self.profile)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
     }
 }

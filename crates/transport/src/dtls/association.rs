@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
+use rtc_dtls::state::State;
 use rtc_shared::TransportProtocol;
 
 use super::guard::Guard;
@@ -229,6 +230,24 @@ impl Association {
             .map_err(|error| Failure::Handshake(error.to_string().into()))?;
         self.flight_sent(now);
         Ok(())
+    }
+
+    /// Forgets the messages of the handshake: the library can only do so by going through its saved state, which holds
+    /// the keys and the sequence number. Our last flight cannot be repeated any more. If it fails, everything stays.
+    pub(crate) fn slim(&mut self, handshakes: &Handshakes, now: Instant) {
+        let Some(state) = self.endpoint.get_connection_state(PEER).filter(|_| self.is_connected()) else {
+            return;
+        };
+        let Ok(saved) = state.marshal_binary() else { return };
+        let mut state = State::new(super::provider(), self.client);
+        if state.unmarshal_binary(&saved).is_err() {
+            return;
+        }
+        state.peer_certificates = Vec::new();
+        let mut endpoint = Endpoint::new(PEER, TransportProtocol::UDP, None);
+        if endpoint.connect(now, PEER, Arc::clone(&handshakes.client), Some(state)).is_ok() {
+            self.endpoint = endpoint;
+        }
     }
 
     /// Queues a close_notify, if there are keys to protect it.

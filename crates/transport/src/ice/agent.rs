@@ -15,7 +15,6 @@ use crate::stun::{Class, Message, TransactionId};
 use crate::transport::{Dropped, Event, Path};
 
 /// One side of a session with one peer.
-#[derive(Debug)]
 pub(crate) struct Agent {
     pub(super) lite: bool,
     pub(super) controlling: bool,

@@ -42,7 +42,7 @@ impl Agent {
         if pair.nominated.is_none() || pair.generation < selected.generation {
             return false;
         }
-        if pair.generation > selected.generation || selected.nominated.is_none() && !self.settled {
+        if pair.generation > selected.generation || selected.nominated.is_none() {
             return true;
         }
         let silent = now >= selected.heard + SILENT;
@@ -50,12 +50,7 @@ impl Agent {
             // We cannot ask the new path whether it is the peer's; a captured check proves less than media does.
             return pair.media || silent;
         }
-        self.controlling
-            || pair.priority > selected.priority
-            || selected.nominated.is_none()
-            || selected.deposed
-            || pair.media
-            || silent
+        self.controlling || pair.priority > selected.priority || selected.deposed || pair.media || silent
     }
 
     fn select(&mut self, at: usize, now: Instant, out: &mut Output) {

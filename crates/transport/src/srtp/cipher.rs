@@ -118,3 +118,32 @@ impl Cm {
         constant_time::verify_slices_are_equal(&self.tag(packet, roll_over), tag)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The key stream of RFC 3711 B.2, with SSRC and index zero.
+    #[test]
+    fn aes_cm_of_rfc_3711() {
+        let key = 0x2b7e_1516_28ae_d2a6_abf7_1588_09cf_4f3cu128.to_be_bytes();
+        let salt = 0xf0f1_f2f3_f4f5_f6f7_f8f9_fafb_fcfd_0000u128.to_be_bytes();
+        let cm = Cm {
+            key: EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, &key).unwrap()).unwrap(),
+            salt: salt[..14].try_into().unwrap(),
+            auth: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &[0; 20]),
+        };
+        let mut stream = vec![0; 0xff02 * 16];
+        cm.crypt(0, 0, &mut stream).unwrap();
+        for (block, expected) in [
+            (0, 0xe03e_ad09_35c9_5e80_e166_b16d_d92b_4eb4u128),
+            (1, 0xd235_1316_2b02_d0f7_2a43_a2fe_4a5f_97ab),
+            (2, 0x41e9_5b3b_b0a2_e8dd_4779_01e4_fca8_94c0),
+            (0xfeff, 0xec8c_df73_9860_7cb0_f2d2_1675_ea9e_a1e4),
+            (0xff00, 0x362b_7c3c_6773_5163_18a0_77d7_fc50_73ae),
+            (0xff01, 0x6a2c_c378_7889_374f_beb4_c81b_17ba_6c44),
+        ] {
+            assert_eq!(stream[block * 16..][..16], expected.to_be_bytes(), "block {block:x}");
+        }
+    }
+}

@@ -141,3 +141,78 @@ impl fmt::Debug for Sealer {
         f.debug_struct("Sealer").field("rtcp_index", &self.rtcp_index).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Algorithm, LessSafeKey, UnboundKey};
+
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        digits.chunks(2).map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+    }
+
+    /// The RFC's vectors begin with session keys.
+    fn sealer(algorithm: &'static Algorithm, key: &[u8]) -> Sealer {
+        let cipher = || Cipher::Gcm {
+            key: LessSafeKey::new(UnboundKey::new(algorithm, key).unwrap()),
+            salt: hex("517569642070726f2071756f").try_into().unwrap(),
+        };
+        Sealer { rtp: cipher(), rtcp: cipher(), streams: Streams::new(1), rtcp_index: 0x5d4 }
+    }
+
+    const RTP: &str = "8040f17b8041f8d35501a0b2 47616c6c696120657374206f6d6e69732064697669736120696e207061727465732074726573";
+    const RTCP: &str = "81c8000d4d617273 4e5450314e545032525450200000042a0000e9304c756e61\
+                        deadbeefdeadbeefdeadbeefdeadbeefdeadbeef";
+
+    fn seal(text: &str, with: impl FnOnce(&mut [u8], usize) -> Result<usize, SealError>) -> Vec<u8> {
+        let mut packet = hex(text);
+        let len = packet.len();
+        packet.resize(len + 20, 0);
+        let len = with(&mut packet, len).unwrap();
+        packet.truncate(len);
+        packet
+    }
+
+    /// RFC 7714 16.1.1 and 17.1.
+    #[test]
+    fn aead_aes_128_gcm_of_rfc_7714() {
+        let mut sealer = sealer(&AES_128_GCM, &hex("000102030405060708090a0b0c0d0e0f"));
+        assert_eq!(
+            seal(RTP, |packet, len| sealer.seal_rtp(packet, len)),
+            hex(
+                "8040f17b8041f8d35501a0b2f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf\
+                 8833899d7f27beb16a9152cf765ee4390cce"
+            )
+        );
+        assert_eq!(
+            seal(RTCP, |packet, len| sealer.seal_rtcp(packet, len)),
+            hex(
+                "81c8000d4d61727363e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f32dc676a5f1730d6fda4ce09b4686303ded\
+                 0bb9275bc84aa45896cf4d2fc5abf87245d9eade800005d4"
+            )
+        );
+    }
+
+    /// RFC 7714 16.2.1 and 17.3.
+    #[test]
+    fn aead_aes_256_gcm_of_rfc_7714() {
+        let key = hex("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
+        let mut sealer = sealer(&AES_256_GCM, &key);
+        assert_eq!(
+            seal(RTP, |packet, len| sealer.seal_rtp(packet, len)),
+            hex(
+                "8040f17b8041f8d35501a0b232b1de78a822fe12ef9f78fa332e33aab18012389a58e2f3b50b2a0276ffae0f1ba63799\
+                 b87b7aa3db36dfffd6b0f9bb7878d7a76c13"
+            )
+        );
+        assert_eq!(
+            seal(RTCP, |packet, len| sealer.seal_rtcp(packet, len)),
+            hex(
+                "81c8000d4d617273d50ae4d1f5ce5d304ba297e47d470c282c3ece5dbffe0a50a2eaa5c1110555be8415f658c61de047\
+                 6f1b6fad1d1eb30c4446839f57ff6f6cb26ac3be800005d4"
+            )
+        );
+    }
+}

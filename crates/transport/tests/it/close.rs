@@ -11,10 +11,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn close_notify_ends_both_sides() {
-    for a_closes in [true, false] {
+    // Soon after the handshake, and when its memory has been given back.
+    for (a_closes, after) in [(true, 1), (false, 1), (true, 60), (false, 60)] {
         let mut network = Network::new(1, CLEAR, &USUAL);
         network.connect();
-        network.pass(SECOND);
+        network.pass(after * SECOND);
         let now = network.now;
         if a_closes {
             network.a.transport.close(now);

@@ -77,6 +77,8 @@ fn attack(
     mut each: impl FnMut(&mut Network),
 ) {
     let mut random = network.random.clone();
+    // However many there are, consent must not run out meanwhile.
+    let step = (8 * SECOND / (KINDS.len() as u32 * count() as u32)).min(Duration::from_micros(100));
     for kind in KINDS {
         let mut spent = Duration::ZERO;
         for _ in 0..count() {
@@ -86,7 +88,7 @@ fn attack(
             let start = Instant::now();
             network.a.transport.handle(network.now, path, &mut datagram);
             spent += start.elapsed();
-            network.now += Duration::from_micros(100);
+            network.now += step;
             each(network);
         }
         println!("{kind:?}: {:?} each", spent / count() as u32);

@@ -6,8 +6,10 @@
 
 mod close;
 mod connect;
+mod cost;
 mod handshake;
 mod hostile;
+mod interop;
 mod network;
 mod paths;
 mod srtp;

@@ -224,6 +224,23 @@ impl Network {
         }
     }
 
+    /// Takes both transports out, in exchange for new ones that have not begun.
+    pub(crate) fn swap(&mut self) -> [Transport; 2] {
+        let (a, b) = (self.a.config.clone(), self.b.config.clone());
+        let blank = |config| {
+            let local = Credentials::from_random(&[1; 24]);
+            Transport::new(
+                config,
+                Setup { local, remote: None, dtls: DtlsRole::Server, controlling: false },
+                self.now,
+            )
+        };
+        [
+            std::mem::replace(&mut self.a.transport, blank(&a)),
+            std::mem::replace(&mut self.b.transport, blank(&b)),
+        ]
+    }
+
     /// Takes everything off the wire.
     pub(crate) fn lose_everything(&mut self) {
         self.wire.clear();
