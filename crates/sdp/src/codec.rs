@@ -142,8 +142,8 @@ impl Codec {
                     // No encoder makes use of what Baseline has and its constrained form has not.
                     (Tools::Baseline, Tools::ConstrainedBaseline)
                     | (Tools::ConstrainedBaseline, Tools::Baseline) => Some(1),
-                    (Tools::ConstrainedBaseline | Tools::Baseline, Tools::Main) => Some(2),
-                    (Tools::Main, Tools::High) => Some(2),
+                    (Tools::ConstrainedBaseline | Tools::Baseline, Tools::Main)
+                    | (Tools::Main, Tools::High) => Some(2),
                     (Tools::ConstrainedBaseline | Tools::Baseline, Tools::High) => Some(3),
                     _ => None,
                 }

@@ -73,7 +73,10 @@ impl<'a> Reader<'a> {
 
     fn line(&mut self, line: Line<'a>) -> Result<(), SdpError> {
         match line.letter {
-            b'o' => self.origin(line.value),
+            b'o' => {
+                self.origin(line.value);
+                Ok(())
+            }
             b'm' => {
                 self.end_section()?;
                 if self.description.media.len() >= SECTIONS_MAX {
@@ -93,13 +96,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn origin(&mut self, value: &str) -> Result<(), SdpError> {
+    fn origin(&mut self, value: &str) {
         let mut words = value.split(' ').skip(1);
         let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
         self.description.session_id = number();
         self.description.version = number();
         self.has_origin = true;
-        Ok(())
     }
 
     fn attribute(&mut self, line: Line<'a>) -> Result<(), SdpError> {

@@ -289,6 +289,17 @@ mod tests {
         let candidate = Candidate::parse("1 1 udp 1 192.0.2.1 5 typ host").unwrap().unwrap();
         let sections = [(Kind::Audio, Mid::parse("0").unwrap()), (Kind::Video, Mid::parse("1").unwrap())];
         let fragment = Fragment::of_restart(credentials, vec![candidate], false, sections);
-        insta::assert_snapshot!(fragment.to_string().replace('\r', ""), @"");
+        insta::assert_snapshot!(fragment.to_string().replace('\r', ""), @"
+        a=group:BUNDLE 0 1
+        a=ice-options:ice2 trickle
+        a=ice-ufrag:wxyz
+        a=ice-pwd:0123456789012345678901
+        m=audio 9 UDP/TLS/RTP/SAVPF 0
+        a=mid:0
+        a=candidate:1 1 udp 1 192.0.2.1 5 typ host
+        a=end-of-candidates
+        m=video 9 UDP/TLS/RTP/SAVPF 0
+        a=mid:1
+        ");
     }
 }

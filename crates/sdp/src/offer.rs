@@ -266,7 +266,8 @@ impl Desk<'_> {
                 WatchedSection::Refused { mid: taken, .. } => taken.as_ref() != Some(mid),
             })
         };
-        let mid = (0..).map(Mid::number).find(is_free).expect("there are fewer sections than numbers");
+        let mid =
+            (0..=SECTIONS_MAX).map(Mid::number).find(is_free).expect("there are fewer sections than numbers");
         // What was agreed for one of its kind holds for this one as well.
         let like = self.tracks().find(|track| track.kind == kind);
         WatchedTrack {

@@ -145,13 +145,11 @@ fn layers(media: &Media, extensions: &ExtensionIds) -> Vec<Layer> {
         return Vec::new();
     }
     let is_sent = |rid: &str| media.rids.iter().any(|line| line.sends && *line.rid == *rid);
-    match &media.simulcast {
-        Some(simulcast) => simulcast.send.iter().filter(|layer| is_sent(&layer.rid)).cloned().collect(),
-        None => {
-            let sent = media.rids.iter().filter(|line| line.sends).take(LAYERS_MAX);
-            sent.map(|line| Layer { rid: line.rid.clone(), paused: false }).collect()
-        }
+    if let Some(simulcast) = &media.simulcast {
+        return simulcast.send.iter().filter(|layer| is_sent(&layer.rid)).cloned().collect();
     }
+    let sent = media.rids.iter().filter(|line| line.sends).take(LAYERS_MAX);
+    sent.map(|line| Layer { rid: line.rid.clone(), paused: false }).collect()
 }
 
 fn sources(media: &Media) -> Vec<PublishedSource> {
