@@ -321,3 +321,6 @@ fn put_off(early: &mut Vec<SessionEvent>, event: SessionEvent) {
     }
     early.push(event);
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use prometheus::Registry;
 use prometheus::proto::LabelPair;
-use turnpike_cluster::embedded;
+use turnpike_cluster::{Cluster, embedded};
 use turnpike_engine::EngineConfig;
 use turnpike_gateway::{ApiKeys, Development, Gateway, GatewayConfig, Limits, MediaLimits, RingLimits};
 use turnpike_guard::{Claims, Grant, TokenKey, Verifier, mint};
@@ -40,6 +40,7 @@ impl std::ops::DerefMut for Plan {
 pub(crate) struct House {
     pub(crate) gateway: Gateway,
     pub(crate) registry: Registry,
+    pub(crate) cluster: Cluster,
 }
 
 impl House {
@@ -70,7 +71,7 @@ impl House {
         let mut plan = Plan { gateway, cluster: embedded::Config::new("n1") };
         change(&mut plan);
         let cluster = embedded::start(&plan.cluster).unwrap();
-        let registry = Registry::new();
+        let (registry, kept) = (Registry::new(), cluster.clone());
         let bound = Gateway::bind(plan.gateway, &registry).unwrap();
         // Tests start it from inside a runtime of their own.
         let serve = || {
@@ -78,7 +79,7 @@ impl House {
             runtime.block_on(bound.serve(cluster, Router::new())).unwrap()
         };
         let gateway = std::thread::scope(|scope| scope.spawn(serve).join().unwrap());
-        Self { gateway, registry }
+        Self { gateway, registry, cluster: kept }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -10,10 +10,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use crate::client::Client;
 use crate::house::{BROKEN, House, claims, signed, token, unix_seconds};
 
-struct Raw(WebSocketStream<TcpStream>);
+pub(crate) struct Raw(WebSocketStream<TcpStream>);
 
 impl Raw {
-    async fn open(house: &House, bearer: Option<&str>) -> Self {
+    pub(crate) async fn open(house: &House, bearer: Option<&str>) -> Self {
         let address = house.address();
         let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
         if let Some(token) = bearer {
@@ -23,11 +23,11 @@ impl Raw {
         Self(tokio_tungstenite::client_async(request, stream).await.unwrap().0)
     }
 
-    async fn send(&mut self, frame: &Value) {
+    pub(crate) async fn send(&mut self, frame: &Value) {
         self.0.send(Message::text(frame.to_string())).await.unwrap();
     }
 
-    async fn next(&mut self) -> Result<Value, Option<(u16, String)>> {
+    pub(crate) async fn next(&mut self) -> Result<Value, Option<(u16, String)>> {
         loop {
             match tokio::time::timeout(BROKEN, self.0.next()).await.unwrap() {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
