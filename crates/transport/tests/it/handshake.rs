@@ -175,7 +175,7 @@ fn what_the_guard_does_not_let_through() {
         ("16 KB", vec![fragment(1, 16_385, 0, 0, 100)]),
         ("contradict", vec![fragment(1, 200, 0, 150, 100)]),
         ("contradict", vec![fragment(1, 500, 0, 0, 100), fragment(1, 501, 0, 100, 100)]),
-        ("64 bytes", vec![fragment(1, 500, 0, 0, 63)]),
+        ("64 bytes", (0..5).map(|at| fragment(1, 500, 0, at * 63, 63)).collect()),
         ("far ahead", vec![fragment(1, 100, 8, 0, 100)]),
         ("bytes wait", (0..3).map(|message| fragment(1, 16_000, message, 0, 100)).collect()),
         ("malformed", vec![fragment(11, 100, 0, 0, 100)]),
