@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// So much more than it costs must be there before a layer is taken: measured bitrates waver by about that.
 const MARGIN: f64 = 1.15;
+/// The same where a probe has just shown what is there.
+const MARGIN_SHOWN: f64 = 1.08;
 /// For so long the margin must last ...
 const PATIENCE: Duration = Duration::from_secs(2);
 /// ... and twice as long each time that a layer had to be given up soon after it was taken, up to this.
@@ -167,12 +169,13 @@ impl<K: Copy + Eq> Allocator<K> {
 
         // What could be had with the margin.
         let free: Vec<usize> = ladders.iter().map(Ladder::len).collect();
-        let careful_bps = (budget.target_bps as f64 / MARGIN) as u64;
+        let shown_bps = budget.confirmed_bps.unwrap_or(0).min(budget.target_bps);
+        let careful_bps = (budget.target_bps as f64 / MARGIN).max(shown_bps as f64 / MARGIN_SHOWN) as u64;
         let better = plan::plan(&ladders, &free, careful_bps.saturating_sub(audio_bps));
         if plan::is_better(&ladders, &better, &levels) {
             let since = *self.rising_since.get_or_insert(now);
             let needed_bps = plan::total_bps(&ladders, &better) + audio_bps;
-            let shown = budget.confirmed_bps.is_some_and(|bps| bps >= needed_bps);
+            let shown = shown_bps >= needed_bps;
             let asked =
                 tracks.iter().zip(&before).any(|(track, it)| it.is_none_or(|it| it.wanted != track.wanted));
             if shown || asked || now.saturating_duration_since(since) >= self.patience {
@@ -245,9 +248,12 @@ impl<K: Copy + Eq> Allocator<K> {
         if now.saturating_duration_since(since) >= STOP_AFTER {
             return;
         }
+        let mut total_bps = plan::total_bps(ladders, levels);
         for index in 0..levels.len() {
-            if starved(index, levels) && left_bps as f64 >= FAR * ladders[index].bps(1) as f64 {
+            let bps = ladders[index].bps(1);
+            if starved(index, levels) && (total_bps + bps) as f64 * FAR <= left_bps as f64 {
                 levels[index] = 1;
+                total_bps += bps;
             }
         }
     }

@@ -174,7 +174,12 @@ impl Estimator {
         if overflows {
             self.lossy_queue_us = now_us;
         }
-        let usage = if over || overflows { Usage::Over } else { self.trend.usage() };
+        let usage = match self.trend.usage() {
+            usage if !(over || overflows || usage == Usage::Over) => usage,
+            // Hold: a probe that found nothing may not cost the layer that there is.
+            _ if self.probing.disturbs(now_us) => Usage::Under,
+            _ => Usage::Over,
+        };
         self.control(now_us, usage);
     }
 

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const WINDOW: usize = 1024;
 /// One feedback fits a packet of 1,200 bytes even if each arrival takes two bytes and each symbol two bits.
 const STATUSES_MAX: u64 = 480;
+/// So many missing packets are told before the first that has arrived.
+const LEADING_GAP_MAX: u64 = STATUSES_MAX / 2;
 /// Feedback goes out so often at the least while packets arrive ...
 const INTERVAL_MAX: Duration = Duration::from_millis(100);
 /// ... so often when many do, so that a fast sender learns sooner of a queue that it fills ...
@@ -120,18 +122,21 @@ impl Arrivals {
         if self.next_due().is_none_or(|due| now < due) {
             return None;
         }
+        let arrived = (self.start..self.end).find(|&number| self.ticks[slot(number)] != 0);
+        let Some(arrived) = arrived else {
+            self.fresh = 0;
+            return None;
+        };
+        // After a jump most of the gap is not worth its bytes.
+        self.skip_to(arrived.saturating_sub(LEADING_GAP_MAX));
         let start = self.start;
-        let mut first = None;
-        let mut before = 0;
-        let mut end = start;
-        for number in start..self.end.min(start + STATUSES_MAX) {
+        let reference = i64::from(self.ticks[slot(arrived)]) / REFERENCE_TICKS * REFERENCE_TICKS;
+        let mut before = reference;
+        let mut end = arrived;
+        for number in arrived..self.end.min(start + STATUSES_MAX) {
             let tick = i64::from(self.ticks[slot(number)]);
             if tick == 0 {
                 continue;
-            }
-            let reference = *first.get_or_insert(tick / REFERENCE_TICKS * REFERENCE_TICKS);
-            if end == start {
-                before = reference;
             }
             if i16::try_from(tick - before).is_err() {
                 // Too far apart for one feedback. The next one begins here.
@@ -140,11 +145,6 @@ impl Arrivals {
             before = tick;
             end = number + 1;
         }
-        let Some(reference) = first else {
-            // Nothing but gaps within reach, as after a jump: go on behind them.
-            self.skip_to(start + STATUSES_MAX);
-            return None;
-        };
         self.start = end;
         self.fresh = (end..self.end).filter(|&number| self.ticks[slot(number)] != 0).count() as u64;
         self.fresh_since = now;

@@ -39,23 +39,21 @@ fn raise(ladder: &Ladder, level: usize, cap: usize, left_bps: u64) -> Option<usi
     (level + 1..=cap).find(|&higher| ladder.bps(higher) <= affordable_bps)
 }
 
-/// Whether `one` gives more than `other` to those that are served first.
+/// Whether `one` is to be preferred: more pictures for those that are served first, and then better ones.
 pub(super) fn is_better(ladders: &[Ladder], one: &[usize], other: &[usize]) -> bool {
     let mut priorities: Vec<u8> = ladders.iter().map(|ladder| ladder.priority).collect();
     priorities.sort_unstable_by(|one, other| other.cmp(one));
     priorities.dedup();
-    for priority in priorities {
-        let sum = |levels: &[usize]| -> usize {
-            ladders
-                .iter()
-                .zip(levels)
-                .filter(|(ladder, _)| ladder.priority == priority)
-                .map(|(_, level)| level)
-                .sum()
-        };
-        let (one, other) = (sum(one), sum(other));
-        if one != other {
-            return one > other;
+    for highest in [1, usize::MAX] {
+        for &priority in &priorities {
+            let sum = |levels: &[usize]| -> usize {
+                let class = ladders.iter().zip(levels).filter(|(ladder, _)| ladder.priority == priority);
+                class.map(|(_, &level)| level.min(highest)).sum()
+            };
+            let (one, other) = (sum(one), sum(other));
+            if one != other {
+                return one > other;
+            }
         }
     }
     false

@@ -17,9 +17,13 @@ const PACKETS: u32 = 5;
 const COMPLETE: f64 = 0.8;
 /// A result is waited for so long.
 const WAIT_US: i64 = 1_000_000;
+/// For so long after a probe was asked for, and after its end, a queue may be its own.
+const DISTURBS_US: i64 = 300_000;
 /// Between probes for a higher layer: this at first, twice as much after each that found nothing, up to the other.
 const PAUSE_US: i64 = 4_000_000;
 const PAUSE_MAX_US: i64 = 12_000_000;
+/// More than what is wanted, as a handful of packets is no exact measure.
+const ABOVE: f64 = 1.2;
 /// A probe goes at most so far above the target.
 const REACH: f64 = 6.0;
 /// Arrivals closer together than this in total are quantised too coarsely to divide by.
@@ -65,6 +69,7 @@ pub(super) struct Probing {
     ahead: [f64; 2],
     pause_us: i64,
     ended_us: i64,
+    probed_us: Option<i64>,
 }
 
 /// What a probe has come to.
@@ -82,6 +87,7 @@ impl Probing {
             ahead: FIRST.map(|times| times * start_bps),
             pause_us: PAUSE_US,
             ended_us: 0,
+            probed_us: None,
         }
     }
 
@@ -115,7 +121,7 @@ impl Probing {
         if target_bps >= self.demand.most_bps as f64 {
             return None;
         }
-        let most_bps = self.demand.most_bps as f64 * 1.1;
+        let most_bps = self.demand.most_bps as f64 * ABOVE;
         let [planned_bps, then_bps] = self.ahead;
         self.ahead = [then_bps, 0.0];
         let mut bitrate_bps = planned_bps.min(most_bps);
@@ -126,8 +132,7 @@ impl Probing {
             if next_bps <= target_bps || now_us - self.ended_us < self.pause_us {
                 return None;
             }
-            // A little more than what is wanted, as a result may come out a little lower.
-            bitrate_bps = (next_bps * 1.1).min(target_bps * REACH);
+            bitrate_bps = (next_bps * ABOVE).min(target_bps * REACH);
         }
         let probe = Probe {
             id: self.id,
@@ -139,6 +144,12 @@ impl Probing {
         self.underway =
             Some(Underway { probe, asked_us: now_us, sent: None, arrived: None, packets: 0, bytes: 0 });
         Some(probe)
+    }
+
+    /// Whether what waits in the path may be a probe's doing, and passes by itself.
+    pub(super) fn disturbs(&self, now_us: i64) -> bool {
+        let begun = self.underway.as_ref().is_some_and(|underway| now_us - underway.asked_us < DISTURBS_US);
+        begun || self.probed_us.is_some_and(|at_us| now_us - at_us < DISTURBS_US)
     }
 
     pub(super) fn add(&mut self, report: &Report, sent_us: i64) {
@@ -170,12 +181,16 @@ impl Probing {
         let bps = self.underway.as_ref()?.bps()?;
         let underway = self.underway.take()?;
         self.ended_us = now_us;
+        self.probed_us = Some(now_us);
         if bps <= target_bps {
             self.fail(now_us);
         } else {
             self.pause_us = PAUSE_US;
         }
-        if bps > 1.05 * target_bps && bps >= REACHED * underway.probe.bitrate_bps as f64 && self.ahead[0] <= 0.0 {
+        if bps > 1.05 * target_bps
+            && bps >= REACHED * underway.probe.bitrate_bps as f64
+            && self.ahead[0] <= 0.0
+        {
             self.ahead[0] = bps * 2.0;
         }
         Some(Outcome { bps })

@@ -5,6 +5,7 @@
 mod allocation;
 mod cost;
 mod hostile;
+mod layers;
 mod link;
 mod pacing;
 mod path;

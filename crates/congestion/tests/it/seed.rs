@@ -1,5 +1,8 @@
 //! Numbers that look random and are the same each time (splitmix64).
 
+// A seed that failed has to be seen.
+#![allow(clippy::print_stdout)]
+
 pub(crate) struct Random(u64);
 
 impl Random {

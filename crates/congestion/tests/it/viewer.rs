@@ -5,6 +5,7 @@ use crate::seed::Random;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use turnpike_congestion::Class;
+use turnpike_congestion::allocation::{Allocator, Budget, Choice, Content, Layer, LayerId, Track, Wanted};
 use turnpike_congestion::estimator::{Config, Demand, Estimator};
 use turnpike_congestion::history::{PACKETS_MAX_DEFAULT, Sent};
 use turnpike_congestion::pacer::{self, Pacer, Release, Verdict};
@@ -15,6 +16,7 @@ const PACKET_BYTES: usize = 1200;
 const FRAME_US: u64 = 33_333;
 const AUDIO_US: u64 = 20_000;
 const AUDIO_BYTES: usize = 110;
+const AUDIO_BPS: f64 = 44_000.0;
 
 /// What the next layer costs, for a viewer that was given no demand.
 const LADDER_BPS: [u64; 6] = [200_000, 500_000, 1_200_000, 2_500_000, 5_000_000, 10_000_000];
@@ -36,6 +38,12 @@ pub(crate) struct Viewer {
     /// Video is made at the target, but not faster than this.
     pub(crate) source_max_bps: f64,
     pub(crate) demand: Option<Demand>,
+    /// Instead of video at the target: a layer of this track, chosen as the relay chooses.
+    pub(crate) layers: Vec<Layer>,
+    allocator: Allocator<u8>,
+    chosen: Option<LayerId>,
+    /// When which choice was made.
+    pub(crate) choices: Vec<(u64, Choice)>,
     pub(crate) feedback_loss: f64,
     pub(crate) mute_feedback: bool,
     /// Bytes that have arrived, media and all.
@@ -59,6 +67,10 @@ impl Viewer {
             random,
             source_max_bps: f64::INFINITY,
             demand: None,
+            layers: Vec::new(),
+            allocator: Allocator::default(),
+            chosen: None,
+            choices: Vec::new(),
             feedback_loss: 0.0,
             mute_feedback: false,
             arrived_bytes: 0,
@@ -68,10 +80,6 @@ impl Viewer {
 
     pub(crate) fn target_bps(&self, now_us: u64) -> f64 {
         self.estimator.target_bps(self.at(now_us)) as f64
-    }
-
-    pub(crate) fn look(&self, now_us: u64) -> turnpike_congestion::estimator::Estimate {
-        self.estimator.estimate(self.at(now_us))
     }
 
     fn at(&self, now_us: u64) -> Instant {
@@ -87,17 +95,22 @@ impl Viewer {
         }
         while self.frame_us <= now_us {
             self.frame_us += FRAME_US;
-            let audio_bps = AUDIO_BYTES as f64 * 8e6 / AUDIO_US as f64;
-            let bps = (self.target_bps(now_us) - audio_bps).clamp(30_000.0, self.source_max_bps);
-            let mut bytes = (bps / 30.0 / 8.0 * (0.8 + 0.4 * self.random.unit())) as usize;
-            while bytes > 0 {
-                let packet = bytes.clamp(60, PACKET_BYTES);
-                self.admit(now, Class::Video, packet, &mut push);
-                bytes = bytes.saturating_sub(packet);
+            if !self.layers.is_empty() {
+                let chosen = self.layers.iter().find(|layer| Some(layer.id) == self.chosen);
+                let bps = chosen.map_or(0, |layer| layer.bitrate_bps) as f64;
+                let bytes = (bps / 30.0 / 8.0 * (0.8 + 0.4 * self.random.unit())) as usize;
+                self.frame(now, bytes, &mut push);
+                continue;
             }
+            let bps = (self.target_bps(now_us) - AUDIO_BPS).clamp(30_000.0, self.source_max_bps);
+            let bytes = (bps / 30.0 / 8.0 * (0.8 + 0.4 * self.random.unit())) as usize;
+            self.frame(now, bytes, &mut push);
         }
         if now_us - self.polled_us >= 25_000 {
             self.polled_us = now_us;
+            if !self.layers.is_empty() {
+                self.allocate(now_us);
+            }
             let target = self.estimator.target_bps(now);
             let next_bps = LADDER_BPS.iter().copied().find(|&bps| bps > target).unwrap_or(0);
             let most_bps = LADDER_BPS[LADDER_BPS.len() - 1];
@@ -115,6 +128,31 @@ impl Viewer {
                 }
                 Release::Expired { .. } => {}
             }
+        }
+    }
+
+    fn allocate(&mut self, now_us: u64) {
+        let now = self.at(now_us);
+        let estimate = self.estimator.estimate(now);
+        let budget = Budget { target_bps: estimate.target_bps, confirmed_bps: estimate.confirmed_bps };
+        let audio = [Layer { id: LayerId::default(), bitrate_bps: AUDIO_BPS as u64, height: 0 }];
+        let track =
+            |key, content, layers| Track { key, content, priority: 0, wanted: Wanted::default(), layers };
+        let tracks = [track(0, Content::Audio, &audio[..]), track(1, Content::Motion, &self.layers)];
+        let allocation = self.allocator.allocate(now, budget, &tracks);
+        self.demand = Some(allocation.demand);
+        let decision = allocation.decisions[1];
+        if decision.changed {
+            self.choices.push((now_us, decision.choice));
+            self.chosen = if let Choice::Layer(id) = decision.choice { Some(id) } else { None };
+        }
+    }
+
+    fn frame(&mut self, now: Instant, mut bytes: usize, push: &mut impl FnMut(usize, u16)) {
+        while bytes > 0 {
+            let packet = bytes.clamp(60, PACKET_BYTES);
+            self.admit(now, Class::Video, packet, push);
+            bytes = bytes.saturating_sub(packet);
         }
     }
 
@@ -244,7 +282,8 @@ impl World {
         let turn = (now_us / 1000) as usize;
         for step in 0..self.viewers.len() {
             let index = (step + turn) % self.viewers.len();
-            self.viewers[index].send(now_us, |bytes, sequence| link.push(now_us, bytes, (Some(index), bytes, sequence)));
+            self.viewers[index]
+                .send(now_us, |bytes, sequence| link.push(now_us, bytes, (Some(index), bytes, sequence)));
         }
         for (arrival_us, (index, bytes, sequence)) in link.pop(now_us) {
             if let Some(index) = index {
