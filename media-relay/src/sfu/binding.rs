@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Sfu;
 use super::peer::Role;
-use super::track::TrackKey;
+use super::track::{Track, TrackKey};
 
 impl Sfu {
     /// Fills the empty tracks of a stream's viewers with what is published.
@@ -22,15 +22,25 @@ impl Sfu {
         let Role::Viewer(viewer) = &mut peer.role else { return };
         let Some(stream) = self.streams.get(peer.stream) else { return };
         for index in 0..viewer.forwarders.len() {
-            if viewer.forwarders[index].track.is_some() {
+            let forwarder = &viewer.forwarders[index];
+            let shown = forwarder.track.and_then(|track| self.tracks.get(track));
+            // What has fallen silent gives way to what is alive, as when a page was reloaded and its old session has not
+            // been missed yet.
+            if shown.is_some_and(|track| !track.is_dead(now)) {
                 continue;
             }
-            let forwarder = &viewer.forwarders[index];
-            let free = stream.tracks.iter().copied().find(|track| {
+            let is_first = shown.is_none();
+            let fits = |track: &TrackKey| {
                 let is_shown = viewer.forwarders.iter().any(|forwarder| forwarder.track == Some(*track));
-                !is_shown && self.tracks.get(*track).is_some_and(|track| forwarder.can_show(&track.sent))
-            });
-            let Some(track) = free else { continue };
+                let fits = |track: &Track| forwarder.can_show(&track.sent) && (is_first || track.is_alive(now));
+                !is_shown && self.tracks.get(*track).is_some_and(fits)
+            };
+            let all = || stream.tracks.iter().copied().filter(fits);
+            let is_dead = |track: &TrackKey| self.tracks.get(*track).is_some_and(|track| track.is_dead(now));
+            let Some(track) = all().find(|track| !is_dead(track)).or_else(|| all().next()) else { continue };
+            if let Some(old) = forwarder.track.and_then(|track| self.tracks.get_mut(track)) {
+                old.viewers.retain(|viewer| *viewer != (key, index));
+            }
             viewer.forwarders[index].bind(track, &self.tracks[track].sent);
             self.tracks[track].viewers.push((key, index));
             viewer.hurry(now);

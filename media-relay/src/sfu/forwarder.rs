@@ -216,7 +216,7 @@ impl Forwarder {
         if self.current != Some(index) {
             if self.wanted_layer(track) == Some(index) && self.can_start(packet) {
                 let clocks = self.clocks(track.publisher, layer);
-                let output = self.rewriter.start(&incoming, clocks.as_ref());
+                let output = self.rewriter.start(&incoming, clocks.as_ref()).ok()?;
                 self.current = Some(index);
                 (self.spatial, self.temporal) = self.target.unwrap_or_default();
                 self.remember_clock(track.publisher, layer);
@@ -234,7 +234,7 @@ impl Forwarder {
         match self.rewriter.forward(&incoming) {
             Ok(output) => pass(Way::First, self.marker(packet), output),
             Err(Refused::Restarted) if !self.is_video => {
-                let output = self.rewriter.start(&incoming, None);
+                let output = self.rewriter.start(&incoming, None).ok()?;
                 pass(Way::First, packet.marker, output)
             }
             Err(Refused::Restarted) => {

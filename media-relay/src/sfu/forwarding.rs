@@ -94,6 +94,10 @@ impl Sfu {
             rungs(now, track)
         });
         let stream = *stream;
+        let is_dead = |forwarder: &super::forwarder::Forwarder| {
+            forwarder.track.and_then(|track| tracks.get(track)).is_some_and(|track| track.is_dead(now))
+        };
+        let has_dead = viewer.forwarders.iter().any(is_dead);
         let mut waiting: SmallVec<[(TrackKey, u8, usize); 4]> = SmallVec::new();
         for (index, forwarder) in viewer.forwarders.iter().enumerate() {
             let Some(track) = forwarder.track.and_then(|track| tracks.get(track)) else { continue };
@@ -144,6 +148,9 @@ impl Sfu {
         }
         if is_changed {
             self.changed(stream);
+        }
+        if has_dead {
+            self.bind(now, key);
         }
     }
 

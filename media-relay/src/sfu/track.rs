@@ -141,6 +141,16 @@ impl Track {
         self.layers.iter().position(wanted)
     }
 
+    /// Something comes.
+    pub(crate) fn is_alive(&self, now: Instant) -> bool {
+        self.layers.iter().any(|layer| layer.is_active(now))
+    }
+
+    /// Something came, and nothing comes any more.
+    pub(crate) fn is_dead(&self, now: Instant) -> bool {
+        !self.muted && self.layers.iter().any(|layer| layer.latest.is_some()) && !self.is_alive(now)
+    }
+
     /// Orders the layers by what flows in them: nobody says which of its names is which quality.
     pub(crate) fn put_in_order(&mut self) {
         let Self { layers, order, .. } = self;

@@ -89,7 +89,7 @@ impl Sfu {
         self.has_room(session)?;
         let not_live = || Failure::from(Code::NoSuchStream).retry_after_ms(LOOK_AGAIN_MS);
         let stream = *self.stream_names.get(stream).ok_or_else(not_live)?;
-        let available = self.available(stream, most);
+        let available = self.available(now, stream, most);
         if available.tracks.is_empty() {
             return Err(not_live());
         }
@@ -168,11 +168,14 @@ impl Sfu {
     }
 
     /// What of a stream somebody is shown.
-    pub(super) fn available(&self, stream: usize, most: Most) -> Available {
+    pub(super) fn available(&self, now: Instant, stream: usize, most: Most) -> Available {
         let word = |text: &str| Word::parse(text).expect("it is made of letters and digits");
         let mut tracks = Vec::new();
         let (mut audio, mut video) = (0, 0);
-        for key in &self.streams[stream].tracks {
+        // What has fallen silent comes last.
+        let mut keys = self.streams[stream].tracks.clone();
+        keys.sort_by_key(|key| self.tracks.get(*key).is_none_or(|track| track.is_dead(now)));
+        for key in &keys {
             let Some(track) = self.tracks.get(*key) else { continue };
             let count = if track.is_video() { &mut video } else { &mut audio };
             *count += 1;

@@ -53,7 +53,7 @@ impl Sfu {
     ) -> Result<Told, Failure> {
         let key = self.find(session)?;
         let (stream, most) = (self.peers[key].stream, self.peers[key].most);
-        let available = self.available(stream, most);
+        let available = self.available(now, stream, most);
         let peer = &mut self.peers[key];
         // Whether ICE begins anew shows in the offer, whose answer has to bear our new credentials then.
         let offered = turnpike_sdp::Description::parse(sdp).map_err(|error| refused(&error))?;
@@ -263,7 +263,7 @@ impl Sfu {
     pub(super) fn offer_all(&mut self, now: Instant, stream: usize) {
         let Some(found) = self.streams.get(stream) else { return };
         let viewers = found.viewers.clone();
-        let available = self.available(stream, Most::All);
+        let available = self.available(now, stream, Most::All);
         for key in viewers {
             let Some(peer) = self.peers.get_mut(key) else { continue };
             let Peer { role: Role::Viewer(viewer), most: Most::All, local, chance, session, .. } = peer
