@@ -26,6 +26,8 @@ use crate::sequence::distance;
 
 /// So many lost packets in a row still keep their places. A browser gives up a stream at a thousand.
 pub const GAP_PACKETS_MAX: u16 = 1_024;
+const GAP_MAX: i16 = GAP_PACKETS_MAX.cast_signed();
+const BEHIND_MIN: i16 = -history::WINDOW_PACKETS.cast_signed();
 
 /// A published layer, named by whoever forwards. A publisher that comes back is another source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -114,7 +116,8 @@ impl Origin {
 
 #[derive(Debug, Clone)]
 pub struct Rewriter {
-    source: Source,
+    /// Also in a pause; none before the first start.
+    source: Option<Source>,
     /// Whether anything new of the source is taken.
     active: bool,
     /// The highest number of the source that was forwarded or skipped.
@@ -129,7 +132,7 @@ pub struct Rewriter {
 impl Rewriter {
     pub fn new(codec: Codec, seeds: &Seeds) -> Self {
         Self {
-            source: Source::default(),
+            source: None,
             active: false,
             newest: 0,
             stray: None,
@@ -141,20 +144,27 @@ impl Rewriter {
 
     /// The source that is forwarded; none before the first start, in a pause, and after a restart was noticed.
     pub fn source(&self) -> Option<Source> {
-        self.active.then_some(self.source)
+        self.source.filter(|_| self.active)
     }
 
     /// From this packet on its source is forwarded, right behind what the viewer has. It begins a frame that stands alone
-    /// (any packet of audio). This is also how a pause ends, and how a source goes on that has jumped.
-    pub fn start(&mut self, packet: &Incoming, clocks: Option<&Clocks>) -> Output {
-        self.timeline.start(packet, packet.source == self.source, clocks);
+    /// (any packet of audio). This is also how a pause ends, and how a source goes on that has jumped. Refused is a packet
+    /// that comes late from a time of which the viewer has seen something; it can still be forwarded.
+    pub fn start(&mut self, packet: &Incoming, clocks: Option<&Clocks>) -> Result<Output, Refused> {
+        let behind = Some(packet.source) == self.source
+            && (BEHIND_MIN..=0).contains(&distance(packet.sequence, self.newest))
+            && self.timeline.is_near(packet.timestamp);
+        if behind || self.history.find_input(packet).is_some() {
+            return Err(Refused::Late);
+        }
+        self.timeline.start(packet, Some(packet.source) == self.source, clocks);
         self.pictures.start(packet.picture);
-        self.source = packet.source;
+        self.source = Some(packet.source);
         self.active = true;
         self.stray = None;
         self.newest = packet.sequence.wrapping_sub(1);
-        self.begin_epoch();
-        self.append(packet, 1)
+        self.begin_epoch(packet.source);
+        Ok(self.append(packet, 1))
     }
 
     /// Nothing new is taken until the next start. What is late still has its place.
@@ -177,7 +187,7 @@ impl Rewriter {
                 self.reserve(ahead - 1);
             }
             if self.timeline.step(packet, ahead == 1) == Step::Moved {
-                self.begin_epoch();
+                self.begin_epoch(packet.source);
             }
             self.history.set_newest_timestamp(self.timeline.newest());
             return Ok(self.append(packet, 1));
@@ -195,6 +205,9 @@ impl Rewriter {
         }
         self.stray = None;
         if ahead > 1 {
+            // What is missing may have any time up to this one's: what is started next must come behind it.
+            self.timeline.pass(packet);
+            self.history.set_newest_timestamp(self.timeline.newest());
             self.reserve(ahead.unsigned_abs() - 1);
         }
         self.newest = packet.sequence;
@@ -212,7 +225,7 @@ impl Rewriter {
     /// What is added to a timestamp of the source to get the viewer's. Sender reports of the source are for the viewer by
     /// this: same NTP time, this much added to the RTP time; then sound and picture stay together.
     pub fn timestamp_offset(&self, source: Source) -> Option<u32> {
-        (self.active && source == self.source).then(|| self.timeline.report_offset())
+        (self.source() == Some(source)).then(|| self.timeline.report_offset())
     }
 
     /// How the viewer's timestamps lie in the publisher's time.
@@ -234,12 +247,18 @@ impl Rewriter {
 
     /// How far the packet is ahead of the newest of its source; at most zero when it can only fill a place.
     fn ahead(&mut self, packet: &Incoming) -> Result<i16, Refused> {
-        if !self.active || packet.source != self.source {
+        if !self.active || Some(packet.source) != self.source {
             return Ok(0);
         }
         let ahead = distance(packet.sequence, self.newest);
-        let near = ahead <= GAP_PACKETS_MAX.cast_signed() && ahead > -history::WINDOW_PACKETS.cast_signed();
-        if near && (ahead > 0 || self.timeline.is_near(packet.timestamp)) {
+        let fits = match ahead {
+            // Even if its time has jumped: it goes on there, without a frame missing.
+            1 => self.stray.is_none() || !self.timeline.jumps(packet),
+            2..=GAP_MAX => !self.timeline.jumps(packet),
+            BEHIND_MIN..=0 => self.timeline.is_near(packet.timestamp),
+            _ => false,
+        };
+        if fits {
             return Ok(ahead);
         }
         if self.stray == Some(packet.sequence.wrapping_sub(1)) {
@@ -251,7 +270,7 @@ impl Rewriter {
     }
 
     fn late(&mut self, packet: &Incoming) -> Result<Output, Refused> {
-        let current = packet.source == self.source && self.active;
+        let current = Some(packet.source) == self.source && self.active;
         let unknown = if current { Refused::Late } else { Refused::NotForwarded };
         let place = self.history.find_input(packet).ok_or(unknown)?;
         if self.history.mark(place.output) {
@@ -279,9 +298,9 @@ impl Rewriter {
         }
     }
 
-    fn begin_epoch(&mut self) {
+    fn begin_epoch(&mut self, source: Source) {
         self.history.begin_epoch(history::Epoch {
-            source: self.source,
+            source,
             timestamp_offset: self.timeline.offset(),
             newest_timestamp: self.timeline.newest(),
             tl0_offset: self.pictures.tl0_offset(),

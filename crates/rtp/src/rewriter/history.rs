@@ -13,8 +13,8 @@ const STRETCHES: usize = 192;
 /// An epoch begins with a switch, and for some frames after one while timestamps find to the right place.
 const EPOCHS: usize = 32;
 const WORDS: usize = WINDOW_PACKETS as usize / 64;
-/// A packet whose time is so far from its epoch's newest was numbered in another life of its source.
-const EPOCH_TICKS_MAX: i32 = 90_000 * 30;
+/// A packet whose time is so far from its epoch's newest was numbered in another life of its source. Ten seconds of video.
+const EPOCH_TICKS_MAX: u32 = 900_000;
 
 /// What is the same for all packets of a source since it was started.
 #[derive(Debug, Clone, Copy, Default)]
@@ -180,7 +180,7 @@ impl History {
             let back = stretch.input.wrapping_sub(packet.sequence);
             let place = (back < stretch.len).then(|| self.place(stretch, back))??;
             let apart = timestamp_distance(packet.timestamp, place.epoch.newest_timestamp);
-            let same_life = apart.unsigned_abs() <= EPOCH_TICKS_MAX.unsigned_abs();
+            let same_life = apart.unsigned_abs() <= EPOCH_TICKS_MAX;
             (place.epoch.source == packet.source && same_life).then_some(place)
         })
     }

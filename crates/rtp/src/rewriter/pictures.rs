@@ -50,10 +50,14 @@ impl Pictures {
         let Some(picture) = picture else { return };
         if self.is_newer(picture) {
             self.newest_input = picture.id;
-            self.newest_output = picture.id.wrapping_add(self.offset) & mask(picture.bits);
-            if let Some(tl0) = picture.tl0 {
-                self.newest_tl0 = tl0.wrapping_add(self.tl0_offset);
-            }
+            self.note(picture);
+        }
+    }
+
+    fn note(&mut self, picture: Picture) {
+        self.newest_output = picture.id.wrapping_add(self.offset) & mask(picture.bits);
+        if let Some(tl0) = picture.tl0 {
+            self.newest_tl0 = tl0.wrapping_add(self.tl0_offset);
         }
     }
 
@@ -63,6 +67,8 @@ impl Pictures {
         if self.closes {
             self.offset = self.offset.wrapping_sub(1);
         }
+        // Those that are missing before it keep their numbers.
+        self.note(picture);
     }
 
     pub(super) fn output(&self, picture: Option<Picture>) -> (u16, u8) {

@@ -11,7 +11,7 @@ const REPORT_APART_MS_MAX: u32 = 2_000;
 const JUMP_AHEAD_MS: u32 = 5_000;
 const JUMP_BACK_MS: u32 = 1_000;
 /// A late packet is no older than this. Sources jump by more, but for one time in a thousand.
-const LATE_MS_MAX: u32 = 15_000;
+const LATE_MS_MAX: u32 = 10_000;
 /// A pause longer than a quarter circle is shown as one, so that the order of timestamps stays plain.
 const STEP_TICKS_MAX: u32 = 1 << 30;
 
@@ -103,21 +103,38 @@ impl Timeline {
     /// The newest packet has a timestamp that is not the newest. `follows`: nothing is missing before it.
     pub(super) fn step(&mut self, packet: &Incoming, follows: bool) -> Step {
         let step = timestamp_distance(packet.timestamp, self.newest);
-        let elapsed = self.elapsed(packet.arrival_ms);
-        if step < 0 && step.unsigned_abs() <= self.ticks(JUMP_BACK_MS) {
-            return Step::On;
-        }
-        if step < 0 || step.unsigned_abs() > elapsed.saturating_add(self.ticks(JUMP_AHEAD_MS)) {
+        if self.jumps(packet) {
             self.ahead = 0;
-            let output = self.newest_output.wrapping_add(elapsed.max(1));
+            let output = self.newest_output.wrapping_add(self.elapsed(packet.arrival_ms).max(1));
             self.set(packet, output.wrapping_sub(packet.timestamp));
             return Step::Moved;
+        }
+        if step < 0 {
+            return Step::On;
         }
         // Where something is missing, so may be frames that would then stand behind this one.
         let taken = if follows { self.ahead.min(step.unsigned_abs() / 2) } else { 0 };
         self.ahead -= taken;
         self.set(packet, self.offset.wrapping_sub(taken));
         if taken == 0 { Step::On } else { Step::Moved }
+    }
+
+    /// Time passes with a packet that the viewer does not get.
+    pub(super) fn pass(&mut self, packet: &Incoming) {
+        if timestamp_distance(packet.timestamp, self.newest) > 0 {
+            self.set(packet, self.offset);
+        }
+    }
+
+    /// Whether the newest packet's time is not where a source that goes on can be.
+    pub(super) fn jumps(&self, packet: &Incoming) -> bool {
+        let step = timestamp_distance(packet.timestamp, self.newest);
+        let most = if step < 0 {
+            self.ticks(JUMP_BACK_MS)
+        } else {
+            self.elapsed(packet.arrival_ms).saturating_add(self.ticks(JUMP_AHEAD_MS))
+        };
+        step.unsigned_abs() > most
     }
 
     /// Whether a late packet can be of the same life of its source.
