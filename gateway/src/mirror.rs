@@ -63,6 +63,11 @@ pub(crate) struct Reached {
 }
 
 impl Reached {
+    /// What has been heard of stays so.
+    fn turn_to(&mut self, reference: &Reference) {
+        self.reference = Reference { heard: self.reference.heard, ..*reference };
+    }
+
     pub(crate) fn offset(&self) -> OffsetText {
         offset::write(&self.reference, &self.vector)
     }
@@ -189,7 +194,7 @@ impl Mirror {
             let mut now = mirror.lock_reached();
             // Another was made meanwhile because an epoch has changed.
             if kept && now.reference.id == before {
-                now.reference = reference;
+                now.turn_to(&reference);
             }
         })
     }
@@ -226,7 +231,7 @@ impl Deliver for Receiver {
                 mirror.references.keep_for_sure(&reference).await;
                 let mut now = mirror.lock_reached();
                 if now.reference.id == reached.reference.id {
-                    now.reference = reference;
+                    now.turn_to(&reference);
                     now.vector.set(lane, from.pos);
                     drop(now);
                     mirror.outlet.lane_changed(lane);
@@ -281,7 +286,10 @@ impl Deliver for Receiver {
         let mirror = &*self.0;
         let mut lane = mirror.lane_of(room);
         lane.opened(room, *standing);
-        mirror.outlet.resync(room, standing, mirror.lock_reached().offset().as_str());
+        let mut reached = mirror.lock_reached();
+        let heard = &mut reached.reference.heard[lane.lane.index()];
+        *heard = standing.lane.epoch.max(*heard);
+        mirror.outlet.resync(room, standing, reached.offset().as_str());
     }
 
     fn signal(&self, room: &RoomId, signal: &Signal) {

@@ -4,6 +4,10 @@
 //! bytes. Those numbers are long and change little, so a node writes them down once in a while (a base, known to every
 //! node) and an offset says only how far each lane has moved since. The client never looks inside.
 //!
+//! When a lane goes on in another epoch, members of rooms that lost something are told before the lane's place is one of that
+//! epoch: a place of the new one would claim that they were told of all their rooms. Meanwhile an offset says beside the place
+//! which epoch its bearer has heard of, so that no node that has not gives them what they know to be lost.
+//!
 //! Pure: positions in, text out, and the reverse.
 
 use base64::Engine as _;
@@ -40,12 +44,14 @@ impl Vector {
 pub(crate) struct Reference {
     pub(crate) id: BaseId,
     pub(crate) base: Base,
+    /// Epochs that a room of the lane has gone on in. Beyond that of the base until the next base is kept.
+    pub(crate) heard: [u64; LANES],
 }
 
 impl Reference {
     /// 48 random bits name a base: enough that two nodes never draw the same.
     pub(crate) fn draw(random: u64, base: Base) -> Self {
-        Self { id: BaseId(random & ((1 << 48) - 1)), base }
+        Self { id: BaseId(random & ((1 << 48) - 1)), base, heard: [0; LANES] }
     }
 
     pub(crate) fn epoch(&self, lane: Lane) -> u64 {
@@ -56,8 +62,9 @@ impl Reference {
 const VERSION: u8 = 2;
 const HEAD_BYTES: usize = 1 + 6 + 2;
 
-/// The head, and a number of at most 8 bytes for each lane.
-const BYTES_MAX: usize = HEAD_BYTES + LANES * 8;
+/// The head, a number of at most 8 bytes for each lane, and for each lane whose epoch is beyond that of the base its index and
+/// the epoch.
+const BYTES_MAX: usize = HEAD_BYTES + LANES * 8 + LANES * 9;
 const TEXT_BYTES_MAX: usize = BYTES_MAX.div_ceil(3) * 4;
 
 /// An offset as text, on the stack: one is written for every message.
@@ -86,6 +93,13 @@ pub(crate) fn write(reference: &Reference, vector: &Vector) -> OffsetText {
         }
     }
     bytes[7..9].copy_from_slice(&moved.to_le_bytes());
+    for (lane, (heard, base)) in reference.heard.iter().zip(&reference.base.0).enumerate() {
+        if *heard > base.epoch {
+            bytes[length] = lane as u8;
+            length += 1;
+            write_number(&mut bytes, &mut length, *heard);
+        }
+    }
     let mut text = OffsetText { bytes: [0; TEXT_BYTES_MAX], length: 0 };
     text.length = URL_SAFE_NO_PAD
         .encode_slice(&bytes[..length], &mut text.bytes)
@@ -97,6 +111,8 @@ pub(crate) fn write(reference: &Reference, vector: &Vector) -> OffsetText {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offset {
     pub(crate) base: BaseId,
+    /// Epochs that its bearer has heard of besides; zero: none.
+    pub(crate) heard: [u64; LANES],
     moved: [i64; LANES],
 }
 
@@ -106,6 +122,10 @@ impl Offset {
         let mut positions = base.0;
         for (position, moved) in positions.iter_mut().zip(self.moved) {
             position.pos = position.pos.checked_add_signed(moved).filter(|pos| *pos <= INTEGER_MAX)?;
+        }
+        let says_more = |(heard, base): (&u64, &LanePosition)| *heard == 0 || *heard > base.epoch;
+        if !self.heard.iter().zip(&base.0).all(says_more) {
+            return None;
         }
         Some(positions)
     }
@@ -132,7 +152,18 @@ pub(crate) fn read(text: &str) -> Option<Offset> {
             }
         }
     }
-    rest.is_empty().then_some(Offset { base: BaseId(u64::from_le_bytes(id)), moved })
+    let mut heard = [0; LANES];
+    let mut next = 0;
+    while let Some((lane, more)) = rest.split_first() {
+        rest = more;
+        let lane = usize::from(*lane);
+        if !(next..LANES).contains(&lane) {
+            return None;
+        }
+        next = lane + 1;
+        heard[lane] = read_number(&mut rest).filter(|epoch| *epoch > 0)?;
+    }
+    Some(Offset { base: BaseId(u64::from_le_bytes(id)), heard, moved })
 }
 
 fn zigzag(number: i64) -> u64 {
@@ -201,6 +232,7 @@ mod tests {
             "null".to_owned(),
             format!("{sound}A"),
             format!("{sound}AAAA"),
+            format!("{sound}AAAAAAAA"),
             sound[..sound.len() - 2].to_owned(),
             format!("B{}", &sound[1..]),
             URL_SAFE_NO_PAD.encode([VERSION, 0, 0, 0, 0, 0, 0, 1, 0, 0]),
@@ -219,14 +251,16 @@ mod tests {
             id: u64,
             base in proptest::array::uniform16(0..=INTEGER_MAX),
             moved in proptest::array::uniform16(-(1i64 << 40)..1 << 40),
+            heard in proptest::array::uniform16(prop_oneof![Just(0), 8..=INTEGER_MAX]),
         ) {
             let mut vector = Vector(base);
             for (position, moved) in vector.0.iter_mut().zip(moved) {
                 *position = position.saturating_add_signed(moved).min(INTEGER_MAX);
             }
-            let reference = Reference { base: reference(base).base, ..Reference::draw(id, Base::default()) };
+            let reference = Reference { heard, ..Reference::draw(id, reference(base).base) };
             let offset = read(write(&reference, &vector).as_str()).unwrap();
             prop_assert_eq!(offset.base, reference.id);
+            prop_assert_eq!(offset.heard, heard);
             prop_assert_eq!(offset.against(&reference.base).unwrap().map(|position| position.pos), vector.0);
         }
 
@@ -234,7 +268,7 @@ mod tests {
         fn no_text_panics(text in "[A-Za-z0-9_-]{0,200}", base in proptest::array::uniform16(0..=INTEGER_MAX)) {
             if let Some(offset) = read(&text) {
                 // Whatever is accepted means one thing.
-                let reference = Reference { id: offset.base, ..reference(base) };
+                let reference = Reference { id: offset.base, heard: offset.heard, ..reference(base) };
                 if let Some(positions) = offset.against(&reference.base) {
                     let again = write(&reference, &Vector(positions.map(|position| position.pos)));
                     prop_assert_eq!(again.as_str(), text);

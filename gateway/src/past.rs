@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use turnpike_cluster::{
-    Broker, Continuity, LanePosition, Message, Range, Read, Standing, Unavailable, lane_of,
+    Broker, Continuity, LANES, LanePosition, Message, Range, Read, Standing, Unavailable, lane_of,
 };
 use turnpike_wire::{Position, RoomId};
 
@@ -57,6 +57,28 @@ const TURNS_MAX: usize = 8;
 /// One read. A room has as many of them as its history needs.
 const READ_MESSAGES_MAX: usize = 512;
 const READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// Waits until this node has heard of the epochs that the reader has been told of. Before that, what it has of those lanes may be
+/// a tail of which the reader knows that it is lost. The rooms must be open.
+pub(crate) async fn catch_up(
+    mirror: &Mirror,
+    broker: &dyn Broker,
+    wanted: &[Wanted],
+    heard: &[u64; LANES],
+) -> Result<(), Unavailable> {
+    for _ in 0..TURNS_MAX {
+        let behind = wanted.iter().find(|wanted| {
+            let lane = mirror.lane_of(&wanted.room);
+            let goes_on =
+                lane.room(&wanted.room).and_then(|room| room.standing()).map_or(0, |room| room.lane.epoch);
+            heard[lane.lane.index()] > goes_on.max(mirror.reached().at(lane.lane).epoch)
+        });
+        let Some(wanted) = behind else { return Ok(()) };
+        broker.level(&wanted.room).wait().await?;
+    }
+    // It is with a master that is none any more, and will notice.
+    Err(Unavailable { retry_after_ms: 250 })
+}
 
 /// What is found stands as long as the lanes are held. The rooms must be open.
 pub(crate) async fn find<'a>(

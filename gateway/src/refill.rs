@@ -22,7 +22,7 @@ pub(crate) fn refill(app: &Arc<App>, session: &Arc<Session>, socket: &SocketRef,
     let offset = offset.and_then(offset::read);
     let (app, session, socket) = (Arc::clone(app), Arc::clone(session), *socket);
     let work = async move {
-        if !try_refill(&app, &session, &socket, offset).await {
+        if !try_refill(&app, &session, &socket, offset.as_ref()).await {
             tracing::warn!(%socket, "connection closed: it was behind and could not be given what it had missed");
             dismiss(&app, &socket, Disconnect::Overloaded);
         }
@@ -38,7 +38,7 @@ async fn try_refill(
     app: &App,
     session: &Session,
     socket: &SocketRef,
-    offset: Option<offset::Offset>,
+    offset: Option<&offset::Offset>,
 ) -> bool {
     let from = match offset {
         Some(offset) => match app.references.find(offset.base).wait().await {

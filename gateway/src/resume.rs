@@ -12,7 +12,7 @@ use crate::membership::open;
 use crate::mirror::Reached;
 use crate::offset;
 use crate::outgoing::{self, Greeting};
-use crate::past::{After, Wanted};
+use crate::past::{self, After, Wanted};
 use crate::presence::Showing;
 use crate::record;
 use crate::replay::{Loss, Member, Replay, replay};
@@ -90,7 +90,7 @@ pub(crate) async fn resume(
     if identified.is_some_and(|identity| resume.payload != identity.user.as_bytes()) {
         return Resumed::NO;
     }
-    let came = match came_from(app, resume.offset.as_deref()).await {
+    let (came, heard) = match came_from(app, resume.offset.as_deref()).await {
         Ok(Some(came)) => came,
         Ok(None) => return Resumed::NO,
         Err(error) => return error.into(),
@@ -117,6 +117,9 @@ pub(crate) async fn resume(
             Wanted { room: member.room.clone(), after: After::Lane(after) }
         })
         .collect();
+    if let Err(error) = past::catch_up(&app.mirror, &*app.cluster.broker, &wanted, &heard).await {
+        return error.into();
+    }
     let (lanes, found) = match app.find(&wanted).await {
         Ok(found) => found,
         Err(error) => return error.into(),
@@ -175,19 +178,23 @@ fn in_present_epochs(
     })
 }
 
-/// Where the client stands in every lane. None: its offset says nothing to us.
-async fn came_from(app: &App, offset: Option<&str>) -> Result<Option<[LanePosition; LANES]>, Unavailable> {
+/// Where the client stands in every lane, and which epochs it has heard of.
+type Came = ([LanePosition; LANES], [u64; LANES]);
+
+/// None: its offset says nothing to us.
+async fn came_from(app: &App, offset: Option<&str>) -> Result<Option<Came>, Unavailable> {
     let Some(offset) = offset else {
         // The client was cut before it got its first event, so it has nothing.
         let reached = app.mirror.reached();
-        return Ok(Some(std::array::from_fn(|index| {
+        let nothing = std::array::from_fn(|index| {
             let lane = Lane::new(index).expect("there are as many lanes as positions");
             LanePosition { epoch: reached.at(lane).epoch, pos: 0 }
-        })));
+        });
+        return Ok(Some((nothing, [0; LANES])));
     };
     let Some(offset) = offset::read(offset) else { return Ok(None) };
     let base = app.references.find(offset.base).wait().await?;
-    Ok(base.and_then(|base| offset.against(&base)))
+    Ok(base.and_then(|base| Some((offset.against(&base)?, offset.heard))))
 }
 
 /// From here on nobody else has it: there is one winner.

@@ -3,6 +3,8 @@
 //! What must hold, whatever happens: of every room a client gets exactly the messages from its join on, in order, none
 //! twice and none missing; or it is told that the room was lost.
 
+mod heard;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
