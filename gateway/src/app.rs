@@ -22,6 +22,7 @@ use crate::expiry::Expiry;
 use crate::gates::{Gate, Gatekeeper};
 use crate::metrics::Meters;
 use crate::mirror::{LaneGuards, Mirror};
+use crate::occupancy::Occupancy;
 use crate::outgoing::Outgoing;
 use crate::past::{self, After, Wanted};
 use crate::presence::{Presences, Who};
@@ -66,6 +67,8 @@ pub(crate) struct App {
     pub(crate) outgoing: Outgoing,
     pub(crate) meters: Meters,
     pub(crate) webhooks: Option<Hooks>,
+    /// There if a backend wants to know of it.
+    pub(crate) occupancy: Option<Arc<Occupancy>>,
     pub(crate) gates: Option<Gatekeeper>,
     /// Runs what no connection waits for.
     pub(crate) background: tokio::runtime::Handle,
@@ -192,6 +195,9 @@ impl App {
         let who = Who { socket: *socket, user: session.user.clone() };
         self.presences.gone(&who, is_replaced || may_return(reason));
         self.signaling.parted(socket, may_return(reason));
+        if let Some(occupancy) = &self.occupancy {
+            occupancy.gone(*socket);
+        }
         let rooms: Vec<RoomId> = session.state().rooms.iter().map(|member| member.room.clone()).collect();
         for room in rooms {
             self.typing.stop(&room, &session.user, *socket);

@@ -81,6 +81,9 @@ fn on_tick(app: &Arc<App>) {
     app.presences.tick();
     app.typing.tick(|user, room| app.sockets_in(user, room));
     app.receipts.tick();
+    if let Some(occupancy) = &app.occupancy {
+        occupancy.tick(app);
+    }
 }
 
 fn renew_reference(app: &Arc<App>) {

@@ -28,8 +28,8 @@ pub struct GatewayConfig {
     pub limits: Limits,
     pub ring: RingLimits,
     pub media: MediaLimits,
-    /// Who is told what happens here, if anybody.
-    pub webhooks: Option<Webhooks>,
+    /// Who is told what happens here.
+    pub webhooks: Vec<Webhooks>,
     /// Who is asked before somebody may do something, if anybody.
     pub gates: Option<Gates>,
     /// Present in development alone: anybody is given a token for any name.

@@ -273,6 +273,9 @@ impl App {
             (rooms, state.showing.clone())
         };
         for (room, presence) in rooms {
+            if let Some(occupancy) = &self.occupancy {
+                occupancy.enter(&room, socket);
+            }
             if room.personal_user().is_some() {
                 self.presences.enter(&room, &who, &showing);
             } else if presence {

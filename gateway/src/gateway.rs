@@ -24,6 +24,7 @@ use crate::gates::{self, GateMeters};
 use crate::http;
 use crate::metrics::{Meters, Readings};
 use crate::mirror::{Mirror, Receiver, RingLimits};
+use crate::occupancy::Occupancy;
 use crate::outgoing::Outgoing;
 use crate::presence::Presences;
 use crate::receipts::Receipts;
@@ -32,7 +33,7 @@ use crate::sessions::Sessions;
 use crate::shards::Shards;
 use crate::signaling::{self, MediaLimits, Signaling};
 use crate::typing::Typing;
-use crate::webhooks::{self, Reporter, WebhookMeters};
+use crate::webhooks::{self, Hooks, Reporter, WebhookEvent};
 
 /// How long the last webhooks may take before the process ends.
 const WEBHOOKS_FLUSH: Duration = Duration::from_secs(2);
@@ -57,7 +58,7 @@ struct Told {
     packets: packet::Limits,
     ring: RingLimits,
     media: MediaLimits,
-    webhooks: Option<webhooks::Receiver>,
+    webhooks: Vec<webhooks::Receiver>,
     gates: Option<gates::Keeper>,
     origins: Origins,
     development: Option<Development>,
@@ -99,7 +100,7 @@ impl Gateway {
             packets: engine.packet.clone(),
             ring,
             media,
-            webhooks: webhooks.map(webhooks::Receiver::new).transpose()?,
+            webhooks: webhooks.into_iter().map(webhooks::Receiver::new).collect::<io::Result<_>>()?,
             gates: gates.map(gates::Keeper::new).transpose()?,
             origins: engine.origins.clone(),
             development,
@@ -137,6 +138,9 @@ impl Gateway {
     /// Drops whoever is still connected, and waits for the threads to end.
     pub fn shutdown(self) {
         self.server.shutdown();
+        if let Some(occupancy) = &self.app.occupancy {
+            occupancy.close(&*self.app);
+        }
         if let Some(hooks) = &self.app.webhooks {
             hooks.flush(WEBHOOKS_FLUSH);
         }
@@ -159,10 +163,15 @@ impl Bound {
         let (handle, spawner) = (|| engine.handle(), || background.handle());
         let reporter =
             Reporter { node: config.node.clone(), incarnation: cluster.membership.own().to_string() };
-        let webhook_meters = WebhookMeters::register(&registry).map_err(io::Error::other)?;
         let gate_meters = GateMeters::register(&registry).map_err(io::Error::other)?;
         let gates = config.gates.map(|keeper| keeper.start(reporter.clone(), gate_meters, spawner()));
-        let hooks = config.webhooks.map(|receiver| receiver.start(reporter, webhook_meters, &spawner()));
+        let hooks =
+            Hooks::start(config.webhooks, reporter, &registry, &spawner()).map_err(io::Error::other)?;
+        let of_rooms = [WebhookEvent::RoomOccupied, WebhookEvent::RoomVacated];
+        let occupancy = hooks
+            .as_ref()
+            .filter(|hooks| of_rooms.into_iter().any(|event| hooks.wants(event)))
+            .map(|_| Arc::new(Occupancy::new(&cluster, clock, spawner())));
         let app = Arc::new(App {
             node: config.node,
             ping_interval_ms: config.ping_interval.as_millis() as u64,
@@ -187,6 +196,7 @@ impl Bound {
             outgoing,
             meters: Meters::register(&registry).map_err(io::Error::other)?,
             webhooks: hooks,
+            occupancy,
             gates,
             background: spawner(),
         });

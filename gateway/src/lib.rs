@@ -20,6 +20,7 @@ mod http;
 mod membership;
 mod metrics;
 mod mirror;
+mod occupancy;
 mod offset;
 mod outgoing;
 mod page;

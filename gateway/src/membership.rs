@@ -121,6 +121,7 @@ pub(crate) async fn join(
     }
     let (found, _) = joined?;
     show(app, session, socket, room, presence);
+    occupy(app, session, socket, room);
     Ok(found)
 }
 
@@ -137,6 +138,15 @@ fn show(app: &App, session: &Session, socket: &SocketRef, room: &RoomId, presenc
     let hides = !presence && room.personal_user().is_none();
     if hides || !stays {
         app.presences.exit(room, &who, !stays);
+    }
+}
+
+fn occupy(app: &App, session: &Session, socket: &SocketRef, room: &RoomId) {
+    let Some(occupancy) = &app.occupancy else { return };
+    occupancy.enter(room, *socket);
+    // It may have gone meanwhile, and then nobody will say so again.
+    if !session.state().is_connected_as(socket) {
+        occupancy.exit(room, *socket);
     }
 }
 
@@ -158,6 +168,9 @@ pub(crate) async fn leave(
     }
     app.mirror.leave(room);
     app.typing.stop(room, &session.user, *socket);
+    if let Some(occupancy) = &app.occupancy {
+        occupancy.exit(room, *socket);
+    }
     show(app, session, socket, room, false);
     // Out of the room here in any case; what could not be written down is tried again by whoever asks again.
     keep_record(app, session, socket).await?;

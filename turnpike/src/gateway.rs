@@ -93,9 +93,9 @@ fn gate(gate: config::Gate) -> Gate {
     }
 }
 
-fn webhooks(config: &config::Webhooks) -> Option<Webhooks> {
-    let url = config.url.as_ref()?;
-    Some(Webhooks {
+fn webhooks(config: &config::Webhooks) -> Vec<Webhooks> {
+    let Some(url) = &config.url else { return Vec::new() };
+    let first = Webhooks {
         url: url.as_str().to_owned(),
         secrets: secrets([&config.secret, &config.secret_next]),
         events: config.events.0.iter().copied().map(webhook_event).collect(),
@@ -103,7 +103,15 @@ fn webhooks(config: &config::Webhooks) -> Option<Webhooks> {
         deadline: config.deadline,
         queue_max: config.queue_max,
         allow_private: config.allow_private,
-    })
+    };
+    let others = config.others.0.iter().map(|other| Webhooks {
+        url: other.url.as_str().to_owned(),
+        secrets: if other.secret.is_some() { secrets([&other.secret]) } else { first.secrets.clone() },
+        events: other.events.iter().copied().map(webhook_event).collect(),
+        ..first.clone()
+    });
+    let others: Vec<Webhooks> = others.collect();
+    std::iter::once(first).chain(others).collect()
 }
 
 fn webhook_event(event: config::Event) -> WebhookEvent {
@@ -111,6 +119,8 @@ fn webhook_event(event: config::Event) -> WebhookEvent {
         config::Event::ConnectionOpened => WebhookEvent::ConnectionOpened,
         config::Event::ConnectionClosed => WebhookEvent::ConnectionClosed,
         config::Event::MessageOffline => WebhookEvent::MessageOffline,
+        config::Event::RoomOccupied => WebhookEvent::RoomOccupied,
+        config::Event::RoomVacated => WebhookEvent::RoomVacated,
     }
 }
 
@@ -258,6 +268,7 @@ mod tests {
             ("TURNPIKE_WEBHOOK_SECRET", "first"),
             ("TURNPIKE_WEBHOOK_SECRET_NEXT", "second"),
             ("TURNPIKE_WEBHOOK_EVENTS", "message.offline"),
+            ("TURNPIKE_WEBHOOK_OTHERS", "room.occupied+room.vacated https://c.example/rooms"),
             ("TURNPIKE_WEBHOOK_ALLOW_PRIVATE", "true"),
             ("TURNPIKE_WEBHOOK_TIMEOUT", "30s"),
             ("TURNPIKE_WEBHOOK_DEADLINE", "31m"),
@@ -273,7 +284,10 @@ mod tests {
             ("TURNPIKE_GATE_ALLOW_PRIVATE", "true"),
         ]);
         assert_eq!(lines(&other.api_keys), ["ApiKeys(2)"]);
-        let webhooks = other.webhooks.as_ref().unwrap();
+        let [webhooks, of_rooms] = &other.webhooks[..] else { panic!("there are two receivers") };
+        assert_eq!(of_rooms.url, "https://c.example/rooms");
+        assert_eq!(of_rooms.events, [WebhookEvent::RoomOccupied, WebhookEvent::RoomVacated]);
+        assert_eq!((&of_rooms.secrets, of_rooms.queue_max), (&webhooks.secrets, 32));
         assert_eq!(webhooks.url, "https://b.example/hook");
         assert_eq!(webhooks.secrets, [b"first".to_vec(), b"second".to_vec()]);
         assert_eq!(webhooks.events, [WebhookEvent::MessageOffline]);
@@ -299,10 +313,10 @@ mod tests {
 
     #[test]
     fn webhooks_are_as_the_gateway_has_them_by_default_and_absent_without_a_url() {
-        assert!(with(&[]).webhooks.is_none());
+        assert!(with(&[]).webhooks.is_empty());
         let given =
             with(&[("TURNPIKE_WEBHOOK_URL", "https://b.example"), ("TURNPIKE_WEBHOOK_SECRET", "first")]);
-        assert_eq!(lines(&given.webhooks.unwrap()), lines(&Webhooks::new("", "")));
+        assert_eq!(lines(&given.webhooks[0]), lines(&Webhooks::new("", "")));
     }
 
     #[test]

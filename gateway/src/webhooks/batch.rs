@@ -1,11 +1,13 @@
 //! What goes into one request: what is there, and what comes within a moment.
 
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, timeout_at};
 
+use super::debt::Debt;
 use super::event::Event;
 
 const EVENTS_MAX: usize = 100;
@@ -14,15 +16,18 @@ const LINGER: Duration = Duration::from_millis(100);
 
 pub(super) enum Queued {
     Event {
-        event: Event,
+        event: Arc<Event>,
         at: Instant,
+        /// Who wants to know when it is done with.
+        debt: Option<Arc<Debt>>,
     },
     /// Whoever waits is told when everything before this is done with.
     Flush(SyncSender<()>),
 }
 
 pub(super) struct Batch {
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<Arc<Event>>,
+    pub(super) debts: Vec<Arc<Debt>>,
     /// When the first of them happened.
     pub(super) since: Instant,
     pub(super) flush: Option<SyncSender<()>>,
@@ -32,13 +37,20 @@ impl Batch {
     /// `None`: nothing will come any more.
     pub(super) async fn next(queue: &mut Receiver<Queued>) -> Option<Self> {
         let mut batch = match queue.recv().await? {
-            Queued::Event { event, at } => Self { events: vec![event], since: at, flush: None },
-            Queued::Flush(done) => Self { events: Vec::new(), since: Instant::now(), flush: Some(done) },
+            Queued::Event { event, at, debt } => {
+                Self { events: vec![event], debts: debt.into_iter().collect(), since: at, flush: None }
+            }
+            Queued::Flush(done) => {
+                Self { events: Vec::new(), debts: Vec::new(), since: Instant::now(), flush: Some(done) }
+            }
         };
         let until = Instant::now() + LINGER;
         while batch.events.len() < EVENTS_MAX && batch.flush.is_none() {
             match timeout_at(until, queue.recv()).await {
-                Ok(Some(Queued::Event { event, .. })) => batch.events.push(event),
+                Ok(Some(Queued::Event { event, debt, .. })) => {
+                    batch.events.push(event);
+                    batch.debts.extend(debt);
+                }
                 Ok(Some(Queued::Flush(done))) => batch.flush = Some(done),
                 Ok(None) | Err(_) => break,
             }
@@ -61,10 +73,10 @@ mod tests {
             name: what.kind().name(),
             time: 0,
             node: "n".to_owned(),
-            user: UserId::parse("u").unwrap(),
+            user: Some(UserId::parse("u").unwrap()),
             what,
         };
-        Queued::Event { event, at: Instant::now() }
+        Queued::Event { event: Arc::new(event), at: Instant::now(), debt: None }
     }
 
     fn ids(batch: &Batch) -> Vec<usize> {

@@ -28,7 +28,7 @@ impl Webhooks {
         Self {
             url: url.into(),
             secrets: vec![secret.into()],
-            events: WebhookEvent::ALL.to_vec(),
+            events: WebhookEvent::COMMON.to_vec(),
             timeout: Duration::from_secs(5),
             deadline: Duration::from_mins(10),
             queue_max: 10_000,

@@ -1,5 +1,7 @@
 //! One batch after the other, each until it is taken, unwanted or too old.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +18,8 @@ pub(super) struct Delivery {
     endpoint: Endpoint,
     deadline: Duration,
     incarnation: String,
-    drawn: u64,
+    /// Shared by all receivers: two of them may be one backend.
+    drawn: Arc<AtomicU64>,
     meters: WebhookMeters,
 }
 
@@ -25,15 +28,17 @@ impl Delivery {
         endpoint: Endpoint,
         deadline: Duration,
         reporter: &Reporter,
+        drawn: Arc<AtomicU64>,
         meters: WebhookMeters,
     ) -> Self {
-        Self { endpoint, deadline, incarnation: reporter.incarnation.clone(), drawn: 0, meters }
+        Self { endpoint, deadline, incarnation: reporter.incarnation.clone(), drawn, meters }
     }
 
-    pub(super) async fn run(mut self, mut queue: Receiver<Queued>) {
+    pub(super) async fn run(self, mut queue: Receiver<Queued>) {
         while let Some(batch) = Batch::next(&mut queue).await {
             if !batch.events.is_empty() {
                 self.deliver(&batch).await;
+                batch.debts.iter().for_each(|debt| debt.settled());
             }
             if let Some(done) = batch.flush {
                 // Whoever waited may have given up.
@@ -42,12 +47,11 @@ impl Delivery {
         }
     }
 
-    async fn deliver(&mut self, batch: &Batch) {
+    async fn deliver(&self, batch: &Batch) {
         let events = batch.events.len();
         // The same with every attempt, so that the receiver can tell a repetition.
-        let id = format!("{}.b{:x}", self.incarnation, self.drawn);
-        self.drawn += 1;
-        let body = Bytes::from(body(&id, batch.events.iter()));
+        let id = format!("{}.b{:x}", self.incarnation, self.drawn.fetch_add(1, Ordering::Relaxed));
+        let body = Bytes::from(body(&id, batch.events.iter().map(|event| &**event)));
         let deadline = batch.since + self.deadline;
         let mut failures = 0;
         loop {

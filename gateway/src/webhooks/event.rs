@@ -1,7 +1,7 @@
 //! What is reported, and how it is written.
 
 use serde::Serialize;
-use turnpike_wire::UserId;
+use turnpike_wire::{RoomId, UserId};
 
 /// Which events are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,16 +9,29 @@ pub enum WebhookEvent {
     ConnectionOpened,
     ConnectionClosed,
     MessageOffline,
+    RoomOccupied,
+    RoomVacated,
 }
 
 impl WebhookEvent {
-    pub const ALL: [Self; 3] = [Self::ConnectionOpened, Self::ConnectionClosed, Self::MessageOffline];
+    pub const ALL: [Self; 5] = [
+        Self::ConnectionOpened,
+        Self::ConnectionClosed,
+        Self::MessageOffline,
+        Self::RoomOccupied,
+        Self::RoomVacated,
+    ];
+
+    /// Those that are sent unless others are asked for: what costs nothing but the sending.
+    pub const COMMON: [Self; 3] = [Self::ConnectionOpened, Self::ConnectionClosed, Self::MessageOffline];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::ConnectionOpened => "connection.opened",
             Self::ConnectionClosed => "connection.closed",
             Self::MessageOffline => "message.offline",
+            Self::RoomOccupied => "room.occupied",
+            Self::RoomVacated => "room.vacated",
         }
     }
 }
@@ -32,7 +45,9 @@ pub(super) struct Event {
     /// Milliseconds since 1970.
     pub(super) time: u64,
     pub(super) node: String,
-    pub(super) user: UserId,
+    /// Whom it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) user: Option<UserId>,
     #[serde(flatten)]
     pub(super) what: What,
 }
@@ -43,6 +58,16 @@ pub(super) enum What {
     Opened { connection: String, recovered: bool },
     Closed { connection: String, reason: String },
     Offline { from: UserId, message: Message },
+    Room(RoomTurn),
+}
+
+/// A room has become occupied, or vacated; the higher turn is the later one.
+#[derive(Debug, Serialize)]
+pub(super) struct RoomTurn {
+    pub(super) room: RoomId,
+    pub(super) turn: u64,
+    #[serde(skip)]
+    pub(super) occupied: bool,
 }
 
 /// Which one it is; what it says can be read in the history.
@@ -60,6 +85,8 @@ impl What {
             Self::Opened { .. } => WebhookEvent::ConnectionOpened,
             Self::Closed { .. } => WebhookEvent::ConnectionClosed,
             Self::Offline { .. } => WebhookEvent::MessageOffline,
+            Self::Room(RoomTurn { occupied: true, .. }) => WebhookEvent::RoomOccupied,
+            Self::Room(RoomTurn { occupied: false, .. }) => WebhookEvent::RoomVacated,
         }
     }
 }
@@ -87,7 +114,7 @@ mod tests {
             name: what.kind().name(),
             time: 17,
             node: "n1".to_owned(),
-            user: user("bob"),
+            user: (!matches!(what, What::Room(_))).then(|| user("bob")),
             what,
         };
         let message = Message { id: "m1".to_owned(), epoch: 2, seq: 3, ts: 16 };
@@ -95,6 +122,8 @@ mod tests {
             event(What::Opened { connection: "c1".to_owned(), recovered: true }),
             event(What::Closed { connection: "c1".to_owned(), reason: "client_left".to_owned() }),
             event(What::Offline { from: user("alice"), message }),
+            event(What::Room(RoomTurn { room: RoomId::parse("chat:a").unwrap(), turn: 5, occupied: true })),
+            event(What::Room(RoomTurn { room: RoomId::parse("chat:a").unwrap(), turn: 6, occupied: false })),
         ];
         let written: serde_json::Value = serde_json::from_slice(&body("b1", events.iter())).unwrap();
         let expected = serde_json::json!({ "id": "b1", "events": [
@@ -102,6 +131,8 @@ mod tests {
             { "id": "e1", "type": "connection.closed", "time": 17, "node": "n1", "user": "bob", "connection": "c1", "reason": "client_left" },
             { "id": "e1", "type": "message.offline", "time": 17, "node": "n1", "user": "bob", "from": "alice",
               "message": { "id": "m1", "epoch": 2, "seq": 3, "ts": 16 } },
+            { "id": "e1", "type": "room.occupied", "time": 17, "node": "n1", "room": "chat:a", "turn": 5 },
+            { "id": "e1", "type": "room.vacated", "time": 17, "node": "n1", "room": "chat:a", "turn": 6 },
         ]});
         assert_eq!(written, expected);
     }

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use turnpike_wire::UserId;
 
-const WINDOW_MS: u64 = 60_000;
+pub(super) const WINDOW_MS: u64 = 60_000;
 
 /// To whom, and from whom.
 type Conversation = (UserId, UserId);

@@ -1,11 +1,18 @@
 //! What backends ask over HTTP.
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use turnpike_gateway::WebhookEvent;
 use turnpike_guard::{Claims, Role};
 
+use crate::backend::Backend;
 use crate::client::Client;
+use crate::relay::Relay;
 use crate::house::{BROKEN, House, claims, signed, token};
 use crate::http::request;
+use crate::weather::Weather;
 
 fn of_role(role: Role) -> String {
     signed(&Claims { role, ..claims("shop") })
@@ -67,6 +74,9 @@ fn seqs(page: &Value) -> Vec<u64> {
 #[tokio::test]
 async fn every_operation_is_for_backends_and_does_what_its_description_says() {
     let house = House::start();
+    let relay = Relay::open(&house).await;
+    relay.claim("live:show").await;
+    relay.play();
     let (status, _, description) = ask_with(&house, "", "GET", "/api/v1/openapi.json", "").await;
     assert_eq!(status, 200);
     let committed = include_str!("../../../docs/openapi.json");
@@ -421,4 +431,117 @@ async fn members_are_brought_into_a_room_and_out_of_it() {
     house.until("the room is left", |house| house.metric("turnpike_gateway_rooms", &[]) <= 1).await;
     say("after").await;
     alice.has_nothing_more().await;
+}
+
+/// A house, what its broker is like, and how many publications it was asked for.
+fn exposed(
+    change: impl FnOnce(&mut crate::house::Plan),
+) -> (House, watch::Sender<Weather>, watch::Receiver<usize>) {
+    let (weather, (published, asked)) = (watch::Sender::new(Weather::Fine), watch::channel(0));
+    let house = House::with(|plan| {
+        plan.exposed = Some((weather.subscribe(), published));
+        change(plan);
+    });
+    (house, weather, asked)
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_has_sent_its_message_all_the_same() {
+    let mut backend = Backend::start(&[]).await;
+    let mut webhooks = backend.webhooks();
+    webhooks.events = vec![WebhookEvent::MessageOffline];
+    let (house, weather, mut asked) = exposed(|plan| plan.webhooks = vec![webhooks]);
+    weather.send_replace(Weather::Slow);
+    let service = of_role(Role::Service);
+    let one = json!({ "from": "shop", "body": 1, "id": "one" });
+    let other = json!({ "messages": [
+        { "room": "chat:a", "from": "shop", "body": 2 },
+        { "room": "user:carol", "from": "shop", "body": 3, "id": "three" },
+    ] });
+    for (count, path, body) in [(1, "/api/v1/rooms/user:bob/messages", one), (3, "/api/v1/batch", other)] {
+        let mut stream = TcpStream::connect(house.address()).await.unwrap();
+        let (body, length) = (body.to_string(), body.to_string().len());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: gateway.test\r\nauthorization: Bearer {service}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let taken = asked.wait_for(|asked| *asked == count);
+        tokio::time::timeout(BROKEN, taken).await.expect("it was asked for").unwrap();
+        drop(stream);
+        // From here on nobody waits for the answer.
+        house
+            .until("the connection is gone", |house| house.metric("turnpike_gateway_http_sockets", &[]) == 0)
+            .await;
+    }
+    let stored = "turnpike_gateway_messages_total";
+    assert_eq!(house.metric(stored, &["stored"]), 0);
+    weather.send_replace(Weather::Fine);
+    house.until("all are counted", |house| house.metric(stored, &["stored"]) == 3).await;
+    let requests = "turnpike_gateway_api_requests_total";
+    for operation in ["sendMessage", "sendBatch"] {
+        house.until(operation, |house| house.metric(requests, &[operation, "200"]) == 1).await;
+    }
+    let mut events = backend.events(2).await;
+    events.sort_by_key(|event| event["user"].to_string());
+    let told: Vec<_> = events.iter().map(|event| (&event["user"], &event["message"]["id"])).collect();
+    assert_eq!(told, [(&json!("bob"), &json!("one")), (&json!("carol"), &json!("three"))]);
+    assert_eq!(seqs(&get(&house, "/api/v1/rooms/chat:a/messages").await), [1]);
+}
+
+#[tokio::test]
+async fn while_the_cluster_is_away_callers_are_told_when_to_come_again() {
+    let (house, weather, _asked) = exposed(|_| {});
+    weather.send_replace(Weather::Away);
+    let service = of_role(Role::Service);
+    let message = json!({ "from": "shop", "body": 1, "id": "m1" });
+    for (method, path, body) in [
+        ("POST", "/api/v1/rooms/chat:a/messages", message.to_string()),
+        ("GET", "/api/v1/rooms/chat:a/messages", String::new()),
+        ("GET", "/api/v1/rooms", String::new()),
+    ] {
+        let (status, head, answer) = ask_as(&house, &service, method, path, &body).await;
+        assert_eq!(status, 503, "{method} {path}: {answer}");
+        assert!(head.contains("retry-after: 3\r\n"), "{head}");
+        let error = &answer["error"];
+        assert_eq!(
+            (&error["reason"], &error["retryable"], &error["retry_after_ms"]),
+            (&json!("unavailable"), &json!(true), &json!(2_500))
+        );
+    }
+    let mut in_room = message.clone();
+    in_room["room"] = "chat:a".into();
+    let (status, answer) = ask(&house, "POST", "/api/v1/batch", &json!({ "messages": [in_room] })).await;
+    let outcome = &answer["outcomes"][0];
+    assert_eq!(
+        (status, &outcome["ok"], &outcome["error"]["retry_after_ms"]),
+        (200, &json!(false), &json!(2_500))
+    );
+    weather.send_replace(Weather::Fine);
+    let (status, sent) = ask(&house, "POST", "/api/v1/rooms/chat:a/messages", &message).await;
+    assert_eq!((status, &sent["seq"], &sent["duplicate"]), (200, &json!(1), &Value::Null));
+}
+
+#[tokio::test]
+async fn streams_are_listed_and_ended() {
+    let house = House::start();
+    let service = of_role(Role::Service);
+    let (status, _, answer) = ask_as(&house, &service, "GET", "/api/v1/streams", "").await;
+    assert_eq!((status, &answer["streams"]), (200, &json!([])));
+    let path = "/api/v1/streams/live%3Ashow";
+    let (status, _, answer) = ask_as(&house, &service, "DELETE", path, "").await;
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!(120)));
+    let relay = Relay::open(&house).await;
+    for stream in ["live:show", "live:other"] {
+        relay.claim(stream).await;
+    }
+    let (_, _, answer) = ask_as(&house, &service, "GET", "/api/v1/streams?limit=1", "").await;
+    let listed = json!({ "stream": "live:other", "node": "n1", "since": 1, "publishers": 1, "viewers": 2 });
+    assert_eq!(answer["streams"], json!([listed]));
+    let next = format!("/api/v1/streams?cursor={}", answer["cursor"].as_str().unwrap());
+    let (_, _, answer) = ask_as(&house, &service, "GET", &next, "").await;
+    assert_eq!((&answer["streams"][0]["stream"], &answer["cursor"]), (&json!("live:show"), &Value::Null));
+    relay.play();
+    let (status, _, answer) = ask_as(&house, &service, "DELETE", path, "").await;
+    assert_eq!((status, &answer["ok"]), (200, &json!(true)));
 }

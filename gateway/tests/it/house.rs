@@ -6,11 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use prometheus::Registry;
 use prometheus::proto::LabelPair;
+use tokio::sync::watch;
 use turnpike_cluster::{Cluster, embedded};
 use turnpike_engine::EngineConfig;
 use turnpike_gateway::{ApiKeys, Development, Gateway, GatewayConfig, Limits, MediaLimits, RingLimits};
 use turnpike_guard::{Claims, Grant, TokenKey, Verifier, mint};
 use turnpike_wire::UserId;
+
+use crate::weather::{Exposed, Weather};
 
 pub(crate) const SECRET: &[u8] = b"a secret for tests, 32 bytes long";
 
@@ -21,6 +24,8 @@ pub(crate) const BROKEN: Duration = Duration::from_secs(20);
 pub(crate) struct Plan {
     pub(crate) gateway: GatewayConfig,
     pub(crate) cluster: embedded::Config,
+    /// What stands between the gateway and its broker.
+    pub(crate) exposed: Option<(watch::Receiver<Weather>, watch::Sender<usize>)>,
 }
 
 impl std::ops::Deref for Plan {
@@ -64,13 +69,16 @@ impl House {
             limits: Limits::default(),
             ring: RingLimits::default(),
             media: MediaLimits::default(),
-            webhooks: None,
+            webhooks: Vec::new(),
             gates: None,
             development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),
         };
-        let mut plan = Plan { gateway, cluster: embedded::Config::new("n1") };
+        let mut plan = Plan { gateway, cluster: embedded::Config::new("n1"), exposed: None };
         change(&mut plan);
-        let cluster = embedded::start(&plan.cluster).unwrap();
+        let mut cluster = embedded::start(&plan.cluster).unwrap();
+        if let Some((weather, published)) = plan.exposed {
+            cluster.broker = Exposed::new(cluster.broker, weather, published);
+        }
         let (registry, kept) = (Registry::new(), cluster.clone());
         let bound = Gateway::bind(plan.gateway, &registry).unwrap();
         // Tests start it from inside a runtime of their own.

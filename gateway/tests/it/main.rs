@@ -24,4 +24,5 @@ mod slow;
 mod storm;
 mod tokens;
 mod typing;
+mod weather;
 mod webhooks;

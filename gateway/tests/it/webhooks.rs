@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::house::{BROKEN, House, claims, grant, signed};
 
 fn house(webhooks: Webhooks) -> House {
-    House::with(|plan| plan.webhooks = Some(webhooks))
+    House::with(|plan| plan.webhooks = vec![webhooks])
 }
 
 fn users(events: &[Value]) -> Vec<&str> {
@@ -230,5 +230,101 @@ async fn what_a_shutdown_brings_about_is_still_told() {
     let down = tokio::task::spawn_blocking(move || gateway.shutdown());
     let closed = receiver.events(1).await;
     assert_eq!((&closed[0]["type"], &closed[0]["user"]), (&json!("connection.closed"), &json!("alice")));
+    tokio::time::timeout(BROKEN, down).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn each_receiver_is_told_what_it_wants_and_none_waits_for_another() {
+    let mut stuck = Backend::start(&[Answer::None]).await;
+    let mut rooms = Backend::start(&[Answer::Status(500)]).await;
+    let mut all = Backend::start(&[]).await;
+    let of_rooms = vec![WebhookEvent::RoomOccupied];
+    let comings = vec![WebhookEvent::ConnectionOpened, WebhookEvent::RoomOccupied];
+    let house = House::with(|plan| {
+        plan.webhooks = vec![
+            Webhooks { timeout: Duration::from_mins(1), ..stuck.webhooks() },
+            Webhooks { events: of_rooms, secrets: vec![SECOND.to_vec()], ..rooms.webhooks() },
+            Webhooks { events: comings, ..all.webhooks() },
+        ];
+    });
+    let mut alice = Client::enter(&house, "alice").await;
+    stuck.next().await.assert_signed(&[FIRST]);
+    alice.join("chat:a").await;
+    let events = all.events(2).await;
+    assert_eq!((&events[0]["type"], &events[0]["user"]), (&json!("connection.opened"), &json!("alice")));
+    assert_eq!((&events[1]["type"], &events[1]["room"]), (&json!("room.occupied"), &json!("chat:a")));
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let request = rooms.next().await;
+        request.assert_signed(&[SECOND]);
+        assert_eq!(request.events(), [events[1].clone()], "the same event, and nothing else");
+        ids.push(request.header("turnpike-webhook-id").to_owned());
+    }
+    assert_eq!(ids[0], ids[1], "tried again");
+    let deliveries = "turnpike_gateway_webhook_deliveries_total";
+    house.until("both have it", |house| house.metric(deliveries, &["taken"]) >= 2).await;
+    assert_eq!(house.metric(deliveries, &["2", "rejected"]), 1);
+    assert_eq!(house.metric(deliveries, &["1"]), 0, "the first has not answered yet");
+    assert!(house.metric("turnpike_gateway_webhook_queue_length", &["1"]) > 0);
+}
+
+fn of_rooms(backend: &Backend) -> Webhooks {
+    let events = vec![WebhookEvent::RoomOccupied, WebhookEvent::RoomVacated];
+    Webhooks { events, ..backend.webhooks() }
+}
+
+fn changes(events: &[Value]) -> Vec<(&str, &str)> {
+    events.iter().map(|event| (event["type"].as_str().unwrap(), event["room"].as_str().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn a_room_is_occupied_with_its_first_and_vacated_after_its_last() {
+    let mut backend = Backend::start(&[]).await;
+    let house = house(of_rooms(&backend));
+    let mut alice = Client::enter(&house, "alice").await;
+    let mut bob = Client::enter(&house, "bob").await;
+    for client in [&mut alice, &mut bob] {
+        client.join("chat:a").await;
+    }
+    let occupied = backend.events(1).await;
+    assert_eq!(changes(&occupied), [("room.occupied", "chat:a")]);
+    assert!(occupied[0].get("user").is_none() && occupied[0]["node"] == "n1");
+    bob.join("chat:b").await;
+    assert_eq!(changes(&backend.events(1).await), [("room.occupied", "chat:b")]);
+    // One says goodbye, one leaves the room, one is cut off and comes back, and one is cut off for good.
+    alice.leave_namespace().await;
+    bob.ask("room:leave", &json!({ "room": "chat:b" })).await;
+    let memory = bob.cut();
+    let (bob, session) = Client::return_with(&house, "bob", &memory).await;
+    assert_eq!(session["recovered"], true);
+    let vacated = backend.events(1).await;
+    assert_eq!(
+        changes(&vacated),
+        [("room.vacated", "chat:b")],
+        "and nothing of the room that somebody came back to"
+    );
+    drop(bob);
+    let vacated = backend.events(1).await;
+    assert_eq!(changes(&vacated), [("room.vacated", "chat:a")]);
+    let turn = |event: &Value| event["turn"].as_u64().unwrap();
+    assert!(turn(&vacated[0]) > turn(&occupied[0]));
+    assert_ne!(vacated[0]["id"], occupied[0]["id"]);
+    let mut carol = Client::enter(&house, "carol").await;
+    carol.join("chat:a").await;
+    let again = backend.events(1).await;
+    assert_eq!(changes(&again), [("room.occupied", "chat:a")]);
+    assert!(turn(&again[0]) > turn(&vacated[0]));
+}
+
+#[tokio::test]
+async fn when_the_only_node_ends_its_rooms_are_vacated() {
+    let mut backend = Backend::start(&[]).await;
+    let house = house(of_rooms(&backend));
+    let mut alice = Client::enter(&house, "alice").await;
+    alice.join("chat:a").await;
+    backend.events(1).await;
+    let House { gateway, .. } = house;
+    let down = tokio::task::spawn_blocking(move || gateway.shutdown());
+    assert_eq!(changes(&backend.events(1).await), [("room.vacated", "chat:a")]);
     tokio::time::timeout(BROKEN, down).await.unwrap().unwrap();
 }

@@ -28,6 +28,7 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
 
     let replies_too_slow = redis.reply_deadline > redis.publish_deadline.min(redis.call_deadline);
 
+    let others_alone = !webhooks.others.0.is_empty() && webhooks.url.is_none();
     let unsigned = [
         ("webhooks", webhooks.url.is_some() && webhooks.secret.is_none()),
         ("gates", gates.url.is_some() && gates.secret.is_none()),
@@ -40,6 +41,7 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
         ("api.key_next", short(&api.key_next)),
         ("webhooks.secret", short(&webhooks.secret)),
         ("webhooks.secret_next", short(&webhooks.secret_next)),
+        ("webhooks.others", webhooks.others.0.iter().find_map(|other| short(&other.secret))),
         ("gates.secret", short(&gates.secret)),
         ("gates.secret_next", short(&gates.secret_next)),
     ];
@@ -49,6 +51,9 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
         if !loaded.faults.concern(&key) {
             loaded.refuse(&key, format!("is required with {section}.url"), random_bytes());
         }
+    }
+    if others_alone {
+        loaded.refuse("webhooks.others", "is set without webhooks.url", "expected the first receiver there");
     }
     for (key, length) in short_secrets {
         if let Some(length) = length {
