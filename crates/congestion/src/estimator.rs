@@ -40,6 +40,10 @@ const DRAIN_MAX_US: i64 = 2_000_000;
 const OVERFLOW_LOSS: f64 = 0.02;
 const OVERFLOW_QUEUE_MS: f64 = 25.0;
 const OVERFLOW_US: i64 = 1_000_000;
+/// More than this, and nothing is probed for nor believed.
+const QUIET_LOSS: f64 = 0.05;
+/// So long after overuse, and a round trip, the delay is quiet.
+const SETTLED_US: i64 = 500_000;
 /// A larger gap between two feedbacks is a new start.
 const UNHEARD_MAX: u16 = 500;
 /// A statement of the receiver (REMB comes each second or so) is forgotten after this.
@@ -76,6 +80,8 @@ pub struct Estimate {
     pub usage: Usage,
     pub loss: f64,
     pub rtt: Duration,
+    /// How much longer packets are under way than at best.
+    pub queue: Duration,
 }
 
 /// One a viewer, of about half a kilobyte.
@@ -100,6 +106,7 @@ pub struct Estimator {
     /// The newest that feedback spoke of.
     sequence: Option<u16>,
     lossy_queue_us: i64,
+    over_us: Option<i64>,
 }
 
 impl Estimator {
@@ -126,6 +133,7 @@ impl Estimator {
             told: None,
             sequence: None,
             lossy_queue_us: 0,
+            over_us: None,
         }
     }
 
@@ -232,7 +240,7 @@ impl Estimator {
             }
             return None;
         }
-        let quiet = self.trend.usage() == Usage::Normal && self.loss.own_fraction() < 0.05;
+        let quiet = self.trend.usage() == Usage::Normal && self.loss.own_fraction() < QUIET_LOSS;
         let reach_bps = (self.config.max_bps as f64).min(self.remb(now_us).unwrap_or(f64::INFINITY));
         let target_bps = self.target(now_us);
         if target_bps >= reach_bps {
@@ -259,6 +267,7 @@ impl Estimator {
             usage: self.trend.usage(),
             loss: self.loss.fraction(),
             rtt: Duration::from_micros(self.rtt_us as u64),
+            queue: Duration::from_micros((self.trend.queue_ms() * 1e3) as u64),
         }
     }
 
@@ -311,10 +320,18 @@ impl Estimator {
         {
             self.rate.set(found.bps);
             self.confirmed = Some((now_us, found.bps));
+            if self.loss.own_fraction() < QUIET_LOSS {
+                self.loss.lift();
+            }
         }
         self.clamp_rate();
         let target_bps = self.target(now_us);
-        self.loss.update(now_us, target_bps, self.rate.bps(), usage == Usage::Normal, rtt_us);
+        if usage == Usage::Over {
+            self.over_us = Some(now_us);
+        }
+        let settled = self.drain_until_us.is_none()
+            && self.over_us.is_none_or(|over_us| now_us - over_us > SETTLED_US + rtt_us);
+        self.loss.update(now_us, target_bps, self.rate.bps(), settled, rtt_us);
     }
 
     fn target(&self, now_us: i64) -> f64 {

@@ -9,6 +9,8 @@ const PACKETS_FEW: u32 = 4;
 const SHARE: f64 = 0.3;
 /// Below, the limit rises; above the other, it falls; between them it stays (draft-ietf-rmcat-gcc-02, 6).
 const LOW: f64 = 0.02;
+/// With a quiet delay it rises up to here, or a limit that chance has set would stay.
+const MIDDLE: f64 = 0.07;
 const HIGH: f64 = 0.10;
 const GROWTH: f64 = 0.08;
 /// Between two decreases, besides a round trip.
@@ -28,7 +30,7 @@ pub(super) struct Loss {
     lost: u32,
     arrived: u32,
     began_us: Option<i64>,
-    smoothed: Option<f64>,
+    smoothed: f64,
     inherent: f64,
     /// What was sent and lost when the limit began to fall.
     episode: Option<(f64, f64)>,
@@ -41,7 +43,7 @@ impl Loss {
     }
 
     pub(super) fn fraction(&self) -> f64 {
-        self.smoothed.unwrap_or(0.0)
+        self.smoothed
     }
 
     /// Above what the path loses anyway.
@@ -60,8 +62,16 @@ impl Loss {
         self.arrived = self.arrived.saturating_add(1);
     }
 
-    /// `target_bps` is what is sent, `still` whether the delay is quiet.
-    pub(super) fn update(&mut self, now_us: i64, target_bps: f64, delay_bps: f64, still: bool, rtt_us: i64) {
+    /// `target_bps` is what is sent, `settled` whether the delay is quiet and has been for a while. While it is not, the
+    /// other limit falls, and what is lost was lost to the same queue.
+    pub(super) fn update(
+        &mut self,
+        now_us: i64,
+        target_bps: f64,
+        delay_bps: f64,
+        settled: bool,
+        rtt_us: i64,
+    ) {
         let elapsed_us = now_us - *self.began_us.get_or_insert(now_us);
         let packets = self.lost + self.arrived;
         let enough = elapsed_us >= SPAN_US && packets >= PACKETS_MIN
@@ -73,10 +83,16 @@ impl Loss {
         self.lost = 0;
         self.arrived = 0;
         self.began_us = Some(now_us);
-        self.judge(now_us, elapsed_us, fraction, target_bps, still, rtt_us);
+        self.judge(now_us, elapsed_us, fraction, target_bps, settled, rtt_us);
         if self.limit_bps.is_some_and(|limit| limit > IDLE * delay_bps) {
             self.limit_bps = None;
         }
+    }
+
+    /// A probe has shown that more arrives.
+    pub(super) fn lift(&mut self) {
+        self.limit_bps = None;
+        self.episode = None;
     }
 
     /// As a receiver report says it, without knowledge of single packets.
@@ -92,26 +108,29 @@ impl Loss {
         elapsed_us: i64,
         fraction: f64,
         target_bps: f64,
-        still: bool,
+        settled: bool,
         rtt_us: i64,
     ) {
-        let smoothed = self.smoothed.map_or(fraction, |before| before + SHARE * (fraction - before));
-        self.smoothed = Some(smoothed);
+        // From zero on: a few packets lost at the start are no rate of loss yet.
+        self.smoothed += SHARE * (fraction - self.smoothed);
+        let smoothed = self.smoothed;
         if smoothed < 0.5 * self.inherent {
             // A path that has become much better is believed at once.
             self.inherent = smoothed;
-        } else if self.inherent > 0.0 && still {
+        } else if self.inherent > 0.0 && settled {
             self.inherent = (self.inherent + DRIFT * (smoothed - self.inherent)).min(INHERENT_MAX);
         }
         let own = self.own_fraction();
-        if own < LOW {
-            self.episode = None;
+        if own < if settled { MIDDLE } else { LOW } {
+            if own < LOW {
+                self.episode = None;
+            }
             let growth = (1.0 + GROWTH).powf((elapsed_us as f64 / 1e6).clamp(0.0, 1.0));
             self.limit_bps = self.limit_bps.map(|limit| limit * growth + 100.0);
-        } else if own > HIGH && now_us - self.decreased_us >= DECREASE_US + rtt_us {
+        } else if own > HIGH && settled && now_us - self.decreased_us >= DECREASE_US + rtt_us {
             let sent_bps = self.limit_bps.map_or(target_bps, |limit| limit.min(target_bps));
             let (began_bps, began_loss) = *self.episode.get_or_insert((sent_bps, smoothed));
-            if still && sent_bps <= PROOF * began_bps {
+            if sent_bps <= PROOF * began_bps {
                 if smoothed >= PROOF * began_loss && smoothed <= INHERENT_MAX {
                     self.inherent = smoothed;
                     self.limit_bps = Some(began_bps);
