@@ -168,7 +168,7 @@ fn sound_and_picture_stay_together(seed: u64, viewer: &Viewer, frames: &[Frame],
     for frame in frames {
         let recent = viewer.starts.iter().any(|(start, ..)| (*start..*start + 300).contains(&frame.first_at));
         let ticks = line(frame).abs();
-        let most = if recent { 90 * 450 } else { 2 * i32::try_from(viewer.starts.len()).unwrap() };
+        let most = if recent { 90 * 450 } else { 2 * i32::try_from(viewer.starts.len()).expect("few") };
         assert!(ticks <= most, "SEED={seed}: {ticks} ticks off at {:?}", frame.first);
     }
 }
