@@ -143,7 +143,8 @@ impl Association {
             }
         };
         if datagram.is_empty() {
-            return Ok(Progress::Ignored);
+            // During the handshake it may have been a part of a message.
+            return Ok(if self.is_connected() { Progress::Ignored } else { Progress::Taken });
         }
         let timer = self.endpoint.poll_timeout(&PEER);
         let events = match self.endpoint.read(now, PEER, None, BytesMut::from(&datagram[..])) {

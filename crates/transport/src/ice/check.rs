@@ -11,16 +11,27 @@ use crate::transport::{Dropped, Path, Transmit};
 
 /// What a peer-reflexive candidate of ours would have (RFC 8445 5.1.2.1): type 110, one address, component 1.
 const PRIORITY: u32 = 110 << 24 | 65_535 << 8 | 255;
+/// The peer's checks make us repeat ours at most this often.
+const TRIGGERED_REPEAT: Duration = Duration::from_millis(50);
 /// From the first pair that works to nominating the best, if that is ours to do.
 const NOMINATION_DELAY: Duration = Duration::from_millis(50);
 
 impl Agent {
-    /// Checks a pair that the peer has checked, unless we know that it works or are at it.
+    /// Checks a pair that the peer has checked, unless we know that it works. A check that is under way is repeated: the
+    /// peer is there, so the answer was lost, and it should not wait for our timer.
     pub(super) fn trigger(&mut self, at: usize, now: Instant, out: &mut Output) {
-        let pair = &self.pairs[at];
+        let pair = &mut self.pairs[at];
         let stale = pair.confirmed.is_none_or(|confirmed| now >= confirmed + self.consent_check * 2);
-        if !self.lite && stale && pair.check.is_none() {
-            self.check(at, false, now, out);
+        if self.lite || !stale {
+            return;
+        }
+        match &mut pair.check {
+            None => self.check(at, false, now, out),
+            Some(check) if now >= check.sent + TRIGGERED_REPEAT => {
+                check.sends = 0;
+                self.send(at, now, out);
+            }
+            Some(_) => {}
         }
     }
 
@@ -31,7 +42,7 @@ impl Agent {
 
     fn check(&mut self, at: usize, nominates: bool, now: Instant, out: &mut Output) {
         let transaction = self.transaction();
-        self.pairs[at].check = Some(Check { transaction, nominates, sends: 0, due: now });
+        self.pairs[at].check = Some(Check { transaction, nominates, sends: 0, sent: now, due: now });
         self.send(at, now, out);
     }
 

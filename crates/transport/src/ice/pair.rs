@@ -38,6 +38,7 @@ pub(super) struct Check {
     pub(super) transaction: TransactionId,
     pub(super) nominates: bool,
     pub(super) sends: u32,
+    pub(super) sent: Instant,
     /// When it is sent again, or given up.
     pub(super) due: Instant,
 }
@@ -50,6 +51,7 @@ impl Check {
         }
         self.due = now + CHECK_REPEAT * (1 << self.sends);
         self.sends += 1;
+        self.sent = now;
         Some(self.transaction)
     }
 }
