@@ -28,18 +28,22 @@ const RTT_START_US: i64 = 100_000;
 const RTT_SHARE: f64 = 0.125;
 /// If nothing is heard of what was sent for so long, half as much is sent, and so on each time that it passes again.
 const SILENCE: Duration = Duration::from_secs(1);
-/// If overuse leaves more than this waiting in the path, markedly less is sent until it has drained to the other, so
-/// that it takes a second and not five. Not for small queues: a layer given up costs more than they do. And not for
-/// longer than the last, as a path that has become longer looks the same.
-const DRAIN_FROM_MS: f64 = 150.0;
+/// If overuse leaves more than this waiting in the path, less is sent until it has drained, so that it takes a second
+/// and not five: a little less, as a layer given up costs more than a small queue, or markedly less while the queue is
+/// long. And not for longer than the last, as a path that has become longer looks the same.
+const DRAIN_FROM_MS: f64 = 100.0;
 const DRAIN_TO_MS: f64 = 60.0;
-const DRAIN: f64 = 0.6;
+const DRAIN: f64 = 0.85;
+const DRAIN_LONG_MS: f64 = 250.0;
+const DRAIN_LONG: f64 = 0.6;
 const DRAIN_MAX_US: i64 = 2_000_000;
 /// Loss beside a queue that stands means that the queue overflows, before the detector of loss alone says so. Asked so
 /// often at the most, as both are smoothed.
 const OVERFLOW_LOSS: f64 = 0.02;
 const OVERFLOW_QUEUE_MS: f64 = 25.0;
 const OVERFLOW_US: i64 = 1_000_000;
+/// The slope lags behind; where nothing waits any more there is nothing to answer.
+const QUEUE_MIN_MS: f64 = 12.0;
 /// More than this, and nothing is probed for nor believed.
 const QUIET_LOSS: f64 = 0.05;
 /// So long after overuse, and a round trip, the delay is quiet.
@@ -184,8 +188,8 @@ impl Estimator {
         }
         let usage = match self.trend.usage() {
             usage if !(over || overflows || usage == Usage::Over) => usage,
-            // Hold: a probe that found nothing may not cost the layer that there is.
-            _ if self.probing.disturbs(now_us) => Usage::Under,
+            // Hold: a probe that found nothing may not cost the layer that there is, nor may a queue that is gone.
+            _ if self.probing.disturbs(now_us) || self.trend.queue_ms() < QUEUE_MIN_MS => Usage::Under,
             _ => Usage::Over,
         };
         self.control(now_us, usage);
@@ -337,7 +341,7 @@ impl Estimator {
     fn target(&self, now_us: i64) -> f64 {
         let mut bps = self.rate.bps();
         if self.drain_until_us.is_some_and(|until_us| now_us < until_us) {
-            bps *= DRAIN;
+            bps *= if self.trend.queue_ms() > DRAIN_LONG_MS { DRAIN_LONG } else { DRAIN };
         }
         if let Some(limit) = self.loss.limit_bps() {
             bps = bps.min(limit);

@@ -18,7 +18,7 @@ const COMPLETE: f64 = 0.8;
 /// A result is waited for so long.
 const WAIT_US: i64 = 1_000_000;
 /// For so long after a probe was asked for, and after its end, a queue may be its own.
-const DISTURBS_US: i64 = 300_000;
+const DISTURBS_US: i64 = 400_000;
 /// Between probes for a higher layer: this at first, twice as much after each that found nothing, up to the other.
 const PAUSE_US: i64 = 4_000_000;
 const PAUSE_MAX_US: i64 = 12_000_000;
@@ -182,7 +182,7 @@ impl Probing {
         let underway = self.underway.take()?;
         self.ended_us = now_us;
         self.probed_us = Some(now_us);
-        if bps <= target_bps {
+        if bps <= target_bps || bps < self.demand.next_bps as f64 {
             self.fail(now_us);
         } else {
             self.pause_us = PAUSE_US;

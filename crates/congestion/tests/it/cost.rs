@@ -16,7 +16,8 @@ fn nanoseconds_a_packet() {
     let mut random = Random::new(1);
     let mut pacer: Pacer<u32> = Pacer::new(epoch, 3_000_000, pacer::Config::default());
     let mut sent = Sent::new(epoch, 0, PACKETS_MAX_DEFAULT);
-    let mut estimator = Estimator::new(epoch, Config { max_bps: 3_000_000, ..Config::default() });
+    let mut estimator =
+        Estimator::new(epoch, Config { start_bps: 3_000_000, max_bps: 3_000_000, ..Config::default() });
     let mut reports = Vec::new();
     let mut spent = [Duration::ZERO; 4];
     let mut statuses = Vec::new();

@@ -7,6 +7,7 @@ mod cost;
 mod hostile;
 mod layers;
 mod link;
+mod old_clients;
 mod pacing;
 mod path;
 mod seed;

@@ -82,10 +82,6 @@ impl Viewer {
         self.estimator.target_bps(self.at(now_us)) as f64
     }
 
-    pub(crate) fn look(&self, now_us: u64) -> turnpike_congestion::estimator::Estimate {
-        self.estimator.estimate(self.at(now_us))
-    }
-
     fn at(&self, now_us: u64) -> Instant {
         self.epoch + Duration::from_micros(now_us)
     }
