@@ -7,6 +7,7 @@
 mod close;
 mod connect;
 mod cost;
+mod fuzz;
 mod handshake;
 mod hostile;
 mod interop;
