@@ -3,11 +3,16 @@
 //! It is asked through [`Ask`], whoever asks. It knows no connection of the gateway and no chat.
 
 mod ask;
+mod face;
+mod homes;
 mod metrics;
 mod relay;
 mod sfu;
 mod shard;
+pub mod signaling;
 
 pub use ask::{Ask, Ended, Most, Notice, Opened, StreamInfo, Told};
+pub use face::Face;
+pub use homes::{Homes, HomesConfig, NotHere};
 pub use relay::{Relay, RelayConfig, StartError};
 pub use sfu::Limits;

@@ -1,0 +1,270 @@
+//! Which streams live here: claimed in the directory before somebody may publish, renewed as long as anybody is there,
+//! given back after that. Who comes for a stream that lives elsewhere is told where. What begins and ends here is noted
+//! for the backend, and all nodes are told how much room there is.
+
+mod notes;
+mod places;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::StreamExt as _;
+use turnpike_cluster::{Claim, Cluster, Incarnation, RelayOffer};
+use turnpike_wire::media::relay::{Noted, StreamEntry, stream_entry};
+use turnpike_wire::{Code, Failure, RoomId, UserId};
+
+use self::notes::Notes;
+use crate::{Ask, Face, StreamInfo, Told};
+
+/// How long a claim holds without being renewed: a relay that died is missed for that long at most.
+const LEASE: Duration = Duration::from_secs(6);
+
+/// How often claims are renewed, and with them what the directory says of the streams.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+
+/// Claims that are renewed at once.
+const RENEWALS_MAX: usize = 64;
+
+/// Until then the shard may not have said of a stream that it is there.
+const YOUNG: Duration = Duration::from_secs(2);
+
+/// Loads that differ by less are told as the same: nobody would act on it.
+const LOAD_STEP_PERMILLE: u16 = 50;
+
+/// From here on newcomers are sent elsewhere, before they have to be refused.
+const FULL_PERMILLE: u16 = 950;
+
+/// How much somebody in this process, or an operator, lets the relay do.
+#[derive(Debug, Clone, Default)]
+pub struct HomesConfig {
+    /// Publishers and viewers at the same time, of all shards.
+    pub sessions_max: usize,
+    /// Where clients of WHIP and WHEP reach this relay, if they can.
+    pub url: Option<Box<str>>,
+    /// Where other relays do.
+    pub link: Option<std::net::SocketAddr>,
+}
+
+/// Why somebody cannot publish here.
+#[derive(Debug)]
+pub enum NotHere {
+    /// The stream lives at that relay.
+    Elsewhere(Incarnation),
+    /// Nobody knows right now.
+    Unknown(Failure),
+}
+
+pub struct Homes<F> {
+    face: F,
+    cluster: Cluster,
+    config: HomesConfig,
+    streams: Mutex<HashMap<RoomId, Home>>,
+    notes: Notes,
+}
+
+struct Home {
+    fence: u64,
+    since: Instant,
+    /// Milliseconds since 1970.
+    since_ms: u64,
+    /// When somebody last asked to publish.
+    asked: Instant,
+    /// Who published first, or last. None: nobody yet.
+    user: Option<UserId>,
+    /// It was noted that the stream has begun.
+    is_live: bool,
+    viewers_max: u64,
+}
+
+impl<F: Face> Homes<F> {
+    pub fn new(face: F, cluster: &Cluster, config: HomesConfig) -> Arc<Self> {
+        let notes = Notes::new(cluster);
+        Arc::new(Self { face, cluster: cluster.clone(), config, streams: Mutex::default(), notes })
+    }
+
+    /// Sees to it that the stream lives here. To be called before somebody begins to publish it.
+    pub async fn claim(&self, stream: &RoomId) -> Result<(), NotHere> {
+        let entry = StreamEntry { since: unix_ms(), publishers: 0, viewers: 0 };
+        match self.cluster.directory.claim(&claim_of(stream, &entry)).wait().await {
+            Ok(claimed) if claimed.owner == self.cluster.membership.own() => {
+                let now = Instant::now();
+                let mut streams = self.streams();
+                let home = streams.entry(stream.clone()).or_insert_with(|| Home {
+                    fence: claimed.fence,
+                    since: now,
+                    since_ms: entry.since,
+                    asked: now,
+                    user: None,
+                    is_live: false,
+                    viewers_max: 0,
+                });
+                (home.fence, home.asked) = (claimed.fence, now);
+                Ok(())
+            }
+            Ok(claimed) => Err(NotHere::Elsewhere(claimed.owner)),
+            // Of a stream that lives here the directory need not be asked.
+            Err(_) if self.streams().contains_key(stream) => Ok(()),
+            Err(error) => {
+                Err(NotHere::Unknown(Failure::from(Code::Unavailable).retry_after_ms(error.retry_after_ms)))
+            }
+        }
+    }
+
+    /// Somebody has begun to publish it.
+    pub fn published(&self, stream: &RoomId, user: &UserId) {
+        if let Some(home) = self.streams().get_mut(stream) {
+            home.user = Some(user.clone());
+            self.begin(stream, home);
+        }
+    }
+
+    /// A gateway has a note.
+    pub(crate) fn noted(&self, id: u64) {
+        self.notes.arrived(id);
+    }
+
+    /// Keeps what is here until that is over, and then gives all of it back.
+    pub async fn keep(self: Arc<Self>, over: impl Future<Output = ()>) {
+        let mut over = std::pin::pin!(over);
+        let mut offered = None;
+        loop {
+            self.offer(&mut offered).await;
+            self.notes.send();
+            tokio::select! {
+                () = &mut over => break,
+                () = tokio::time::sleep(RENEW_EVERY) => {}
+            }
+        }
+        // Lost words here are made up for by leases that end.
+        let _ = self.cluster.membership.offer(None).wait().await;
+        let streams = std::mem::take(&mut *self.streams());
+        for (stream, mut home) in streams {
+            self.finish(&stream, &mut home);
+            let _ = self.cluster.directory.release(&stream_entry(&stream), home.fence).wait().await;
+        }
+        self.notes.send();
+    }
+
+    /// Looks at the streams once, and tells the other nodes if that changed what they would do.
+    async fn offer(&self, offered: &mut Option<RelayOffer>) {
+        let Ok(Told::Streams(found)) = self.face.ask(Ask::Streams).await else { return };
+        let sessions: u64 = found.iter().map(|stream| stream.publishers.len() as u64 + stream.viewers).sum();
+        self.renew(&found).await;
+        let sessions_max = self.config.sessions_max.max(1) as u64;
+        let permille = (sessions.saturating_mul(1_000) / sessions_max).min(1_000) as u16;
+        let offer = RelayOffer {
+            url: self.config.url.clone(),
+            link: self.config.link,
+            load_permille: permille / LOAD_STEP_PERMILLE * LOAD_STEP_PERMILLE,
+            has_room: permille < FULL_PERMILLE,
+        };
+        if offered.as_ref() != Some(&offer)
+            && self.cluster.membership.offer(Some(offer.clone())).wait().await.is_ok()
+        {
+            *offered = Some(offer);
+        }
+    }
+
+    async fn renew(&self, found: &[StreamInfo]) {
+        // Published by somebody who did not ask for the name.
+        for StreamInfo { stream, publishers, .. } in found {
+            if !publishers.is_empty()
+                && !self.streams().contains_key(stream)
+                && let Err(NotHere::Elsewhere(home)) = self.claim(stream).await
+            {
+                self.lose(stream, home).await;
+            }
+        }
+        let found: HashMap<&RoomId, &StreamInfo> = found.iter().map(|info| (&info.stream, info)).collect();
+        let (mut claims, mut gone) = (Vec::new(), Vec::new());
+        {
+            let mut streams = self.streams();
+            streams.retain(|stream, home| {
+                let info = found.get(stream).copied();
+                let publishers = info.map_or(&[][..], |info| &info.publishers);
+                let viewers = info.map_or(0, |info| info.viewers);
+                let is_young = home.asked.elapsed() < YOUNG;
+                home.viewers_max = home.viewers_max.max(viewers);
+                if let Some(last) = publishers.last() {
+                    home.user = Some(last.clone());
+                    self.begin(stream, home);
+                } else if !is_young {
+                    self.finish(stream, home);
+                }
+                // As long as somebody waits, the publisher is expected back here.
+                if publishers.is_empty() && viewers == 0 && !is_young {
+                    gone.push((stream.clone(), home.fence));
+                    return false;
+                }
+                let publishers = publishers.len() as u32;
+                claims.push((stream.clone(), StreamEntry { since: home.since_ms, publishers, viewers }));
+                true
+            });
+        }
+        for (stream, fence) in gone {
+            let _ = self.cluster.directory.release(&stream_entry(&stream), fence).wait().await;
+        }
+        let renewals = claims.into_iter().map(|(stream, entry)| async move {
+            let claimed = self.cluster.directory.claim(&claim_of(&stream, &entry)).wait().await;
+            (stream, claimed)
+        });
+        let mut renewals = futures_util::stream::iter(renewals).buffer_unordered(RENEWALS_MAX);
+        while let Some((stream, claimed)) = renewals.next().await {
+            match claimed {
+                Ok(claimed) if claimed.owner == self.cluster.membership.own() => {
+                    if let Some(home) = self.streams().get_mut(&stream) {
+                        home.fence = claimed.fence;
+                    }
+                }
+                Ok(claimed) => self.lose(&stream, claimed.owner).await,
+                // Media needs no directory. It is tried again.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Somebody publishes it there: two homes would show two streams.
+    async fn lose(&self, stream: &RoomId, home: Incarnation) {
+        tracing::warn!(%stream, %home, "the stream lives elsewhere by now, and ends here");
+        let lost = self.streams().remove(stream);
+        if let Some(mut lost) = lost {
+            self.finish(stream, &mut lost);
+        }
+        let _ = self.face.ask(Ask::End { stream: stream.clone() }).await;
+    }
+
+    fn begin(&self, stream: &RoomId, home: &mut Home) {
+        if !home.is_live
+            && let Some(user) = &home.user
+        {
+            home.is_live = true;
+            (home.since, home.since_ms, home.viewers_max) = (Instant::now(), unix_ms(), 0);
+            self.notes.put(home.fence, stream, user, Noted::Started);
+        }
+    }
+
+    fn finish(&self, stream: &RoomId, home: &mut Home) {
+        if home.is_live
+            && let Some(user) = &home.user
+        {
+            home.is_live = false;
+            let duration_ms = home.since.elapsed().as_millis() as u64;
+            let what = Noted::Ended { duration_ms, viewers_max: home.viewers_max };
+            self.notes.put(home.fence, stream, user, what);
+        }
+    }
+
+    fn streams(&self) -> MutexGuard<'_, HashMap<RoomId, Home>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn claim_of(stream: &RoomId, entry: &StreamEntry) -> Claim {
+    Claim { name: stream_entry(stream), lease_ms: LEASE.as_millis() as u64, value: entry.write() }
+}
+
+/// For others to read; nothing is decided by it.
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
