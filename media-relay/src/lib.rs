@@ -10,9 +10,11 @@ mod relay;
 mod sfu;
 mod shard;
 pub mod signaling;
+mod whip;
 
 pub use ask::{Ask, Ended, Most, Notice, Opened, StreamInfo, Told};
 pub use face::Face;
 pub use homes::{Homes, HomesConfig, NotHere};
 pub use relay::{Relay, RelayConfig, StartError};
 pub use sfu::Limits;
+pub use whip::{Alone, ClientAddress, IceServer, IceServers, Place, Places, Whip, WhipConfig};

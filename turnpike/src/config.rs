@@ -22,11 +22,11 @@ use turnpike_daemon::config::{ByteSize, List, OrOff, Secret};
 use turnpike_daemon::drain::DrainWindow;
 use turnpike_daemon::log::Log;
 use turnpike_daemon::{choice, section, settings};
-use turnpike_guard::Grant;
+use turnpike_guard::{Grant, MediaGrant};
 
 pub(crate) use self::check::{check, secret_weakness};
 pub(crate) use self::gates::{Gate, Gates, Unanswered};
-pub(crate) use self::grants::Grants;
+pub(crate) use self::grants::{Grants, MediaGrants};
 pub(crate) use self::media::{Ice, Media};
 pub(crate) use self::node_id::NodeId;
 pub(crate) use self::origin::Origin;
@@ -72,6 +72,15 @@ impl Config {
             Some(grants) => grants.as_slice().to_vec(),
             None if self.is_production() => Vec::new(),
             None => vec!["*=join,send,history,presence,typing".parse().expect("this is a grant")],
+        }
+    }
+
+    /// What a token without the claim `media` may do.
+    pub(crate) fn default_media_grants(&self) -> Vec<MediaGrant> {
+        match &self.auth.default_media_grants {
+            Some(grants) => grants.as_slice().to_vec(),
+            None if self.is_production() => Vec::new(),
+            None => vec!["*=publish,subscribe,record".parse().expect("this is a grant")],
         }
     }
 
@@ -133,6 +142,8 @@ section! {
         audience: Option<String> = "", "TURNPIKE_JWT_AUDIENCE";
         /// What a token without the claim `rooms` may do where. Not set: everything in development, nothing in production.
         default_grants: Option<Grants> = "", "TURNPIKE_DEFAULT_GRANTS";
+        /// What a token without the claim `media` may do with which streams. Not set: everything in development, nothing in production.
+        default_media_grants: Option<MediaGrants> = "", "TURNPIKE_DEFAULT_MEDIA_GRANTS";
     }
 }
 

@@ -21,13 +21,7 @@ pub(crate) fn config(
     secret: &Secret,
     connections_max: usize,
 ) -> Result<GatewayConfig, KeyError> {
-    let mut tokens = Verifier::new(TokenKey::hs256(secret.reveal().as_bytes())?, config.default_grants());
-    if let Some(issuer) = &config.auth.issuer {
-        tokens = tokens.issuer(issuer);
-    }
-    if let Some(audience) = &config.auth.audience {
-        tokens = tokens.audience(audience);
-    }
+    let tokens = verifier(config, secret)?;
     Ok(GatewayConfig {
         address: SocketAddr::new(config.gateway.host, config.gateway.port),
         engine: engine(config, secret, connections_max),
@@ -57,6 +51,19 @@ pub(crate) fn config(
             audience: config.auth.audience.clone(),
         }),
     })
+}
+
+/// Says of a token who it is.
+pub(crate) fn verifier(config: &Config, secret: &Secret) -> Result<Verifier, KeyError> {
+    let mut tokens = Verifier::new(TokenKey::hs256(secret.reveal().as_bytes())?, config.default_grants());
+    tokens = tokens.media(config.default_media_grants());
+    if let Some(issuer) = &config.auth.issuer {
+        tokens = tokens.issuer(issuer);
+    }
+    if let Some(audience) = &config.auth.audience {
+        tokens = tokens.audience(audience);
+    }
+    Ok(tokens)
 }
 
 fn api_keys(config: &config::Api) -> ApiKeys {

@@ -1,8 +1,22 @@
-//! What the relay is told: its part of the configuration, in its own words.
+//! The relay of this process: what it is told, and the ways to it.
 
-use turnpike_media_relay::{Limits, RelayConfig};
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
-use crate::config::{Config, Ice};
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use turnpike_cluster::Cluster;
+use turnpike_daemon::tasks::Tasks;
+use turnpike_engine::PeerAddress;
+use turnpike_guard::Verifier;
+use turnpike_media_relay::{Homes, HomesConfig};
+use turnpike_media_relay::{ClientAddress, Limits, Relay, RelayConfig, Whip, WhipConfig, signaling};
+
+use crate::config::{Config, Ice, Origin};
+
+const POSTS_PER_MINUTE_MAX: NonZeroU32 = NonZeroU32::new(120).expect("it is not nought");
+const CHANGES_PER_MINUTE_MAX: NonZeroU32 = NonZeroU32::new(600).expect("it is not nought");
 
 /// None: there is no relay in this process.
 pub(crate) fn config(config: &Config) -> Option<RelayConfig> {
@@ -25,4 +39,35 @@ pub(crate) fn config(config: &Config) -> Option<RelayConfig> {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Lets gateways and clients of WHIP and WHEP come to the relay. Gives the routes of the latter.
+pub(crate) fn open(config: &Config, relay: &Relay, cluster: &Cluster, tokens: Verifier, tasks: &Tasks) -> Router {
+    let shards = relay.local_addrs().len();
+    let homes_config = HomesConfig { sessions_max: config.media.sessions_max * shards, ..HomesConfig::default() };
+    let homes = Homes::new(relay.clone(), cluster, homes_config);
+    let kept = Arc::clone(&homes);
+    tasks.spawn("media homes", |mut stop| async move { kept.keep(stop.requested()).await });
+    let (face, plane, places) = (relay.clone(), cluster.clone(), Arc::clone(&homes));
+    tasks.spawn("media signaling", |mut stop| async move {
+        signaling::run(face, homes, plane, stop.requested()).await;
+    });
+    let origins = &config.gateway.cors_origin.0;
+    let named = || origins.iter().map(|origin| turnpike_daemon::config::Setting::show(origin)).collect();
+    let whip = Whip::new(WhipConfig {
+        relay: relay.clone(),
+        node: cluster.membership.own().0,
+        tokens: Arc::new(tokens),
+        origins: (!origins.iter().any(Origin::is_any)).then(named),
+        ice_servers: Arc::new(|_| Vec::new()),
+        places,
+        posts_per_minute_max: POSTS_PER_MINUTE_MAX,
+        changes_per_minute_max: CHANGES_PER_MINUTE_MAX,
+    });
+    whip.router().layer(from_fn(async |mut request: Request, next: Next| {
+        if let Some(PeerAddress(address)) = request.extensions().get().copied() {
+            request.extensions_mut().insert(ClientAddress(address.ip()));
+        }
+        next.run(request).await
+    }))
 }

@@ -84,7 +84,12 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
             Some(redis) => cluster::on_redis(redis, &registry).await?,
             None => cluster::embedded(config, announce::reachable(addresses.gateway), &registry)?,
         };
-        let gateway = gateway.serve(cluster.clone(), health.public_routes()).await?;
+        let mut routes = health.public_routes();
+        if let Some(relay) = &relay {
+            let tokens = gateway::verifier(config, &secret)?;
+            routes = routes.merge(media::open(config, relay, &cluster, tokens, &tasks));
+        }
+        let gateway = gateway.serve(cluster.clone(), routes).await?;
         let (check, watched) = (health.vital_check("cluster"), cluster.clone());
         tasks.spawn("cluster watch", |stop| cluster::watch_condition(watched, check, stop));
         let lease = health.check("lease");

@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use turnpike_daemon::config::{Arguments, Fault, Faults, Place, Secret, Setting as _};
-use turnpike_guard::{Audience, Claims, Grant, Name, NumericDate, Role};
+use turnpike_guard::{Audience, Claims, Grant, MediaGrant, Name, NumericDate, Role};
 use turnpike_wire::UserId;
 use turnpike_wire::limits::GRANTS_PER_TOKEN_MAX;
 
 use crate::config::Config;
 use crate::development;
 
-pub(crate) const FLAGS: &[&str] = &["user", "name", "room", "role", "ttl"];
+pub(crate) const FLAGS: &[&str] = &["user", "name", "room", "stream", "role", "ttl"];
 
 pub(crate) const HELP: &str = "\
 Flags of `turnpike token`:
@@ -21,6 +21,8 @@ Flags of `turnpike token`:
   --name NAME           a name to show to others
   --room PATTERN=RIGHT,...  what it may do where, e.g. 'chat:*=join,send'; may be repeated. Rights: join, send, history,
                         presence, typing. Without this flag the token has the default grants of the configuration
+  --stream PATTERN=RIGHT,...  the same for live video, e.g. 'live:*=subscribe'; may be repeated. Rights: publish,
+                        subscribe, record. Without this flag the token has the default grants of the configuration
   --role ROLE           user, service or admin [user]
   --ttl DURATION        how long it is valid [1h]
 ";
@@ -36,13 +38,15 @@ pub(crate) struct Request {
     pub(crate) name: Option<Name>,
     /// `None`: the default grants of the configuration.
     pub(crate) rooms: Option<Vec<Grant>>,
+    /// The same of streams.
+    pub(crate) media: Option<Vec<MediaGrant>>,
     pub(crate) role: Role,
     pub(crate) ttl: Duration,
 }
 
 impl Request {
     pub(crate) fn new(user: UserId) -> Self {
-        Self { user, name: None, rooms: None, role: Role::User, ttl: TTL_DEFAULT }
+        Self { user, name: None, rooms: None, media: None, role: Role::User, ttl: TTL_DEFAULT }
     }
 
     /// `None` if there was a fault.
@@ -53,6 +57,7 @@ impl Request {
         let role = arguments.take_one("role", "a role", faults);
         let ttl = arguments.take_one("ttl", "a duration", faults);
         let rooms = arguments.take_values("room", "PATTERN=RIGHT,...", faults);
+        let media = arguments.take_values("stream", "PATTERN=RIGHT,...", faults);
 
         if user.is_none() && faults.0.len() == faults_before {
             faults.push(Fault {
@@ -67,10 +72,14 @@ impl Request {
         let name = name.and_then(|text| parsed("name", &text, Name::parse(&text), faults));
         let role = role.and_then(|text| parsed("role", &text, text.parse::<Role>(), faults));
         let ttl = ttl.and_then(|text| parsed("ttl", &text, parse_ttl(&text), faults));
-        let count = rooms.len();
+        let count = rooms.len() + media.len();
         let rooms: Vec<Grant> = rooms
             .into_iter()
             .filter_map(|text| parsed("room", &text, text.parse::<Grant>(), faults))
+            .collect();
+        let media: Vec<MediaGrant> = media
+            .into_iter()
+            .filter_map(|text| parsed("stream", &text, text.parse::<MediaGrant>(), faults))
             .collect();
         if count > GRANTS_PER_TOKEN_MAX {
             let _: Option<()> =
@@ -82,6 +91,7 @@ impl Request {
         Some(Self {
             name,
             rooms: (!rooms.is_empty()).then_some(rooms),
+            media: (!media.is_empty()).then_some(media),
             role: role.unwrap_or_default(),
             ttl: ttl.unwrap_or(TTL_DEFAULT),
             ..Self::new(user?)
@@ -138,6 +148,7 @@ pub(crate) fn mint(request: &Request, config: &Config, secret: &Secret) -> anyho
         aud: config.auth.audience.clone().map(Audience::One),
         name: request.name.clone(),
         rooms: request.rooms.clone(),
+        media: request.media.clone(),
         role: request.role,
         ..Claims::new(request.user.clone(), now.saturating_add(request.ttl.as_secs()))
     };

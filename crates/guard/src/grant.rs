@@ -212,6 +212,19 @@ pub struct MediaGrant {
     pub can: MediaRights,
 }
 
+impl FromStr for MediaGrant {
+    type Err = GrantError;
+
+    /// `live:*=publish,subscribe`, as on the command line.
+    fn from_str(text: &str) -> Result<Self, GrantError> {
+        let (pattern, rights) = text.split_once('=').ok_or_else(|| GrantError::Form(text.to_owned()))?;
+        Ok(Self {
+            pattern: Pattern::parse(pattern)?,
+            can: rights.split(',').map(str::parse::<MediaRight>).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

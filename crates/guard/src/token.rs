@@ -124,7 +124,7 @@ pub struct Verifier {
     issuer: Option<String>,
     audience: Option<String>,
     default_rooms: Arc<[Grant]>,
-    no_media: Arc<[MediaGrant]>,
+    default_media: Arc<[MediaGrant]>,
 }
 
 #[derive(Deserialize)]
@@ -143,8 +143,14 @@ impl Verifier {
             issuer: None,
             audience: None,
             default_rooms: default_rooms.into(),
-            no_media: Arc::from([]),
+            default_media: Arc::from([]),
         }
+    }
+
+    /// What a token without the claim `media` may do. Without this: nothing.
+    pub fn media(mut self, default_media: Vec<MediaGrant>) -> Self {
+        self.default_media = default_media.into();
+        self
     }
 
     /// Tokens must bear this `iss`.
@@ -253,7 +259,7 @@ impl Verifier {
             token_id: claims.jti,
             class: claims.class,
             rooms: claims.rooms.map_or_else(|| Arc::clone(&self.default_rooms), Into::into),
-            media: claims.media.map_or_else(|| Arc::clone(&self.no_media), Into::into),
+            media: claims.media.map_or_else(|| Arc::clone(&self.default_media), Into::into),
         }
     }
 }

@@ -1,0 +1,7 @@
+//! WHIP and WHEP statement by statement, each test by the number of its statement: a real relay behind a real port.
+
+mod extensions;
+mod house;
+mod publish;
+mod resource;
+mod watch;

@@ -1,0 +1,154 @@
+// What runs in the page: publishing and watching with nothing but what a browser brings, as the guide shows it.
+
+const peers = new Map();
+
+async function camera({ width = 640, height = 360, video = true, audio = true } = {}) {
+  return navigator.mediaDevices.getUserMedia({ video: video && { width, height, frameRate: 30 }, audio });
+}
+
+function request(url, method, token, type, body, headers = {}) {
+  return fetch(url, { method, body, headers: { ...headers, authorization: `Bearer ${token}`, ...(type && { "content-type": type }) } });
+}
+
+async function exchange(name, pc, url, token) {
+  await pc.setLocalDescription(await pc.createOffer());
+  const began = performance.now();
+  const response = await request(url, "POST", token, "application/sdp", pc.localDescription.sdp);
+  const sdp = await response.text();
+  if (response.status !== 201) throw new Error(`${name}: ${response.status} ${sdp}`);
+  const peer = peers.get(name);
+  peer.resource = new URL(response.headers.get("location"), url).href;
+  peer.etag = response.headers.get("etag");
+  peer.answer = sdp;
+  peer.began = began;
+  await pc.setRemoteDescription({ type: "answer", sdp });
+}
+
+function connected(pc, limitMs = 10_000) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`still ${pc.connectionState}, ice ${pc.iceConnectionState}`)), limitMs);
+    const look = () => {
+      if (pc.connectionState === "connected") { clearTimeout(timer); resolve(); }
+      if (pc.connectionState === "failed") { clearTimeout(timer); reject(new Error("failed")); }
+    };
+    pc.addEventListener("connectionstatechange", look);
+    look();
+  });
+}
+
+async function whipPublish(name, url, token, { codec, layers, ...size } = {}) {
+  const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  const stream = await camera(size);
+  peers.set(name, { pc, stream });
+  for (const track of stream.getTracks()) {
+    const video = track.kind === "video";
+    const sendEncodings = video && layers ? layers : undefined;
+    const transceiver = pc.addTransceiver(track, { direction: "sendonly", streams: [stream], sendEncodings });
+    if (video && codec) {
+      const all = RTCRtpSender.getCapabilities("video").codecs;
+      const first = all.filter(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`);
+      transceiver.setCodecPreferences([...first, ...all.filter(({ mimeType }) => /rtx/i.test(mimeType))]);
+    }
+  }
+  await exchange(name, pc, url, token);
+  await connected(pc);
+}
+
+async function whepWatch(name, url, token, { video = true, audio = true } = {}) {
+  const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  const element = document.createElement("video");
+  element.muted = false;
+  element.autoplay = true;
+  document.body.append(element);
+  const stream = new MediaStream();
+  element.srcObject = stream;
+  const peer = { pc, element, stream };
+  peers.set(name, peer);
+  pc.addEventListener("track", ({ track }) => stream.addTrack(track));
+  if (audio) pc.addTransceiver("audio", { direction: "recvonly" });
+  if (video) pc.addTransceiver("video", { direction: "recvonly" });
+  const frame = new Promise((resolve) => element.requestVideoFrameCallback(() => resolve(performance.now())));
+  await exchange(name, pc, url, token);
+  await connected(pc);
+  if (!video) return { first_frame_ms: null };
+  const at = await Promise.race([frame, new Promise((_, reject) => setTimeout(() => reject(new Error(`${name}: no frame`)), 10_000))]);
+  return { first_frame_ms: at - peer.began };
+}
+
+/// What a peer has received or sent so far, by kind.
+async function figures(name) {
+  const { pc } = peers.get(name);
+  const found = { audio: {}, video: {}, layers: {} };
+  for (const report of (await pc.getStats()).values()) {
+    if (report.type === "inbound-rtp" || report.type === "outbound-rtp") {
+      if (report.rid) found.layers[report.rid] = { width: report.frameWidth ?? 0, sent: report.bytesSent, active: report.active };
+      Object.assign(found[report.kind], report);
+    }
+    if (report.type === "candidate-pair" && report.nominated) found.pair = report;
+  }
+  return JSON.parse(JSON.stringify(found));
+}
+
+async function until(what, check, limitMs = 10_000) {
+  const end = performance.now() + limitMs;
+  for (;;) {
+    const value = await check();
+    if (value) return value;
+    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/// Frames go on, and there is sound.
+async function plays(name, { frames = 15, sound = true } = {}) {
+  const before = await figures(name);
+  return until(`${name} plays`, async () => {
+    const { audio, video } = await figures(name);
+    const moved = (video.framesDecoded ?? 0) - (before.video.framesDecoded ?? 0) >= frames;
+    const heard = !sound || (audio.totalAudioEnergy ?? 0) > (before.audio.totalAudioEnergy ?? 0);
+    return moved && heard && { frames: video.framesDecoded, freezes: video.freezeCount, width: video.frameWidth, codec: video.codecId };
+  });
+}
+
+/// How far sound and picture are apart, by the clock of who publishes.
+async function apart(name) {
+  const { pc } = peers.get(name);
+  return until(`${name} has both times`, async () => {
+    const at = {};
+    for (const report of (await pc.getStats()).values()) {
+      if (report.type === "inbound-rtp" && report.estimatedPlayoutTimestamp) at[report.kind] = report.estimatedPlayoutTimestamp;
+    }
+    return at.audio && at.video && { apart_ms: at.audio - at.video };
+  });
+}
+
+async function remove(name, token) {
+  const { pc, resource, element, stream } = peers.get(name);
+  const response = await request(resource, "DELETE", token);
+  pc.close();
+  element?.remove();
+  stream?.getTracks().forEach((track) => track.stop());
+  peers.delete(name);
+  return response.status;
+}
+
+/// New ICE credentials for a session, over the network path as it is.
+async function restart(name, token) {
+  const peer = peers.get(name);
+  await peer.pc.setLocalDescription(await peer.pc.createOffer({ iceRestart: true }));
+  const line = (key) => peer.pc.localDescription.sdp.match(new RegExp(`a=${key}:.*`))[0];
+  const mid = line("mid");
+  const fragment = [line("ice-ufrag"), line("ice-pwd"), "m=audio 9 UDP/TLS/RTP/SAVPF 0", mid, ""].join("\r\n");
+  const response = await request(peer.resource, "PATCH", token, "application/trickle-ice-sdpfrag", fragment, { "if-match": "*" });
+  const answer = await response.text();
+  if (response.status !== 200) throw new Error(`${response.status} ${answer}`);
+  const fresh = (key) => answer.match(new RegExp(`a=${key}:(.*)`))[1].trim();
+  const sdp = peer.answer
+    .replaceAll(/a=ice-ufrag:.*/g, `a=ice-ufrag:${fresh("ice-ufrag")}`)
+    .replaceAll(/a=ice-pwd:.*/g, `a=ice-pwd:${fresh("ice-pwd")}`);
+  await peer.pc.setRemoteDescription({ type: "answer", sdp });
+  peer.answer = sdp;
+  return { etag_changed: response.headers.get("etag") !== peer.etag };
+}
+
+Object.assign(window, { peers, whipPublish, whepWatch, figures, plays, apart, remove, restart, until, camera, connected });

@@ -1,0 +1,86 @@
+// A browser publishes and others watch. Each step prints one line with what it saw; a step that fails says why.
+
+import { parseArgs } from "node:util";
+import { browser } from "./lib/browser.mjs";
+
+const { values: options } = parseArgs({
+  options: { url: { type: "string" }, publisher: { type: "string" }, viewer: { type: "string" }, steps: { type: "string" } },
+});
+const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");
+const chromium = await browser();
+const [studio, home] = [await chromium.page(), await chromium.page()];
+for (const page of [studio, home]) page.on("pageerror", (error) => tell({ pageerror: String(error) }));
+const endpoint = (kind, stream) => `${options.url}/${kind}/${stream}`;
+const publish = (stream, how = {}, name = stream) =>
+  studio.evaluate(([n, u, t, h]) => whipPublish(n, u, t, h), [name, endpoint("whip", stream), options.publisher, how]);
+const watch = (stream, name = stream, how = {}) =>
+  home.evaluate(([n, u, t, h]) => whepWatch(n, u, t, h), [name, endpoint("whep", stream), options.viewer, how]);
+const plays = (name, how = {}) => home.evaluate(([n, h]) => plays(n, h), [name, how]);
+const end = (page, name, token) => page.evaluate(([n, t]) => remove(n, t), [name, token]);
+
+const steps = {
+  async whip_to_whep() {
+    await publish("live:one");
+    const { first_frame_ms } = await watch("live:one");
+    const seen = await plays("live:one");
+    const { apart_ms } = await home.evaluate((name) => apart(name), "live:one");
+    return { first_frame_ms, apart_ms, ...seen };
+  },
+  async codecs() {
+    const seen = {};
+    for (const codec of ["vp8", "vp9", "h264", "av1"]) {
+      const stream = `live:${codec}`;
+      await publish(stream, { codec, width: 320, height: 180, audio: false });
+      await watch(stream, stream, { audio: false });
+      seen[codec] = (await plays(stream, { sound: false })).frames;
+      await end(home, stream, options.viewer);
+      await end(studio, stream, options.publisher);
+    }
+    return seen;
+  },
+  async late() {
+    const times = [];
+    for (let index = 0; index < 30; index += 1) {
+      const { first_frame_ms } = await watch("live:one", `late-${index}`);
+      times.push(Math.round(first_frame_ms));
+      await end(home, `late-${index}`, options.viewer);
+    }
+    times.sort((a, b) => a - b);
+    return { p50_ms: times[14], p95_ms: times[28], longest_ms: times[29] };
+  },
+  async restart() {
+    const { etag_changed } = await home.evaluate(([n, t]) => restart(n, t), ["live:one", options.viewer]);
+    await plays("live:one");
+    const publisher = await studio.evaluate(([n, t]) => restart(n, t), ["live:one", options.publisher]);
+    await plays("live:one", { frames: 60 });
+    return { etag_changed: etag_changed && publisher.etag_changed };
+  },
+  async simulcast() {
+    const layers = [{ rid: "l", scaleResolutionDownBy: 4 }, { rid: "m", scaleResolutionDownBy: 2 }, { rid: "h" }];
+    await publish("live:layers", { layers, width: 1280, height: 720 });
+    await watch("live:layers");
+    await plays("live:layers");
+    const sent = await studio.evaluate(() => figures("live:layers"));
+    return { layers: sent.layers, width: (await plays("live:layers")).width };
+  },
+  async reload() {
+    await end(studio, "live:one", options.publisher);
+    await publish("live:one");
+    return plays("live:one", { frames: 30 });
+  },
+  async stop() {
+    const viewer = await end(home, "live:one", options.viewer);
+    const publisher = await end(studio, "live:one", options.publisher);
+    return { viewer, publisher };
+  },
+};
+
+const wanted = options.steps?.split(",") ?? Object.keys(steps);
+for (const step of wanted) {
+  try {
+    tell({ step, ...(await steps[step]()) });
+  } catch (error) {
+    tell({ step, fault: String(error?.message ?? error) });
+  }
+}
+await chromium.close();
