@@ -78,12 +78,12 @@ fn a_link_that_narrows_and_widens_is_followed() {
 #[test]
 fn a_link_at_the_boundary_of_a_layer_does_not_flap() {
     with_seeds(3, |seed| {
-        for bps in [1.5e6, 1.65e6, 1.75e6, 1.9e6] {
+        for bps in [1.5e6, 1.65e6, 1.7e6, 1.75e6, 1.9e6] {
             let mut world = world(bps, seed);
             world.run(150.0);
             let late = changes_since(&world, 30_000_000);
             println!("{bps}: {late} changes in 120 s, {:?}", spatial(&world));
-            assert!(late <= 16, "{:?}", world.viewers[0].choices);
+            assert!(late <= 4, "{:?}", world.viewers[0].choices);
         }
     });
 }
