@@ -35,11 +35,18 @@ impl Agent {
         let generation = generation.number;
         let transaction = message.transaction();
         let known = self.pairs.iter().find(|pair| pair.path == path && pair.generation == generation);
-        if self.seen.find(&transaction).is_some_and(|serial| known.is_none_or(|pair| pair.serial != serial)) {
+        let seen = self.seen.find(&transaction);
+        if seen.is_some() && seen != known.map(|pair| pair.serial) {
             return Err(Dropped::StunReplayed);
         }
         if !self.bucket.take(now) {
             return Err(Dropped::StunRate);
+        }
+        if seen.is_some() {
+            // The same once more gets the same answer, but renews nothing.
+            let answer = Writer::new(Class::Success, &transaction).mapped(path.remote);
+            self.answer(generation, path, answer, out);
+            return Ok(());
         }
         if !message.unknown().is_empty() {
             let answer = Writer::new(Class::Error, &transaction)
