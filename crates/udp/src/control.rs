@@ -3,14 +3,15 @@
 //! length of machine size, each message aligned to that size).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, SystemTime};
 
 use crate::address::{Family, mapped};
 
 const ALIGN: usize = size_of::<usize>();
 /// Length, level and kind; a multiple of the alignment on 32 and 64 bits alike.
 const HEADER_BYTES: usize = size_of::<usize>() + 8;
-/// Enough for an address of IPv6 (20 bytes) and a segment's size, in either direction.
-pub(crate) const CONTROL_BYTES: usize = 80;
+/// Enough for an address of IPv6 (20 bytes), a segment's size and a time.
+pub(crate) const CONTROL_BYTES: usize = 104;
 
 /// Room for the control messages of one datagram, aligned as the kernel's structs are.
 #[repr(C, align(8))]
@@ -23,6 +24,8 @@ pub(crate) struct Arrival {
     pub(crate) local: Option<IpAddr>,
     /// Several datagrams of this many bytes (the last may be shorter) that were joined.
     pub(crate) segment: Option<usize>,
+    /// When it came, by the system's clock.
+    pub(crate) time: Option<SystemTime>,
 }
 
 /// Writes what goes with a message and gives its length; zero if there is nothing to say.
@@ -75,9 +78,19 @@ pub(crate) fn read(mut bytes: &[u8]) -> Arrival {
             let segment = data.first_chunk().copied().map(i32::from_ne_bytes);
             arrival.segment =
                 segment.and_then(|segment| usize::try_from(segment).ok()).filter(|&bytes| bytes > 0);
+        } else if level == libc::SOL_SOCKET && kind == libc::SCM_TIMESTAMPNS {
+            arrival.time = time(data);
         }
     }
     arrival
+}
+
+/// A `timespec`: two machine words.
+fn time(data: &[u8]) -> Option<SystemTime> {
+    let seconds = isize::from_ne_bytes(*data.first_chunk()?);
+    let nanos = isize::from_ne_bytes(*data.get(ALIGN..)?.first_chunk()?);
+    let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
 fn split(bytes: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {

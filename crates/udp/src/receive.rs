@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::time::SystemTime;
 
 use crate::kernel::{BATCH, Slots};
 use crate::socket::Socket;
@@ -34,6 +35,8 @@ pub struct Datagram<'a> {
     /// The address of ours that it came to: answers leave from there.
     pub local: SocketAddr,
     pub bytes: &'a mut [u8],
+    /// When it came, by the system's clock, if the socket was told to note that.
+    pub time: Option<SystemTime>,
     /// It was longer than a slot, and the rest is lost.
     pub is_truncated: bool,
 }
@@ -46,7 +49,7 @@ impl Received {
     pub fn new(socket: &Socket) -> Self {
         let slot_bytes = if socket.joins_received() { JOINED_SLOT_BYTES } else { SLOT_BYTES };
         Self {
-            slots: Slots::new(slot_bytes, socket.is_wildcard() || socket.joins_received()),
+            slots: Slots::new(slot_bytes, socket.has_control()),
             local: socket.local_addr(),
             filled: 0,
             next: 0,
@@ -78,7 +81,7 @@ impl Received {
             // Once more, since a borrow that is returned on one way out of a loop holds on all of them.
             let index = if stop == end { self.next - 1 } else { self.next };
             let bytes = &mut self.slots.get(index)?.payload[start..stop];
-            return Some(Datagram { from, local, bytes, is_truncated });
+            return Some(Datagram { from, local, bytes, time: arrival.time, is_truncated });
         }
     }
 

@@ -26,6 +26,9 @@ pub struct Options {
     /// Datagrams of one sender that arrive together are handed over in one piece (`UDP_GRO`) and taken apart by
     /// [`crate::Received`], whose slots are then 64 KB each.
     pub join_received: bool,
+    /// The kernel notes when each datagram came ([`crate::Datagram::time`]), which is more exact than the time at which
+    /// it is read: for whoever tells senders of delays.
+    pub note_time: bool,
 }
 
 /// A bound UDP socket.
@@ -38,6 +41,7 @@ pub struct Socket {
     local: SocketAddr,
     can_segment: bool,
     joins: bool,
+    notes_time: bool,
 }
 
 impl Socket {
@@ -64,6 +68,9 @@ impl Socket {
             };
             kernel::set_option(socket.as_fd(), level, name, 1)?;
         }
+        if options.note_time {
+            kernel::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+        }
         // Neither is there before Linux 4.18 and 5.0; without them everything works, one datagram a message.
         let can_segment = kernel::set_option(socket.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok();
         let joins = options.join_received
@@ -71,7 +78,7 @@ impl Socket {
         socket.bind(&addr.into())?;
         let inner = UdpSocket::from(socket);
         let local = inner.local_addr()?;
-        Ok(Self { inner, local, can_segment, joins })
+        Ok(Self { inner, local, can_segment, joins, notes_time: options.note_time })
     }
 
     /// Where it is bound, with the port that the system chose if zero was asked for.
@@ -105,6 +112,11 @@ impl Socket {
             send_buffer_bytes: field(libc::SK_MEMINFO_SNDBUF),
             receive_drops: field(libc::SK_MEMINFO_DROPS),
         })
+    }
+
+    /// Whether the kernel says anything beside a datagram.
+    pub(crate) fn has_control(&self) -> bool {
+        self.is_wildcard() || self.joins || self.notes_time
     }
 
     pub(crate) fn family(&self) -> Family {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use turnpike_udp::{Limits, Options, Outgoing, Reason, Received, Socket};
 
@@ -123,6 +123,29 @@ fn what_does_not_fit_is_flagged_and_counted() {
     let seen: Vec<_> = seen.iter().map(|seen| (seen.bytes.len(), seen.is_truncated)).collect();
     assert_eq!(seen, [(2_048, false), (2_048, true), (2_048, true), (0, false)]);
     assert_eq!(received.truncated_total(), 2);
+}
+
+#[test]
+fn the_time_is_that_of_coming_not_of_reading() {
+    for addr in ["127.0.0.1:0", "[::]:0"] {
+        let options = Options { note_time: true, join_received: true, ..Options::default() };
+        let socket = Socket::bind(addr.parse().unwrap(), options).unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut received = Received::new(&socket);
+        // The kernel begins to stamp a little after it is asked to; until then it stamps what is read.
+        let end = Instant::now() + BROKEN;
+        loop {
+            other.send_to(b"now", ("127.0.0.1", socket.local_addr().port())).unwrap();
+            let sent = SystemTime::now();
+            std::thread::sleep(Duration::from_millis(5));
+            assert_eq!(socket.receive(&mut received).unwrap(), 1);
+            let time = received.take_next().unwrap().time.unwrap();
+            if time <= sent {
+                break;
+            }
+            assert!(Instant::now() < end, "{addr}: {:?} after it was sent", time.duration_since(sent));
+        }
+    }
 }
 
 #[test]
