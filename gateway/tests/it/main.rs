@@ -6,6 +6,7 @@
 mod api;
 mod backend;
 mod client;
+mod documents;
 mod drain;
 mod entering;
 mod gates;
