@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::clock::unix_ms;
 use crate::ending::dismiss;
 use crate::expiry::Due;
+use crate::records;
 use crate::session::Whereabouts;
 
 /// How often short-lived things are looked at: presence, typing, receipts.
@@ -49,6 +50,9 @@ impl Background {
 
     /// Looks after the node until it is stopped.
     pub(crate) fn look_after(&self, app: &Arc<App>) {
+        if app.cluster.sessions.outlive_the_process() {
+            self.runtime.spawn(records::keep(Arc::downgrade(app), app.cluster.sessions.doubts()));
+        }
         let app = Arc::downgrade(app);
         let every = |period: Duration| {
             let mut interval = tokio::time::interval(period);

@@ -30,6 +30,7 @@ mod presence;
 mod publication;
 mod receipts;
 mod record;
+mod records;
 mod references;
 mod refill;
 mod replay;

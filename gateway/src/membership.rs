@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use turnpike_cluster::{RoomRecord, Unavailable, lane_of};
-use turnpike_engine::SocketRef;
+use turnpike_engine::{SocketId, SocketRef};
 use turnpike_wire::{Code, Failure, RoomId};
 
 use crate::app::{App, NAMESPACE};
@@ -81,6 +81,7 @@ pub(crate) async fn join(
         return app.find(&wanted).await.map(|(_, found)| found).map_err(unavailable);
     }
     let held = open(app, room).await.map_err(unavailable)?;
+    let recording = session.recording.lock().await;
     let written = {
         let lane = app.mirror.lane_of(room);
         let standing = lane.room(room).and_then(|room| room.standing());
@@ -90,7 +91,7 @@ pub(crate) async fn join(
     // Written down first, from a little earlier than it will be true: between the joining and the answer nothing may be
     // waited for, or messages would come before the answer that tells where they begin.
     let member = RoomRecord { room: room.clone(), joined: written, presence };
-    keep_record_with(app, session, socket, Some(member)).await?;
+    put_record(app, session, socket.id(), Some(member)).await?;
     let joined = match app.find(&wanted).await {
         Err(error) => Err(unavailable(error)),
         // The lanes are held to the end of this, so that what was found and the joining hold together.
@@ -114,6 +115,7 @@ pub(crate) async fn join(
             }
         }
     };
+    drop(recording);
     if !matches!(joined, Ok((_, true))) {
         // What was written down is not what has become of it.
         let (again, session, socket) = (Arc::clone(app), Arc::clone(session), *socket);
@@ -179,20 +181,21 @@ pub(crate) async fn leave(
 
 /// Writes down what another node would need to take the session up.
 pub(crate) async fn keep_record(app: &App, session: &Session, socket: &SocketRef) -> Result<(), Failure> {
-    keep_record_with(app, session, socket, None).await
+    let _recording = session.recording.lock().await;
+    put_record(app, session, socket.id(), None).await
 }
 
-/// The same, with a room that the session is about to be in.
-async fn keep_record_with(
+/// The same for whoever holds `recording`, with a room that the session is about to be in.
+async fn put_record(
     app: &App,
     session: &Session,
-    socket: &SocketRef,
+    id: SocketId,
     member: Option<RoomRecord>,
 ) -> Result<(), Failure> {
     if !app.cluster.sessions.outlive_the_process() || !app.is_recoverable(session.kind) {
         return Ok(());
     }
-    let id = socket.id().to_string().into();
+    let id = id.to_string().into();
     let mut record = session.record();
     if let Some(member) = member {
         record.rooms.retain(|other| other.room != member.room);

@@ -21,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) kind: Kind,
     /// Which of the user's devices this is, if the client said so.
     pub(crate) device: Option<Box<str>>,
+    /// Held from writing the record down until the session is what was written, so that of two records the later one says more.
+    pub(crate) recording: tokio::sync::Mutex<()>,
     /// Publications that have not been answered yet.
     pub(crate) unanswered: AtomicU32,
     /// May be locked while lanes are held; no lane may be locked while this is.
@@ -56,7 +58,8 @@ impl Session {
         let user = identity.user.clone();
         let showing = Showing { device: device.clone(), ..Showing::default() };
         let state = Mutex::new(State { identity, at, rooms, showing });
-        Arc::new(Self { user, kind, device, unanswered: AtomicU32::new(0), state })
+        let (recording, unanswered) = (tokio::sync::Mutex::default(), AtomicU32::new(0));
+        Arc::new(Self { user, kind, device, recording, unanswered, state })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

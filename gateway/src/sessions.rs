@@ -52,6 +52,11 @@ impl Sessions {
         ids.into_iter().filter_map(|id| Some((id, self.get(id)?))).collect()
     }
 
+    /// Of this moment, connected or away.
+    pub(crate) fn ids(&self) -> Vec<SocketId> {
+        (0..PARTS).flat_map(|part| self.lock_part(part).keys().copied().collect::<Vec<_>>()).collect()
+    }
+
     pub(crate) fn get(&self, id: SocketId) -> Option<Arc<Session>> {
         self.part(id).get(&id).cloned()
     }

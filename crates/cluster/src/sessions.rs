@@ -1,6 +1,7 @@
 //! Who may return to which rooms, for as long as they may.
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use turnpike_wire::{RoomId, UserId};
 
 use crate::{Incarnation, LANES, LanePosition, Soon, Unavailable};
@@ -14,6 +15,10 @@ pub type SessionId = Box<str>;
 pub trait Sessions: Send + Sync + 'static {
     /// Whether records outlive this process. If not, nothing needs to be put.
     fn outlive_the_process(&self) -> bool;
+
+    /// Changes whenever what was put may be lost though it was answered: a process of the store was replaced by one that need
+    /// not have the latest. Whoever has sessions puts their records again.
+    fn doubts(&self) -> watch::Receiver<u64>;
 
     /// Keeps the record as this node's own. False: another node has taken it meanwhile, and nothing was changed.
     fn put(&self, id: &SessionId, record: &SessionRecord) -> Soon<Result<bool, Unavailable>>;

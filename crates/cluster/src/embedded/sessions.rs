@@ -5,7 +5,7 @@ mod works;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::works::{Forget, Put, PutBase, Remove, Sweep, Take};
 use super::bounded::Bounded;
@@ -22,6 +22,8 @@ pub(super) struct EmbeddedSessions {
     clock: Clock,
     bases: Mutex<Bounded<BaseId, Base>>,
     disk: Option<Arc<Disk>>,
+    /// What one process has kept it does not lose while it lives.
+    doubts: watch::Sender<u64>,
 }
 
 impl EmbeddedSessions {
@@ -39,7 +41,7 @@ impl EmbeddedSessions {
         if let Some(disk) = disk.as_ref().filter(|_| !forgotten.is_empty()) {
             disk.queue.work(Box::new(Forget(forgotten)));
         }
-        Self { own, clock, bases: Mutex::new(kept), disk }
+        Self { own, clock, bases: Mutex::new(kept), disk, doubts: watch::Sender::new(0) }
     }
 
     fn bases(&self) -> MutexGuard<'_, Bounded<BaseId, Base>> {
@@ -66,6 +68,10 @@ pub(super) fn written<T: Send + 'static, W: Work + 'static>(
 impl Sessions for EmbeddedSessions {
     fn outlive_the_process(&self) -> bool {
         self.disk.is_some()
+    }
+
+    fn doubts(&self) -> watch::Receiver<u64> {
+        self.doubts.subscribe()
     }
 
     fn put(&self, id: &SessionId, record: &SessionRecord) -> Soon<Result<bool, Unavailable>> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 use fred::types::Value;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tracing::error;
 use turnpike_wire::RoomId;
 
@@ -26,6 +27,8 @@ pub(crate) struct Access {
     pub(crate) deliver: OnceLock<Arc<dyn Deliver>>,
     /// The way to it: what is of a lane comes in turn.
     pub(crate) lanes: OnceLock<Weak<Lanes>>,
+    /// Changes when what is written without waiting for replicas may be lost.
+    pub(crate) doubts: watch::Sender<u64>,
     pub(crate) versions: Versions,
     /// Who on this node listens for which letters.
     pub(crate) letterboxes: Letterboxes,
@@ -76,6 +79,11 @@ impl Access {
         if let Some(version) = delta.version {
             self.versions.heard(room, version);
         }
+    }
+
+    /// A process was replaced by one that need not have the latest, or has lost it itself.
+    pub(crate) fn doubt(&self) {
+        self.doubts.send_modify(|doubts| *doubts += 1);
     }
 
     pub(crate) fn own_bytes(&self) -> Bytes {

@@ -223,6 +223,7 @@ impl Lanes {
             }
             Effect::Lane(from) => {
                 info!(lane = lane.index(), epoch = from.epoch, pos = from.pos, "the lane goes on");
+                self.access.doubt();
                 match deliver.lane(lane, from) {
                     Soon::Now(()) => {
                         if let Some(follower) = &mut state.follower {

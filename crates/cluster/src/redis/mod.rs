@@ -48,6 +48,7 @@ use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::rand;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tracing::error;
 
 use self::access::Access;
@@ -101,6 +102,7 @@ pub async fn connect(config: RedisConfig, registry: &prometheus::Registry) -> Re
         runtime: Handle::current(),
         deliver: OnceLock::new(),
         lanes: OnceLock::new(),
+        doubts: watch::Sender::new(0),
         versions: Versions::default(),
         letterboxes: Letterboxes::default(),
     });

@@ -1,6 +1,6 @@
 //! Session records and bases.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +9,10 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 
 use super::access::{Access, bucket_of, bytes_of, incarnation};
+use super::address::Address;
 use super::bases::{Bases, Found};
 use super::keys::Keys;
+use super::slot::slot_of;
 use super::{frame, record, reply};
 use crate::{
     Base, BaseId, Control, Incarnation, Node, SessionId, SessionRecord, Sessions, Soon, Taken, Unavailable,
@@ -40,6 +42,7 @@ impl RedisSessions {
     pub(crate) fn new(access: Arc<Access>, nodes: watch::Receiver<Arc<[Node]>>) -> Self {
         let (notices, queue) = mpsc::channel(NOTICES_MAX);
         access.runtime.spawn(tell(Arc::clone(&access), nodes, queue));
+        access.runtime.spawn(doubt(Arc::downgrade(&access)));
         Self { access, bases: Arc::default(), notices }
     }
 
@@ -59,6 +62,10 @@ pub(crate) fn bucket_key(keys: &Keys, bucket: u64) -> String {
 impl Sessions for RedisSessions {
     fn outlive_the_process(&self) -> bool {
         true
+    }
+
+    fn doubts(&self) -> watch::Receiver<u64> {
+        self.access.doubts.subscribe()
     }
 
     fn put(&self, id: &SessionId, record: &SessionRecord) -> Soon<Result<bool, Unavailable>> {
@@ -138,6 +145,41 @@ fn kept(answer: &Value) -> Option<(Incarnation, Bytes)> {
 
 fn base(answer: &Value) -> Option<Base> {
     record::unpack_base(&reply::bytes(answer)?)
+}
+
+/// A master with records need not have a lane, whose epoch would say that another has taken over.
+async fn doubt(access: Weak<Access>) {
+    let owners = |access: &Access| -> Vec<Option<Address>> {
+        let topology = access.client.surveyor.topology();
+        let owner = |bucket| {
+            topology.master(slot_of(&bucket_key(&access.keys, bucket))).map(|master| master.address.clone())
+        };
+        (0..BUCKETS).map(owner).collect()
+    };
+    let (mut topology, mut known) = {
+        let Some(access) = access.upgrade() else { return };
+        (access.client.surveyor.watch(), owners(&access))
+    };
+    while topology.changed().await.is_ok() {
+        let Some(access) = access.upgrade() else { return };
+        let now = access.client.surveyor.topology();
+        let found = owners(&access);
+        // A slot that moved was moved with what is in it, and who gave it away is a master still.
+        let is_replaced = |(before, after): (&Option<Address>, &Option<Address>)| {
+            after.is_some()
+                && before != after
+                && before.as_ref().is_some_and(|before| now.at(before).is_none())
+        };
+        if known.iter().zip(&found).any(is_replaced) {
+            access.doubt();
+        }
+        for (known, found) in known.iter_mut().zip(found) {
+            // Who was there before nobody was is what the next is compared with.
+            if found.is_some() {
+                *known = found;
+            }
+        }
+    }
 }
 
 /// Tells former owners, as long as the store lives. Of those that are dead nobody listens.
