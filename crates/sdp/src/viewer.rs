@@ -81,9 +81,48 @@ pub fn answer_viewer(
     rules: &Rules,
     chance: &mut dyn FnMut() -> u32,
 ) -> Result<(String, Watched), SdpError> {
+    answer(None, offer, local, available, rules, chance)
+}
+
+impl Watched {
+    /// Reads another offer of the viewer's within the session and writes the answer. Sections keep their sources, and
+    /// what they show for as long as it is there.
+    pub fn answer(
+        &self,
+        offer: &str,
+        local: &Local,
+        available: &Available,
+        rules: &Rules,
+        chance: &mut dyn FnMut() -> u32,
+    ) -> Result<(String, Self), SdpError> {
+        answer(Some(self), offer, local, available, rules, chance)
+    }
+
+    fn track_of(&self, media: &Media) -> Option<&WatchedTrack> {
+        self.tracks().find(|track| Some(&track.mid) == media.mid.as_ref() && track.kind == media.kind)
+    }
+}
+
+fn answer(
+    before: Option<&Watched>,
+    offer: &str,
+    local: &Local,
+    available: &Available,
+    rules: &Rules,
+    chance: &mut dyn FnMut() -> u32,
+) -> Result<(String, Watched), SdpError> {
     let offer = Description::parse(offer)?;
-    let mut planner =
-        Planner { available, rules, taken: vec![false; available.tracks.len()], chance, sources: Vec::new() };
+    if before.is_some_and(|before| before.sections.len() > offer.media.len()) {
+        return Err(SdpError::Mismatch("it has fewer sections than before"));
+    }
+    let held = |key: usize| {
+        let sections = offer.media.iter().filter(|media| media.direction.receives());
+        sections.filter_map(|media| before?.track_of(media)).any(|track| track.key == Some(key))
+    };
+    let taken = available.tracks.iter().map(|track| held(track.key)).collect();
+    let known = before.into_iter().flat_map(Watched::tracks);
+    let sources = known.flat_map(|track| [Some(track.ssrc), track.rtx]).flatten().collect();
+    let mut planner = Planner { available, rules, before, taken, chance, sources };
     let mut sections = Vec::with_capacity(offer.media.len());
     for (index, media) in offer.media.iter().enumerate() {
         sections.push(planner.section(&offer, index, media)?);
@@ -122,13 +161,15 @@ pub fn answer_viewer(
             }
         }
     }
-    let text = path::description(local, 1, offer.extmap_allow_mixed, written).to_string();
-    Ok((text, Watched { peer, sections, version: 1 }))
+    let version = before.map_or(0, |before| before.version) + 1;
+    let text = path::description(local, version, offer.extmap_allow_mixed, written).to_string();
+    Ok((text, Watched { peer, sections, version }))
 }
 
 struct Planner<'a> {
     available: &'a Available,
     rules: &'a Rules,
+    before: Option<&'a Watched>,
     taken: Vec<bool>,
     chance: &'a mut dyn FnMut() -> u32,
     sources: Vec<u32>,
@@ -163,12 +204,13 @@ impl Planner<'_> {
             return Err(no_codec(media, &[]));
         }
         let receives = media.direction.receives();
-        let next = self
-            .available
-            .tracks
-            .iter()
-            .zip(&self.taken)
-            .position(|(track, is_taken)| receives && !is_taken && track.codec.kind() == media.kind);
+        let before = self.before.and_then(|before| before.track_of(media));
+        let held = before.and_then(|before| before.key).filter(|_| receives);
+        let held = held.and_then(|key| self.available.tracks.iter().position(|track| track.key == key));
+        let mut free = self.available.tracks.iter().zip(&self.taken);
+        let next = held.or_else(|| {
+            free.position(|(track, is_taken)| receives && !is_taken && track.codec.kind() == media.kind)
+        });
         if let Some(next) = next {
             self.taken[next] = true;
             prefer(&mut codecs, &self.available.tracks[next].codec)
@@ -183,8 +225,11 @@ impl Planner<'_> {
             codecs,
             red,
             extensions,
-            ssrc: fresh(self.chance, &mut self.sources),
-            rtx: has_rtx.then(|| fresh(self.chance, &mut self.sources)),
+            ssrc: before.map_or_else(|| fresh(self.chance, &mut self.sources), |before| before.ssrc),
+            rtx: has_rtx.then(|| {
+                let known = before.and_then(|before| before.rtx);
+                known.unwrap_or_else(|| fresh(self.chance, &mut self.sources))
+            }),
         }))
     }
 }

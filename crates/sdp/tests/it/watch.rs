@@ -135,3 +135,33 @@ fn sources_never_collide() {
     all.sort_unstable();
     assert_eq!(all, [1, 2, 3]);
 }
+
+#[test]
+fn another_offer_of_the_viewers_keeps_what_there_is() {
+    let mut chance = chance();
+    let there = available(vec![track(0, OPUS), track(1, H264_BASELINE)]);
+    let first = SAFARI_WATCH.split("m=video").next().unwrap().replace("BUNDLE 0 1", "BUNDLE 0");
+    let (_, watched) = answer_viewer(&first, &local(), &there, &Rules::SIGNALING, &mut chance).unwrap();
+    let (text, second) =
+        watched.answer(SAFARI_WATCH, &local(), &there, &Rules::SIGNALING, &mut chance).unwrap();
+    assert_eq!(is_sound(&text).version, 2);
+    let (before, after) = (watched.tracks().next().unwrap(), second.tracks().next().unwrap());
+    assert_eq!(before, after);
+    assert_eq!(second.tracks().nth(1).unwrap().key, Some(1));
+    // ICE anew, again and again: nothing else becomes new by that.
+    let mut latest = second.clone();
+    for number in 0..50 {
+        let offer = SAFARI_WATCH.replace("ufrag:q8Rp", &format!("ufrag:anew{number}"));
+        latest = latest.answer(&offer, &local(), &there, &Rules::SIGNALING, &mut chance).unwrap().1;
+    }
+    assert_eq!(latest.tracks().collect::<Vec<_>>(), second.tracks().collect::<Vec<_>>());
+    assert_ne!(latest.peer.credentials, second.peer.credentials);
+    // One that is hidden for a while has the same source when it is shown again.
+    let hidden = SAFARI_WATCH.replacen("a=recvonly", "a=inactive", 1);
+    let (_, hidden) = latest.answer(&hidden, &local(), &there, &Rules::SIGNALING, &mut chance).unwrap();
+    assert_eq!(hidden.tracks().map(|track| track.key).collect::<Vec<_>>(), [None, Some(1)]);
+    let (_, shown) = hidden.answer(SAFARI_WATCH, &local(), &there, &Rules::SIGNALING, &mut chance).unwrap();
+    assert_eq!(shown.tracks().collect::<Vec<_>>(), second.tracks().collect::<Vec<_>>());
+    let fewer = second.answer(&first, &local(), &there, &Rules::SIGNALING, &mut chance);
+    assert!(matches!(fewer, Err(SdpError::Mismatch(_))));
+}
