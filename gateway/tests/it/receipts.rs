@@ -102,6 +102,30 @@ async fn a_device_is_given_what_it_has_not_received() {
     tokio::time::timeout(Duration::from_secs(5), phone.has_nothing_more()).await.unwrap();
 }
 
+/// An offset says that everything before it was given, which a receipt does not know.
+#[tokio::test]
+async fn a_receipt_moves_nobody_in_the_log() {
+    let house = house();
+    let mut alice = Client::enter(&house, "alice").await;
+    let mut bob = Client::enter(&house, "bob").await;
+    for client in [&mut alice, &mut bob] {
+        client.join(ROOM).await;
+    }
+    bob.say(ROOM, "one").await;
+    assert_eq!(alice.message().await.1, "one");
+    let before = alice.memory.offset.clone();
+    assert!(before.is_some());
+    mark(&mut bob, "read", ROOM, 1).await;
+    told(&mut alice).await;
+    assert_eq!(alice.memory.offset, before);
+    let memory = alice.cut();
+    bob.say(ROOM, "two").await;
+    let (mut alice, session) = Client::return_with(&house, "alice", &memory).await;
+    assert_eq!(session["recovered"], true);
+    assert_eq!(alice.message().await.1, "two");
+    alice.has_nothing_more().await;
+}
+
 #[tokio::test]
 async fn only_members_mark() {
     let house = house();
