@@ -138,8 +138,14 @@ impl Rewriter {
             stray: None,
             history: History::new(seeds.sequence),
             timeline: Timeline::new(codec.clock_hz(), seeds.timestamp),
-            pictures: Pictures::new(codec == Codec::Vp8, seeds.picture_id, seeds.tl0),
+            pictures: Pictures::new(closes_pictures(codec), seeds.picture_id, seeds.tl0),
         }
+    }
+
+    /// What is started next is of this codec. Its numbers go on where those of the codec before ended.
+    pub fn set_codec(&mut self, codec: Codec) {
+        self.timeline.set_clock(codec.clock_hz());
+        self.pictures.set_closes(closes_pictures(codec));
     }
 
     /// The source that is forwarded; none before the first start, in a pause, and after a restart was noticed.
@@ -318,4 +324,10 @@ impl Rewriter {
             tl0_offset: place.epoch.tl0_offset,
         }
     }
+}
+
+/// VP8's decoders take a missing number for a missing frame. VP9 derives from a number which references a frame has, and a
+/// dependency descriptor says what each depends on, so with these a number that is left out stays out.
+fn closes_pictures(codec: Codec) -> bool {
+    codec == Codec::Vp8
 }

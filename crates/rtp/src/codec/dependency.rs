@@ -56,7 +56,7 @@ struct Template {
     references: u8,
 }
 
-/// The templates of a stream; a fixed 1.1 KB, held by whoever receives the stream.
+/// The templates of a stream; a fixed 1.7 KB, held by whoever receives the stream.
 #[derive(Debug, Clone)]
 pub struct Structure {
     id_offset: u8,

@@ -85,6 +85,10 @@ impl History {
         self.open = false;
     }
 
+    fn current(&self) -> &Epoch {
+        &self.epochs[usize::from(self.epoch) % EPOCHS]
+    }
+
     pub(super) fn set_newest_timestamp(&mut self, timestamp: u32) {
         self.epochs[usize::from(self.epoch) % EPOCHS].newest_timestamp = timestamp;
     }
@@ -174,15 +178,26 @@ impl History {
         })
     }
 
-    /// Late packets are few, and most are found in the first stretches.
+    /// Late packets are few, and most are found, or known to be nowhere, within the first stretches.
     pub(super) fn find_input(&self, packet: &Incoming) -> Option<Place> {
-        (0..self.count).map(|age| self.stretch(age)).find_map(|stretch| {
+        for age in 0..self.count {
+            let stretch = self.stretch(age);
             let back = stretch.input.wrapping_sub(packet.sequence);
-            let place = (back < stretch.len).then(|| self.place(stretch, back))??;
+            if back >= stretch.len {
+                let own = stretch.epoch == self.epoch && self.current().source == packet.source;
+                if own && back.cast_signed() < 0 {
+                    // Between this stretch and the one behind it, where something was left out.
+                    return None;
+                }
+                continue;
+            }
+            let Some(place) = self.place(stretch, back) else { continue };
             let apart = timestamp_distance(packet.timestamp, place.epoch.newest_timestamp);
-            let same_life = apart.unsigned_abs() <= EPOCH_TICKS_MAX;
-            (place.epoch.source == packet.source && same_life).then_some(place)
-        })
+            if place.epoch.source == packet.source && apart.unsigned_abs() <= EPOCH_TICKS_MAX {
+                return Some(place);
+            }
+        }
+        None
     }
 
     pub(super) fn find_output(&self, output: u16) -> Option<Place> {

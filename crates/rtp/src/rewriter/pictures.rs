@@ -4,8 +4,7 @@ use crate::codec::{Picture, mask};
 
 #[derive(Debug, Clone)]
 pub(super) struct Pictures {
-    /// VP8's decoders take a missing number for a missing frame. VP9 derives from a number which references a frame has, and
-    /// a dependency descriptor says what each depends on, so with these a number that is left out stays out.
+    /// Whether the number of a frame that is left out goes to the next.
     closes: bool,
     newest_input: u16,
     /// What the viewer was sent.
@@ -25,6 +24,10 @@ impl Pictures {
             newest_tl0: first_tl0.wrapping_sub(1),
             tl0_offset: 0,
         }
+    }
+
+    pub(super) fn set_closes(&mut self, closes: bool) {
+        self.closes = closes;
     }
 
     pub(super) fn offset(&self) -> u16 {

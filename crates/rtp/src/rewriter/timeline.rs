@@ -51,6 +51,10 @@ impl Timeline {
         }
     }
 
+    pub(super) fn set_clock(&mut self, clock_hz: u32) {
+        self.clock_hz = clock_hz;
+    }
+
     pub(super) fn newest(&self) -> u32 {
         self.newest
     }

@@ -130,6 +130,19 @@ fn cost() {
         }
         at += 10_000;
     });
+    let mut rewriter = Rewriter::new(Codec::Vp8, &SEEDS);
+    rewriter.start(&incoming(0), None).expect("the first");
+    forwarding(&mut rewriter, 1..20_000);
+    nanoseconds("asking for what a number was", 1_000, || {
+        for back in 0..1_000 {
+            let _ = black_box(rewriter.origin(rewriter.newest_output().0.wrapping_sub(back)));
+        }
+    });
+    nanoseconds("refusing what is late and has no place", 1_000, || {
+        for back in 0..1_000 {
+            let _ = black_box(rewriter.skip(&incoming(19_999 - back)));
+        }
+    });
     let mut bytes = sample();
     nanoseconds("reading a header, three extensions and a VP8 descriptor", 1_000, || {
         for _ in 0..1_000 {

@@ -78,6 +78,7 @@ fn a_keyframe_brings_the_templates() {
         }
     );
     assert_eq!((descriptor.active_targets, descriptor.references), (Some(0b1111), 0));
+    assert!(size_of::<Structure>() < 1_800);
     assert_eq!(templates.targets(), 4);
     let layers: Vec<_> = (0..5).map(|target| templates.layers(target)).collect();
     assert_eq!(layers, [Some((0, 0)), Some((0, 1)), Some((1, 0)), Some((1, 1)), None]);

@@ -218,6 +218,17 @@ fn numbers_are_known_for_a_window_and_no_longer() {
 }
 
 #[test]
+fn another_codec_goes_on_where_the_first_ended() {
+    let mut rewriter = started(Codec::Vp8);
+    rewriter.pause();
+    rewriter.set_codec(Codec::Vp9);
+    assert_eq!(rewriter.start(&packet(B, 7), None).unwrap().picture_id, 51);
+    assert_eq!(rewriter.skip(&packet(B, 8)), None);
+    let output = rewriter.forward(&packet(B, 9)).unwrap();
+    assert_eq!((output.sequence, output.picture_id), (102, 53));
+}
+
+#[test]
 fn a_viewer_track_is_small() {
     assert!(size_of::<Rewriter>() <= 4_096, "{}", size_of::<Rewriter>());
 }
