@@ -5,11 +5,12 @@
 
 mod rooms;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use turnpike_cluster::{Cluster, Node, Occupancy as Store, Turn, Unavailable};
+use turnpike_cluster::{Cluster, Incarnation, Node, Occupancy as Store, Turn, Unavailable};
 use turnpike_engine::SocketRef;
 use turnpike_wire::RoomId;
 
@@ -18,6 +19,9 @@ use crate::clock::Clock;
 
 /// How long after a node has gone its rooms are looked at: its clients are coming back meanwhile.
 const AFTER_DEATH_MS: u64 = 4_000;
+
+/// And once more: while the leases themselves had nobody to keep them, in a failover, nobody was given up either.
+const AFTER_DEATH_AGAIN_MS: u64 = 10_000;
 
 /// However quiet it is: what was left behind while no node lived, or what one could not finish, is found then.
 const LOOK_AGAIN_MS: u64 = 60_000;
@@ -41,19 +45,22 @@ pub(crate) struct Occupancy {
 /// When the rooms of the dead are looked at next.
 struct Look {
     nodes: watch::Receiver<Arc<[Node]>>,
-    living: usize,
+    living: HashSet<Incarnation>,
     due_ms: u64,
+    /// Somebody has died since the last look.
+    death: bool,
     under_way: bool,
 }
 
 impl Occupancy {
     pub(crate) fn new(cluster: &Cluster, clock: Clock, background: Handle) -> Self {
-        let nodes = cluster.membership.nodes();
+        let mut nodes = cluster.membership.nodes();
+        let living = incarnations(&nodes.borrow_and_update());
         let due_ms = clock.steady_ms() + AFTER_DEATH_MS;
         Self {
             store: Arc::clone(&cluster.occupancy),
             rooms: Mutex::default(),
-            look: Mutex::new(Look { nodes, living: 0, due_ms, under_way: false }),
+            look: Mutex::new(Look { nodes, living, due_ms, death: false, under_way: false }),
             clock,
             background,
         }
@@ -134,9 +141,15 @@ impl Occupancy {
         let now_ms = self.clock.steady_ms();
         let mut look = self.look();
         look.under_way = false;
-        let next_ms = now_ms + if taken.is_ok() { LOOK_AGAIN_MS } else { RETRY_MS };
         // Somebody may have died meanwhile.
-        look.due_ms = if look.due_ms > now_ms { look.due_ms.min(next_ms) } else { next_ms };
+        let is_noted = look.due_ms > now_ms;
+        let next_ms = match taken {
+            Err(_) => RETRY_MS,
+            Ok(_) if std::mem::replace(&mut look.death, is_noted) => AFTER_DEATH_AGAIN_MS,
+            Ok(_) => LOOK_AGAIN_MS,
+        };
+        let next_ms = now_ms + next_ms;
+        look.due_ms = if is_noted { look.due_ms.min(next_ms) } else { next_ms };
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms<SocketRef>> {
@@ -151,9 +164,10 @@ impl Occupancy {
 impl Look {
     fn is_due(&mut self, now_ms: u64) -> bool {
         if self.nodes.has_changed().unwrap_or(false) {
-            let living = self.nodes.borrow_and_update().len();
-            if living < self.living {
+            let living = incarnations(&self.nodes.borrow_and_update());
+            if !self.living.is_subset(&living) {
                 self.due_ms = now_ms + AFTER_DEATH_MS;
+                self.death = true;
             }
             self.living = living;
         }
@@ -164,4 +178,8 @@ impl Look {
         }
         is_due
     }
+}
+
+fn incarnations(nodes: &[Node]) -> HashSet<Incarnation> {
+    nodes.iter().map(|node| node.incarnation).collect()
 }

@@ -24,3 +24,4 @@ mod traps_packets;
 mod traps_polling;
 mod traps_slow;
 mod traps_upgrade;
+mod webhooks;
