@@ -29,7 +29,7 @@ pub(crate) struct Report {
     pub(crate) repeated: u64,
     /// Never got.
     pub(crate) missing: u64,
-    /// From the publisher's call to the viewer's.
+    /// From the publisher's call to when the viewer's kernel has the packet.
     pub(crate) latency: Option<Latency>,
     /// From the request to the end of the handshake.
     pub(crate) join: Option<Latency>,

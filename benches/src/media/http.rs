@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -12,11 +12,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a request is sent to another place.
 const REDIRECTS_MAX: usize = 3;
 
-/// Posts an offer and gives the answer.
-pub(crate) fn post(target: SocketAddr, path: &str, token: &str, offer: &str) -> anyhow::Result<String> {
+/// Posts an offer from one of this machine's own addresses, and gives the answer.
+pub(crate) fn post(
+    source: Ipv4Addr,
+    target: SocketAddr,
+    path: &str,
+    token: &str,
+    offer: &str,
+) -> anyhow::Result<String> {
     let (mut target, mut path) = (target, path.to_owned());
     for _ in 0..=REDIRECTS_MAX {
-        let response = exchange(target, &path, token, offer)?;
+        let response = exchange(source, target, &path, token, offer)?;
         let (head, body) = response.split_once("\r\n\r\n").context("no end of the head")?;
         let status = head.split(' ').nth(1).context("no status")?;
         match status {
@@ -34,8 +40,17 @@ pub(crate) fn post(target: SocketAddr, path: &str, token: &str, offer: &str) -> 
     anyhow::bail!("{path} leads in circles")
 }
 
-fn exchange(target: SocketAddr, path: &str, token: &str, offer: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&target, PATIENCE)?;
+fn exchange(
+    source: Ipv4Addr,
+    target: SocketAddr,
+    path: &str,
+    token: &str,
+    offer: &str,
+) -> anyhow::Result<String> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.connect_timeout(&target.into(), PATIENCE)?;
+    let mut stream = TcpStream::from(socket);
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let length = offer.len();

@@ -3,7 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use turnpike_transport::{
@@ -20,12 +20,24 @@ const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 /// The relay is the only one who checks nothing here; any candidate of its kind has this priority.
 const PRIORITY: u32 = 2_130_706_431;
 
+/// Requests from one address; a relay has a limit for these, and hundreds of people do not share one.
+const REQUESTS_PER_SOURCE: u32 = 20;
+
 /// Where requests go, and with what.
-#[derive(Clone)]
 pub(crate) struct Door {
     pub(crate) target: SocketAddr,
     pub(crate) token: String,
     pub(crate) config: Arc<TransportConfig>,
+    pub(crate) requests: u32,
+}
+
+impl Door {
+    /// From where the next request comes.
+    fn source(&mut self) -> Ipv4Addr {
+        let number = self.requests / REQUESTS_PER_SOURCE;
+        self.requests += 1;
+        Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + number % 0xffff)
+    }
 }
 
 pub(crate) enum Media<'m> {
@@ -47,15 +59,21 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Asks for a session and begins to look for the path.
-    pub(crate) fn open(door: &Door, path: &str, is_publisher: bool) -> anyhow::Result<Self> {
+    pub(crate) fn open(door: &mut Door, path: &str, is_publisher: bool) -> anyhow::Result<Self> {
         let asked = Instant::now();
-        let options = Options { receive_buffer_bytes: Some(RECEIVE_BUFFER_BYTES), ..Options::default() };
+        // What is told of delays must not be those of this process, which reads for hundreds.
+        let options = Options {
+            receive_buffer_bytes: Some(RECEIVE_BUFFER_BYTES),
+            note_time: true,
+            ..Options::default()
+        };
         let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0).into(), options)?;
         let mut chance = [0; RANDOM_BYTES];
         chance.fill_with(random);
         let ours = Credentials::from_random(&chance);
         let offer = description::offer(&ours, door.config.certificate().fingerprint(), is_publisher);
-        let answer = description::answer(&http::post(door.target, path, &door.token, &offer)?)?;
+        let answer =
+            description::answer(&http::post(door.source(), door.target, path, &door.token, &offer)?)?;
         let theirs = answer.remote.credentials.clone();
         // Our transport waits for a check before it sends one, since a relay must. A client need not: what it would
         // hear from a relay that checks, it is told here.
@@ -81,21 +99,23 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Takes what has come.
+    /// Takes what has come, and says when.
     pub(crate) fn read(
         &mut self,
         received: &mut Received,
         now: Instant,
-        mut take: impl FnMut(Media<'_>),
+        mut take: impl FnMut(Media<'_>, Instant),
     ) -> anyhow::Result<()> {
         loop {
             let messages = self.socket.receive(received)?;
             let local = self.socket.local_addr();
-            let mut is_for_us = false;
+            let (mut is_for_us, clock) = (false, SystemTime::now());
             while let Some(datagram) = received.take_next() {
+                let ago = datagram.time.and_then(|time| clock.duration_since(time).ok()).unwrap_or_default();
+                let came = now.checked_sub(ago).unwrap_or(now);
                 match self.transport.handle(now, Path { local, remote: datagram.from }, datagram.bytes) {
-                    Input::Rtp(packet) => take(Media::Rtp(packet)),
-                    Input::Rtcp(packet) => take(Media::Rtcp(packet)),
+                    Input::Rtp(packet) => take(Media::Rtp(packet), came),
+                    Input::Rtcp(packet) => take(Media::Rtcp(packet), came),
                     Input::Consumed => is_for_us = true,
                     Input::Dropped(_) => self.faults += 1,
                 }

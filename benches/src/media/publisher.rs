@@ -57,7 +57,7 @@ impl Pace {
 }
 
 impl Publisher {
-    pub(crate) fn open(door: &Door, start: Instant) -> anyhow::Result<Self> {
+    pub(crate) fn open(door: &mut Door, start: Instant) -> anyhow::Result<Self> {
         Ok(Self {
             peer: Peer::open(door, "/whip/bench", true)?,
             start,
@@ -74,7 +74,7 @@ impl Publisher {
 
     pub(crate) fn read(&mut self, received: &mut Received, now: Instant) -> anyhow::Result<()> {
         let mut requests = 0;
-        self.peer.read(received, now, |media| {
+        self.peer.read(received, now, |media, _| {
             let Media::Rtcp(bytes) = media else { return };
             let messages = Compound::new(bytes).map_while(Result::ok);
             requests += messages.filter(|it| matches!(it, Message::Pli(_) | Message::Fir(_))).count() as u64;

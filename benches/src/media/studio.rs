@@ -43,12 +43,13 @@ impl Studio {
         let config = Arc::new(TransportConfig::new(IceMode::Full, certificate, DTLS_MTU_BYTES_DEFAULT)?);
         let token = token(secret)?;
         // All sockets are of a kind, and each is read to its end before the next.
-        let model = Socket::bind("127.0.0.1:0".parse()?, Options::default())?;
+        let options = Options { note_time: true, ..Options::default() };
+        let model = Socket::bind("127.0.0.1:0".parse()?, options)?;
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(1_024),
             received: Received::new(&model),
-            door: Door { target, token, config },
+            door: Door { target, token, config, requests: 0 },
             start: Instant::now(),
             publisher: None,
             viewers: Vec::new(),
@@ -57,7 +58,7 @@ impl Studio {
     }
 
     pub(crate) fn publish(&mut self) -> anyhow::Result<()> {
-        let mut publisher = Publisher::open(&self.door, self.start)?;
+        let mut publisher = Publisher::open(&mut self.door, self.start)?;
         self.poll.registry().register(
             &mut publisher.peer.socket,
             Token(usize::MAX - 1),
@@ -75,7 +76,7 @@ impl Studio {
         while self.viewers.len() < end {
             let index = self.viewers.len();
             let share = f64::from(index as u32 % 97) / 97.0;
-            let mut viewer = Viewer::open(&self.door, self.start, share)?;
+            let mut viewer = Viewer::open(&mut self.door, self.start, share)?;
             self.poll.registry().register(&mut viewer.peer.socket, Token(index), Interest::READABLE)?;
             self.viewers.push(viewer);
             self.until("there is room for another viewer", |studio| {

@@ -30,7 +30,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn take(&mut self, media: &Media<'_>, start: Instant, now: Instant) {
+    pub(crate) fn take(&mut self, media: &Media<'_>, start: Instant, came: Instant) {
         let Media::Rtp(bytes) = media else { return };
         let Ok(packet) = Packet::parse(bytes) else {
             self.malformed += 1;
@@ -38,7 +38,7 @@ impl Tally {
         };
         if let Some(number) = packet.extension(EXTENSION_TWCC).and_then(|value| value.first_chunk()) {
             // What time is counted in there: quarters of a millisecond.
-            let time = (now.saturating_duration_since(start).as_micros() / 250) as i64;
+            let time = (came.saturating_duration_since(start).as_micros() / 250) as i64;
             self.feed(u16::from_be_bytes(*number), time);
         }
         // Padding and repairs are nobody's first copy of anything.
@@ -51,7 +51,8 @@ impl Tally {
             return;
         }
         self.deliveries += 1;
-        let nanos = (start.elapsed().as_nanos() as u64).saturating_sub(u64::from_be_bytes(sent));
+        let came = came.saturating_duration_since(start).as_nanos() as u64;
+        let nanos = came.saturating_sub(u64::from_be_bytes(sent));
         self.latencies_us.push((nanos / 1_000) as u32);
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct Viewer {
 
 impl Viewer {
     /// `share` spreads the viewers' reports over time.
-    pub(crate) fn open(door: &Door, start: Instant, share: f64) -> anyhow::Result<Self> {
+    pub(crate) fn open(door: &mut Door, start: Instant, share: f64) -> anyhow::Result<Self> {
         let peer = Peer::open(door, "/whep/bench", false)?;
         let now = Instant::now();
         Ok(Self {
@@ -43,7 +43,7 @@ impl Viewer {
 
     pub(crate) fn read(&mut self, received: &mut Received, now: Instant) -> anyhow::Result<()> {
         let Self { peer, tally, start, .. } = self;
-        peer.read(received, now, |media| tally.take(&media, *start, now))?;
+        peer.read(received, now, |media, came| tally.take(&media, *start, came))?;
         peer.faults += std::mem::take(&mut tally.malformed);
         if let Some((number, time)) = self.tally.left_over.take() {
             self.tell_feedback();

@@ -34,7 +34,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             goal: Some(64.0),
         },
     ],
-    contenders: &[Contender::Floor],
+    contenders: &[Contender::Turnpike, Contender::Floor],
     rounds: 3,
     measure,
 };

@@ -14,7 +14,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         unit: "CPU ms",
         goal: Some(0.8),
     }],
-    contenders: &[Contender::Floor],
+    contenders: &[Contender::Turnpike, Contender::Floor],
     rounds: 3,
     measure,
 };
