@@ -28,6 +28,11 @@ pub(crate) struct Mirror {
     lanes: [Mutex<LaneView>; LANES],
     /// Held while a message is handed over, for about a microsecond: writing the event and putting it into the inboxes.
     reached: Mutex<Reached>,
+    /// Lanes that go on from there and have no base yet. Not more than one each waits: the broker brings nothing of a lane
+    /// until it has been announced.
+    turning: Mutex<Vec<(Lane, LanePosition)>>,
+    /// Whoever writes a base writes it for all lanes that wait: at the start those are all.
+    writer: tokio::sync::Mutex<()>,
     limits: RingLimits,
     clock: Clock,
     outlet: Arc<dyn Outlet>,
@@ -123,6 +128,8 @@ impl Mirror {
         Arc::new(Self {
             lanes: std::array::from_fn(|_| Mutex::default()),
             reached: Mutex::new(Reached { reference, vector: Vector::default() }),
+            turning: Mutex::default(),
+            writer: tokio::sync::Mutex::default(),
             limits,
             clock,
             outlet,
@@ -207,6 +214,36 @@ impl Mirror {
         })
     }
 
+    /// Gives lanes a base in their new epoch.
+    async fn turn(&self, turning: &[(Lane, LanePosition)]) {
+        loop {
+            let reached = self.reached();
+            let mut base = Base(std::array::from_fn(|index| LanePosition {
+                epoch: reached.reference.base.0[index].epoch,
+                pos: reached.vector.0[index],
+            }));
+            for (lane, from) in turning {
+                base.0[lane.index()] = *from;
+            }
+            let reference = self.references.draw(base);
+            // Nobody may be given an offset that no other node could read.
+            self.references.keep_for_sure(&reference).await;
+            let mut now = self.lock_reached();
+            // The one of the minute may have come between.
+            if now.reference.id == reached.reference.id {
+                now.turn_to(&reference);
+                for (lane, from) in turning {
+                    now.vector.set(*lane, from.pos);
+                }
+                return;
+            }
+        }
+    }
+
+    fn lock_turning(&self) -> MutexGuard<'_, Vec<(Lane, LanePosition)>> {
+        self.turning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock_reached(&self) -> MutexGuard<'_, Reached> {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,24 +255,15 @@ pub(crate) struct Receiver(pub(crate) Arc<Mirror>);
 impl Deliver for Receiver {
     fn lane(&self, lane: Lane, from: LanePosition) -> Soon<()> {
         let mirror = Arc::clone(&self.0);
+        mirror.lock_turning().push((lane, from));
         Soon::later(async move {
-            loop {
-                let reached = mirror.reached();
-                let mut base = Base(std::array::from_fn(|index| LanePosition {
-                    epoch: reached.reference.base.0[index].epoch,
-                    pos: reached.vector.0[index],
-                }));
-                base.0[lane.index()] = from;
-                let reference = mirror.references.draw(base);
-                // Nobody may be given an offset that no other node could read.
-                mirror.references.keep_for_sure(&reference).await;
-                let mut now = mirror.lock_reached();
-                if now.reference.id == reached.reference.id {
-                    now.turn_to(&reference);
-                    now.vector.set(lane, from.pos);
-                    drop(now);
+            let _writer = mirror.writer.lock().await;
+            let turning = std::mem::take(&mut *mirror.lock_turning());
+            // Nothing left: whoever wrote before did it for this lane too.
+            if !turning.is_empty() {
+                mirror.turn(&turning).await;
+                for (lane, _) in turning {
                     mirror.outlet.lane_changed(lane);
-                    return;
                 }
             }
         })

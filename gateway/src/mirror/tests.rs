@@ -4,6 +4,7 @@
 //! twice and none missing; or it is told that the room was lost.
 
 mod heard;
+mod turning;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};

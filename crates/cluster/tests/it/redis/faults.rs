@@ -327,3 +327,61 @@ async fn a_master_stands_still() {
     check(&far, &published).await;
     far.until_well().await;
 }
+
+/// Some keys of the lane are at one master and some at the other, for as long as whoever moves them takes. Neither runs a
+/// function over keys that it has in part, so nothing is published by halves; it is tried until the slot is whole again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_stands_half_moved() {
+    let cluster = RedisCluster::start().unwrap();
+    let (near, far) = (Node::start(config(&cluster)).await, Node::start(config(&cluster)).await);
+    let lane = Lane::new(5).unwrap();
+    let rooms = rooms_where(5, |of| of == lane);
+    let elsewhere = rooms_where(2, |of| of != lane);
+    let (known, fresh) = rooms.split_at(4);
+    for room in rooms.iter().chain(&elsewhere) {
+        far.open(room).await;
+    }
+    for room in known {
+        near.publish_surely(room, "before", "before").await;
+    }
+    let slot = turnpike_lab::redis::slot_of(meta(lane).as_bytes());
+    let from = cluster.master_of_slot(slot).unwrap();
+    let to = cluster.masters().unwrap().into_iter().find(|master| *master != from).unwrap();
+    for moved in [1, 3, 100] {
+        let mut migration = cluster.begin_migration(slot, to).unwrap();
+        migration.move_keys(moved).unwrap();
+        let id = format!("meanwhile-{moved}");
+        let over = AtomicBool::new(false);
+        let published = join_all(rooms.iter().map(async |room| {
+            let receipt = near.publish_surely(room, &id, &id).await;
+            assert!(over.load(Ordering::SeqCst), "{room}: answered while no master has all of it");
+            (room.clone(), vec![(id.clone(), receipt.seq)])
+        }));
+        let finish = async {
+            let retries = || near.counted("turnpike_cluster_publish_retries_total");
+            let before = retries();
+            let began = Instant::now();
+            // Other lanes are not held up, and this one is tried all the while.
+            for number in 0..10 {
+                near.publish_surely(&elsewhere[0], &format!("{id}-{number}"), "x").await;
+            }
+            while retries() < before + 20.0 {
+                assert!(began.elapsed() < PATIENCE, "it is not tried");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            over.store(true, Ordering::SeqCst);
+            tokio::task::block_in_place(|| {
+                while migration.move_keys(100).unwrap() > 0 {}
+                migration.finish().unwrap();
+            });
+        };
+        let (published, ()) = tokio::join!(published, finish);
+        check(&far, &published).await;
+        let back = cluster.master_of_slot(slot).unwrap();
+        assert_eq!(back, to);
+        tokio::task::block_in_place(|| cluster.migrate_slot(slot, from)).unwrap();
+    }
+    assert!(far.record.broken().is_empty(), "nothing is lost by moving");
+    assert_eq!(far.record.seqs(&fresh[0]), [1, 2, 3]);
+    far.until_well().await;
+}
