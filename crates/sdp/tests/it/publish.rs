@@ -101,8 +101,8 @@ fn gstreamer() {
 #[test]
 fn aiortc() {
     let (_, published) = publish(AIORTC);
-    assert_eq!(published.peer.fingerprints.len(), 2);
-    assert_eq!(published.peer.candidates.len(), 1);
+    assert_eq!(published.peer.fingerprints.len(), 3);
+    assert_eq!(published.peer.candidates.len(), 2);
     let [_, video] = &*published.tracks else { panic!() };
     assert_eq!(video.extensions.id(Extension::AbsSendTime), Some(3));
     assert!(video.codecs[0].feedback.remb);
