@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use turnpike_udp::Reason;
 
 use crate::sfu::{Counters, Ignored};
@@ -93,6 +93,13 @@ impl Metrics {
             counter.inc_by(value);
             families.extend(counter.collect());
         }
+        let longest = Gauge::new(
+            full("round_seconds_max"),
+            "The longest round of a shard since this was last asked: what comes in meanwhile waits for its end.",
+        )?;
+        let nanos = self.shards.iter().map(|shard| shard.counters().round_nanos_max.take()).max();
+        longest.set(nanos.unwrap_or_default() as f64 / 1e9);
+        families.extend(longest.collect());
         let ignored = IntCounterVec::new(
             Opts::new(
                 full("datagrams_ignored_total"),

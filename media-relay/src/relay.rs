@@ -217,9 +217,10 @@ async fn spread(inner: std::sync::Weak<Inner>, mut notices: Notices) {
     while let Some((session, notice)) = notices.recv().await {
         let Some(inner) = inner.upgrade() else { return };
         let is_last = matches!(notice, Notice::Ended(_));
-        let listener = match is_last {
-            true => inner.sessions.remove(&session).and_then(|(_, entry)| entry.listener),
-            false => inner.sessions.get(&session).and_then(|entry| entry.listener.clone()),
+        let listener = if is_last {
+            inner.sessions.remove(&session).and_then(|(_, entry)| entry.listener)
+        } else {
+            inner.sessions.get(&session).and_then(|entry| entry.listener.clone())
         };
         let is_lost = listener.is_some_and(|listener| listener.try_send(notice).is_err());
         if is_lost

@@ -22,7 +22,8 @@ const steps = {
   async whip_to_whep() {
     await publish("live:one");
     const { first_frame_ms } = await watch("live:one");
-    const seen = await plays("live:one");
+    // Both buffers have found their depth by then.
+    const seen = await plays("live:one", { frames: 60 });
     const { apart_ms } = await home.evaluate((name) => apart(name), "live:one");
     return { first_frame_ms, apart_ms, ...seen };
   },
@@ -67,6 +68,32 @@ const steps = {
     await end(studio, "live:one", options.publisher);
     await publish("live:one");
     return plays("live:one", { frames: 30 });
+  },
+  async signaled() {
+    const url = options.url;
+    await studio.evaluate(([u, t]) => publish("camera", u, t, "live:room"), [url, options.publisher]);
+    await home.evaluate(([u, t]) => watch("watcher", u, t, "live:room"), [url, options.viewer]);
+    const first = await plays("watcher");
+    const told = await home.evaluate(() => until("the state", () => state("watcher")?.tracks.length === 2 && state("watcher")));
+    const viewers = await studio.evaluate(() => until("a viewer", () => state("camera")?.viewers === 1 && state("camera").audience));
+    // A second publisher: its tracks are offered to who is there.
+    await studio.evaluate(([u, t]) => publish("second", u, t, "live:room", { width: 320, height: 180 }), [url, options.publisher]);
+    const videos = await home.evaluate(() => until("a second picture", () => peers.get("watcher").videos.length === 2 && 2));
+    await home.evaluate(() => until("both move", async () => {
+      const all = peers.get("watcher").videos.map((video) => video.videoWidth);
+      return all.every((width) => width > 0) && all;
+    }));
+    // Nothing more comes of what is muted, and it goes on afterwards.
+    await studio.evaluate(() => request_of("camera", "media:mute", { kind: "video", muted: true }));
+    await home.evaluate(() => until("it is told", () => state("watcher").tracks.some(({ muted }) => muted)));
+    await studio.evaluate(() => request_of("camera", "media:mute", { kind: "video", muted: false }));
+    await plays("watcher", { frames: 30 });
+    await studio.evaluate(() => request_of("second", "media:stop", {}));
+    await home.evaluate(() => until("it is gone", () => state("watcher").tracks.length === 2));
+    await home.evaluate(() => request_of("watcher", "media:stop", {}));
+    await studio.evaluate(() => until("nobody watches", () => state("camera").viewers === 0));
+    await studio.evaluate(() => request_of("camera", "media:stop", {}));
+    return { frames: first.frames, state: told.state, audience: viewers, videos };
   },
   async stop() {
     const viewer = await end(home, "live:one", options.viewer);

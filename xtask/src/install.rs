@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use crate::command::{root, run_quietly};
 
 /// A program that the tests start, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 4] =
-    [("cc", "build-essential"), ("node", "nodejs"), ("npm", "npm"), (REDIS, REDIS)];
+const PROGRAMS: [(&str, &str); 5] =
+    [("cc", "build-essential"), ("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium"), (REDIS, REDIS)];
 
 const REDIS: &str = "redis-server";
 

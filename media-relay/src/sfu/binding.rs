@@ -32,7 +32,8 @@ impl Sfu {
             let is_first = shown.is_none();
             let fits = |track: &TrackKey| {
                 let is_shown = viewer.forwarders.iter().any(|forwarder| forwarder.track == Some(*track));
-                let fits = |track: &Track| forwarder.can_show(&track.sent) && (is_first || track.is_alive(now));
+                let fits =
+                    |track: &Track| forwarder.can_show(&track.sent) && (is_first || track.is_alive(now));
                 !is_shown && self.tracks.get(*track).is_some_and(fits)
             };
             let all = || stream.tracks.iter().copied().filter(fits);

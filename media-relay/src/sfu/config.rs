@@ -20,18 +20,12 @@ pub struct Limits {
     /// Publishers and viewers at the same time; of each shard.
     pub peers_max: usize,
     pub publishers_per_stream_max: usize,
-    pub tracks_per_publisher_max: usize,
     /// Of all tracks of a stream that a viewer is shown.
     pub tracks_per_viewer_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            peers_max: 10_000,
-            publishers_per_stream_max: 16,
-            tracks_per_publisher_max: 8,
-            tracks_per_viewer_max: 32,
-        }
+        Self { peers_max: 10_000, publishers_per_stream_max: 16, tracks_per_viewer_max: 32 }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use turnpike_congestion::Class;
 use turnpike_congestion::allocation::{LayerId, Wanted};
-use turnpike_rtp::rewriter::{Clocks, Incoming, Output, Refused, Rewriter, Seeds};
+use turnpike_rtp::rewriter::{Clocks, Incoming, Output, Refused, Rewriter, Seeds, Source};
 use turnpike_rtp::{ClockMapping, Codec};
 use turnpike_sdp::{AgreedCodec, WatchedTrack, payload_for};
 
@@ -37,6 +37,8 @@ pub(crate) struct Forwarder {
     /// Within it, up to which layers.
     spatial: u8,
     temporal: u8,
+    /// It was given the latest keyframe alone, and has nothing behind it yet.
+    pub(crate) has_still: bool,
     /// The clock of the layer before, if the same publisher sent it.
     clock_before: Option<(usize, ClockMapping)>,
     pub(crate) packets: u32,
@@ -57,6 +59,8 @@ pub(crate) struct Repair {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Passing {
     pub(crate) track: u32,
+    /// A track's place may have become another's meanwhile.
+    pub(crate) source: Source,
     pub(crate) forwarder: u8,
     pub(crate) layer: u8,
     pub(crate) way: Way,
@@ -107,6 +111,7 @@ impl Forwarder {
             current: None,
             spatial: 0,
             temporal: 0,
+            has_still: false,
             clock_before: None,
             packets: 0,
             octets: 0,
@@ -178,6 +183,12 @@ impl Forwarder {
         (self.current != Some(wanted) || climbs).then_some(wanted)
     }
 
+    /// What it was given is all that there is for it until the next keyframe.
+    pub(crate) fn wait_for_keyframe(&mut self) {
+        self.pause();
+        self.has_still = true;
+    }
+
     /// Whether it has no picture at all.
     pub(crate) fn is_dark(&self) -> bool {
         self.current.is_none()
@@ -205,6 +216,7 @@ impl Forwarder {
         let pass = |way, marker, output| {
             Some(Passing {
                 track: key as u32,
+                source: layer.source,
                 forwarder: 0,
                 layer: index,
                 way,
@@ -218,6 +230,7 @@ impl Forwarder {
                 let clocks = self.clocks(track.publisher, layer);
                 let output = self.rewriter.start(&incoming, clocks.as_ref()).ok()?;
                 self.current = Some(index);
+                self.has_still = false;
                 (self.spatial, self.temporal) = self.target.unwrap_or_default();
                 self.remember_clock(track.publisher, layer);
                 return pass(Way::First, self.marker(packet), output);
@@ -243,10 +256,6 @@ impl Forwarder {
             }
             Err(_) => None,
         }
-    }
-
-    pub(crate) fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + size_of::<Rewriter>()
     }
 
     fn pause(&mut self) {

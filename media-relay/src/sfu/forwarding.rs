@@ -19,7 +19,7 @@ use super::counters::{Counters, Ignored};
 use super::forwarder::{Passing, Way};
 use super::peer::{Peer, Role};
 use super::send_cache::Cached;
-use super::track::{Facts, Track, TrackKey};
+use super::track::{Facts, Layer, Track, TrackKey};
 use super::viewer::Viewer;
 use super::{Outlet, Sfu};
 
@@ -111,27 +111,28 @@ impl Sfu {
             let Some(track) = tracks.get(track_key) else { continue };
             let is_dark = viewer.forwarders[index].is_dark();
             let beginning = track.layers.get(usize::from(layer)).and_then(|layer| layer.beginning(now));
-            match beginning.filter(|_| is_dark && !track.muted) {
+            let is_shown = is_dark && !track.muted;
+            if let Some(numbers) = beginning.filter(|_| is_shown) {
                 // A picture at once, and what has come since in the pacer's time.
-                Some(numbers) => {
-                    for seq in numbers {
-                        let Some(cached) = track.layers[usize::from(layer)].cache.get(seq) else { continue };
-                        let ms = cached.arrived.saturating_duration_since(self.epoch).as_millis() as u64;
-                        let forwarder = &mut viewer.forwarders[index];
-                        if let Some(passing) = forwarder.consider(track_key, layer, track, cached, false, ms)
-                        {
-                            let passing = Passing { forwarder: index as u8, ..passing };
-                            way.admit(viewer, transport, track, cached, passing, out);
-                        }
-                    }
+                let packets = numbers.filter_map(|seq| track.layers[usize::from(layer)].cache.get(seq));
+                for cached in packets {
+                    way.begin(viewer, transport, track, track_key, layer, index, cached, out);
                 }
-                None => keyframes.push((track_key, layer)),
+                continue;
             }
+            // A picture at least, and then whatever follows on the next keyframe.
+            let still = track.layers.get(usize::from(layer)).and_then(Layer::still);
+            if let Some(still) = still.filter(|_| is_shown && !viewer.forwarders[index].has_still) {
+                for cached in still {
+                    way.begin(viewer, transport, track, track_key, layer, index, cached, out);
+                }
+                viewer.forwarders[index].wait_for_keyframe();
+            }
+            keyframes.push((track_key, layer));
         }
         for passing in std::mem::take(&mut viewer.repairs) {
             let Some(track) = tracks.get(passing.track as usize) else { continue };
-            let layer = track.layers.get(usize::from(passing.layer));
-            if let Some(cached) = layer.and_then(|layer| layer.cache.get(passing.seq)) {
+            if let Some(cached) = track.packet(&passing) {
                 way.admit(viewer, transport, track, cached, passing, out);
             }
         }
@@ -222,6 +223,26 @@ impl Sending<'_> {
         }
     }
 
+    /// Gives a viewer a packet of before it came.
+    #[allow(clippy::too_many_arguments, reason = "whose, which and whereto")]
+    fn begin(
+        &self,
+        viewer: &mut Viewer,
+        transport: &mut Transport,
+        track: &Track,
+        key: TrackKey,
+        layer: u8,
+        index: usize,
+        cached: &Cached<Facts>,
+        out: &mut impl Outlet,
+    ) {
+        let ms = cached.arrived.saturating_duration_since(self.epoch).as_millis() as u64;
+        let passing = viewer.forwarders[index].consider(key, layer, track, cached, false, ms);
+        if let Some(passing) = passing {
+            self.admit(viewer, transport, track, cached, Passing { forwarder: index as u8, ..passing }, out);
+        }
+    }
+
     /// What has waited and may go now.
     fn release(
         &self,
@@ -235,10 +256,8 @@ impl Sending<'_> {
                 None => break,
                 Some(Release::Expired { .. }) => self.counters.ignore(Ignored::Paced),
                 Some(Release::Packet { handle, probe, .. }) => {
-                    let layer = tracks
-                        .get(handle.track as usize)
-                        .and_then(|track| track.layers.get(usize::from(handle.layer)));
-                    if let Some(cached) = layer.and_then(|layer| layer.cache.get(handle.seq)) {
+                    let track = tracks.get(handle.track as usize);
+                    if let Some(cached) = track.and_then(|track| track.packet(&handle)) {
                         self.send(viewer, transport, cached, handle, probe, out);
                     }
                 }
@@ -271,6 +290,7 @@ impl Sending<'_> {
             let output = origin.output(cached.timestamp, cached.facts.frame.and_then(|frame| frame.picture));
             let passing = Passing {
                 track: forwarder.track? as u32,
+                source: published.source,
                 forwarder: index as u8,
                 layer,
                 way: Way::Again,

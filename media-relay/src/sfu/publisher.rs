@@ -8,7 +8,7 @@ use slab::Slab;
 use turnpike_congestion::twcc::Arrivals;
 use turnpike_rtp::codec::dependency::Descriptor;
 use turnpike_rtp::extension::{identifier, transport_sequence};
-use turnpike_rtp::rtcp::{self, Compound, Message, ReportBlock, TwccBuilder, Writer, nack_entries};
+use turnpike_rtp::rtcp::{Compound, Message, ReportBlock, TwccBuilder, Writer, nack_entries};
 use turnpike_rtp::{Codec, ExtensionKind, ExtensionMap, Header, Packet, rtx};
 
 use super::counters::{Counters, Ignored};
@@ -243,13 +243,13 @@ impl Publisher {
             let Some(track) = tracks.get_mut(*key) else { continue };
             for layer in &mut track.layers {
                 let (Some(ssrc), Some(report)) = (layer.ssrc, layer.receiver.report(now)) else { continue };
-                blocks.push(rtcp::ReportBlock {
+                blocks.push(ReportBlock {
                     ssrc,
                     fraction_lost: report.fraction_lost,
                     lost: report.lost,
                     highest: report.highest,
                     jitter: report.jitter,
-                    last_report: report.last_sender_report,
+                    last_report: report.heard,
                     since_last_report: report.delay,
                 });
             }
@@ -366,6 +366,7 @@ impl Publisher {
         if frame.is_some_and(|frame| frame.keyframe && frame.starts_frame) {
             layer.begins_at(seq);
         }
+        layer.keep_still(seq);
         layer.latest = Some(now);
         let (spatial, temporal) = frame.map_or((0, 0), |frame| (frame.spatial, frame.temporal));
         let is_measured = layer.flow.add(now, packet.bytes().len(), spatial, temporal);

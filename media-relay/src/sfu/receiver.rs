@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// A packet that comes a little late has only been overtaken.
 const REORDERING: Duration = Duration::from_millis(5);
 /// How long somebody who watches can wait for a packet.
-const WORTH_ASKING: Duration = Duration::from_millis(1_000);
+const WORTH_ASKING: Duration = Duration::from_secs(1);
 const ASKS_MAX: u8 = 6;
 /// Of a longer gap nothing is asked for: a keyframe costs less.
 const MISSING_MAX: usize = 512;
@@ -82,7 +82,7 @@ pub(crate) struct Report {
     pub(crate) lost: i32,
     pub(crate) highest: u32,
     pub(crate) jitter: u32,
-    pub(crate) last_sender_report: u32,
+    pub(crate) heard: u32,
     /// In 1/65,536 s.
     pub(crate) delay: u32,
 }
@@ -158,8 +158,8 @@ impl Receiver {
             (expected.saturating_sub(report.expected_before), report.received - report.received_before);
         (report.expected_before, report.received_before) = (expected, report.received);
         let lost_lately = expected_lately.saturating_sub(received_lately);
-        let fraction = if expected_lately == 0 { 0 } else { (lost_lately * 256 / expected_lately).min(255) };
-        let lost = expected as i64 - report.received as i64;
+        let fraction = (lost_lately * 256).checked_div(expected_lately).unwrap_or(0).min(255);
+        let lost = expected.cast_signed() - report.received.cast_signed();
         let delay = |(_, came): (u32, Instant)| {
             let delay = now.saturating_duration_since(came).as_secs_f64() * 65_536.0;
             delay.min(f64::from(u32::MAX)) as u32
@@ -169,7 +169,7 @@ impl Receiver {
             lost: lost.clamp(-(1 << 23), (1 << 23) - 1) as i32,
             highest: numbers.highest as u32,
             jitter: report.jitter as u32,
-            last_sender_report: report.sender_report.map_or(0, |(ntp, _)| ntp),
+            heard: report.sender_report.map_or(0, |(ntp, _)| ntp),
             delay: report.sender_report.map_or(0, delay),
         })
     }
@@ -184,7 +184,7 @@ impl Receiver {
             self.numbers = Some(Numbers { first, highest: first, restarted_at: None });
             return Placed::Newest(first);
         };
-        let ahead = i64::from(seq.wrapping_sub(numbers.highest as u16) as i16);
+        let ahead = i64::from(seq.wrapping_sub(numbers.highest as u16).cast_signed());
         let number = numbers.highest.saturating_add_signed(ahead);
         if ahead > 0 && number - numbers.highest <= JUMP_MAX && !is_repair {
             numbers.restarted_at = None;
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!((receiver.due(), receiver.recovered), (None, 1));
         // What was repaired at the first asking tells how long that takes.
         receiver.packet(start + ms(200), 16, 0, false);
-        assert_eq!(receiver.nacks(start + ms(205), &mut Vec::new()), false);
+        assert!(!receiver.nacks(start + ms(205), &mut Vec::new()));
         receiver.packet(start + ms(245), 15, 0, true);
         assert_eq!(receiver.repair_time, Some(ms(40)));
     }
@@ -351,7 +351,7 @@ mod tests {
         }
         let report = receiver.report(start + ms(500)).unwrap();
         assert_eq!((report.lost, report.highest as u16, report.jitter), (24, 98, 0));
-        assert_eq!((report.fraction_lost, report.last_sender_report), (62, 0x1234_5678));
+        assert_eq!((report.fraction_lost, report.heard), (62, 0x1234_5678));
         assert_eq!(report.delay, 32_768);
         assert_eq!(receiver.report(start + ms(501)).unwrap().fraction_lost, 0);
     }

@@ -23,10 +23,10 @@ pub(super) fn rtcp(
     for message in Compound::new(bytes) {
         match message {
             Ok(Message::ReceiverReport(report)) => {
-                report.blocks.for_each(|block| reported(now, viewer, &block))
+                report.blocks.for_each(|block| reported(now, viewer, &block));
             }
             Ok(Message::SenderReport(report)) => {
-                report.blocks.for_each(|block| reported(now, viewer, &block))
+                report.blocks.for_each(|block| reported(now, viewer, &block));
             }
             Ok(Message::Nack(nack)) => again(viewer, tracks, &nack, counters),
             Ok(Message::Pli(pli)) => asked = keyframe(viewer, tracks, pli.media).or(asked),
@@ -83,10 +83,11 @@ fn repair(forwarder: &Forwarder, tracks: &Slab<Track>, sequence: u16) -> Option<
     let origin = forwarder.rewriter.origin(sequence).filter(|origin| origin.sent)?;
     let (index, layer) = track.layers.iter().enumerate().find(|(_, layer)| layer.source == origin.source)?;
     let seq = layer.full_number(origin.sequence)?;
-    let cached = layer.cache.get(seq)?;
+    let cached = layer.packet(seq)?;
     let output = origin.output(cached.timestamp, cached.facts.frame.and_then(|frame| frame.picture));
     Some(Passing {
         track: key as u32,
+        source: layer.source,
         forwarder: 0,
         layer: index as u8,
         way: Way::Again,

@@ -86,6 +86,7 @@ impl<F> SendCache<F> {
     }
 
     /// For how many bytes of payload it holds memory.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         let held = |packet: &Cached<F>| packet.payload.capacity() + packet.extensions.capacity();
         self.slots.iter().flatten().map(held).sum::<usize>()

@@ -9,14 +9,18 @@ use turnpike_wire::UserId;
 use turnpike_wire::media::{Kind, Rid};
 
 use super::flow::Flow;
+use super::forwarder::Passing;
 use super::keyframe::Keyframe;
 use super::receiver::Receiver;
-use super::send_cache::SendCache;
+use super::send_cache::{Cached, SendCache};
 
 /// A layer from which nothing came for so long is not there.
 const QUIET: Duration = Duration::from_millis(1_500);
 /// Somebody who comes late begins with a keyframe that is no older: what came since then has to be sent at once.
-const BEGINNING_AGE_MAX: Duration = Duration::from_millis(1_500);
+const BEGINNING_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// No keyframe has more packets.
+const STILL_PACKETS_MAX: u64 = 1_024;
 
 /// Index into [`super::Sfu`]'s tracks.
 pub(crate) type TrackKey = usize;
@@ -70,6 +74,8 @@ pub(crate) struct Layer {
     pub(crate) keyframe: Keyframe,
     /// Where the latest keyframe begins.
     beginning: Option<u64>,
+    /// The packets of that keyframe, for as long as it is the latest: a picture for whoever comes until there is a new one.
+    still: Vec<Cached<Facts>>,
     /// As the latest sender report says, and when that came.
     pub(crate) clock: Option<(ClockMapping, Instant)>,
     /// Of a stream whose frames say what they depend on.
@@ -90,6 +96,7 @@ impl Layer {
             cache: SendCache::new(),
             keyframe: Keyframe::default(),
             beginning: None,
+            still: Vec::new(),
             clock: None,
             structure: None,
             flow: Flow::default(),
@@ -106,8 +113,39 @@ impl Layer {
         // A repair may bring an older one.
         if self.beginning.is_none_or(|known| known < seq) {
             self.beginning = Some(seq);
+            self.still.clear();
         }
         self.keyframe.came();
+    }
+
+    /// A packet has come, as it is in the cache. What belongs to the latest keyframe is kept.
+    pub(crate) fn keep_still(&mut self, seq: u64) {
+        let Some(first) = self.beginning.filter(|first| (*first..*first + STILL_PACKETS_MAX).contains(&seq))
+        else {
+            return;
+        };
+        let Some(packet) = self.cache.get(seq) else { return };
+        let timestamp = match self.still.first() {
+            Some(first) => first.timestamp,
+            None if seq == first => packet.timestamp,
+            None => return,
+        };
+        if packet.timestamp == timestamp {
+            let at = self.still.partition_point(|known| known.seq < seq);
+            self.still.insert(at, packet.clone());
+        }
+    }
+
+    /// The latest keyframe, whole.
+    pub(crate) fn still(&self) -> Option<&[Cached<Facts>]> {
+        let is_whole = self.still.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq);
+        let ends = self.still.last().is_some_and(|last| last.marker);
+        (is_whole && ends).then_some(&self.still[..])
+    }
+
+    /// A packet of lately, or of the latest keyframe.
+    pub(crate) fn packet(&self, seq: u64) -> Option<&Cached<Facts>> {
+        self.cache.get(seq).or_else(|| self.still.iter().find(|packet| packet.seq == seq))
     }
 
     /// Its numbers begin anew.
@@ -116,6 +154,7 @@ impl Layer {
         self.source = Source(self.source.0.wrapping_add(1 << 24));
         self.cache.clear();
         self.beginning = None;
+        self.still.clear();
         self.clock = None;
         self.structure = None;
     }
@@ -137,8 +176,14 @@ impl Layer {
 
 impl Track {
     pub(crate) fn layer_of(&self, rid: Option<&str>) -> Option<usize> {
-        let wanted = |layer: &Layer| layer.rid.as_ref().map(|rid| rid.as_str()) == rid;
+        let wanted = |layer: &Layer| layer.rid.as_ref().map(Rid::as_str) == rid;
         self.layers.iter().position(wanted)
+    }
+
+    /// What passes, if it is still there and the place is not another's by now.
+    pub(crate) fn packet(&self, passing: &Passing) -> Option<&Cached<Facts>> {
+        let layer = self.layers.get(usize::from(passing.layer))?;
+        (layer.source == passing.source).then(|| layer.packet(passing.seq)).flatten()
     }
 
     /// Something comes.

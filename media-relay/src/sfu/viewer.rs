@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use turnpike_congestion::allocation::{Allocator, Budget, Choice, Content, LayerId, Track as Rungs, Wanted};
+use turnpike_congestion::allocation::{Allocator, Budget, Choice, Content, LayerId, Track as Rungs};
 use turnpike_congestion::estimator::{self, Estimator};
-use turnpike_congestion::history::{self, Report, Sent};
+use turnpike_congestion::history::{Report, Sent};
 use turnpike_congestion::pacer::{self, Pacer};
 use turnpike_rtp::ExtensionMap;
 use turnpike_sdp::{Offer, Watched};
@@ -147,23 +147,5 @@ impl Viewer {
             is_changed |= forwarder.choose(wanted);
         }
         is_changed
-    }
-}
-
-/// What a viewer's history holds, for the figures.
-impl Viewer {
-    pub(crate) fn memory_bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.sent.memory_bytes()
-            + self.pacer.memory_bytes()
-            + self.forwarders.iter().map(Forwarder::memory_bytes).sum::<usize>()
-    }
-
-    pub(crate) fn unbelieved(&self) -> history::Counts {
-        self.sent.counts()
-    }
-
-    pub(crate) fn wanted(&self) -> Vec<Wanted> {
-        self.forwarders.iter().map(Forwarder::wanted).collect()
     }
 }

@@ -58,17 +58,11 @@ pub(crate) trait Core: Send + 'static {
 }
 
 /// How a shard works. All of it has a default that is right for a node of its own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Config {
     /// For the names of threads and logs.
     pub(crate) index: usize,
     pub(crate) batch: Limits,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { index: 0, batch: Limits::default() }
-    }
 }
 
 /// A shard that runs. It ends with [`Self::stop`], or when this is dropped.

@@ -290,10 +290,9 @@ impl<C: Core> Turn<C> {
         if !self.waiting.is_empty() {
             let told = &self.told;
             self.waiting.hand_over(|notice| match told.try_send(notice) {
-                Ok(()) => Ok(()),
                 Err(TrySendError::Full(notice)) => Err(notice),
-                // Nobody hears any more: the process is about to end.
-                Err(TrySendError::Closed(_)) => Ok(()),
+                // Closed: nobody hears any more, and the process is about to end.
+                Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
             });
         }
         counters.notices_depth.set(self.waiting.len() as u64);

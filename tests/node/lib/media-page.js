@@ -152,3 +152,73 @@ async function restart(name, token) {
 }
 
 Object.assign(window, { peers, whipPublish, whepWatch, figures, plays, apart, remove, restart, until, camera, connected });
+
+// The same over the gateway's events.
+
+function enter(name, url, token) {
+  const socket = io(url, { transports: ["websocket"], auth: { token }, forceNew: true });
+  peers.set(name, { socket, states: [] });
+  socket.on("media:state", (state) => peers.get(name).states.push(state));
+  return new Promise((resolve, reject) => {
+    socket.once("session", resolve);
+    socket.once("connect_error", (error) => reject(new Error(error.message)));
+  });
+}
+
+async function ask(socket, event, data) {
+  const answer = await socket.timeout(10_000).emitWithAck(event, data);
+  if (!answer.ok) throw new Error(`${event}: ${JSON.stringify(answer.error)}`);
+  return answer;
+}
+
+function trickle(pc, socket, session) {
+  pc.addEventListener("icecandidate", ({ candidate }) => {
+    socket.emit("media:candidate", { session, candidate: candidate?.candidate ? candidate.toJSON() : null }, () => {});
+  });
+}
+
+async function publish(name, url, token, stream, { layers, ...size } = {}) {
+  await enter(name, url, token);
+  const peer = peers.get(name);
+  peer.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  peer.stream = await camera(size);
+  for (const track of peer.stream.getTracks()) {
+    const sendEncodings = track.kind === "video" ? layers : undefined;
+    peer.pc.addTransceiver(track, { direction: "sendonly", streams: [peer.stream], sendEncodings });
+  }
+  await peer.pc.setLocalDescription(await peer.pc.createOffer());
+  const { session, sdp } = await ask(peer.socket, "media:publish", { stream, sdp: peer.pc.localDescription.sdp });
+  peer.session = session;
+  trickle(peer.pc, peer.socket, session);
+  await peer.pc.setRemoteDescription({ type: "answer", sdp });
+  await connected(peer.pc);
+}
+
+async function watch(name, url, token, stream) {
+  await enter(name, url, token);
+  const peer = peers.get(name);
+  const { pc, socket } = Object.assign(peer, { pc: new RTCPeerConnection({ bundlePolicy: "max-bundle" }), videos: [] });
+  pc.addEventListener("track", ({ track }) => {
+    const element = document.createElement("video");
+    element.autoplay = true;
+    element.srcObject = new MediaStream([track]);
+    document.body.append(element);
+    if (track.kind === "video") peer.videos.push(element);
+  });
+  const answer = async (session, sdp) => {
+    await pc.setRemoteDescription({ type: "offer", sdp });
+    await pc.setLocalDescription(await pc.createAnswer());
+    await ask(socket, "media:answer", { session, sdp: pc.localDescription.sdp });
+  };
+  socket.on("media:offer", ({ session, sdp }) => { peer.offers = (peer.offers ?? 0) + 1; answer(session, sdp); });
+  const { session, sdp } = await ask(socket, "media:subscribe", { stream });
+  peer.session = session;
+  await answer(session, sdp);
+  trickle(pc, socket, session);
+  await connected(pc);
+}
+
+const request_of = (name, event, data) => ask(peers.get(name).socket, event, { session: peers.get(name).session, ...data });
+const state = (name) => peers.get(name).states.at(-1);
+
+Object.assign(window, { publish, watch, request_of, state });

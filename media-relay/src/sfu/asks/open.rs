@@ -96,22 +96,19 @@ impl Sfu {
         let local = self.local(&fresh);
         let Fresh { credentials, etag, mut chance } = fresh;
         let is_lite = self.config.transport.ice == IceMode::Lite;
-        let (sdp, setup, watched, offered) = match offer {
-            Some(offer) => {
-                let (sdp, watched) =
-                    answer_viewer(offer, &local, &available, &rules(most), &mut || chance.number())
-                        .map_err(|error| refused(&error))?;
-                let dtls = role(watched.peer.role);
-                let remote = Some(remote(&watched.peer)?);
-                let setup = Setup { local: credentials, remote, dtls, controlling: false };
-                (sdp, setup, Some(watched), None)
-            }
-            None => {
-                let offer = Offer::new(&local, &available, &mut || chance.number());
-                let setup =
-                    Setup { local: credentials, remote: None, dtls: DtlsRole::Server, controlling: !is_lite };
-                (offer.text().to_owned(), setup, None, Some((offer, now)))
-            }
+        let (sdp, setup, watched, offered) = if let Some(offer) = offer {
+            let (sdp, watched) =
+                answer_viewer(offer, &local, &available, &rules(most), &mut || chance.number())
+                    .map_err(|error| refused(&error))?;
+            let dtls = role(watched.peer.role);
+            let remote = Some(remote(&watched.peer)?);
+            let setup = Setup { local: credentials, remote, dtls, controlling: false };
+            (sdp, setup, Some(watched), None)
+        } else {
+            let offer = Offer::new(&local, &available, &mut || chance.number());
+            let setup =
+                Setup { local: credentials, remote: None, dtls: DtlsRole::Server, controlling: !is_lite };
+            (offer.text().to_owned(), setup, None, Some((offer, now)))
         };
         let transport = Transport::new(&self.config.transport, setup, now);
         let mut viewer = Viewer::new(now, chance.number() as u16, self.config.estimator);
@@ -137,11 +134,25 @@ impl Sfu {
         viewer.extensions = extension_map(watched.tracks().map(|track| &track.extensions));
         let mut wanted: Vec<(usize, TrackKey)> = Vec::new();
         for track in watched.tracks() {
-            let known = viewer.forwarders.iter().position(|forwarder| forwarder.ssrc == track.ssrc);
-            let index = known.unwrap_or_else(|| {
-                viewer.forwarders.push(Forwarder::new(track, &seeds(chance)));
-                viewer.forwarders.len() - 1
-            });
+            let known = viewer.forwarders.iter().position(|forwarder| forwarder.mid == track.mid.as_str());
+            let index = match known {
+                Some(index) if viewer.forwarders[index].ssrc == track.ssrc => index,
+                // Another description gave the section another source.
+                Some(index) => {
+                    let old = std::mem::replace(
+                        &mut viewer.forwarders[index],
+                        Forwarder::new(track, &seeds(chance)),
+                    );
+                    if let Some(shown) = old.track.and_then(|shown| self.tracks.get_mut(shown)) {
+                        shown.viewers.retain(|viewer| *viewer != (key, index));
+                    }
+                    index
+                }
+                None => {
+                    viewer.forwarders.push(Forwarder::new(track, &seeds(chance)));
+                    viewer.forwarders.len() - 1
+                }
+            };
             if let Some(shown) = track.key {
                 wanted.push((index, shown));
             }

@@ -1,0 +1,69 @@
+//! Live video with a real browser, whose camera and microphone are not there: over WHIP and WHEP, and over the gateway.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::turnpike::Turnpike;
+use crate::harness::{home, require_packages};
+
+/// What a page printed of each step.
+fn steps(turnpike: &Turnpike, names: &[&str]) -> Vec<Value> {
+    require_packages();
+    let token =
+        |user: &str, rights: &str| turnpike.token(&["--user", user, "--stream", &format!("live:*={rights}")]);
+    let output = Command::new("node")
+        .current_dir(home().join("node"))
+        .arg("media.mjs")
+        .arg(format!("--url=http://{}", turnpike.server.address))
+        .arg(format!("--publisher={}", token("publisher", "publish")))
+        .arg(format!("--viewer={}", token("viewer", "subscribe")))
+        .arg(format!("--steps={}", names.join(",")))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    println!("{printed}");
+    let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), names.len(), "a line a step");
+    for (line, name) in lines.iter().zip(names) {
+        assert_eq!(line["step"], *name);
+        assert!(line["fault"].is_null(), "{line}");
+    }
+    lines
+}
+
+/// Sound and picture of somebody who speaks are felt to be apart from about there (ITU-R BT.1359).
+const APART_MS_MAX: f64 = 40.0;
+
+#[test]
+fn a_browser_publishes_and_watches_over_whip_and_whep() {
+    let turnpike = Turnpike::start(&[]);
+    let names = ["whip_to_whep", "late", "restart", "reload", "stop"];
+    let lines = steps(&turnpike, &names);
+    let apart = lines[0]["apart_ms"].as_f64().unwrap();
+    assert!(apart.abs() <= APART_MS_MAX, "sound and picture are {apart} ms apart");
+    // Half of those who come late wait for no keyframe; what a busy machine adds to the rest is not held against it here.
+    assert!(lines[1]["p50_ms"].as_f64().unwrap() <= 150.0, "{}", lines[1]);
+    assert_eq!(lines[2]["etag_changed"], true);
+    assert_eq!((&lines[4]["viewer"], &lines[4]["publisher"]), (&200.into(), &200.into()));
+}
+
+#[test]
+fn a_browser_publishes_and_watches_over_the_gateway() {
+    let turnpike = Turnpike::start(&[]);
+    let lines = steps(&turnpike, &["signaled"]);
+    assert_eq!(lines[0]["audience"], serde_json::json!(["viewer"]));
+    assert_eq!((&lines[0]["state"], &lines[0]["videos"]), (&"live".into(), &2.into()));
+}
+
+#[test]
+fn every_codec_of_a_browser_goes_through() {
+    let turnpike = Turnpike::start(&[]);
+    let lines = steps(&turnpike, &["codecs", "simulcast"]);
+    for codec in ["vp8", "vp9", "h264", "av1"] {
+        assert!(lines[0][codec].as_u64().is_some_and(|frames| frames > 0), "{codec}: {}", lines[0]);
+    }
+    assert!(lines[1]["width"].as_u64().is_some_and(|width| width > 0), "{}", lines[1]);
+}
