@@ -124,6 +124,9 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let Some((section, late)) = &mut self.section else {
+                    if !holds_for_all(name) {
+                        return Ok(());
+                    }
                     return self.session.attribute(name, value).map_err(|fault| fault.at(line.number));
                 };
                 match name {
@@ -172,6 +175,22 @@ impl<'a> Reader<'a> {
         }
         Ok(description)
     }
+}
+
+/// What may stand before the first section and holds for each that does not say otherwise. All else belongs to one.
+fn holds_for_all(name: &str) -> bool {
+    let names = [
+        "ice-ufrag",
+        "ice-pwd",
+        "fingerprint",
+        "setup",
+        "extmap",
+        "sendrecv",
+        "sendonly",
+        "recvonly",
+        "inactive",
+    ];
+    names.contains(&name)
 }
 
 impl fmt::Display for Description {

@@ -240,3 +240,18 @@ fn by_code_of_ones_own_the_rest_goes_on() {
     assert!(!answer.media[0].is_rejected() && answer.media[2].is_rejected());
     assert!(text.contains("m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\n"));
 }
+
+#[test]
+fn what_stands_before_the_sections_holds_for_all_if_it_may() {
+    let before = "a=recvonly\na=mid:7\na=ssrc:5 cname:x\na=rtcp-mux\na=extmap:9 urn:3gpp:video-orientation\n";
+    let offer = OBS.replacen("a=setup", &format!("{before}a=setup"), 1).replacen("a=sendonly\n", "", 1);
+    let read = Description::parse(&offer).unwrap();
+    assert_eq!(read.media[0].direction, Direction::RecvOnly);
+    assert_eq!(read.media[1].direction, Direction::SendOnly);
+    assert!(read.media.iter().all(|media| media.extensions.len() == 1 && media.sources.len() == 1));
+    let own = "a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF";
+    let offer = OBS.replacen("a=mid:1", &format!("a=mid:1\n{own}"), 1);
+    let read = Description::parse(&offer).unwrap();
+    assert_eq!((read.media[0].fingerprints.len(), read.media[1].fingerprints.len()), (1, 1));
+    assert_ne!(read.media[0].fingerprints, read.media[1].fingerprints, "its own takes the place");
+}
