@@ -157,10 +157,11 @@ impl Rewriter {
     /// (any packet of audio). This is also how a pause ends, and how a source goes on that has jumped. Refused is a packet
     /// that comes late from a time of which the viewer has seen something; it can still be forwarded.
     pub fn start(&mut self, packet: &Incoming, clocks: Option<&Clocks>) -> Result<Output, Refused> {
+        // What was skipped last is in no history.
         let behind = Some(packet.source) == self.source
             && (BEHIND_MIN..=0).contains(&distance(packet.sequence, self.newest))
             && self.timeline.is_near(packet.timestamp);
-        if behind || self.history.find_input(packet).is_some() {
+        if behind || self.history.is_passed(packet) {
             return Err(Refused::Late);
         }
         self.timeline.start(packet, Some(packet.source) == self.source, clocks);

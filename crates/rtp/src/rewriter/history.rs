@@ -192,12 +192,20 @@ impl History {
                 continue;
             }
             let Some(place) = self.place(stretch, back) else { continue };
-            let apart = timestamp_distance(packet.timestamp, place.epoch.newest_timestamp);
-            if place.epoch.source == packet.source && apart.unsigned_abs() <= EPOCH_TICKS_MAX {
+            if is_of(packet, &place.epoch) {
                 return Some(place);
             }
         }
         None
+    }
+
+    /// Whether the viewer has been shown what comes behind this packet at its source.
+    pub(super) fn is_passed(&self, packet: &Incoming) -> bool {
+        let mut places = (0..self.count).filter_map(|age| self.place(self.stretch(age), 0));
+        let newest = places.find(|place| place.epoch.source == packet.source);
+        newest.is_some_and(|place| {
+            place.input.wrapping_sub(packet.sequence) < WINDOW_PACKETS && is_of(packet, &place.epoch)
+        })
     }
 
     pub(super) fn find_output(&self, output: u16) -> Option<Place> {
@@ -224,4 +232,9 @@ impl History {
 fn bit_of(output: u16) -> (usize, u64) {
     let at = usize::from(output % WINDOW_PACKETS);
     (at / 64, 1 << (at % 64))
+}
+
+fn is_of(packet: &Incoming, epoch: &Epoch) -> bool {
+    let apart = timestamp_distance(packet.timestamp, epoch.newest_timestamp);
+    epoch.source == packet.source && apart.unsigned_abs() <= EPOCH_TICKS_MAX
 }

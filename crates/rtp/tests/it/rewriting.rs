@@ -148,6 +148,12 @@ fn an_old_keyframe_starts_nothing() {
         assert_eq!(rewriter.start(&packet(A, number), None), Err(Refused::Late), "{number}");
     }
     assert_eq!(rewriter.start(&packet(A, 1_006), None).unwrap().sequence, 106);
+    // Nor one of a source that comes back.
+    rewriter.start(&packet(B, 1_010), None).unwrap();
+    for number in [990, 1_006] {
+        assert_eq!(rewriter.start(&packet(A, number), None), Err(Refused::Late), "{number}");
+    }
+    assert!(rewriter.start(&packet(A, 1_007), None).is_ok());
 }
 
 #[test]

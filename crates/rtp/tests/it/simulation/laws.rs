@@ -150,7 +150,7 @@ fn sound_and_picture_stay_together(seed: u64, viewer: &Viewer, frames: &[Frame],
     for (at, mapping, device) in &viewer.mappings {
         for frame in frames.iter().filter(|frame| frame.first.device == *device) {
             let settled = frame.first_at < *at
-                && viewer.starts.iter().all(|(start, ..)| *start > *at || *start + 300 < frame.first_at);
+                && viewer.starts.iter().all(|(start, ..)| *start > *at || *start + 800 < frame.first_at);
             if !settled {
                 continue;
             }
@@ -166,7 +166,7 @@ fn sound_and_picture_stay_together(seed: u64, viewer: &Viewer, frames: &[Frame],
         own - 90 * (frame.first.captured_ms - zero.first.captured_ms) as i32
     };
     for frame in frames {
-        let recent = viewer.starts.iter().any(|(start, ..)| (*start..*start + 300).contains(&frame.first_at));
+        let recent = viewer.starts.iter().any(|(start, ..)| (*start..*start + 800).contains(&frame.first_at));
         let ticks = line(frame).abs();
         let most = if recent { 90 * 450 } else { 2 * i32::try_from(viewer.starts.len()).expect("few") };
         assert!(ticks <= most, "SEED={seed}: {ticks} ticks off at {:?}", frame.first);
