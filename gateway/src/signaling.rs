@@ -185,7 +185,9 @@ impl Signaling {
     /// The client knows of the session; what has come of it in the meantime follows.
     pub(crate) fn opened(&self, session: MediaSession) {
         let told = self.table().opened(session);
-        told.iter().for_each(|told| self.tell(told));
+        for told in &told {
+            self.tell(told);
+        }
     }
 
     /// The connection is no more. One that may come back keeps its sessions for a while.
@@ -209,7 +211,9 @@ impl Signaling {
     pub(crate) fn back(&self, client: &Client) -> Vec<MediaSession> {
         self.deny(client);
         let (sessions, told) = self.table().back(client.socket.id(), client.socket);
-        told.iter().for_each(|told| self.tell(told));
+        for told in &told {
+            self.tell(told);
+        }
         sessions
     }
 
@@ -231,7 +235,9 @@ impl Signaling {
         let may = |stream: &RoomId, role| permit(&client.identity, stream, role).is_ok();
         let denied = self.table().deny(client.socket.id(), may);
         let (sessions, told): (Vec<_>, Vec<_>) = denied.into_iter().unzip();
-        told.iter().flatten().for_each(|told| self.tell(told));
+        for told in told.iter().flatten() {
+            self.tell(told);
+        }
         self.letters.gone(sessions);
     }
 

@@ -27,6 +27,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use turnpike_wire::UserId;
+use turnpike_wire::media::relay::{Note, Noted};
 
 use self::batch::Queued;
 pub use self::config::Webhooks;
@@ -130,6 +131,20 @@ impl Hooks {
             0 => done(),
             receivers => self.send(self.event(id, None, what), Some(&Arc::new(Debt::new(receivers, done)))),
         }
+    }
+
+    fn report_stream(&self, note: &Note) {
+        let Note { life, stream, user, what, .. } = note;
+        let stream = stream.clone();
+        let (which, what) = match *what {
+            Noted::Started => ("started", What::Started { stream }),
+            Noted::Ended { duration_ms, viewers_max } => {
+                ("ended", What::Ended { stream, duration_ms, viewers_max })
+            }
+        };
+        // The same when the relay says it again, to whichever node.
+        let id = format!("{}.{life:x}.{}.{which}", note.stream, note.id);
+        self.send(self.event(id, Some(user.clone()), what), None);
     }
 
     fn event(&self, id: String, user: Option<UserId>, what: What) -> Event {

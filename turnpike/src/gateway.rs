@@ -128,6 +128,8 @@ fn webhook_event(event: config::Event) -> WebhookEvent {
         config::Event::MessageOffline => WebhookEvent::MessageOffline,
         config::Event::RoomOccupied => WebhookEvent::RoomOccupied,
         config::Event::RoomVacated => WebhookEvent::RoomVacated,
+        config::Event::StreamStarted => WebhookEvent::StreamStarted,
+        config::Event::StreamEnded => WebhookEvent::StreamEnded,
     }
 }
 

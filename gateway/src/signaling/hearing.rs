@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use serde_json::value::RawValue;
 use turnpike_cluster::{Incarnation, Letter};
 use turnpike_wire::Code;
-use turnpike_wire::media::relay::{Answered, FromRelay, Note, TO_GATEWAYS, ToRelay};
+use turnpike_wire::media::relay::{Answered, FromRelay, TO_GATEWAYS, ToRelay};
 
 use super::letters::{Asking, Reply, Unanswered};
 use super::table::{Heard, NoPlace};
@@ -43,20 +43,17 @@ fn take(app: &App, letter: &Letter) {
     }
 }
 
-impl App {
-    fn report_stream(&self, note: &Note) {
-        tracing::debug!(stream = %note.stream, what = ?note.what, "a stream");
-    }
-}
-
 impl Signaling {
     fn hear(&self, relay: Incarnation, word: FromRelay) {
         match word {
-            FromRelay::Answered { id, answer } => match self.letters.answered(relay, id) {
-                Some(unanswered) => self.answered(unanswered, answer),
-                // The second answer to what was asked twice, or too late.
-                None => tracing::trace!(%relay, id, "an answer that nobody waits for"),
-            },
+            FromRelay::Answered { id, answer } => {
+                if let Some(unanswered) = self.letters.answered(relay, id) {
+                    self.answered(unanswered, answer);
+                } else {
+                    // The second answer to what was asked twice, or too late.
+                    tracing::trace!(%relay, id, "an answer that nobody waits for");
+                }
+            }
             FromRelay::Done { id } => self.reply(relay, id, Ok(None)),
             FromRelay::Failed { id, refusal } => self.reply(relay, id, Err(refusal)),
             FromRelay::Event { session, number, event } => {

@@ -20,14 +20,11 @@ impl Turns {
                 // About to grow: most of it is nobody's any more.
                 turns.retain(|_, turn| turn.strong_count() > 0);
             }
-            match turns.get(&session).and_then(Weak::upgrade) {
-                Some(turn) => turn,
-                None => {
-                    let turn = Arc::default();
-                    turns.insert(session, Arc::downgrade(&turn));
-                    turn
-                }
-            }
+            turns.get(&session).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let turn = Arc::default();
+                turns.insert(session, Arc::downgrade(&turn));
+                turn
+            })
         };
         turn.lock_owned().await
     }

@@ -11,19 +11,29 @@ pub enum WebhookEvent {
     MessageOffline,
     RoomOccupied,
     RoomVacated,
+    StreamStarted,
+    StreamEnded,
 }
 
 impl WebhookEvent {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::ConnectionOpened,
         Self::ConnectionClosed,
         Self::MessageOffline,
         Self::RoomOccupied,
         Self::RoomVacated,
+        Self::StreamStarted,
+        Self::StreamEnded,
     ];
 
     /// Those that are sent unless others are asked for: what costs nothing but the sending.
-    pub const COMMON: [Self; 3] = [Self::ConnectionOpened, Self::ConnectionClosed, Self::MessageOffline];
+    pub const COMMON: [Self; 5] = [
+        Self::ConnectionOpened,
+        Self::ConnectionClosed,
+        Self::MessageOffline,
+        Self::StreamStarted,
+        Self::StreamEnded,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -32,6 +42,8 @@ impl WebhookEvent {
             Self::MessageOffline => "message.offline",
             Self::RoomOccupied => "room.occupied",
             Self::RoomVacated => "room.vacated",
+            Self::StreamStarted => "stream.started",
+            Self::StreamEnded => "stream.ended",
         }
     }
 }
@@ -59,6 +71,8 @@ pub(super) enum What {
     Closed { connection: String, reason: String },
     Offline { from: UserId, message: Message },
     Room(RoomTurn),
+    Started { stream: RoomId },
+    Ended { stream: RoomId, duration_ms: u64, viewers_max: u64 },
 }
 
 /// A room has become occupied, or vacated; the higher turn is the later one.
@@ -87,6 +101,8 @@ impl What {
             Self::Offline { .. } => WebhookEvent::MessageOffline,
             Self::Room(RoomTurn { occupied: true, .. }) => WebhookEvent::RoomOccupied,
             Self::Room(RoomTurn { occupied: false, .. }) => WebhookEvent::RoomVacated,
+            Self::Started { .. } => WebhookEvent::StreamStarted,
+            Self::Ended { .. } => WebhookEvent::StreamEnded,
         }
     }
 }
@@ -124,6 +140,8 @@ mod tests {
             event(What::Offline { from: user("alice"), message }),
             event(What::Room(RoomTurn { room: RoomId::parse("chat:a").unwrap(), turn: 5, occupied: true })),
             event(What::Room(RoomTurn { room: RoomId::parse("chat:a").unwrap(), turn: 6, occupied: false })),
+            event(What::Started { stream: RoomId::parse("live:a").unwrap() }),
+            event(What::Ended { stream: RoomId::parse("live:a").unwrap(), duration_ms: 7, viewers_max: 8 }),
         ];
         let written: serde_json::Value = serde_json::from_slice(&body("b1", events.iter())).unwrap();
         let expected = serde_json::json!({ "id": "b1", "events": [
@@ -133,6 +151,9 @@ mod tests {
               "message": { "id": "m1", "epoch": 2, "seq": 3, "ts": 16 } },
             { "id": "e1", "type": "room.occupied", "time": 17, "node": "n1", "room": "chat:a", "turn": 5 },
             { "id": "e1", "type": "room.vacated", "time": 17, "node": "n1", "room": "chat:a", "turn": 6 },
+            { "id": "e1", "type": "stream.started", "time": 17, "node": "n1", "user": "bob", "stream": "live:a" },
+            { "id": "e1", "type": "stream.ended", "time": 17, "node": "n1", "user": "bob", "stream": "live:a",
+              "duration_ms": 7, "viewers_max": 8 },
         ]});
         assert_eq!(written, expected);
     }

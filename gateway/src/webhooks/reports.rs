@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use turnpike_cluster::{QuotaLimit, Receipt, Turn};
 use turnpike_engine::{DisconnectReason, SocketId};
+use turnpike_wire::media::relay::Note;
 use turnpike_wire::{Disconnect, RoomId, UserId};
 
 use super::event::{Message, RoomTurn, WebhookEvent, What};
@@ -34,6 +35,13 @@ impl App {
             && hooks.wants(WebhookEvent::ConnectionClosed)
         {
             hooks.report(user, What::Closed { connection: id.to_string(), reason: slug(reason) });
+        }
+    }
+
+    /// A stream has begun or is over, by what its relay says.
+    pub(crate) fn report_stream(&self, note: &Note) {
+        if let Some(hooks) = &self.webhooks {
+            hooks.report_stream(note);
         }
     }
 

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use turnpike_guard::{Claims, MediaGrant, Role as TokenRole};
 use turnpike_wire::Code;
 use turnpike_wire::limits::SDP_BYTES_MAX;
-use turnpike_wire::media::relay::{Ask, FromRelay, Kept, Request, Role, SessionEvent, ToRelay};
+use turnpike_wire::media::relay::{Ask, FromRelay, Kept, Note, Noted, Request, Role, SessionEvent, ToRelay};
 use turnpike_wire::media::{MediaSession, Quality, Sdp, StreamState};
 
+use crate::backend::Backend;
 use crate::client::Client;
 use crate::house::{House, claims, signed};
 use crate::raw::Raw;
@@ -17,13 +18,13 @@ use crate::relay::{Relay, live, session};
 const STREAM: &str = "live:show";
 const OFFER: &str = "v=0\r\nthe client's";
 
-fn grants(grants: &[(&str, &[&str])]) -> Option<Vec<MediaGrant>> {
+fn grants(grants: &[(&str, &[&str])]) -> Vec<MediaGrant> {
     let grants = grants.iter().map(|(pattern, can)| json!({ "match": pattern, "can": can }));
-    Some(serde_json::from_value(grants.collect()).unwrap())
+    serde_json::from_value(grants.collect()).unwrap()
 }
 
 fn media_claims(user: &str) -> Claims {
-    Claims { media: grants(&[("live:*", &["publish", "subscribe"])]), ..claims(user) }
+    Claims { media: Some(grants(&[("live:*", &["publish", "subscribe"])])), ..claims(user) }
 }
 
 fn media_token(user: &str) -> Value {
@@ -149,9 +150,9 @@ async fn rights_are_those_of_the_token() {
     for (user, media, event) in [
         ("alice", None, "media:publish"),
         ("alice", None, "media:subscribe"),
-        ("bob", grants(&[("live:*", &["subscribe", "record"])]), "media:publish"),
-        ("carol", grants(&[("live:*", &["publish"])]), "media:subscribe"),
-        ("dave", grants(&[("live:other", &["publish", "subscribe"])]), "media:publish"),
+        ("bob", Some(grants(&[("live:*", &["subscribe", "record"])])), "media:publish"),
+        ("carol", Some(grants(&[("live:*", &["publish"])])), "media:subscribe"),
+        ("dave", Some(grants(&[("live:other", &["publish", "subscribe"])])), "media:publish"),
     ] {
         let token = signed(&Claims { media, ..claims(user) });
         let (mut client, _) = Client::enter_with(&house, &json!({ "token": token })).await;
@@ -178,7 +179,7 @@ async fn a_session_is_its_users_alone() {
     // Of one that this gateway does not know, the relay decides.
     let other = MediaSession { key: session.key ^ 1, ..session };
     let data = json!({ "session": other.to_string() });
-    let (_, answer) = tokio::join!(
+    let ((), answer) = tokio::join!(
         async {
             let request = relay.request().await;
             assert_eq!(&*request.by.user, "mallory");
@@ -213,7 +214,7 @@ async fn a_relay_that_does_not_answer_is_asked_again_and_then_given_up() {
     let mut alice = enter(&house, "alice").await;
     // The first time its answer is lost.
     let data = json!({ "stream": STREAM, "sdp": OFFER });
-    let (_, answer) = tokio::join!(
+    let ((), answer) = tokio::join!(
         async {
             let (first, second) = (relay.request().await, relay.request().await);
             assert_eq!(first, second, "the same, word for word");
@@ -250,7 +251,7 @@ async fn what_a_relay_refuses_is_told_in_its_words() {
     let mut alice = enter(&house, "alice").await;
     let data = json!({ "stream": STREAM, "sdp": OFFER });
     for code in [Code::StreamTaken, Code::BadSdp, Code::CodecNotSupported, Code::NoRelay] {
-        let (_, answer) = tokio::join!(
+        let ((), answer) = tokio::join!(
             async {
                 let request = relay.request().await;
                 relay.refuse(request.id, code);
@@ -558,7 +559,7 @@ async fn a_session_that_another_gateway_had_is_taken_by_its_name() {
     alice.has_nothing_more().await;
     // With a token that does not grant the stream the name is worth nothing.
     let (mut poor, _) = Client::enter_with(&house, &json!({ "token": signed(&claims("alice")) })).await;
-    let (_, answer) = tokio::join!(
+    let ((), answer) = tokio::join!(
         async {
             let request = relay.request().await;
             relay.answer(&request, STREAM, Role::Viewer);
@@ -578,7 +579,7 @@ async fn what_a_new_token_does_not_grant_ends() {
     let same = signed(&media_claims("alice"));
     assert_eq!(alice.ask("auth:refresh", &json!({ "token": same })).await["ok"], true);
     assert!(relay.has_heard_nothing());
-    let less = Claims { media: grants(&[("live:*", &["subscribe"])]), ..claims("alice") };
+    let less = Claims { media: Some(grants(&[("live:*", &["subscribe"])])), ..claims("alice") };
     assert_eq!(alice.ask("auth:refresh", &json!({ "token": signed(&less) })).await["ok"], true);
     assert_eq!(relay.gone().await, [session]);
     let told = state(&mut alice).await;
@@ -595,4 +596,24 @@ async fn sessions_of_a_relay_that_is_gone_are_over() {
     let told = state(&mut alice).await;
     assert_eq!((&told["session"], &told["code"]), (&json!(session.to_string()), &json!(123)));
     assert_eq!(told["retryable"], true);
+}
+
+#[tokio::test]
+async fn a_backend_is_told_when_a_stream_starts_and_ends() {
+    let mut backend = Backend::start(&[]).await;
+    let webhooks = backend.webhooks();
+    let house = House::with(|plan| plan.webhooks = vec![webhooks]);
+    let mut relay = Relay::open(&house).await;
+    let whats = [Noted::Started, Noted::Ended { duration_ms: 60_000, viewers_max: 40 }];
+    for (id, what) in (1..).zip(whats) {
+        let (stream, user) = (STREAM.parse().unwrap(), "alice".parse().unwrap());
+        relay.say(&[FromRelay::Note(Note { id, life: 7, stream, user, what })]);
+        assert_eq!(relay.word().await, ToRelay::Noted { id });
+    }
+    let events = backend.events(2).await;
+    let told = |event: &Value| (event["type"].clone(), event["stream"].clone(), event["user"].clone());
+    assert_eq!(told(&events[0]), (json!("stream.started"), json!(STREAM), json!("alice")));
+    assert_eq!(told(&events[1]), (json!("stream.ended"), json!(STREAM), json!("alice")));
+    assert_eq!((&events[1]["duration_ms"], &events[1]["viewers_max"]), (&json!(60_000), &json!(40)));
+    assert_ne!(events[0]["id"], events[1]["id"]);
 }

@@ -52,6 +52,8 @@ fn names_are_unique_and_ours_bear_our_prefix() {
         "COMPRESSION_THRESHOLD",
         "ADMIN_HOST",
         "ADMIN_PORT",
+        "MEDIA_HOST",
+        "MEDIA_PORT",
         "LOG_LEVEL",
         "REDIS_NODES",
         "REDIS_USERNAME",

@@ -15,7 +15,7 @@ section! {
         /// Requests are signed with this as well: the other secret while one is exchanged for another.
         secret_next: Option<Secret> = "", "TURNPIKE_WEBHOOK_SECRET_NEXT";
         /// Which events are sent.
-        events: List<Event> = "connection.opened,connection.closed,message.offline", "TURNPIKE_WEBHOOK_EVENTS";
+        events: List<Event> = "connection.opened,connection.closed,message.offline,stream.started,stream.ended", "TURNPIKE_WEBHOOK_EVENTS";
         /// More receivers, each with the events that it wants: `EVENT+EVENT URL`, and `file:PATH` behind it if it has a secret of its own.
         others: List<Other> = "", "TURNPIKE_WEBHOOK_OTHERS";
         /// Events may be sent to addresses that are not public: the own machine, the private network.
@@ -36,8 +36,10 @@ choice! {
         MessageOffline = "message.offline",
         RoomOccupied = "room.occupied",
         RoomVacated = "room.vacated",
+        StreamStarted = "stream.started",
+        StreamEnded = "stream.ended",
     }
-    expects "`connection.opened`, `connection.closed`, `message.offline`, `room.occupied` or `room.vacated`"
+    expects "`connection.opened`, `connection.closed`, `message.offline`, `room.occupied`, `room.vacated`, `stream.started` or `stream.ended`"
 }
 
 /// Another receiver.

@@ -63,7 +63,7 @@ pub(super) const END: Operation = Operation {
 };
 
 #[derive(Serialize)]
-struct Stream<'a> {
+struct Published<'a> {
     stream: &'a RoomId,
     /// A node that has just come or gone may not be known by name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ struct Stream<'a> {
 
 #[derive(Serialize)]
 struct StreamPage<'a> {
-    streams: &'a [Stream<'a>],
+    streams: &'a [Published<'a>],
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<&'a str>,
 }
@@ -87,9 +87,9 @@ async fn list(call: Call) -> Outcome {
     let nodes = call.app.cluster.membership.nodes().borrow().clone();
     let names: HashMap<Incarnation, &str> =
         nodes.iter().map(|node| (node.incarnation, node.name.as_str())).collect();
-    let streams: Vec<Stream<'_>> = listed
+    let streams: Vec<Published<'_>> = listed
         .iter()
-        .map(|listed| Stream {
+        .map(|listed| Published {
             stream: &listed.stream,
             node: names.get(&listed.relay).copied(),
             since: listed.entry.since,
