@@ -231,7 +231,11 @@ impl<F: Face> Desk<F> {
                 self.reply(gateway, id, FromRelay::Failed { id, refusal });
             }
             (_, None) => self.reply(gateway, id, FromRelay::Done { id }),
-            (Performed::Done { sdp, is_answer, is_over }, Some(session)) => {
+            (Performed::Done { last: Some(answer), .. }, Some(session)) => {
+                self.reply(gateway, id, FromRelay::Answered { id, answer });
+                self.sessions.remove(session);
+            }
+            (Performed::Done { sdp, is_answer, last: None }, Some(session)) => {
                 if !self.sessions.contains(session) {
                     // Given up meanwhile, with nobody to stop what had not begun.
                     self.stop(session);
@@ -242,9 +246,6 @@ impl<F: Face> Desk<F> {
                     held.offer_answered();
                 }
                 self.answer(gateway, id, session, sdp);
-                if is_over {
-                    self.sessions.remove(session);
-                }
                 let words = self.sessions.open(session, now);
                 self.say_all(words);
             }
@@ -296,9 +297,14 @@ impl<F: Face> Desk<F> {
     }
 
     fn answer(&mut self, gateway: Incarnation, id: u64, session: MediaSession, sdp: Option<Sdp>) {
-        let Some(held) = self.sessions.get(session) else { return };
-        let answer = Answered { stream: held.stream.clone(), role: held.role, sdp, events: held.events() };
-        self.reply(gateway, id, FromRelay::Answered { id, answer });
+        if let Some(answer) = self.answered(session, sdp) {
+            self.reply(gateway, id, FromRelay::Answered { id, answer });
+        }
+    }
+
+    fn answered(&mut self, session: MediaSession, sdp: Option<Sdp>) -> Option<Answered> {
+        let held = self.sessions.get(session)?;
+        Some(Answered { stream: held.stream.clone(), role: held.role, sdp, events: held.events() })
     }
 
     fn refuse(&mut self, gateway: Incarnation, id: u64, failure: Failure) {

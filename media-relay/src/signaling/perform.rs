@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 use turnpike_cluster::Incarnation;
-use turnpike_wire::media::relay::Refusal;
+use turnpike_wire::media::relay::{Answered, Refusal};
 use turnpike_wire::media::{MediaSession, Sdp};
 use turnpike_wire::{Code, Failure, RoomId, UserId};
 
@@ -24,7 +24,8 @@ pub(super) enum Performed {
         sdp: Option<Sdp>,
         /// The relay's offer has its answer.
         is_answer: bool,
-        is_over: bool,
+        /// What is answered to the last request of a session.
+        last: Option<Answered>,
     },
     Refused(Refusal),
 }
@@ -58,7 +59,7 @@ impl<F: Face> Desk<F> {
             if told.is_ok() {
                 homes.published(&stream, &user);
             }
-            performed(told, false, false)
+            performed(told, false, None)
         });
     }
 
@@ -78,15 +79,19 @@ impl<F: Face> Desk<F> {
             performed(
                 face.ask(Ask::Watch { session, stream, user, offer, most: Most::All }).await,
                 false,
-                false,
+                None,
             )
         });
     }
 
     pub(super) fn perform(&mut self, gateway: Incarnation, id: u64, session: Option<MediaSession>, ask: Ask) {
         let face = self.face.clone();
-        let (is_answer, is_over) = (matches!(ask, Ask::Answer { .. }), matches!(ask, Ask::Stop { .. }));
-        self.beside(gateway, id, session, async move { performed(face.ask(ask).await, is_answer, is_over) });
+        let is_answer = matches!(ask, Ask::Answer { .. });
+        // The notice of the end may overtake the answer, and nothing is known of the session then.
+        let last =
+            matches!(ask, Ask::Stop { .. }).then(|| session.and_then(|session| self.answered(session, None)));
+        let last = last.flatten();
+        self.beside(gateway, id, session, async move { performed(face.ask(ask).await, is_answer, last) });
     }
 
     /// Nobody wants it, and nobody waits to hear that it is over.
@@ -112,14 +117,14 @@ impl<F: Face> Desk<F> {
     }
 }
 
-fn performed(told: Result<Told, Failure>, is_answer: bool, is_over: bool) -> Performed {
+fn performed(told: Result<Told, Failure>, is_answer: bool, last: Option<Answered>) -> Performed {
     let sdp = match told {
         Err(failure) => return Performed::Refused(failure.into()),
         Ok(Told::Opened(Opened { sdp, .. }) | Told::Sdp(sdp)) => Sdp::parse(&sdp).map(Some),
         Ok(Told::Fragment { .. } | Told::Streams(_) | Told::Done) => Ok(None),
     };
     match sdp {
-        Ok(sdp) => Performed::Done { sdp, is_answer, is_over },
+        Ok(sdp) => Performed::Done { sdp, is_answer, last },
         Err(_) => Performed::Refused(Failure::from(Code::Internal).into()),
     }
 }
