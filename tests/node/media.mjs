@@ -22,10 +22,14 @@ const steps = {
   async whip_to_whep() {
     await publish("live:one");
     const { first_frame_ms } = await watch("live:one");
-    // Both buffers have found their depth by then.
-    const seen = await plays("live:one", { frames: 60 });
-    const { apart_ms } = await home.evaluate((name) => apart(name), "live:one");
-    return { first_frame_ms, apart_ms, ...seen };
+    return { first_frame_ms, ...(await plays("live:one")) };
+  },
+  async together() {
+    // Side by side, so that a busy machine is busy for both.
+    await home.evaluate(() => direct("direct"));
+    await plays("direct", { frames: 60 });
+    const [relayed_ms, direct_ms] = await home.evaluate(() => Promise.all([apart("live:one"), apart("direct")]));
+    return { relayed_ms, direct_ms };
   },
   async codecs() {
     const seen = {};
