@@ -11,8 +11,8 @@ use turnpike_engine::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Kind, Refusal, SocketId,
     SocketRef, Step, packet,
 };
-use turnpike_guard::Verifier;
-use turnpike_wire::{Disconnect, RoomId, UserId};
+use turnpike_guard::{IceServers, Identity, Verifier};
+use turnpike_wire::{Disconnect, IceServer, RoomId, UserId};
 
 use crate::api_keys::ApiKeys;
 use crate::clock::Clock;
@@ -60,6 +60,7 @@ pub(crate) struct App {
     pub(crate) typing: Typing,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) signaling: Signaling,
+    pub(crate) ice_servers: IceServers,
     pub(crate) expiry: Expiry,
     /// Ids given to messages that have no position.
     pub(crate) drawn: AtomicU64,
@@ -78,6 +79,11 @@ impl App {
     /// Does something that no connection waits for.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.background.spawn(work);
+    }
+
+    /// With credentials that begin now, for whoever has a use for them.
+    pub(crate) fn ice_servers_of(&self, identity: &Identity, now_ms: u64) -> Vec<IceServer<'_>> {
+        if identity.uses_media() { self.ice_servers.of(&identity.user, now_ms / 1000) } else { Vec::new() }
     }
 
     /// Whoever is to be asked at this gate, if anybody.

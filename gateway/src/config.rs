@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use turnpike_engine::EngineConfig;
-use turnpike_guard::Verifier;
+use turnpike_guard::{IceServers, Verifier};
 
 use crate::api_keys::ApiKeys;
 use crate::gates::Gates;
@@ -28,6 +28,8 @@ pub struct GatewayConfig {
     pub limits: Limits,
     pub ring: RingLimits,
     pub media: MediaLimits,
+    /// Help clients to reach the relays.
+    pub ice_servers: IceServers,
     /// Who is told what happens here.
     pub webhooks: Vec<Webhooks>,
     /// Who is asked before somebody may do something, if anybody.

@@ -143,16 +143,16 @@ async fn enter(
     let socket = request.socket;
     let room = RoomId::personal(&identity.user);
     let ticket = app.ticket(request.kind, &identity);
-    let user = identity.user.clone();
+    let identity = Arc::new(identity);
     let expires_at = identity.expires_at;
     let again = |error| come_again(request.kind, error);
     let held = open(app, &room).await.map_err(again)?;
-    let inbox = Inbox::of(app, &user, device.as_ref(), &held).await.map_err(again)?;
+    let inbox = Inbox::of(app, &identity.user, device.as_ref(), &held).await.map_err(again)?;
     let (joined, first_seq) = (inbox.joined, inbox.first_seq);
     let member = Member { room: held.keep(), joined, presence: false };
     let device = device.map(|device| device.as_str().into());
     let at = Whereabouts::Connected(socket);
-    let session = Session::new(Arc::new(identity), request.kind, device, at, vec![member]);
+    let session = Session::new(Arc::clone(&identity), request.kind, device, at, vec![member]);
     let mut entering = Entering { app, socket, session: Some(Arc::clone(&session)) };
     keep_record(app, &session, &socket).await.map_err(|failure| {
         again(Unavailable { retry_after_ms: failure.retry_after_ms.unwrap_or_default() })
@@ -176,7 +176,7 @@ async fn enter(
         lost.push(Loss { room: room.clone(), epoch, seq });
     }
     let sent = app.handle.join(&socket, NAMESPACE, &room).and_then(|()| {
-        let greeting = Greeting { app, user: &user, socket: &socket, recovered: false };
+        let greeting = Greeting { app, identity: &identity, socket: &socket, recovered: false };
         app.handle.emit(&socket, app.outgoing.session(&greeting, offset.as_str()))?;
         for loss in &lost {
             let resync = Resync { room: &loss.room, epoch: loss.epoch, seq: loss.seq };

@@ -10,7 +10,7 @@ use axum::Router;
 use prometheus::Registry;
 use turnpike_cluster::Cluster;
 use turnpike_engine::{Counters, Origins, Server, packet};
-use turnpike_guard::Verifier;
+use turnpike_guard::{IceServers, Verifier};
 use turnpike_wire::Disconnect;
 
 use crate::api_keys::ApiKeys;
@@ -58,6 +58,7 @@ struct Told {
     packets: packet::Limits,
     ring: RingLimits,
     media: MediaLimits,
+    ice_servers: IceServers,
     webhooks: Vec<webhooks::Receiver>,
     gates: Option<gates::Keeper>,
     origins: Origins,
@@ -84,6 +85,7 @@ impl Gateway {
             limits,
             ring,
             media,
+            ice_servers,
             webhooks,
             gates,
             development,
@@ -100,6 +102,7 @@ impl Gateway {
             packets: engine.packet.clone(),
             ring,
             media,
+            ice_servers,
             webhooks: webhooks.into_iter().map(webhooks::Receiver::new).collect::<io::Result<_>>()?,
             gates: gates.map(gates::Keeper::new).transpose()?,
             origins: engine.origins.clone(),
@@ -189,6 +192,7 @@ impl Bound {
             typing: Typing::new(Arc::clone(&cluster.broker), handle(), outgoing, clock),
             receipts: Receipts::new(Arc::clone(&cluster.marks), handle(), outgoing, clock, spawner()),
             signaling: Signaling::new(&cluster, handle(), outgoing, clock, config.media),
+            ice_servers: config.ice_servers,
             cluster,
             expiry: Expiry::default(),
             drawn: AtomicU64::new(0),

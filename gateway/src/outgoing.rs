@@ -6,10 +6,11 @@ use serde::Serialize;
 use turnpike_cluster::Message;
 use turnpike_engine::SocketRef;
 use turnpike_engine::packet::{Class, Encoded, EventBuilder};
+use turnpike_guard::Identity;
+use turnpike_wire::Failure;
 use turnpike_wire::event::server::{
     DISCONNECTING, Disconnecting, ERROR, EXPIRING, Error, Expiring, MESSAGE, RESYNC, Resync, SESSION, Session,
 };
-use turnpike_wire::{Failure, UserId};
 
 use crate::app::{App, NAMESPACE};
 use crate::clock::unix_ms;
@@ -25,22 +26,24 @@ pub(crate) struct Outgoing {
 
 pub(crate) struct Greeting<'a> {
     pub(crate) app: &'a App,
-    pub(crate) user: &'a UserId,
+    pub(crate) identity: &'a Identity,
     pub(crate) socket: &'a SocketRef,
     pub(crate) recovered: bool,
 }
 
 impl Outgoing {
     pub(crate) fn session(self, greeting: &Greeting<'_>, offset: &str) -> Arc<Encoded> {
-        let Greeting { app, user, socket, recovered } = *greeting;
+        let Greeting { app, identity, socket, recovered } = *greeting;
+        let now_ms = unix_ms();
         let session = Session {
             connection: &socket.id().to_string(),
-            user,
+            user: &identity.user,
             node: &app.node,
             recovered,
-            server_time: unix_ms(),
+            server_time: now_ms,
             ping_interval_ms: app.ping_interval_ms,
             ping_timeout_ms: app.ping_timeout_ms,
+            ice_servers: &app.ice_servers_of(identity, now_ms),
         };
         self.event(SESSION).arg(&session).offset(offset).build()
     }

@@ -250,7 +250,7 @@ fn send(
     reached: &Reached,
     replay: &Replay,
 ) -> Result<(), Overloaded> {
-    let greeting = Greeting { app, user: &identity.user, socket, recovered: true };
+    let greeting = Greeting { app, identity, socket, recovered: true };
     let offset = offset::write(&reached.reference, replay.from());
     app.handle.emit(socket, app.outgoing.session(&greeting, offset.as_str()))?;
     for member in rooms {

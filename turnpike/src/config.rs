@@ -11,6 +11,7 @@ mod origin;
 mod redis;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod webhooks;
 
 use std::net::IpAddr;
@@ -31,6 +32,7 @@ pub(crate) use self::media::{Ice, Media};
 pub(crate) use self::node_id::NodeId;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::redis::{Advertised, Durability, Redis};
+pub(crate) use self::turn::{IceUrl, Turn};
 pub(crate) use self::webhooks::{Event, Webhooks};
 use crate::development::{self, SecretError};
 
@@ -51,6 +53,7 @@ settings! {
         webhooks: Webhooks,
         gates: Gates,
         media: Media,
+        turn: Turn,
         admin: Admin,
         log: Log,
         drain: DrainWindow,

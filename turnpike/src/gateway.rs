@@ -12,6 +12,7 @@ use turnpike_gateway::{
 use turnpike_guard::{KeyError, TokenKey, Verifier};
 
 use crate::config::{self, Config, Origin};
+use crate::media;
 
 /// Stands for one use of the token secret. Another purpose takes another text.
 const TICKET_PURPOSE: &[u8] = b"turnpike recovery ticket v1";
@@ -43,6 +44,7 @@ pub(crate) fn config(
             linger_ms: u64::try_from(config.ring.linger.as_millis()).unwrap_or(u64::MAX),
         },
         media: MediaLimits::default(),
+        ice_servers: media::ice_servers(config),
         webhooks: webhooks(&config.webhooks),
         gates: gates(&config.gates),
         development: (!config.is_production()).then(|| Development {
@@ -333,6 +335,23 @@ mod tests {
         assert!(with(&[]).gates.is_none());
         let given = with(&[("TURNPIKE_GATE_URL", "https://b.example"), ("TURNPIKE_GATE_SECRET", "first")]);
         assert_eq!(lines(&given.gates.unwrap()), lines(&Gates::new("", "")));
+    }
+
+    #[test]
+    fn ice_servers_are_absent_unless_configured_and_their_credentials_end_when_they_should() {
+        let alice = turnpike_wire::UserId::parse("alice").unwrap();
+        assert!(with(&[]).ice_servers.of(&alice, 0).is_empty());
+        let given = with(&[
+            ("TURNPIKE_TURN_URLS", "turn:a.example,stun:b.example,turns:a.example:443?transport=tcp"),
+            ("TURNPIKE_TURN_SECRET", "c3f1a97be0d2465890fe17ab34cd62b8"),
+            ("TURNPIKE_TURN_TTL", "90s"),
+        ]);
+        let servers = given.ice_servers.of(&alice, 1_000);
+        assert_eq!(servers[0].urls, ["stun:b.example"]);
+        assert_eq!(servers[1].urls, ["turn:a.example", "turns:a.example:443?transport=tcp"]);
+        assert_eq!(servers[1].credential.as_ref().unwrap().username, "1090:alice");
+        let stun = with(&[("TURNPIKE_TURN_URLS", "stun:b.example")]).ice_servers;
+        assert_eq!(stun.of(&alice, 0).len(), 1, "which needs no secret");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::Request;
@@ -9,11 +10,13 @@ use axum::middleware::{Next, from_fn};
 use turnpike_cluster::Cluster;
 use turnpike_daemon::tasks::Tasks;
 use turnpike_engine::PeerAddress;
-use turnpike_guard::Verifier;
+use turnpike_guard::{IceServers, Verifier};
+use turnpike_media_relay::{
+    ClientAddress, IceServer, Limits, Relay, RelayConfig, Whip, WhipConfig, signaling,
+};
 use turnpike_media_relay::{Homes, HomesConfig};
-use turnpike_media_relay::{ClientAddress, Limits, Relay, RelayConfig, Whip, WhipConfig, signaling};
 
-use crate::config::{Config, Ice, Origin};
+use crate::config::{Config, Ice, IceUrl, Origin, Turn};
 
 const POSTS_PER_MINUTE_MAX: NonZeroU32 = NonZeroU32::new(120).expect("it is not nought");
 const CHANGES_PER_MINUTE_MAX: NonZeroU32 = NonZeroU32::new(600).expect("it is not nought");
@@ -37,14 +40,49 @@ pub(crate) fn config(config: &Config) -> Option<RelayConfig> {
     })
 }
 
+/// Servers that help clients to reach the relay, of this process or another.
+pub(crate) fn ice_servers(config: &Config) -> IceServers {
+    let Turn { urls, secret, ttl } = &config.turn;
+    let (turn, stun): (Vec<&IceUrl>, Vec<_>) = urls.0.iter().partition(|url| url.is_turn());
+    let texts = |urls: Vec<&IceUrl>| urls.into_iter().map(|url| url.as_str().to_owned()).collect::<Vec<_>>();
+    let turn = secret
+        .as_ref()
+        .filter(|_| !turn.is_empty())
+        .map(|secret| turnpike_guard::Turn::new(texts(turn), secret.reveal().as_bytes(), *ttl));
+    IceServers::new(texts(stun), turn)
+}
+
+/// The same for those who come over HTTP: each URL is a header.
+fn whip_ice_servers(servers: IceServers) -> turnpike_media_relay::IceServers {
+    Arc::new(move |user| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let links = servers.of(user, now).into_iter().flat_map(|server| {
+            let credential = server.credential;
+            server.urls.iter().map(move |url| IceServer {
+                url: url.clone(),
+                username: credential.as_ref().map(|credential| credential.username.clone()),
+                credential: credential.as_ref().map(|credential| credential.password.clone()),
+            })
+        });
+        links.collect()
+    })
+}
+
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Lets gateways and clients of WHIP and WHEP come to the relay. Gives the routes of the latter.
-pub(crate) fn open(config: &Config, relay: &Relay, cluster: &Cluster, tokens: Verifier, tasks: &Tasks) -> Router {
+pub(crate) fn open(
+    config: &Config,
+    relay: &Relay,
+    cluster: &Cluster,
+    tokens: Verifier,
+    tasks: &Tasks,
+) -> Router {
     let shards = relay.local_addrs().len();
-    let homes_config = HomesConfig { sessions_max: config.media.sessions_max * shards, ..HomesConfig::default() };
+    let homes_config =
+        HomesConfig { sessions_max: config.media.sessions_max * shards, ..HomesConfig::default() };
     let homes = Homes::new(relay.clone(), cluster, homes_config);
     let kept = Arc::clone(&homes);
     tasks.spawn("media homes", |mut stop| async move { kept.keep(stop.requested()).await });
@@ -59,7 +97,7 @@ pub(crate) fn open(config: &Config, relay: &Relay, cluster: &Cluster, tokens: Ve
         node: cluster.membership.own().0,
         tokens: Arc::new(tokens),
         origins: (!origins.iter().any(Origin::is_any)).then(named),
-        ice_servers: Arc::new(|_| Vec::new()),
+        ice_servers: whip_ice_servers(ice_servers(config)),
         places,
         posts_per_minute_max: POSTS_PER_MINUTE_MAX,
         changes_per_minute_max: CHANGES_PER_MINUTE_MAX,

@@ -30,6 +30,14 @@ impl Identity {
             || self.rooms.iter().any(|grant| grant.can.contains(right) && grant.pattern.matches(room))
     }
 
+    /// Whether there is any stream that the token allows to send or to watch.
+    pub fn uses_media(&self) -> bool {
+        let allows = |grant: &MediaGrant| {
+            [MediaRight::Publish, MediaRight::Subscribe].into_iter().any(|right| grant.can.contains(right))
+        };
+        self.role != Role::User || self.media.iter().any(allows)
+    }
+
     /// Streams bear the same names as rooms.
     pub fn can_media(&self, right: MediaRight, stream: &RoomId) -> bool {
         self.role != Role::User
@@ -70,6 +78,19 @@ mod tests {
         let backend = identity("backend", Role::Service, &[]);
         assert!(backend.can(Right::Send, &room("user:bob")));
         assert!(!identity("nobody", Role::User, &[]).can(Right::Join, &room("chat:a")));
+    }
+
+    #[test]
+    fn media_is_for_those_who_may_publish_or_watch_something() {
+        let mut alice = identity("alice", Role::User, &["*=join"]);
+        assert!(!alice.uses_media());
+        for (grant, uses) in
+            [("live:a=record", false), ("live:a=subscribe", true), ("live:*=record,publish", true)]
+        {
+            alice.media = Arc::from([grant.parse().unwrap()]);
+            assert_eq!(alice.uses_media(), uses, "{grant}");
+        }
+        assert!(identity("backend", Role::Service, &[]).uses_media());
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Who may enter, and what they may do there: tokens, and the grants they carry.
+//! Who may enter, and what they may do there: tokens, the grants they carry, and credentials for TURN servers.
 //!
 //! Everything here is a question about values: the time is an argument, and nothing is looked up elsewhere.
 
@@ -8,9 +8,11 @@ mod identity;
 mod json;
 mod key;
 mod token;
+mod turn;
 
 pub use claims::{Audience, Claims, Name, NumericDate, Role};
 pub use grant::{Grant, GrantError, MediaGrant, MediaRight, MediaRights, Pattern, Right, Rights};
 pub use identity::Identity;
 pub use key::{KeyError, SECRET_BYTES_MIN, TokenKey, mint};
 pub use token::{TokenError, Verifier};
+pub use turn::{IceServers, TURN_CREDENTIAL_TTL_MAX, Turn};

@@ -1,5 +1,5 @@
 //! `auth:refresh`: a new token for a connection that goes on. It may grant less than the one before: rooms that it does
-//! not grant any more are left.
+//! not grant any more are left. A client in want of new credentials for TURN servers may send the one that it has.
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ pub(super) fn parse(args: &Args) -> Result<AuthRefresh<'_>, Failure> {
 
 pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome {
     let Caller { app, session, socket } = caller;
-    let now = unix_ms() / 1000;
+    let now_ms = unix_ms();
+    let now = now_ms / 1000;
     let identity = app.tokens.check(&refresh.token, now).map_err(|error| {
         app.meters.token_refused(error.slug());
         Failure::from(error)
@@ -44,7 +45,7 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
         (lost, shown.filter(may_not).cloned().collect())
     };
     app.expiry.note(socket.id(), expires_at, now);
-    app.signaling.deny(&Client { socket: *socket, identity });
+    app.signaling.deny(&Client { socket: *socket, identity: Arc::clone(&identity) });
     for room in lost {
         membership::leave(app, session, socket, &room).await?;
     }
@@ -52,5 +53,6 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
         membership::join(app, session, socket, &room, false, &[After::Latest(0)]).await?;
     }
     keep_record(app, session, socket).await?;
-    Ok(Reply::new(AuthRefreshed { expires_at: expires_at * 1000 }))
+    let ice_servers = app.ice_servers_of(&identity, now_ms);
+    Ok(Reply::new(AuthRefreshed { expires_at: expires_at * 1000, ice_servers }))
 }

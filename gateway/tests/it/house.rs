@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use turnpike_cluster::{Cluster, embedded};
 use turnpike_engine::EngineConfig;
 use turnpike_gateway::{ApiKeys, Development, Gateway, GatewayConfig, Limits, MediaLimits, RingLimits};
-use turnpike_guard::{Claims, Grant, TokenKey, Verifier, mint};
+use turnpike_guard::{Claims, Grant, IceServers, TokenKey, Verifier, mint};
 use turnpike_wire::UserId;
 
 use crate::weather::{Exposed, Weather};
@@ -69,6 +69,7 @@ impl House {
             limits: Limits::default(),
             ring: RingLimits::default(),
             media: MediaLimits::default(),
+            ice_servers: IceServers::default(),
             webhooks: Vec::new(),
             gates: None,
             development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),

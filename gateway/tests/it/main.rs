@@ -13,6 +13,7 @@ mod gates;
 mod history;
 mod house;
 mod http;
+mod ice;
 mod media;
 mod messages;
 mod presence;

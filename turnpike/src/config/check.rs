@@ -3,13 +3,27 @@
 use turnpike_daemon::config::{Loaded, Secret};
 use turnpike_guard::SECRET_BYTES_MIN;
 
-use super::{Config, Kind, Origin};
+use super::turn::URLS_MAX;
+use super::{Config, IceUrl, Kind, Origin};
 use crate::development;
 
 /// What no key can be wrong about alone.
 pub(crate) fn check(loaded: &mut Loaded<Config>) {
-    let Config { node, gateway, auth, queue, recovery, history, limits, redis, api, webhooks, gates, .. } =
-        &loaded.settings;
+    let Config {
+        node,
+        gateway,
+        auth,
+        queue,
+        recovery,
+        history,
+        limits,
+        redis,
+        api,
+        webhooks,
+        gates,
+        turn,
+        ..
+    } = &loaded.settings;
     // A value that does not fit is treated as the strict one, so that the faults of production are in the same list.
     let production = node.environment == Kind::Production || loaded.faults.concern("node.environment");
     let secret_problem = match &auth.jwt_secret {
@@ -30,9 +44,15 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
 
     let others_alone = !webhooks.others.0.is_empty() && webhooks.url.is_none();
     let unsigned = [
-        ("webhooks", webhooks.url.is_some() && webhooks.secret.is_none()),
-        ("gates", gates.url.is_some() && gates.secret.is_none()),
+        ("webhooks.secret", "webhooks.url", webhooks.url.is_some() && webhooks.secret.is_none()),
+        ("gates.secret", "gates.url", gates.url.is_some() && gates.secret.is_none()),
+        (
+            "turn.secret",
+            "a TURN server in turn.urls",
+            turn.secret.is_none() && turn.urls.0.iter().any(IceUrl::is_turn),
+        ),
     ];
+    let too_many_urls = turn.urls.0.len() > URLS_MAX;
     let short = |secret: &Option<Secret>| {
         secret.as_ref().map(|secret| secret.reveal().len()).filter(|length| *length < SECRET_BYTES_MIN)
     };
@@ -44,13 +64,16 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
         ("webhooks.others", webhooks.others.0.iter().find_map(|other| short(&other.secret))),
         ("gates.secret", short(&gates.secret)),
         ("gates.secret_next", short(&gates.secret_next)),
+        ("turn.secret", short(&turn.secret)),
     ];
 
-    for (section, _) in unsigned.into_iter().filter(|(_, is_unsigned)| *is_unsigned) {
-        let key = format!("{section}.secret");
-        if !loaded.faults.concern(&key) {
-            loaded.refuse(&key, format!("is required with {section}.url"), random_bytes());
+    for (key, reason, _) in unsigned.into_iter().filter(|(.., is_unsigned)| *is_unsigned) {
+        if !loaded.faults.concern(key) {
+            loaded.refuse(key, format!("is required with {reason}"), random_bytes());
         }
+    }
+    if too_many_urls {
+        loaded.refuse("turn.urls", "has too many servers", format!("expected at most {URLS_MAX}"));
     }
     if others_alone {
         loaded.refuse("webhooks.others", "is set without webhooks.url", "expected the first receiver there");

@@ -7,6 +7,8 @@ const API_CANARY: &str = "0d97b2ce64fa4d1b8be35f02a7c1693d";
 const HOOK_CANARY: &str = "b81f6e0c5a7249d3af20d97c4be3168e";
 const GATE_CANARY: &str = "5e3d07c9b1f84a62d8a94cf07be1632f";
 
+const TURN_CANARY: &str = "72af09e1c4d85b36a0f27e14b8d9c653";
+
 const PRODUCTION: (&str, &str) = ("TURNPIKE_ENV", "production");
 
 #[test]
@@ -19,6 +21,8 @@ fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
         ("TURNPIKE_WEBHOOK_SECRET", HOOK_CANARY),
         ("TURNPIKE_GATE_URL", "https://app.example.com/gate"),
         ("TURNPIKE_GATE_SECRET", GATE_CANARY),
+        ("TURNPIKE_TURN_URLS", "turn:turn.example.com"),
+        ("TURNPIKE_TURN_SECRET", TURN_CANARY),
         ("LOG_LEVEL", "trace"),
         PRODUCTION,
     ];
@@ -45,10 +49,28 @@ fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
         seen.contains("turnpike is up") && seen.contains("jwt_secret is set and hidden"),
         "it looked somewhere"
     );
-    for canary in [CANARY, API_CANARY, HOOK_CANARY, GATE_CANARY] {
+    for canary in [CANARY, API_CANARY, HOOK_CANARY, GATE_CANARY, TURN_CANARY] {
         // One that is too short by a character is as secret.
         assert!(!seen.contains(&canary[..31]));
     }
+}
+
+#[test]
+fn turn_servers_need_a_secret_that_is_long_enough_and_stun_servers_none() {
+    let urls = ("TURNPIKE_TURN_URLS", "stun:stun.example.com,turns:turn.example.com");
+    let missing = refused(&[], &[urls]);
+    assert!(
+        missing.contains("turn.secret") && missing.contains("is required with a TURN server"),
+        "{missing}"
+    );
+    let short = refused(&[], &[urls, ("TURNPIKE_TURN_SECRET", &TURN_CANARY[..31])]);
+    assert!(short.contains("turn.secret") && short.contains("has 31 bytes"), "{short}");
+    let many = vec!["stun:a"; 17].join(",");
+    assert!(refused(&["--turn-urls", &many], &[]).contains("expected at most 16"));
+    let malformed = refused(&["--turn-urls", "turn://turn.example.com"], &[]);
+    assert!(malformed.contains("has slashes behind the scheme"), "{malformed}");
+    let stun = ("TURNPIKE_TURN_URLS", "stun:stun.example.com");
+    stdout(run(&Directory::new(), &["config", "check"], &[stun]));
 }
 
 #[test]

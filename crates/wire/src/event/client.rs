@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::limits::HISTORY_MESSAGES_MAX;
 use crate::presence::{Activity, Member, Status};
-use crate::{DeviceId, MessageId, Position, RoomId, UserId};
+use crate::{DeviceId, IceServer, MessageId, Position, RoomId, UserId};
 
 macro_rules! client_events {
     ($($name:ident = $text:literal,)*) => {
@@ -144,9 +144,12 @@ pub struct AuthRefresh<'a> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AuthRefreshed {
+pub struct AuthRefreshed<'a> {
     /// Milliseconds since 1970.
     pub expires_at: u64,
+    /// As in [`Session`](super::server::Session), with new credentials.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ice_servers: Vec<IceServer<'a>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

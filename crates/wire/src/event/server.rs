@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::presence::Shown;
-use crate::{Code, Disconnect, Failure, RoomId, UserId};
+use crate::{Code, Disconnect, Failure, IceServer, RoomId, UserId};
 
 pub const SESSION: &str = "session";
 pub const MESSAGE: &str = "message";
@@ -29,6 +29,9 @@ pub struct Session<'a> {
     pub server_time: u64,
     pub ping_interval_ms: u64,
     pub ping_timeout_ms: u64,
+    /// For live video. Absent where there are none, or for users who may neither publish nor watch.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub ice_servers: &'a [IceServer<'a>],
 }
 
 /// A message of a room. A volatile one has no position.
@@ -180,6 +183,7 @@ mod tests {
             server_time: 1_790_000_000_000,
             ping_interval_ms: 25_000,
             ping_timeout_ms: 20_000,
+            ice_servers: &[],
         }), @r#"{"connection":"c1","user":"alice","node":"n1","recovered":false,"server_time":1790000000000,"ping_interval_ms":25000,"ping_timeout_ms":20000}"#);
         let message = Message {
             room: &room,
