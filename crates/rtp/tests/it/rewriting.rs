@@ -172,6 +172,14 @@ fn two_in_a_row_from_elsewhere_are_a_restart() {
 }
 
 #[test]
+fn a_restart_right_where_the_source_was_is_one_too() {
+    let mut rewriter = started(Codec::Vp8);
+    let far = |number: u16| Incoming { timestamp: 77_000, ..packet(A, number) };
+    assert_eq!(rewriter.forward(&far(1_000)), Err(Refused::Stray));
+    assert_eq!(rewriter.forward(&far(1_001)), Err(Refused::Restarted));
+}
+
+#[test]
 fn a_gap_has_an_end() {
     let mut rewriter = started(Codec::Vp8);
     assert_eq!(rewriter.forward(&packet(A, 1_000 + GAP_PACKETS_MAX + 1)), Err(Refused::Stray));
@@ -221,6 +229,35 @@ fn numbers_are_known_for_a_window_and_no_longer() {
         assert_eq!(rewriter.origin(unknown), None, "{unknown}");
     }
     assert_eq!(rewriter.forward(&packet(A, 1_000 + 4_999 - 2_047)), Err(Refused::Duplicate));
+}
+
+#[test]
+fn what_is_forgotten_does_not_come_back_with_the_wrap() {
+    let mut rewriter = started(Codec::Vp8);
+    let packet = |number: u32| Incoming {
+        source: A,
+        sequence: number as u16,
+        timestamp: number * 3_000,
+        picture: None,
+        arrival_ms: u64::from(number) * 100 / 3,
+    };
+    let mut dropped = 0;
+    for number in 1_001..200_000_u32 {
+        // For a while every other is left out, then none.
+        if number < 1_300 && number % 2 == 0 {
+            assert_eq!(rewriter.skip(&packet(number)), None);
+            dropped += 1;
+            continue;
+        }
+        let output = rewriter.forward(&packet(number)).unwrap();
+        assert_eq!(output.sequence, (100 + number - 1_000 - dropped) as u16);
+        if number > 1_600 && number % 37 == 0 {
+            for back in [1, 150] {
+                let origin = rewriter.origin(output.sequence.wrapping_sub(back)).unwrap();
+                assert_eq!(origin.sequence, (number as u16).wrapping_sub(back));
+            }
+        }
+    }
 }
 
 #[test]

@@ -89,6 +89,27 @@ fn what_cannot_be_told_is_refused_and_told_in_the_next() {
     assert!(out.is_empty());
 }
 
+/// Few arrivals with many losses between take much room for little; the fullest feedbacks are still whole.
+#[test]
+fn sparse_arrivals_fill_a_feedback() {
+    for gap in [1, 2, 6, 7, 8, 13, 14, 15, 20, 27, 28, 29, 40] {
+        let mut builder = TwccBuilder::default();
+        let mut expected = Vec::new();
+        builder.begin(0, 0);
+        for round in 0..2_000_u16 {
+            // Every third is late, so that symbols of two bits are among them.
+            let time = i64::from(round) * 4 + if round % 3 == 0 { 2_000 } else { 0 };
+            let number = round * gap;
+            if builder.push(number, time).is_err() {
+                break;
+            }
+            expected.push((number, time));
+        }
+        assert!(expected.len() >= 60, "{gap}: {}", expected.len());
+        assert_eq!(times(&finished(&mut builder)), expected, "{gap}");
+    }
+}
+
 fn finished(builder: &mut TwccBuilder) -> Vec<u8> {
     let mut buf = [0; 1_400];
     let mut out = Writer::new(&mut buf);
