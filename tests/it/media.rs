@@ -62,9 +62,10 @@ fn a_browser_publishes_and_watches_over_the_gateway() {
 #[test]
 fn every_codec_of_a_browser_goes_through() {
     let turnpike = Turnpike::start(&[]);
-    let lines = steps(&turnpike, &["codecs", "simulcast"]);
+    let lines = steps(&turnpike, &["codecs", "simulcast", "layers"]);
     for codec in ["vp8", "vp9", "h264", "av1"] {
         assert!(lines[0][codec].as_u64().is_some_and(|frames| frames > 0), "{codec}: {}", lines[0]);
     }
     assert!(lines[1]["width"].as_u64().is_some_and(|width| width > 0), "{}", lines[1]);
+    assert_eq!(lines[2]["seen"], serde_json::json!({ "l": 320, "m": 640, "h": 1280 }));
 }

@@ -99,6 +99,34 @@ const steps = {
     await studio.evaluate(() => request_of("camera", "media:stop", {}));
     return { frames: first.frames, state: told.state, audience: viewers, videos };
   },
+  async layers() {
+    const layers = [{ rid: "l", scaleResolutionDownBy: 4 }, { rid: "m", scaleResolutionDownBy: 2 }, { rid: "h" }];
+    await studio.evaluate(([u, t, h]) => publish("stage", u, t, "live:stage", h), [options.url, options.publisher, { layers, width: 1280, height: 720 }]);
+    await home.evaluate(([u, t]) => watch("seat", u, t, "live:stage"), [options.url, options.viewer]);
+    await plays("seat", { sound: false });
+    // The publisher's own estimate has to find room for all of them.
+    await studio.evaluate(() => until("three layers", async () => {
+      const sent = (await figures("stage")).layers;
+      return ["l", "m", "h"].every((rid) => sent[rid]?.width > 0);
+    }, 30_000));
+    const seen = {};
+    for (const [rid, width] of [["l", 320], ["h", 1280], ["m", 640], ["h", 1280]]) {
+      await home.evaluate((r) => request_of("seat", "media:layer", { rid: r }), rid);
+      await home.evaluate(([r, w]) => until(`layer ${r}`, async () => (await figures("seat")).video.frameWidth === w), [rid, width]);
+      await plays("seat", { sound: false });
+      seen[rid] = width;
+    }
+    await home.evaluate(() => request_of("seat", "media:layer", { quality: "off" }));
+    await home.evaluate(() => until("it stops", async () => {
+      const before = (await figures("seat")).video.framesReceived;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return (await figures("seat")).video.framesReceived === before;
+    }));
+    await home.evaluate(() => request_of("seat", "media:layer", { quality: "auto" }));
+    await plays("seat", { sound: false });
+    const { freezes } = await plays("seat", { sound: false });
+    return { seen, freezes };
+  },
   async stop() {
     const viewer = await end(home, "live:one", options.viewer);
     const publisher = await end(studio, "live:one", options.publisher);

@@ -147,6 +147,8 @@ impl Forwarder {
         let Some(agreed) = payload_for(&self.agreed, codec) else { return };
         let named = Codec::parse(agreed.codec.name()).unwrap_or(self.codec);
         self.codec = named;
+        self.rewriter.set_codec(named);
+        self.rewriter.set_codec(named);
         self.payload_type = agreed.payload_type;
         let numbers = agreed.rtx.zip(self.repair_ssrc);
         let sequence = self.repair_sequence;
@@ -225,10 +227,19 @@ impl Forwarder {
                 output,
             })
         };
+        if self.current == Some(index) && self.rewriter.source() != Some(layer.source) {
+            // The layer has begun anew.
+            self.pause();
+        }
         if self.current != Some(index) {
-            if self.wanted_layer(track) == Some(index) && self.can_start(packet) {
+            // Of what comes late, what follows it has passed already.
+            if self.wanted_layer(track) == Some(index) && !is_late && self.can_start(packet) {
                 let clocks = self.clocks(track.publisher, layer);
-                let output = self.rewriter.start(&incoming, clocks.as_ref()).ok()?;
+                let Ok(output) = self.rewriter.start(&incoming, clocks.as_ref()) else {
+                    // Behind what the viewer has been shown: it may still fill its place there.
+                    let output = self.rewriter.forward(&incoming).ok()?;
+                    return pass(Way::First, packet.marker, output);
+                };
                 self.current = Some(index);
                 self.has_still = false;
                 (self.spatial, self.temporal) = self.target.unwrap_or_default();
@@ -258,7 +269,8 @@ impl Forwarder {
         }
     }
 
-    fn pause(&mut self) {
+    /// Nothing is sent until it is started again.
+    pub(crate) fn pause(&mut self) {
         if self.current.take().is_some() {
             self.rewriter.pause();
         }
@@ -270,7 +282,7 @@ impl Forwarder {
     }
 
     fn can_start(&self, packet: &Cached<Facts>) -> bool {
-        !self.is_video || packet.facts.frame.is_some_and(|frame| frame.keyframe)
+        !self.is_video || packet.facts.frame.is_some_and(|frame| frame.keyframe && frame.starts_frame)
     }
 
     /// Whether the packet is of the layers that it gets. What it did not get before, it can only take up where that is

@@ -10,6 +10,7 @@ use turnpike_rtp::codec::dependency::Descriptor;
 use turnpike_rtp::extension::{identifier, transport_sequence};
 use turnpike_rtp::rtcp::{Compound, Message, ReportBlock, TwccBuilder, Writer, nack_entries};
 use turnpike_rtp::{Codec, ExtensionKind, ExtensionMap, Header, Packet, rtx};
+use turnpike_wire::media::Kind;
 
 use super::counters::{Counters, Ignored};
 use super::receiver::Placed;
@@ -21,6 +22,8 @@ const SOURCES_MAX: usize = 64;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// What a compound packet may be.
 const RTCP_BYTES_MAX: usize = 1_200;
+/// Four bytes each at the worst; a keyframe request fits in behind.
+const NACKS_PER_COMPOUND: usize = 256;
 /// Kind, length and value of all extensions that are handed on.
 const EXTENSIONS_BYTES_MAX: usize = 255;
 
@@ -152,10 +155,12 @@ impl Publisher {
     }
 
     /// When [`Self::tell`] has something to say.
-    pub(crate) fn due(&self, tracks: &Slab<Track>) -> Option<Instant> {
-        let layers = || self.tracks.iter().filter_map(|key| tracks.get(*key)).flat_map(|track| &track.layers);
-        let nacks = layers().filter_map(|layer| layer.receiver.due());
-        let keyframes = layers().filter_map(|layer| layer.keyframe.due());
+    pub(crate) fn due(&self, now: Instant, tracks: &Slab<Track>) -> Option<Instant> {
+        let own = || self.tracks.iter().filter_map(|key| tracks.get(*key));
+        let nacks = own().flat_map(|track| &track.layers).filter_map(|layer| layer.receiver.due());
+        let keyframes = own().flat_map(|track| {
+            track.layers.iter().filter(|layer| track.can_ask(layer, now)).filter_map(|layer| layer.keyframe.due())
+        });
         let feedback = self.arrivals.next_due();
         nacks.chain(keyframes).chain(feedback).chain([self.report_due]).min()
     }
@@ -205,7 +210,7 @@ impl Publisher {
         let mut lost = Vec::new();
         for key in &self.tracks {
             let Some(track) = tracks.get_mut(*key) else { continue };
-            let has_repairs = track.is_video();
+            let (has_repairs, is_muted) = (track.is_video(), track.muted);
             for layer in &mut track.layers {
                 let Some(ssrc) = layer.ssrc else { continue };
                 let mut out = Writer::new(&mut buffer);
@@ -215,9 +220,15 @@ impl Publisher {
                         layer.keyframe.want();
                     }
                     counters.nacks_sent(lost.len());
-                    let _ = out.nack(own, ssrc, nack_entries(lost.iter().copied()));
+                    for lost in lost.chunks(NACKS_PER_COMPOUND) {
+                        if !out.is_empty() {
+                            send(out.written());
+                            out = Writer::new(&mut buffer);
+                        }
+                        let _ = out.nack(own, ssrc, nack_entries(lost.iter().copied()));
+                    }
                 }
-                if layer.is_active(now) && layer.keyframe.ask(now) {
+                if !is_muted && layer.is_active(now) && layer.keyframe.ask(now) {
                     counters.keyframe_asked();
                     let _ = out.pli(own, ssrc);
                 }
@@ -230,9 +241,10 @@ impl Publisher {
 
     fn finish_feedback(&mut self, out: &mut Writer<'_>) {
         let number = self.feedback_number;
-        if !self.feedback.is_empty()
-            && self.feedback.finish(out, self.own_ssrc, self.own_ssrc, number).is_ok()
-        {
+        // Browsers take only what names a source of theirs.
+        let media =
+            self.sources.iter().find(|source| !source.is_repair).map_or(self.own_ssrc, |source| source.ssrc);
+        if !self.feedback.is_empty() && self.feedback.finish(out, self.own_ssrc, media, number).is_ok() {
             self.feedback_number = number.wrapping_add(1);
         }
     }
@@ -300,7 +312,7 @@ impl Publisher {
         if let Some(old) = known.replace(source.ssrc) {
             self.sources.retain(|source| source.ssrc != old);
             if !is_repair {
-                layer.receiver = super::receiver::Receiver::new(track.clock_hz);
+                layer.receiver = super::receiver::Receiver::new(track.clock_hz, track.kind == Kind::Video);
                 layer.restart();
             }
         }

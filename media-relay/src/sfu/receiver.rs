@@ -24,6 +24,8 @@ const REPAIR_TIME_MIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Receiver {
     clock_rate: u32,
+    /// Whether anybody asks for what is missing.
+    asks: bool,
     numbers: Option<Numbers>,
     missing: VecDeque<Missing>,
     report: Reporting,
@@ -88,9 +90,10 @@ pub(crate) struct Report {
 }
 
 impl Receiver {
-    pub(crate) fn new(clock_rate: u32) -> Self {
+    pub(crate) fn new(clock_rate: u32, asks: bool) -> Self {
         Self {
             clock_rate: clock_rate.max(1),
+            asks,
             numbers: None,
             missing: VecDeque::new(),
             report: Reporting::default(),
@@ -103,11 +106,10 @@ impl Receiver {
     /// A packet, in its first sending or in a later one.
     pub(crate) fn packet(&mut self, now: Instant, seq: u16, timestamp: u32, is_repair: bool) -> Placed {
         let placed = self.place(now, seq, is_repair);
-        if !matches!(placed, Placed::Doubtful) {
+        // Repairs come in a stream of their own, of which nothing is reported here.
+        if !matches!(placed, Placed::Doubtful) && !is_repair {
             self.report.received += 1;
-            if !is_repair {
-                self.report.arrived(now, timestamp, self.clock_rate);
-            }
+            self.report.arrived(now, timestamp, self.clock_rate);
         }
         placed
     }
@@ -218,6 +220,9 @@ impl Receiver {
     }
 
     fn miss(&mut self, now: Instant, gap: std::ops::Range<u64>) {
+        if !self.asks {
+            return;
+        }
         for seq in gap {
             if self.missing.len() >= MISSING_MAX {
                 self.missing.pop_front();
@@ -273,7 +278,7 @@ mod tests {
 
     #[test]
     fn numbers_are_counted_on_through_the_wrap() {
-        let (mut receiver, now) = (Receiver::new(90_000), Instant::now());
+        let (mut receiver, now) = (Receiver::new(90_000, true), Instant::now());
         let placed: Vec<_> =
             [65_534, 65_535, 0, 1, 65_533].map(|seq| receiver.packet(now, seq, 0, false)).to_vec();
         let base = 65_534 + (1 << 16);
@@ -283,7 +288,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_asked_for_after_a_moment_and_again_after_the_round_trip() {
-        let (mut receiver, start) = (Receiver::new(90_000), Instant::now());
+        let (mut receiver, start) = (Receiver::new(90_000, true), Instant::now());
         for seq in [10, 11, 14, 13] {
             receiver.packet(start, seq, 0, false);
         }
@@ -307,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_never_comes_is_given_up_and_said() {
-        let (mut receiver, start) = (Receiver::new(90_000), Instant::now());
+        let (mut receiver, start) = (Receiver::new(90_000, true), Instant::now());
         receiver.packet(start, 1, 0, false);
         receiver.packet(start, 3, 0, false);
         let (mut asked, mut given_up_at) = (Vec::new(), None);
@@ -323,8 +328,17 @@ mod tests {
     }
 
     #[test]
+    fn who_does_not_ask_remembers_nothing() {
+        let (mut receiver, start) = (Receiver::new(48_000, false), Instant::now());
+        receiver.packet(start, 1, 0, false);
+        receiver.packet(start, 9, 0, false);
+        assert_eq!((receiver.due(), receiver.missing.len()), (None, 0));
+        assert_eq!(receiver.report(start).unwrap().lost, 7);
+    }
+
+    #[test]
     fn a_long_gap_is_bounded() {
-        let (mut receiver, start) = (Receiver::new(90_000), Instant::now());
+        let (mut receiver, start) = (Receiver::new(90_000, true), Instant::now());
         receiver.packet(start, 1, 0, false);
         receiver.packet(start, 2_900, 0, false);
         assert_eq!(receiver.missing.len(), MISSING_MAX);
@@ -332,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_publisher_that_begins_anew_is_known_by_two_in_a_row() {
-        let (mut receiver, now) = (Receiver::new(90_000), Instant::now());
+        let (mut receiver, now) = (Receiver::new(90_000, true), Instant::now());
         receiver.packet(now, 100, 0, false);
         assert_eq!(receiver.packet(now, 30_000, 0, false), Placed::Doubtful);
         assert_eq!(receiver.packet(now, 101, 0, false), Placed::Newest(101 + (1 << 16)));
@@ -343,7 +357,7 @@ mod tests {
 
     #[test]
     fn reports_count_what_was_lost() {
-        let (mut receiver, start) = (Receiver::new(90_000), Instant::now());
+        let (mut receiver, start) = (Receiver::new(90_000, true), Instant::now());
         assert_eq!(receiver.report(start), None);
         receiver.sender_report(start, 0x1234_5678);
         for seq in (0..100).filter(|seq| seq % 4 != 3) {
@@ -358,7 +372,7 @@ mod tests {
 
     #[test]
     fn jitter_is_that_of_the_specification() {
-        let (mut receiver, start) = (Receiver::new(1_000), Instant::now());
+        let (mut receiver, start) = (Receiver::new(1_000, true), Instant::now());
         for n in 0..2_000_u64 {
             receiver.packet(start + ms(10 * n + (n % 2) * 4), n as u16, 10 * n as u32, false);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use turnpike_sdp::{Fragment, answer_publisher, answer_viewer};
+use turnpike_sdp::{Fragment, answer_publisher};
 use turnpike_transport::Credentials;
 use turnpike_wire::media::{LayerWish, MediaSession, Mute, Quality};
 use turnpike_wire::{Code, Failure};
@@ -11,6 +11,7 @@ use super::open::rules;
 use super::{Fresh, described, refused, remote, role};
 use crate::sfu::forwarder::wanted_of;
 use crate::sfu::peer::{Peer, Role};
+use crate::sfu::track::Layer;
 use crate::sfu::{Effect, Sfu};
 use crate::{Most, Notice, Told};
 
@@ -72,11 +73,15 @@ impl Sfu {
                 self.republish(key, &published);
                 (text, their, candidates)
             }
-            Role::Viewer(_) => {
+            Role::Viewer(viewer) => {
                 let chance = &mut peer.chance;
-                let (text, watched) =
-                    answer_viewer(sdp, &local, &available, &rules(most), &mut || chance.number())
-                        .map_err(|error| refused(&error))?;
+                let before = viewer.watched.as_ref();
+                let before = before.ok_or_else(|| {
+                    Failure::new(Code::BadRequest, "our offer waits for its answer".to_owned())
+                })?;
+                let (text, watched) = before
+                    .answer(sdp, &local, &available, &rules(most), &mut || chance.number())
+                    .map_err(|error| refused(&error))?;
                 let their = remote(&watched.peer)?;
                 let candidates = watched.peer.candidates.clone();
                 self.agree(now, key, watched);
@@ -228,6 +233,7 @@ impl Sfu {
             mute.kind.is_none_or(|kind| (kind == turnpike_wire::media::Kind::Video) == is_video)
         };
         let mut is_found = false;
+        let mut quieted: Vec<(usize, usize)> = Vec::new();
         match &mut peer.role {
             Role::Publisher(publisher) => {
                 for track in &publisher.tracks {
@@ -236,7 +242,15 @@ impl Sfu {
                         && mute.mid.as_ref().is_none_or(|mid| mid.as_str() == track.mid)
                     {
                         is_found = true;
+                        if track.muted == mute.muted {
+                            continue;
+                        }
                         track.muted = mute.muted;
+                        // What came meanwhile is nobody's business, also not later.
+                        track.layers.iter_mut().for_each(Layer::forget_beginning);
+                        for (viewer, index) in &track.viewers {
+                            quieted.push((*viewer, *index));
+                        }
                     }
                 }
             }
@@ -253,6 +267,12 @@ impl Sfu {
         }
         if !is_found {
             return Err(Failure::new(Code::BadRequest, "there is no track of that name".to_owned()));
+        }
+        for (viewer, index) in quieted {
+            if let Some(viewer) = self.peers.get_mut(viewer).and_then(Peer::viewer) {
+                viewer.forwarders[index].pause();
+            }
+            self.agenda.note(viewer, Some(now));
         }
         self.agenda.note(key, Some(now));
         self.changed(stream);
