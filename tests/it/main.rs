@@ -8,6 +8,7 @@
 
 mod chaos;
 mod conformance;
+mod crowd;
 mod deploy;
 mod harness;
 mod heartbeat;
