@@ -27,4 +27,5 @@ mod traps_packets;
 mod traps_polling;
 mod traps_slow;
 mod traps_upgrade;
+mod turn;
 mod webhooks;

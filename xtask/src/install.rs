@@ -9,10 +9,20 @@ use anyhow::{Context as _, bail};
 use crate::command::{root, run_quietly};
 
 /// A program that the tests start, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 5] =
-    [("cc", "build-essential"), ("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium"), (REDIS, REDIS)];
+const PROGRAMS: [(&str, &str); 7] = [
+    ("cc", "build-essential"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("chromium", "chromium"),
+    ("ip", "iproute2"),
+    ("turnserver", COTURN),
+    (REDIS, REDIS),
+];
 
+const COTURN: &str = "coturn";
 const REDIS: &str = "redis-server";
+/// Packages that bring a service of their own name.
+const SERVICES: [&str; 2] = [COTURN, REDIS];
 
 /// Folders with a `package.json` and a `package-lock.json`.
 const NODE_FOLDERS: [&str; 1] = ["tests/node"];
@@ -43,8 +53,8 @@ fn debian(packages: &[&str]) -> anyhow::Result<()> {
     let mut install = vec!["install", "--yes", "--no-install-recommends"];
     install.extend(packages);
     apt(&install)?;
-    if packages.contains(&REDIS) {
-        stop_service(REDIS)?;
+    for service in SERVICES.into_iter().filter(|service| packages.contains(service)) {
+        stop_service(service)?;
     }
     Ok(())
 }
