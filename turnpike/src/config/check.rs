@@ -36,6 +36,9 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
     };
     let any_beside_others =
         gateway.cors_origin.0.len() > 1 && gateway.cors_origin.0.iter().any(Origin::is_any);
+    let media_anywhere = loaded.settings.media.enabled
+        && loaded.settings.media.host.is_unspecified()
+        && loaded.settings.media.announce.0.is_empty();
     let queue_upside_down = queue.soft_bytes > queue.hard_bytes;
     let history_too_short = history.age_max < recovery.window;
     let body_too_large = limits.body_bytes_max > limits.payload_bytes_max;
@@ -85,6 +88,13 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
     }
     if let Some(problem) = secret_problem {
         loaded.refuse("auth.jwt_secret", problem, random_bytes());
+    }
+    if media_anywhere {
+        loaded.refuse(
+            "media.announce",
+            "is not set, and media.host is every interface",
+            "expected the addresses at which clients reach this machine",
+        );
     }
     if any_beside_others {
         loaded.refuse("gateway.cors_origin", "has `*` beside origins", "expected either `*` or origins");

@@ -88,6 +88,14 @@ fn production_needs_a_secret_and_names_everything_else_that_is_wrong_too() {
 }
 
 #[test]
+fn media_on_every_interface_needs_an_address_that_clients_are_told() {
+    let refusal = refused(&[], &[("MEDIA_HOST", "0.0.0.0")]);
+    assert!(refusal.contains("media.announce") && refusal.contains("every interface"), "{refusal}");
+    let told = [("MEDIA_HOST", "0.0.0.0"), ("TURNPIKE_MEDIA_ANNOUNCE", "192.0.2.1")];
+    stdout(run(&Directory::new(), &["config", "check"], &told));
+}
+
+#[test]
 fn production_refuses_what_is_no_secret() {
     let directory = Directory::new();
     run(&directory, &["token", "--user", "u"], &[]);
