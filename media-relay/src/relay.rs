@@ -44,6 +44,22 @@ pub struct RelayConfig {
     pub limits: Limits,
 }
 
+/// For this machine alone, with a shard.
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self {
+            address: IpAddr::from([127, 0, 0, 1]),
+            port: 0,
+            announced: Vec::new(),
+            shards: 1,
+            is_lite: false,
+            start_bits_per_second: 3_000_000,
+            bits_per_second_max: 20_000_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// By which the relay is asked. Cheap to clone; the relay ends with the last.
 #[derive(Clone)]
 pub struct Relay {

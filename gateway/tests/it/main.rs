@@ -15,6 +15,7 @@ mod house;
 mod http;
 mod ice;
 mod media;
+mod media_relay;
 mod messages;
 mod presence;
 mod raw;

@@ -39,7 +39,7 @@ async fn who_returns_gets_what_was_missed_and_nothing_twice() {
     assert_eq!(alice.sid, sid, "the same socket");
     assert_eq!(alice.memory.pid, memory.pid, "the same ticket, which is what recovered means to the client");
     let got: HashSet<u64> = alice.bodies(10).await.iter().map(|body| body.as_u64().unwrap()).collect();
-    assert_eq!(got, (0..10).collect());
+    assert_eq!(got, (0..10).collect::<HashSet<u64>>());
     alice.has_nothing_more().await;
     bob.say("chat:b", "live").await;
     assert_eq!(alice.message().await.1, "live", "and is in the rooms again");
