@@ -64,6 +64,17 @@ pub enum Ask {
     },
     /// Answered with [`Told::Streams`].
     Streams,
+    /// Begins or ends the recording of a stream. Answered with [`Told::Recording`].
+    Record {
+        stream: RoomId,
+        wanted: bool,
+    },
+    /// Where a shard is to give what comes of a stream. Only the relay itself asks for this.
+    #[doc(hidden)]
+    Tap {
+        stream: RoomId,
+        tap: Option<crate::record::Tap>,
+    },
 }
 
 /// How much a session is about.
@@ -79,8 +90,15 @@ pub enum Most {
 pub enum Told {
     Opened(Opened),
     Sdp(String),
-    Fragment { fragment: String, etag: u64 },
+    Fragment {
+        fragment: String,
+        etag: u64,
+    },
     Streams(Vec<StreamInfo>),
+    /// What the names of the recording's files begin with.
+    Recording {
+        name: String,
+    },
     Done,
 }
 

@@ -8,10 +8,12 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use turnpike_udp::Reason;
 
+use crate::record;
 use crate::sfu::{Counters, Ignored};
 use crate::shard::Handle;
 
 type OfCore = fn(&Counters) -> &AtomicU64;
+type OfRecords = fn(&record::Counters) -> &AtomicU64;
 type OfShard = fn(&Handle) -> u64;
 
 const LEVELS: &[(&str, &str, OfCore)] = &[
@@ -58,9 +60,21 @@ const SHARD_TOTALS: &[(&str, &str, OfShard)] = &[
     ("panics_total", "Panics, each of which ended one session.", |h| h.counters().panics.get()),
 ];
 
+/// Only where something is recorded.
+const RECORDED: &[(&str, &str, OfRecords)] = &[
+    ("recordings", "Streams that are recorded.", |r| &r.recordings_now),
+    ("recorded_bytes_total", "Bytes written to recordings.", |r| &r.written_bytes),
+    ("recorded_files_total", "Files of recordings begun.", |r| &r.files),
+    ("recordings_failed_total", "Recordings that ended because they could not be written.", |r| &r.failures),
+    ("recorded_packets_dropped_total", "Packets missing in recordings because a disk was too slow.", |r| {
+        &r.dropped
+    }),
+];
+
 pub(crate) struct Metrics {
     cores: Vec<Arc<Counters>>,
     shards: Vec<Handle>,
+    recorded: Option<Arc<record::Counters>>,
 }
 
 impl Metrics {
@@ -68,8 +82,9 @@ impl Metrics {
         registry: &Registry,
         cores: Vec<Arc<Counters>>,
         shards: Vec<Handle>,
+        recorded: Option<Arc<record::Counters>>,
     ) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(Self { cores, shards }))
+        registry.register(Box::new(Self { cores, shards, recorded }))
     }
 
     fn families(&self) -> Result<Vec<MetricFamily>, prometheus::Error> {
@@ -100,6 +115,19 @@ impl Metrics {
         let nanos = self.shards.iter().map(|shard| shard.counters().round_nanos_max.take()).max();
         longest.set(nanos.unwrap_or_default() as f64 / 1e9);
         families.extend(longest.collect());
+        for (name, help, read) in RECORDED {
+            let Some(recorded) = &self.recorded else { break };
+            let value = read(recorded).load(Ordering::Relaxed);
+            if name.ends_with("_total") {
+                let counter = IntCounter::new(full(name), *help)?;
+                counter.inc_by(value);
+                families.extend(counter.collect());
+            } else {
+                let gauge = IntGauge::new(full(name), *help)?;
+                gauge.set(value.cast_signed());
+                families.extend(gauge.collect());
+            }
+        }
         let ignored = IntCounterVec::new(
             Opts::new(
                 full("datagrams_ignored_total"),

@@ -18,6 +18,7 @@ use turnpike_wire::media::MediaSession;
 use turnpike_wire::{Code, Failure, RoomId};
 
 use crate::metrics::Metrics;
+use crate::record::{Begun, RecordConfig, Recordings};
 use crate::sfu::{Counters, Limits, Sfu, SfuConfig};
 use crate::shard::{self, Handle, Notices, Shard};
 use crate::{Ask, Notice, StreamInfo, Told};
@@ -42,6 +43,8 @@ pub struct RelayConfig {
     pub start_bits_per_second: u64,
     pub bits_per_second_max: u64,
     pub limits: Limits,
+    /// None: nothing is recorded.
+    pub recordings: Option<RecordConfig>,
 }
 
 /// For this machine alone, with a shard.
@@ -56,6 +59,7 @@ impl Default for RelayConfig {
             start_bits_per_second: 3_000_000,
             bits_per_second_max: 20_000_000,
             limits: Limits::default(),
+            recordings: None,
         }
     }
 }
@@ -72,6 +76,7 @@ struct Inner {
     shards: Mutex<Vec<Shard>>,
     sessions: DashMap<MediaSession, Entry>,
     hash: RandomState,
+    recordings: Option<Recordings>,
 }
 
 struct Entry {
@@ -136,12 +141,15 @@ impl Relay {
             shards.push(shard);
             all_notices.push(notices);
         }
-        Metrics::register(registry, counters, handles.clone()).map_err(StartError::Metrics)?;
+        let recordings = config.recordings.clone().map(Recordings::new);
+        let recorded = recordings.as_ref().map(Recordings::counters);
+        Metrics::register(registry, counters, handles.clone(), recorded).map_err(StartError::Metrics)?;
         let inner = Arc::new(Inner {
             handles,
             shards: Mutex::new(shards),
             sessions: DashMap::new(),
             hash: RandomState::new(),
+            recordings,
         });
         for notices in all_notices {
             tokio::spawn(spread(Arc::downgrade(&inner), notices));
@@ -200,6 +208,8 @@ impl Relay {
                 handle.ask(ask).await
             }
             Ask::End { stream } => inner.handles[inner.shard_of(stream)].ask(ask).await,
+            Ask::Record { stream, wanted } => inner.record(stream, *wanted).await,
+            Ask::Tap { .. } => Err(Code::BadRequest.into()),
             Ask::Streams => {
                 let mut all: Vec<StreamInfo> = Vec::new();
                 for handle in &inner.handles {
@@ -218,6 +228,9 @@ impl Relay {
         for shard in shards {
             shard.stop();
         }
+        if let Some(recordings) = &self.inner.recordings {
+            recordings.finish();
+        }
     }
 }
 
@@ -225,6 +238,27 @@ impl Inner {
     /// All of a stream is at one shard.
     fn shard_of(&self, stream: &RoomId) -> usize {
         (self.hash.hash_one(stream) % self.handles.len() as u64) as usize
+    }
+
+    /// Begins a recording, or ends it. To begin what has begun changes nothing.
+    async fn record(&self, stream: &RoomId, wanted: bool) -> Result<Told, Failure> {
+        let not_set = || Failure::new(Code::Forbidden, "nothing is recorded at this relay".to_owned());
+        let recordings = self.recordings.as_ref().ok_or_else(not_set)?;
+        let shard = &self.handles[self.shard_of(stream)];
+        let running = recordings.name(stream);
+        if wanted {
+            if let Some(name) = running {
+                return Ok(Told::Recording { name });
+            }
+            let Begun { name, tap } = recordings.begin(stream)?;
+            shard.ask(Ask::Tap { stream: stream.clone(), tap: Some(tap) }).await?;
+            return Ok(Told::Recording { name });
+        }
+        let name = running
+            .ok_or_else(|| Failure::new(Code::NoSuchStream, "the stream is not recorded".to_owned()))?;
+        recordings.leave(stream);
+        shard.ask(Ask::Tap { stream: stream.clone(), tap: None }).await?;
+        Ok(Told::Recording { name })
     }
 }
 

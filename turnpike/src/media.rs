@@ -12,7 +12,7 @@ use turnpike_daemon::tasks::Tasks;
 use turnpike_engine::PeerAddress;
 use turnpike_guard::{IceServers, Verifier};
 use turnpike_media_relay::{
-    ClientAddress, IceServer, Limits, Relay, RelayConfig, Whip, WhipConfig, signaling,
+    ClientAddress, IceServer, Limits, RecordConfig, Relay, RelayConfig, Whip, WhipConfig, signaling,
 };
 use turnpike_media_relay::{Homes, HomesConfig};
 
@@ -37,6 +37,7 @@ pub(crate) fn config(config: &Config) -> Option<RelayConfig> {
             publishers_per_stream_max: media.publishers_per_stream_max,
             ..Limits::default()
         },
+        recordings: media.recordings.clone().map(RecordConfig::new),
     })
 }
 

@@ -49,6 +49,13 @@ impl Sfu {
                 }
                 Ok(Told::Done)
             }
+            Ask::Tap { stream, tap } => {
+                let key = *self.stream_names.get(&stream).ok_or(Code::NoSuchStream)?;
+                self.streams[key].tap = tap;
+                Ok(Told::Done)
+            }
+            // The relay has made a tap of it.
+            Ask::Record { .. } => Err(Code::BadRequest.into()),
             Ask::Streams => {
                 Ok(Told::Streams(self.streams.iter().map(|(_, stream)| self.info(stream)).collect()))
             }

@@ -155,7 +155,7 @@ impl Sfu {
         }
     }
 
-    fn want_keyframe(&mut self, track: TrackKey, layer: u8) {
+    pub(super) fn want_keyframe(&mut self, track: TrackKey, layer: u8) {
         if let Some(layer) =
             self.tracks.get_mut(track).and_then(|track| track.layers.get_mut(usize::from(layer)))
         {

@@ -24,6 +24,7 @@ mod requests;
 mod send_cache;
 mod state;
 mod stream;
+mod tapping;
 mod track;
 mod viewer;
 
@@ -169,6 +170,7 @@ impl Sfu {
         // What came in this round, for everyone who watches it.
         let mut fresh = std::mem::take(&mut self.fresh);
         for track in fresh.drain(..) {
+            self.record(now, track);
             self.forward(now, track, out);
         }
         self.fresh = fresh;

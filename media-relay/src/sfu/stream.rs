@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use turnpike_wire::RoomId;
 
 use super::track::TrackKey;
+use crate::record::Tap;
 
 /// Whoever comes and goes in between is told together.
 const NEWS_INTERVAL: Duration = Duration::from_millis(500);
@@ -17,6 +18,8 @@ pub(crate) struct Stream {
     pub(crate) publishers: Vec<usize>,
     pub(crate) viewers: Vec<usize>,
     pub(crate) tracks: Vec<TrackKey>,
+    /// Whoever records it.
+    pub(crate) tap: Option<Tap>,
     has_news: bool,
     told: Option<Instant>,
 }
@@ -28,6 +31,7 @@ impl Stream {
             publishers: Vec::new(),
             viewers: Vec::new(),
             tracks: Vec::new(),
+            tap: None,
             has_news: false,
             told: None,
         }

@@ -121,7 +121,7 @@ fn performed(told: Result<Told, Failure>, is_answer: bool, last: Option<Answered
     let sdp = match told {
         Err(failure) => return Performed::Refused(failure.into()),
         Ok(Told::Opened(Opened { sdp, .. }) | Told::Sdp(sdp)) => Sdp::parse(&sdp).map(Some),
-        Ok(Told::Fragment { .. } | Told::Streams(_) | Told::Done) => Ok(None),
+        Ok(Told::Fragment { .. } | Told::Streams(_) | Told::Recording { .. } | Told::Done) => Ok(None),
     };
     match sdp {
         Ok(sdp) => Performed::Done { sdp, is_answer, last },

@@ -1,6 +1,7 @@
 //! The keys of the media relay.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use turnpike_daemon::config::List;
 use turnpike_daemon::{choice, section};
@@ -28,6 +29,8 @@ section! {
         start_bitrate: u64 = "3000000", "TURNPIKE_MEDIA_START_BITRATE", "100000" to "100000000";
         /// Bits a second that a viewer is sent at most.
         bitrate_max: u64 = "20000000", "TURNPIKE_MEDIA_BITRATE_MAX", "100000" to "1000000000";
+        /// Directory into which streams are recorded when somebody asks for it. Not set: nothing is recorded.
+        recordings: Option<PathBuf> = "", "TURNPIKE_MEDIA_RECORDINGS";
     }
 }
 

@@ -56,6 +56,7 @@ impl House {
             start_bits_per_second: 1_000_000,
             bits_per_second_max: 10_000_000,
             limits: Limits { peers_max: settings.peers_max, ..Limits::default() },
+            recordings: None,
         };
         let relay = Relay::start(&config, &prometheus::Registry::new()).unwrap();
         let ice_servers = Arc::new(|user: &UserId| {
