@@ -137,6 +137,7 @@ fn who_can_reach_nothing_but_a_turn_server_publishes_and_watches() {
         let username = line["servers"][0]["username"].as_str().unwrap();
         assert!(username.ends_with(&format!(":{user}")), "{username}");
     }
+    assert_eq!(lines[2]["preflight"], Value::Null, "{}", lines[2]);
     assert!(lines[2]["frames"].as_u64().unwrap() >= 30);
     for (peers, code) in [(&DENIED[..], 403), (&ALLOWED[..], 0)] {
         for peer in peers {

@@ -45,7 +45,9 @@ const steps = {
     const url = `${options.url}/whep/live:behind`;
     const servers = await page.evaluate(([u, t, p]) => watchByTurn("viewer", u, t, p), [url, options.viewer, policy]);
     const { frames } = await page.evaluate(() => plays("viewer", { frames: 30 }));
-    return { servers, frames, ...(await page.evaluate(() => route("viewer"))) };
+    // Browsers ask so without a token: nobody is known whose credential it would be.
+    const preflight = (await fetch(url, { method: "OPTIONS" })).headers.get("link");
+    return { servers, preflight, frames, ...(await page.evaluate(() => route("viewer"))) };
   },
   async peers() {
     return permissions(ports[1], minted(60), options.peers.split(","));

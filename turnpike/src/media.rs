@@ -92,7 +92,7 @@ pub(crate) fn open(
         signaling::run(face, homes, plane, stop.requested()).await;
     });
     let origins = &config.gateway.cors_origin.0;
-    let named = || origins.iter().map(|origin| turnpike_daemon::config::Setting::show(origin)).collect();
+    let named = || origins.iter().map(turnpike_daemon::config::Setting::show).collect();
     let whip = Whip::new(WhipConfig {
         relay: relay.clone(),
         node: cluster.membership.own().0,
