@@ -40,6 +40,16 @@ impl Agenda {
         self.order.first().map(|(due, _)| *due)
     }
 
+    #[cfg(test)]
+    pub(crate) fn has(&self, peer: usize) -> bool {
+        self.noted.get(peer).is_some_and(Option::is_some)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     /// One that is due. It is noted no more.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<usize> {
         let (_, peer) = *self.order.first().filter(|(due, _)| *due <= now)?;

@@ -62,6 +62,8 @@ pub(crate) struct Passing {
     /// A track's place may have become another's meanwhile.
     pub(crate) source: Source,
     pub(crate) forwarder: u8,
+    /// A forwarder's place as well.
+    pub(crate) ssrc: u32,
     pub(crate) layer: u8,
     pub(crate) way: Way,
     pub(crate) marker: bool,
@@ -166,6 +168,12 @@ impl Forwarder {
         self.clock_before = None;
     }
 
+    /// It shows nothing any more.
+    pub(crate) fn close(&mut self) {
+        self.unbind();
+        self.agreed.clear();
+    }
+
     /// Which layer it is to get. True if that is news.
     pub(crate) fn choose(&mut self, target: Option<(u8, u8)>) -> bool {
         let is_news = self.target != target;
@@ -215,11 +223,13 @@ impl Forwarder {
             picture: frame.and_then(|frame| frame.picture),
             arrival_ms,
         };
+        let ssrc = self.ssrc;
         let pass = |way, marker, output| {
             Some(Passing {
                 track: key as u32,
                 source: layer.source,
                 forwarder: 0,
+                ssrc,
                 layer: index,
                 way,
                 marker,

@@ -62,7 +62,7 @@ impl Sfu {
                 }
             }
             if let Some(forwarder) = viewer.forwarders.get(*index)
-                && let Some(layer) = forwarder.waits_for(track).filter(|_| track.is_video())
+                && let Some(layer) = forwarder.waits_for(track).filter(|_| track.is_video() && !is_muted)
                 && !wanted.contains(&layer)
             {
                 wanted.push(layer);
@@ -108,21 +108,23 @@ impl Sfu {
         let way = Sending { now, epoch: self.epoch, to, counters: &self.counters };
         let mut keyframes: SmallVec<[(TrackKey, u8); 4]> = SmallVec::new();
         for (track_key, layer, index) in waiting {
-            let Some(track) = tracks.get(track_key) else { continue };
+            let Some(track) = tracks.get(track_key).filter(|track| !track.muted) else { continue };
             let is_dark = viewer.forwarders[index].is_dark();
             let beginning = track.layers.get(usize::from(layer)).and_then(|layer| layer.beginning(now));
-            let is_shown = is_dark && !track.muted;
-            if let Some(numbers) = beginning.filter(|_| is_shown) {
+            if let Some(numbers) = beginning.filter(|_| is_dark) {
                 // A picture at once, and what has come since in the pacer's time.
                 let packets = numbers.filter_map(|seq| track.layers[usize::from(layer)].cache.get(seq));
                 for cached in packets {
                     way.begin(viewer, transport, track, track_key, layer, index, cached, out);
                 }
-                continue;
+                // Unless it is one that the viewer has had before.
+                if !viewer.forwarders[index].is_dark() {
+                    continue;
+                }
             }
             // A picture at least, and then whatever follows on the next keyframe.
             let still = track.layers.get(usize::from(layer)).and_then(Layer::still);
-            if let Some(still) = still.filter(|_| is_shown && !viewer.forwarders[index].has_still) {
+            if let Some(still) = still.filter(|_| is_dark && !viewer.forwarders[index].has_still) {
                 for cached in still {
                     way.begin(viewer, transport, track, track_key, layer, index, cached, out);
                 }
@@ -292,6 +294,7 @@ impl Sending<'_> {
                 track: forwarder.track? as u32,
                 source: published.source,
                 forwarder: index as u8,
+                ssrc: forwarder.ssrc,
                 layer,
                 way: Way::Again,
                 marker: cached.marker,
@@ -317,7 +320,8 @@ impl Sending<'_> {
         out: &mut impl Outlet,
     ) {
         let Viewer { forwarders, extensions: ids, sent, .. } = viewer;
-        let Some(forwarder) = forwarders.get_mut(usize::from(passing.forwarder)) else { return };
+        let forwarder = forwarders.get_mut(usize::from(passing.forwarder));
+        let Some(forwarder) = forwarder.filter(|forwarder| forwarder.ssrc == passing.ssrc) else { return };
         let class = passing.class(forwarder.is_video);
         let payload: &[u8] = if passing.way == Way::Filling { &[] } else { &cached.payload };
         let mut fields = Fields {
@@ -347,6 +351,7 @@ impl Sending<'_> {
             send_time = AbsSendTime::at(self.now.saturating_duration_since(self.epoch)).bytes();
             elements.push(Element { id, value: &send_time });
         }
+        let mut described = None;
         if !cached.extensions.is_empty() {
             let mut rest = &cached.extensions[..];
             while let [kind, len, tail @ ..] = rest {
@@ -355,13 +360,16 @@ impl Sending<'_> {
                 let Some(kind) = ExtensionKind::ALL.get(usize::from(*kind)).copied() else { continue };
                 let Some(id) = ids.id(kind) else { continue };
                 if kind == ExtensionKind::DependencyDescriptor {
-                    descriptor = SmallVec::<[u8; 64]>::from_slice(value);
-                    dependency::set_frame_number(&mut descriptor, passing.output.picture_id);
-                    elements.push(Element { id, value: &descriptor });
-                    break;
+                    described = Some((id, value));
+                    continue;
                 }
                 elements.push(Element { id, value });
             }
+        }
+        if let Some((id, value)) = described {
+            descriptor = SmallVec::<[u8; 64]>::from_slice(value);
+            dependency::set_frame_number(&mut descriptor, passing.output.picture_id);
+            elements.push(Element { id, value: &descriptor });
         }
 
         let slot = out.slot(self.to, HEADER_BYTES_MAX + payload.len() + 1 + OVERHEAD_BYTES_MAX);

@@ -28,6 +28,9 @@ mod tapping;
 mod track;
 mod viewer;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,6 +95,8 @@ pub(crate) struct Sfu {
     fresh: Vec<TrackKey>,
     /// Peers whose transport may have something to send or to tell.
     touched: Vec<usize>,
+    /// Streams that have lost tracks, whose viewers may be shown others.
+    orphaned: Vec<usize>,
     /// Peers that have been told goodbye.
     leaving: Vec<(usize, Ended)>,
     /// Streams with something to tell.
@@ -116,6 +121,7 @@ impl Sfu {
             sources: 0,
             fresh: Vec::new(),
             touched: Vec::new(),
+            orphaned: Vec::new(),
             leaving: Vec::new(),
             news: Vec::new(),
             effects: VecDeque::new(),
@@ -166,6 +172,9 @@ impl Sfu {
         for (key, ended) in std::mem::take(&mut self.leaving) {
             self.attend(now, key, out);
             self.remove(key, ended);
+        }
+        for stream in std::mem::take(&mut self.orphaned) {
+            self.bind_all(now, stream);
         }
         // What came in this round, for everyone who watches it.
         let mut fresh = std::mem::take(&mut self.fresh);
@@ -272,7 +281,7 @@ impl Sfu {
                     publisher.tell(now, &mut self.tracks, &self.counters, |compound| {
                         forwarding::send_rtcp(transport, to, compound, out);
                     });
-                    publisher.due(&self.tracks)
+                    publisher.due(now, &self.tracks)
                 } else {
                     None
                 }
@@ -308,6 +317,7 @@ impl Sfu {
                 for track in publisher.tracks.clone() {
                     self.remove_track(track);
                 }
+                self.orphaned.push(peer.stream);
             }
             Role::Viewer(viewer) => {
                 for track in viewer.forwarders.iter().filter_map(|forwarder| forwarder.track) {

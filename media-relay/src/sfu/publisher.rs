@@ -159,7 +159,11 @@ impl Publisher {
         let own = || self.tracks.iter().filter_map(|key| tracks.get(*key));
         let nacks = own().flat_map(|track| &track.layers).filter_map(|layer| layer.receiver.due());
         let keyframes = own().flat_map(|track| {
-            track.layers.iter().filter(|layer| track.can_ask(layer, now)).filter_map(|layer| layer.keyframe.due())
+            track
+                .layers
+                .iter()
+                .filter(|layer| track.can_ask(layer, now))
+                .filter_map(|layer| layer.keyframe.due())
         });
         let feedback = self.arrivals.next_due();
         nacks.chain(keyframes).chain(feedback).chain([self.report_due]).min()

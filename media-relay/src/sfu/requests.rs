@@ -89,6 +89,7 @@ fn repair(forwarder: &Forwarder, tracks: &Slab<Track>, sequence: u16) -> Option<
         track: key as u32,
         source: layer.source,
         forwarder: 0,
+        ssrc: forwarder.ssrc,
         layer: index as u8,
         way: Way::Again,
         marker: cached.marker,

@@ -86,13 +86,14 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    pub(crate) fn new(source: Source, rid: Option<Rid>, clock_hz: u32) -> Self {
+    pub(crate) fn new(source: Source, rid: Option<Rid>, clock_hz: u32, is_video: bool) -> Self {
         Self {
             source,
             rid,
             ssrc: None,
             repair_ssrc: None,
-            receiver: Receiver::new(clock_hz),
+            // A voice is not asked for again: it would come too late.
+            receiver: Receiver::new(clock_hz, is_video),
             cache: SendCache::new(),
             keyframe: Keyframe::default(),
             beginning: None,
@@ -110,12 +111,21 @@ impl Layer {
     }
 
     pub(crate) fn begins_at(&mut self, seq: u64) {
+        let time = |seq| self.cache.get(seq).map(|packet| packet.timestamp);
+        // Of H.264, parameter sets begin the frame, and then its first slice does.
+        let is_same = self.beginning.is_some_and(|known| known < seq && time(known) == time(seq));
         // A repair may bring an older one.
-        if self.beginning.is_none_or(|known| known < seq) {
+        if !is_same && self.beginning.is_none_or(|known| known < seq) {
             self.beginning = Some(seq);
             self.still.clear();
+            self.keyframe.came();
         }
-        self.keyframe.came();
+    }
+
+    /// Nobody begins with what has come so far.
+    pub(crate) fn forget_beginning(&mut self) {
+        self.beginning = None;
+        self.still.clear();
     }
 
     /// A packet has come, as it is in the cache. What belongs to the latest keyframe is kept.
@@ -184,6 +194,11 @@ impl Track {
     pub(crate) fn packet(&self, passing: &Passing) -> Option<&Cached<Facts>> {
         let layer = self.layers.get(usize::from(passing.layer))?;
         (layer.source == passing.source).then(|| layer.packet(passing.seq)).flatten()
+    }
+
+    /// Whether its publisher can be asked for a keyframe of the layer: it sends it now, and is seen.
+    pub(crate) fn can_ask(&self, layer: &Layer, now: Instant) -> bool {
+        !self.muted && layer.is_active(now)
     }
 
     /// Something comes.

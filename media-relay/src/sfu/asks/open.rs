@@ -132,6 +132,16 @@ impl Sfu {
         peer.sections = watched.tracks().map(|track| (track.kind, track.mid.clone())).collect();
         let Peer { role: Role::Viewer(viewer), chance, .. } = peer else { return };
         viewer.extensions = extension_map(watched.tracks().map(|track| &track.extensions));
+        // What is not in the description any more is sent no more.
+        for (index, forwarder) in viewer.forwarders.iter_mut().enumerate() {
+            if watched.tracks().any(|track| track.mid.as_str() == forwarder.mid) {
+                continue;
+            }
+            if let Some(shown) = forwarder.track.and_then(|shown| self.tracks.get_mut(shown)) {
+                shown.viewers.retain(|viewer| *viewer != (key, index));
+            }
+            forwarder.close();
+        }
         let mut wanted: Vec<(usize, TrackKey)> = Vec::new();
         for track in watched.tracks() {
             let known = viewer.forwarders.iter().position(|forwarder| forwarder.mid == track.mid.as_str());
@@ -149,8 +159,18 @@ impl Sfu {
                     index
                 }
                 None => {
-                    viewer.forwarders.push(Forwarder::new(track, &seeds(chance)));
-                    viewer.forwarders.len() - 1
+                    let forwarder = Forwarder::new(track, &seeds(chance));
+                    // A place whose section is gone, else there would be more with every offer.
+                    let free = viewer.forwarders.iter().position(|forwarder| {
+                        !watched.tracks().any(|track| track.mid.as_str() == forwarder.mid)
+                    });
+                    if let Some(index) = free {
+                        viewer.forwarders[index] = forwarder;
+                        index
+                    } else {
+                        viewer.forwarders.push(forwarder);
+                        viewer.forwarders.len() - 1
+                    }
                 }
             };
             if let Some(shown) = track.key {
@@ -220,7 +240,7 @@ impl Sfu {
             .into_iter()
             .map(|rid| {
                 self.sources = self.sources.wrapping_add(1) & 0xff_ffff;
-                Layer::new(Source(self.sources), rid, clock_hz)
+                Layer::new(Source(self.sources), rid, clock_hz, kind == Kind::Video)
             })
             .collect();
         let order = (0..layers.len() as u8).collect();

@@ -1,0 +1,264 @@
+//! Who comes and goes, and what they see.
+
+use std::time::Duration;
+
+use turnpike_rtp::rtcp::Writer;
+use turnpike_wire::media::{LayerWish, Mute, Quality};
+
+use super::world::World;
+use super::{BOTH, LAYERS, PICTURE, consistency, seeds};
+use crate::{Ask, Ended, Notice};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn who_comes_late_gets_a_picture_at_once() {
+    for seed in seeds(4) {
+        let mut world = World::new(seed);
+        let publisher = world.publish(BOTH);
+        // From half a second to four after the only keyframe.
+        world.until(5 * SECOND, |world| world.ends[publisher].connected);
+        world.ends[publisher].publisher().obeys = false;
+        world.pass((seed as u32) * 900 * MS);
+        let viewer = world.watch(BOTH);
+        world.until(5 * SECOND, |world| world.ends[viewer].connected);
+        let connected = world.now;
+        world.until(100 * MS, |world| !world.ends[viewer].viewer().got.is_empty());
+        println!("a picture {:?} after the path", world.now - connected);
+        let got = world.ends[viewer].viewer().got.values().next().unwrap().mark.unwrap();
+        assert!(got.keyframe && got.index == 0);
+        world.ends[publisher].publisher().obeys = true;
+        world.pass(3 * SECOND);
+        assert_eq!(world.ends[viewer].viewer().gaps(), Vec::<u64>::new());
+        world.check();
+    }
+}
+
+#[test]
+fn many_who_join_are_at_most_one_request_a_second() {
+    let mut world = World::new(2);
+    let publisher = world.publish(PICTURE);
+    world.until(5 * SECOND, |world| world.ends[publisher].connected);
+    world.pass(2 * SECOND);
+    let (before, from) = (world.keyframes_asked(publisher), world.now);
+    for _ in 0..12 {
+        world.watch(PICTURE);
+        world.pass(160 * MS);
+    }
+    // And each of them asks.
+    for _ in 0..20 {
+        for index in 1..world.ends.len() {
+            let ssrc = world.ends[index].viewer().video.0;
+            let mut buffer = [0; 64];
+            let mut writer = Writer::new(&mut buffer);
+            writer.pli(1, ssrc).unwrap();
+            let (now, wire) = (world.now, &mut world.wire);
+            world.ends[index].tell(now, writer.written().to_vec(), wire);
+        }
+        world.pass(50 * MS);
+    }
+    world.pass(SECOND);
+    let asked = world.keyframes_asked(publisher) - before;
+    let seconds = (world.now - from).as_secs() as usize;
+    println!("{asked} requests in {seconds} s");
+    assert!((1..=seconds + 1).contains(&asked), "{asked} in {seconds} s");
+    let times: Vec<_> = world.ends[publisher].publisher().asked.iter().map(|(at, _)| *at).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 999 * MS), "{times:?}");
+    world.check();
+}
+
+fn mute(world: &mut World, end: usize, muted: bool) {
+    let session = world.ends[end].session;
+    world.ask(Ask::Mute { session, mute: Mute { kind: None, mid: None, muted } }).unwrap();
+}
+
+#[test]
+fn a_muted_publisher_is_neither_seen_nor_asked() {
+    for seed in seeds(2) {
+        let mut world = World::new(seed);
+        let publisher = world.publish(BOTH);
+        world.until(5 * SECOND, |world| world.ends[publisher].connected);
+        let viewer = world.watch(BOTH);
+        world.pass(3 * SECOND);
+        mute(&mut world, publisher, true);
+        world.pass(100 * MS);
+        let count = |world: &World| {
+            let viewer = world.ends[viewer].viewer();
+            (viewer.got.len(), viewer.voices.len())
+        };
+        let (seen, asked, frame) = (count(&world), world.keyframes_asked(publisher), world.now);
+        // What it shows meanwhile is nobody's business, also not later.
+        world.ends[publisher].publisher().want_keyframe();
+        world.pass(2 * SECOND);
+        world.ends[publisher].publisher().want_keyframe();
+        let late = world.watch(BOTH);
+        world.pass(400 * MS);
+        assert_eq!(count(&world), seen);
+        assert_eq!(world.keyframes_asked(publisher), asked, "a muted publisher was asked");
+        mute(&mut world, publisher, false);
+        let unmuted = world.now;
+        world.pass(SECOND);
+        for end in [viewer, late] {
+            let viewer = world.ends[end].viewer();
+            let first = viewer.got.values().find(|got| got.at > frame && !got.repaired).unwrap();
+            assert!(first.mark.unwrap().keyframe);
+            assert!(first.at - unmuted < 300 * MS, "{:?}", first.at - unmuted);
+            assert_eq!(viewer.gaps(), Vec::<u64>::new());
+            assert!(viewer.voices.values().any(|at| *at > unmuted));
+        }
+        // Of what came while it was muted nothing was sent.
+        let sent_while_muted = |world: &World| {
+            let frames: Vec<_> =
+                world.ends[late].viewer().got.values().filter_map(|got| Some(got.mark?.frame)).collect();
+            *frames.iter().min().unwrap()
+        };
+        let first_frame = sent_while_muted(&world);
+        let frames_until_unmuted = ((unmuted - world.start).as_millis() / 33) as u32;
+        assert!(first_frame + 20 > frames_until_unmuted, "{first_frame} of {frames_until_unmuted}");
+        world.check();
+    }
+}
+
+#[test]
+fn a_publisher_that_begins_anew_is_seen_again() {
+    for (seed, is_other) in seeds(2).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut world = World::new(seed);
+        let publisher = world.publish(PICTURE);
+        world.until(5 * SECOND, |world| world.ends[publisher].connected);
+        let viewer = world.watch(PICTURE);
+        world.pass(3 * SECOND);
+        world.ends[publisher].publisher().restart(is_other);
+        let restarted = world.now;
+        world.pass(3 * SECOND);
+        let viewer = world.ends[viewer].viewer();
+        let after = viewer.got.values().filter(|got| got.at > restarted + SECOND).count();
+        assert!(after > 30, "{after} packets after a restart, another source: {is_other}");
+        assert_eq!(viewer.gaps(), Vec::<u64>::new());
+        world.check();
+    }
+}
+
+#[test]
+fn a_page_that_is_reloaded_goes_on_in_the_same_track() {
+    for (seed, says_goodbye) in seeds(2).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut world = World::new(seed);
+        let first = world.publish(BOTH);
+        world.until(5 * SECOND, |world| world.ends[first].connected);
+        let viewer = world.watch(BOTH);
+        world.pass(3 * SECOND);
+        world.ends[first].dead = !says_goodbye;
+        let second = world.publish(BOTH);
+        world.until(5 * SECOND, |world| world.ends[second].connected);
+        if says_goodbye {
+            // Only when the other is there.
+            world.pass(200 * MS);
+            let session = world.ends[first].session;
+            world.ask(Ask::Stop { session }).unwrap();
+            world.ends[first].dead = true;
+        }
+        world.pass(4 * SECOND);
+        let seen = world.ends[viewer].viewer();
+        let of_second =
+            seen.got.values().filter(|got| got.mark.is_some_and(|mark| mark.publisher == second as u8));
+        assert!(of_second.count() > 40, "goodbye: {says_goodbye}");
+        assert!(seen.voices.len() > 150);
+        assert_eq!(seen.gaps(), Vec::<u64>::new());
+        world.check();
+        // The dead one is missed in the end.
+        world.pass(40 * SECOND);
+        assert_eq!(world.sfu.peers.len(), 2);
+    }
+}
+
+#[test]
+fn a_viewer_that_moves_goes_on() {
+    for seed in seeds(4) {
+        let mut world = World::new(seed);
+        let publisher = world.publish(PICTURE);
+        world.until(5 * SECOND, |world| world.ends[publisher].connected);
+        let viewer = world.watch(PICTURE);
+        world.pass(2 * SECOND);
+        world.restart(viewer, None);
+        world.pass(2 * SECOND);
+        world.restart(viewer, Some("192.0.2.77:7000".parse().unwrap()));
+        let moved = world.now;
+        world.pass(4 * SECOND);
+        let got = &world.ends[viewer].viewer().got;
+        let after = got.values().filter(|got| got.at > moved + SECOND).count();
+        assert!(after > 80, "{after}");
+        // On the way to where it was something is lost, and comes again.
+        assert_eq!(world.ends[viewer].viewer().gaps(), Vec::<u64>::new());
+        world.check();
+    }
+}
+
+#[test]
+fn a_layer_that_the_publisher_turns_off_keeps_nobody_busy() {
+    let mut world = World::new(1);
+    let publisher = world.publish(LAYERS);
+    world.until(5 * SECOND, |world| world.ends[publisher].connected);
+    let viewer = world.watch(PICTURE);
+    world.pass(3 * SECOND);
+    assert!(world.ends[viewer].viewer().got.values().any(|got| got.mark.is_some_and(|mark| mark.layer == 2)));
+    world.ends[publisher].publisher().obeys = false;
+    world.ends[publisher].publisher().layers[2].is_on = false;
+    world.pass(300 * MS);
+    // Somebody asks for what does not come.
+    let other = world.watch(PICTURE);
+    world.pass(5 * SECOND);
+    world.ends[publisher].publisher().obeys = true;
+    world.pass(3 * SECOND);
+    for end in [viewer, other] {
+        let last = world.ends[end].viewer().got.values().next_back().unwrap();
+        assert!(world.now - last.at < 100 * MS, "{last:?}");
+        assert_eq!(last.mark.unwrap().layer, 1);
+        assert_eq!(world.ends[end].viewer().gaps(), Vec::<u64>::new());
+    }
+    world.check();
+}
+
+#[test]
+fn layers_are_chosen_as_wished() {
+    for seed in seeds(2) {
+        let mut world = World::new(seed);
+        let publisher = world.publish(LAYERS);
+        world.until(5 * SECOND, |world| world.ends[publisher].connected);
+        let viewer = world.watch(PICTURE);
+        world.pass(3 * SECOND);
+        let session = world.ends[viewer].session;
+        let qualities = [
+            (Quality::Low, Some(0)),
+            (Quality::High, Some(2)),
+            (Quality::Off, None),
+            (Quality::Medium, Some(1)),
+        ];
+        for (quality, layer) in qualities {
+            let wish = LayerWish { quality: Some(quality), ..LayerWish::default() };
+            world.ask(Ask::Layer { session, wish }).unwrap();
+            world.pass(2500 * MS);
+            let last = world.ends[viewer].viewer().got.values().next_back().unwrap();
+            let seen = (world.now - last.at < 100 * MS).then(|| last.mark.unwrap().layer);
+            assert_eq!(seen, layer, "{quality:?}");
+        }
+        assert_eq!(world.ends[viewer].viewer().gaps(), Vec::<u64>::new());
+        world.check();
+    }
+}
+
+#[test]
+fn when_all_have_left_nothing_is_left() {
+    let mut world = World::new(3);
+    let publisher = world.publish(BOTH);
+    world.until(5 * SECOND, |world| world.ends[publisher].connected);
+    let viewers: Vec<_> = (0..3).map(|_| world.watch(BOTH)).collect();
+    world.pass(2 * SECOND);
+    world.notices.clear();
+    world.ask(Ask::End { stream: "live".parse().unwrap() }).unwrap();
+    for end in viewers.into_iter().chain([publisher]) {
+        let session = world.ends[end].session;
+        assert!(world.notices.contains(&(session, Notice::Ended(Ended::StreamEnded))));
+    }
+    assert!(consistency::is_empty(&world.sfu));
+    assert_eq!(world.sfu.due(), None);
+}

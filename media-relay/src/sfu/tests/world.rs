@@ -1,0 +1,379 @@
+//! A relay and everyone around it, in a time of their own.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use turnpike_congestion::estimator;
+use turnpike_transport::srtp::OVERHEAD_BYTES_MAX;
+use turnpike_transport::stun::{Class, Writer};
+use turnpike_transport::{
+    Certificate, Credentials, DTLS_MTU_BYTES_DEFAULT, DtlsRole, Event, IceMode, Input, Path, Setup,
+    Transport, TransportConfig,
+};
+use turnpike_wire::media::MediaSession;
+use turnpike_wire::{Failure, RoomId};
+
+use super::description::{self, Wish};
+use super::network::{Batch, CLEAR, Datagram, Weather, Wire};
+use super::publisher::Publisher;
+use super::viewer::Viewer;
+use crate::sfu::{Command, Counters, Effect, Limits, Sfu, SfuConfig};
+use crate::{Ask, Most, Notice, Opened, Told};
+
+const STEP: Duration = Duration::from_millis(1);
+const PRIORITY: u32 = 2_130_706_431;
+
+pub(super) enum Part {
+    Publisher(Publisher),
+    Viewer(Box<Viewer>),
+}
+
+pub(super) struct End {
+    pub(super) session: MediaSession,
+    pub(super) address: SocketAddr,
+    transport: Transport,
+    pub(super) part: Part,
+    pub(super) up: Weather,
+    pub(super) down: Weather,
+    pub(super) connected: bool,
+    pub(super) closed: bool,
+    /// It has gone without a word.
+    pub(super) dead: bool,
+    /// Media packets that the network took of what it sent.
+    pub(super) lost: u64,
+    pub(super) credentials: Credentials,
+    wish: Wish,
+}
+
+impl End {
+    pub(super) fn viewer(&self) -> &Viewer {
+        match &self.part {
+            Part::Viewer(viewer) => viewer,
+            Part::Publisher(_) => panic!("it publishes"),
+        }
+    }
+
+    pub(super) fn publisher(&mut self) -> &mut Publisher {
+        match &mut self.part {
+            Part::Publisher(publisher) => publisher,
+            Part::Viewer(_) => panic!("it watches"),
+        }
+    }
+}
+
+pub(super) struct World {
+    pub(super) sfu: Sfu,
+    pub(super) start: Instant,
+    pub(super) now: Instant,
+    pub(super) wire: Wire,
+    pub(super) ends: Vec<End>,
+    batch: Batch,
+    told: HashMap<u64, Result<Told, Failure>>,
+    pub(super) notices: Vec<(MediaSession, Notice)>,
+    tickets: u64,
+}
+
+pub(super) fn address() -> SocketAddr {
+    "198.51.100.1:5000".parse().unwrap()
+}
+
+/// Certificates take long to make.
+fn config(ice: IceMode) -> Arc<TransportConfig> {
+    static CONFIGS: OnceLock<[Arc<TransportConfig>; 2]> = OnceLock::new();
+    let make = |ice| {
+        let certificate = Certificate::generate("test").unwrap();
+        Arc::new(TransportConfig::new(ice, certificate, DTLS_MTU_BYTES_DEFAULT).unwrap())
+    };
+    let configs = CONFIGS.get_or_init(|| [make(IceMode::Lite), make(IceMode::Full)]);
+    Arc::clone(&configs[usize::from(ice == IceMode::Full)])
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        println!("seed {seed}");
+        let start = Instant::now();
+        let counters = Arc::new(Counters::default());
+        let sfu = Sfu::new(
+            SfuConfig {
+                transport: config(if seed.is_multiple_of(2) { IceMode::Lite } else { IceMode::Full }),
+                candidates: vec![address()],
+                estimator: estimator::Config {
+                    start_bps: 8_000_000,
+                    max_bps: 20_000_000,
+                    ..estimator::Config::default()
+                },
+                limits: Limits::default(),
+            },
+            counters,
+            start,
+        );
+        Self {
+            sfu,
+            start,
+            now: start,
+            wire: Wire::new(seed),
+            ends: Vec::new(),
+            batch: Batch::default(),
+            told: HashMap::new(),
+            notices: Vec::new(),
+            tickets: 0,
+        }
+    }
+
+    pub(super) fn ask(&mut self, ask: Ask) -> Result<Told, Failure> {
+        self.tickets += 1;
+        let ticket = self.tickets;
+        let chance = self.wire.bytes();
+        self.sfu.command(self.now, Command { ticket, ask, chance });
+        self.round();
+        self.told.remove(&ticket).expect("every command is answered")
+    }
+
+    pub(super) fn publish(&mut self, wish: Wish) -> usize {
+        self.join(Wish { publishes: true, ..wish }).unwrap()
+    }
+
+    pub(super) fn watch(&mut self, wish: Wish) -> usize {
+        self.join(Wish { publishes: false, ..wish }).unwrap()
+    }
+
+    pub(super) fn join(&mut self, wish: Wish) -> Result<usize, Failure> {
+        let ours = Credentials::from_random(&self.wire.bytes());
+        let theirs = config(IceMode::Full);
+        let offer = description::offer(wish, &ours, theirs.certificate(), 2);
+        let number = self.ends.len();
+        let session = MediaSession { relay: 1, key: number as u128 + 1 };
+        let stream: RoomId = "live".parse().unwrap();
+        let user = "somebody".parse().unwrap();
+        let most = Most::All;
+        let told = self.ask(if wish.publishes {
+            Ask::Publish { session, stream, user, offer, most }
+        } else {
+            Ask::Watch { session, stream, user, offer: Some(offer), most }
+        })?;
+        let Told::Opened(Opened { sdp, .. }) = told else { panic!("another answer") };
+        let answer = description::answer(&sdp);
+        let remote = answer.remote.credentials.clone();
+        let setup = Setup {
+            local: ours.clone(),
+            remote: Some(answer.remote),
+            dtls: DtlsRole::Client,
+            controlling: true,
+        };
+        let mut transport = Transport::new(&theirs, setup, self.now);
+        transport.add_remote_candidate(address(), PRIORITY);
+        let own: SocketAddr = format!("203.0.113.{}:{}", number % 250 + 1, 6_000 + number).parse().unwrap();
+        let part = if wish.publishes {
+            Part::Publisher(Publisher::new(self.now, number as u8, wish))
+        } else {
+            Part::Viewer(Box::new(Viewer::new(answer.video, answer.audio)))
+        };
+        let mut end = End {
+            session,
+            address: own,
+            transport,
+            part,
+            up: CLEAR,
+            down: CLEAR,
+            connected: false,
+            closed: false,
+            dead: false,
+            lost: 0,
+            credentials: ours,
+            wish,
+        };
+        end.knock(&mut self.wire, self.now, &remote);
+        self.ends.push(end);
+        Ok(number)
+    }
+
+    /// The end gets new credentials, and moves if it is to.
+    pub(super) fn restart(&mut self, end: usize, moves_to: Option<SocketAddr>) {
+        let ours = Credentials::from_random(&self.wire.bytes());
+        let theirs = config(IceMode::Full);
+        let wish = self.ends[end].wish;
+        let sdp = description::offer(wish, &ours, theirs.certificate(), 3);
+        let session = self.ends[end].session;
+        let Told::Sdp(sdp) = self.ask(Ask::Offer { session, sdp }).unwrap() else { panic!("another answer") };
+        let answer = description::answer(&sdp);
+        let remote = answer.remote.credentials;
+        let (now, wire) = (self.now, &mut self.wire);
+        let end = &mut self.ends[end];
+        end.address = moves_to.unwrap_or(end.address);
+        end.transport.restart(ours.clone(), Some(remote.clone()));
+        end.transport.add_remote_candidate(address(), PRIORITY);
+        end.credentials = ours;
+        if let Part::Viewer(viewer) = &end.part {
+            assert_eq!(Some(viewer.video), answer.video, "another description, other sources");
+        }
+        end.knock(wire, now, &remote);
+    }
+
+    /// Until the condition holds.
+    pub(super) fn until(&mut self, limit: Duration, mut holds: impl FnMut(&mut Self) -> bool) {
+        let end = self.now + limit;
+        while !holds(self) {
+            assert!(self.now < end, "nothing came of it in {limit:?}");
+            self.step();
+        }
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    pub(super) fn step(&mut self) {
+        self.now += STEP;
+        let now = self.now;
+        let mut is_busy = false;
+        while let Some((from, to, mut bytes)) = self.wire.take(now) {
+            if to == address() {
+                self.sfu.datagram(now, to, from, &mut bytes);
+                is_busy = true;
+            } else if let Some(end) = self.ends.iter_mut().find(|end| end.address == to && !end.dead) {
+                end.take(now, self.start, from, &mut bytes, &mut self.wire);
+            }
+        }
+        for end in self.ends.iter_mut().filter(|end| !end.dead) {
+            end.go_on(now, &mut self.wire);
+        }
+        if is_busy || self.sfu.due().is_some_and(|due| due <= now) {
+            self.round();
+        }
+    }
+
+    fn round(&mut self) {
+        self.sfu.advance(self.now, &mut self.batch);
+        while let Some(effect) = self.sfu.next_effect() {
+            match effect {
+                Effect::Answer { ticket, answer } => {
+                    self.told.insert(ticket, answer);
+                }
+                Effect::Notice { session, notice } => self.notices.push((session, notice)),
+            }
+        }
+        for (to, bytes) in std::mem::take(&mut self.batch.sent) {
+            let Some(end) = self.ends.iter_mut().find(|end| end.address == to) else { continue };
+            if !self.wire.put(self.now, end.down, &(address(), to, bytes.clone()))
+                && let Part::Viewer(viewer) = &mut end.part
+                && bytes.len() > 12
+                && bytes[8..12] == viewer.video.0.to_be_bytes()
+            {
+                viewer.lost.insert(u16::from_be_bytes([bytes[2], bytes[3]]));
+            }
+        }
+        // Else the shard would never sleep, and nobody behind would be looked after.
+        let due = self.sfu.due();
+        assert!(due.is_none_or(|due| due > self.now), "something is due at once, again and again");
+        super::consistency::check(&self.sfu);
+    }
+
+    pub(super) fn keyframes_asked(&mut self, publisher: usize) -> usize {
+        self.ends[publisher].publisher().asked.len()
+    }
+
+    pub(super) fn check(&self) {
+        self.ends
+            .iter()
+            .filter(|end| matches!(end.part, Part::Viewer(_)))
+            .for_each(|end| end.viewer().check());
+    }
+}
+
+impl End {
+    /// A transport waits for a check before it sends one: what it would hear from a relay that checks, it is told here.
+    fn knock(&mut self, wire: &mut Wire, now: Instant, theirs: &Credentials) {
+        let mut heard = Writer::new(Class::Request, &wire.bytes())
+            .username(self.credentials.ufrag(), theirs.ufrag())
+            .priority(PRIORITY)
+            .controlled(0)
+            .finish(self.credentials.pwd());
+        let path = Path { local: self.address, remote: address() };
+        let taken = self.transport.handle(now, path, &mut heard);
+        assert!(matches!(taken, Input::Consumed), "{taken:?}");
+        self.settle(now, wire);
+    }
+
+    fn take(&mut self, now: Instant, start: Instant, from: SocketAddr, bytes: &mut [u8], wire: &mut Wire) {
+        let path = Path { local: self.address, remote: from };
+        let mut again = Vec::new();
+        match self.transport.handle(now, path, bytes) {
+            Input::Rtp(packet) => match &mut self.part {
+                Part::Viewer(viewer) => viewer.packet(now, start, packet),
+                Part::Publisher(_) => panic!("media for a publisher"),
+            },
+            Input::Rtcp(compound) => {
+                if let Part::Publisher(publisher) = &mut self.part {
+                    again = publisher.told(now, compound);
+                }
+            }
+            Input::Consumed | Input::Dropped(_) => {}
+        }
+        for packet in again {
+            self.send(now, packet, wire);
+        }
+    }
+
+    fn go_on(&mut self, now: Instant, wire: &mut Wire) {
+        if self.transport.due().is_some_and(|due| due <= now) {
+            self.transport.tick(now);
+        }
+        self.settle(now, wire);
+        if !self.connected || self.closed {
+            return;
+        }
+        match &mut self.part {
+            Part::Publisher(publisher) => {
+                for packet in publisher.play(now) {
+                    self.send(now, packet, wire);
+                }
+            }
+            Part::Viewer(viewer) => {
+                for compound in viewer.tell(now) {
+                    self.tell(now, compound, wire);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, now: Instant, mut packet: Vec<u8>, wire: &mut Wire) {
+        let (len, payload_type) = (packet.len(), packet[1] & 0x7f);
+        packet.resize(len + OVERHEAD_BYTES_MAX, 0);
+        let len = self.transport.seal_rtp(&mut packet, len).unwrap();
+        packet.truncate(len);
+        if !self.put(now, packet, wire) && payload_type != description::RTX {
+            self.lost += 1;
+        }
+    }
+
+    pub(super) fn tell(&mut self, now: Instant, mut compound: Vec<u8>, wire: &mut Wire) {
+        let len = compound.len();
+        compound.resize(len + OVERHEAD_BYTES_MAX, 0);
+        let len = self.transport.seal_rtcp(&mut compound, len).unwrap();
+        compound.truncate(len);
+        self.put(now, compound, wire);
+    }
+
+    fn put(&self, now: Instant, bytes: Vec<u8>, wire: &mut Wire) -> bool {
+        let datagram: Datagram = (self.address, address(), bytes);
+        wire.put(now, self.up, &datagram)
+    }
+
+    fn settle(&mut self, now: Instant, wire: &mut Wire) {
+        while let Some(transmit) = self.transport.poll_transmit() {
+            self.put(now, transmit.data, wire);
+        }
+        while let Some(event) = self.transport.poll_event() {
+            match event {
+                Event::Connected { .. } => self.connected = true,
+                Event::Closed(_) => self.closed = true,
+                _ => {}
+            }
+        }
+    }
+}
