@@ -24,10 +24,10 @@ const LEVELS: &[(&str, &str, OfCore)] = &[
 
 const TOTALS: &[(&str, &str, OfCore)] = &[
     ("joins_total", "Sessions begun.", |c| &c.joins),
-    ("packets_received_total", "Media packets received from publishers.", |c| &c.packets_in),
-    ("media_received_bytes_total", "Bytes of the media packets received.", |c| &c.bytes_in),
-    ("packets_sent_total", "Media packets sent to viewers.", |c| &c.packets_out),
-    ("media_sent_bytes_total", "Bytes of the media packets sent.", |c| &c.bytes_out),
+    ("rtp_received_packets_total", "Media packets received from publishers.", |c| &c.packets_in),
+    ("rtp_received_bytes_total", "Bytes of the media packets received.", |c| &c.bytes_in),
+    ("rtp_sent_packets_total", "Media packets sent to viewers.", |c| &c.packets_out),
+    ("rtp_sent_bytes_total", "Bytes of the media packets sent.", |c| &c.bytes_out),
     ("nacks_sent_total", "Packets that publishers were asked to send again.", |c| &c.nacks_out),
     ("nacks_received_total", "Packets that viewers asked for again.", |c| &c.nacks_in),
     ("retransmissions_total", "Packets sent to viewers again, or only to see whether they fit.", |c| {

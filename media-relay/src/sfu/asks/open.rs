@@ -50,6 +50,9 @@ impl Sfu {
         let local = self.local(&fresh);
         let (sdp, published) =
             answer_publisher(offer, &local, &rules(most)).map_err(|error| refused(&error))?;
+        if published.tracks.is_empty() {
+            return Err(Failure::new(Code::BadSdp, "nothing is sent in what is offered".to_owned()));
+        }
         let setup = Setup {
             local: fresh.credentials.clone(),
             remote: Some(remote(&published.peer)?),
