@@ -135,12 +135,8 @@ fn wide(bench: &Bench<'_>, system: &System, sample: &mut Sample) -> anyhow::Resu
     driver.call(&Command::Aim { target: far.address })?;
     driver.call(&open(rooms * RECEIVERS_PER_WIDE_ROOM, Rooms::OfSize(RECEIVERS_PER_WIDE_ROOM)))?;
     driver.call(&Command::Idle { seconds: SETTLING_SECONDS })?;
-    let across = |seconds| Command::Across {
-        seconds,
-        publishers: rooms,
-        per_second: bench.pick(200, 20),
-        body: BODY,
-    };
+    let across =
+        |seconds| Command::Across { seconds, publishers: rooms, per_second: bench.pick(200, 20), body: BODY };
     driver.call(&across(bench.pick(2.0, 0.2)))?;
     let cpu = system.cpu_seconds()?;
     let report = driver.call(&across(bench.seconds(10.0, 1.0)))?;
