@@ -78,7 +78,7 @@ impl House {
         change(&mut plan);
         let mut cluster = embedded::start(&plan.cluster).unwrap();
         if let Some((weather, published)) = plan.exposed {
-            cluster.broker = Exposed::new(cluster.broker, weather, published);
+            cluster.broker = Exposed::expose(cluster.broker, weather, published);
         }
         let (registry, kept) = (Registry::new(), cluster.clone());
         let bound = Gateway::bind(plan.gateway, &registry).unwrap();

@@ -27,7 +27,7 @@ pub(crate) struct Exposed {
 }
 
 impl Exposed {
-    pub(crate) fn new(
+    pub(crate) fn expose(
         broker: Arc<dyn Broker>,
         weather: watch::Receiver<Weather>,
         published: watch::Sender<usize>,
