@@ -166,6 +166,7 @@ impl Forwarder {
         }
         self.track = None;
         self.clock_before = None;
+        self.has_still = false;
     }
 
     /// It shows nothing any more.

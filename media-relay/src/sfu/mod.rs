@@ -303,6 +303,8 @@ impl Sfu {
     pub(crate) fn remove(&mut self, key: usize, ended: Ended) {
         let Some(peer) = self.peers.try_remove(key) else { return };
         self.agenda.forget(key);
+        // Its place may be another's before the round ends.
+        self.leaving.retain(|(leaving, _)| *leaving != key);
         self.sessions.remove(&peer.session);
         for ufrag in &peer.ufrags {
             self.by_ufrag.remove(ufrag);

@@ -12,6 +12,7 @@ use turnpike_rtp::ExtensionMap;
 use turnpike_sdp::{Offer, Watched};
 
 use super::forwarder::{Forwarder, Passing};
+use super::track::TrackKey;
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const ALLOCATION_INTERVAL: Duration = Duration::from_millis(100);
@@ -39,6 +40,8 @@ pub(crate) struct Viewer {
     pub(crate) watched: Option<Watched>,
     /// Ours, that waits for its answer, and since when.
     pub(crate) offered: Option<(Offer, Instant)>,
+    /// What there was to offer then.
+    pub(crate) offered_tracks: Vec<TrackKey>,
     /// Whether packets may be sent to it: its path is secured, and it was not before.
     pub(crate) is_ready: bool,
 }
@@ -59,6 +62,7 @@ impl Viewer {
             repairs: Vec::new(),
             watched: None,
             offered: None,
+            offered_tracks: Vec::new(),
             is_ready: false,
         }
     }

@@ -116,6 +116,7 @@ impl Sfu {
         let transport = Transport::new(&self.config.transport, setup, now);
         let mut viewer = Viewer::new(now, chance.number() as u16, self.config.estimator);
         viewer.offered = offered;
+        viewer.offered_tracks = available.tracks.iter().map(|track| track.key).collect();
         let answer_within = viewer.offered.is_some().then_some(ANSWER_WITHIN);
         let role = Role::Viewer(Box::new(viewer));
         let key = self.enter(session, stream, user, transport, role, local, chance, most, Vec::new(), etag);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use turnpike_sdp::{Fragment, answer_publisher};
+use turnpike_sdp::{Available, AvailableTrack, Fragment, answer_publisher};
 use turnpike_transport::Credentials;
 use turnpike_wire::media::{LayerWish, MediaSession, Mute, Quality};
 use turnpike_wire::{Code, Failure};
@@ -41,6 +41,15 @@ impl Sfu {
         self.take_candidates(key, &candidates);
         self.agree(now, key, watched);
         self.touched.push(key);
+        // What has come since the offer was made. What was offered and refused is not offered again.
+        let available = self.available(now, self.peers[key].stream, Most::All);
+        let is_known = |track: &AvailableTrack| {
+            let Role::Viewer(viewer) = &self.peers[key].role else { return true };
+            viewer.offered_tracks.contains(&track.key)
+        };
+        if !available.tracks.iter().all(is_known) {
+            self.offer(now, key, &available);
+        }
         Ok(Told::Done)
     }
 
@@ -285,23 +294,28 @@ impl Sfu {
         let viewers = found.viewers.clone();
         let available = self.available(now, stream, Most::All);
         for key in viewers {
-            let Some(peer) = self.peers.get_mut(key) else { continue };
-            let Peer { role: Role::Viewer(viewer), most: Most::All, local, chance, session, .. } = peer
-            else {
-                continue;
-            };
-            let shows = |track: &turnpike_sdp::AvailableTrack| {
-                viewer.forwarders.iter().any(|forwarder| forwarder.track == Some(track.key))
-            };
-            // What went leaves its place empty, and costs nothing there.
-            if available.tracks.iter().all(shows) {
-                continue;
-            }
-            let Some(watched) = &viewer.watched else { continue };
-            let offer = watched.offer(local, &available, &mut || chance.number());
-            let notice = Notice::Offer(offer.text().to_owned());
-            viewer.offered = Some((offer, now));
-            self.effects.push_back(Effect::Notice { session: *session, notice });
+            self.offer(now, key, &available);
         }
+    }
+
+    fn offer(&mut self, now: Instant, key: usize, available: &Available) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Peer { role: Role::Viewer(viewer), most: Most::All, local, chance, session, .. } = peer else {
+            return;
+        };
+        let shows = |track: &AvailableTrack| {
+            viewer.forwarders.iter().any(|forwarder| forwarder.track == Some(track.key))
+        };
+        // What went leaves its place empty, and costs nothing there.
+        if available.tracks.iter().all(shows) {
+            return;
+        }
+        // One whose first answer is still to come is offered the rest then.
+        let Some(watched) = &viewer.watched else { return };
+        let offer = watched.offer(local, available, &mut || chance.number());
+        let notice = Notice::Offer(offer.text().to_owned());
+        viewer.offered = Some((offer, now));
+        viewer.offered_tracks = available.tracks.iter().map(|track| track.key).collect();
+        self.effects.push_back(Effect::Notice { session: *session, notice });
     }
 }

@@ -90,6 +90,22 @@ pub(super) fn offer(wish: Wish, ours: &Credentials, certificate: &Certificate, v
     text
 }
 
+/// The relay's offer, turned into an answer of somebody who never comes.
+pub(super) fn accept(offer: &str, direction: &str) -> String {
+    let kept = offer.lines().map(str::trim_end).filter(|line| {
+        let prefixes = ["a=ssrc", "a=msid", "a=candidate", "a=end-of", "a=ice-lite"];
+        !prefixes.iter().any(|prefix| line.starts_with(prefix))
+    });
+    let turned = kept.map(|line| match line.split_once(':').map_or(line, |(name, _)| name) {
+        "a=sendonly" => direction.to_owned(),
+        "a=setup" => "a=setup:active".to_owned(),
+        "a=ice-ufrag" => "a=ice-ufrag:abcd".to_owned(),
+        "a=ice-pwd" => "a=ice-pwd:0123456789012345678901".to_owned(),
+        _ => line.to_owned(),
+    });
+    turned.collect::<Vec<_>>().join("\r\n") + "\r\n"
+}
+
 pub(super) struct Answer {
     pub(super) remote: Remote,
     /// Of the first picture: its source and that of its repairs.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use turnpike_rtp::rtcp::Writer;
-use turnpike_wire::media::{LayerWish, Mute, Quality};
+use turnpike_wire::media::{LayerWish, MediaSession, Mute, Quality};
 
 use super::world::World;
-use super::{BOTH, LAYERS, PICTURE, consistency, seeds};
-use crate::{Ask, Ended, Notice};
+use super::{BOTH, LAYERS, PICTURE, consistency, description, seeds};
+use crate::{Ask, Ended, Most, Notice, Told};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -244,6 +244,35 @@ fn layers_are_chosen_as_wished() {
         assert_eq!(world.ends[viewer].viewer().gaps(), Vec::<u64>::new());
         world.check();
     }
+}
+
+#[test]
+fn what_comes_while_an_offer_waits_is_offered_behind_it() {
+    let mut world = World::new(1);
+    world.publish(PICTURE);
+    let session = MediaSession { relay: 1, key: 99 };
+    let (stream, user) = ("live".parse().unwrap(), "somebody".parse().unwrap());
+    let watch = Ask::Watch { session, stream, user, offer: None, most: Most::All };
+    let Told::Opened(opened) = world.ask(watch).unwrap() else { panic!("another answer") };
+    world.publish(BOTH);
+    let offers = |world: &World| {
+        let is_offer =
+            |told: &&(MediaSession, Notice)| told.0 == session && matches!(told.1, Notice::Offer(_));
+        world.notices.iter().filter(is_offer).count()
+    };
+    assert_eq!(offers(&world), 0);
+    let sdp = description::accept(&opened.sdp, "a=recvonly");
+    world.ask(Ask::Answer { session, sdp }).unwrap();
+    assert_eq!(offers(&world), 1);
+    // Who wants none of it is not asked again.
+    let Some(Notice::Offer(offer)) =
+        world.notices.iter().rev().map(|(_, notice)| notice).find(|n| matches!(n, Notice::Offer(_)))
+    else {
+        panic!("no offer")
+    };
+    let sdp = description::accept(offer, "a=inactive");
+    world.ask(Ask::Answer { session, sdp }).unwrap();
+    assert_eq!(offers(&world), 1);
 }
 
 #[test]
