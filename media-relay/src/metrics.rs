@@ -60,7 +60,6 @@ const SHARD_TOTALS: &[(&str, &str, OfShard)] = &[
     ("panics_total", "Panics, each of which ended one session.", |h| h.counters().panics.get()),
 ];
 
-/// Only where something is recorded.
 const RECORDED: &[(&str, &str, OfRecords)] = &[
     ("recordings", "Streams that are recorded.", |r| &r.recordings_now),
     ("recorded_bytes_total", "Bytes written to recordings.", |r| &r.written_bytes),
@@ -74,7 +73,7 @@ const RECORDED: &[(&str, &str, OfRecords)] = &[
 pub(crate) struct Metrics {
     cores: Vec<Arc<Counters>>,
     shards: Vec<Handle>,
-    recorded: Option<Arc<record::Counters>>,
+    recorded: Arc<record::Counters>,
 }
 
 impl Metrics {
@@ -82,7 +81,7 @@ impl Metrics {
         registry: &Registry,
         cores: Vec<Arc<Counters>>,
         shards: Vec<Handle>,
-        recorded: Option<Arc<record::Counters>>,
+        recorded: Arc<record::Counters>,
     ) -> Result<(), prometheus::Error> {
         registry.register(Box::new(Self { cores, shards, recorded }))
     }
@@ -116,8 +115,7 @@ impl Metrics {
         longest.set(nanos.unwrap_or_default() as f64 / 1e9);
         families.extend(longest.collect());
         for (name, help, read) in RECORDED {
-            let Some(recorded) = &self.recorded else { break };
-            let value = read(recorded).load(Ordering::Relaxed);
+            let value = read(&self.recorded).load(Ordering::Relaxed);
             if name.ends_with("_total") {
                 let counter = IntCounter::new(full(name), *help)?;
                 counter.inc_by(value);

@@ -142,7 +142,7 @@ impl Relay {
             all_notices.push(notices);
         }
         let recordings = config.recordings.clone().map(Recordings::new);
-        let recorded = recordings.as_ref().map(Recordings::counters);
+        let recorded = recordings.as_ref().map(Recordings::counters).unwrap_or_default();
         Metrics::register(registry, counters, handles.clone(), recorded).map_err(StartError::Metrics)?;
         let inner = Arc::new(Inner {
             handles,

@@ -127,6 +127,11 @@ impl<F: Face> Desk<F> {
                     self.perform(gateway, id, None, Ask::End { stream });
                 }
             }
+            ToRelay::Record { id, stream, wanted } => {
+                if self.is_new(gateway, id, now) {
+                    self.perform(gateway, id, None, Ask::Record { stream, wanted });
+                }
+            }
             ToRelay::Keep { sessions } => {
                 let words = self.sessions.keep(gateway, &sessions, now);
                 self.say_all(words);

@@ -15,6 +15,7 @@ mod heartbeat;
 mod media;
 mod plain;
 mod product;
+mod recorded;
 mod recording;
 mod records;
 mod recovery;

@@ -9,11 +9,12 @@ use anyhow::{Context as _, bail};
 use crate::command::{root, run_quietly};
 
 /// A program that the tests start, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("cc", "build-essential"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("chromium", "chromium"),
+    ("ffprobe", "ffmpeg"),
     ("ip", "iproute2"),
     ("turnserver", COTURN),
     (REDIS, REDIS),

@@ -51,6 +51,8 @@ const OPERATIONS: &[Operation] = &[
     users::DISCONNECT,
     streams::LIST,
     streams::END,
+    streams::RECORD,
+    streams::RECORD_NO_MORE,
     info::HEALTH,
     info::MONITORING,
     info::CIRCUIT_BREAKERS,

@@ -32,9 +32,22 @@ impl Signaling {
 
     /// Ends the stream for everybody.
     pub(crate) async fn end_stream(&self, stream: RoomId) -> Result<(), Failure> {
+        self.ask_home(stream, |id, stream| ToRelay::End { id, stream }).await
+    }
+
+    /// Begins the recording of a stream, or ends it.
+    pub(crate) async fn record_stream(&self, stream: RoomId, wanted: bool) -> Result<(), Failure> {
+        self.ask_home(stream, |id, stream| ToRelay::Record { id, stream, wanted }).await
+    }
+
+    async fn ask_home(
+        &self,
+        stream: RoomId,
+        word: impl FnOnce(u64, RoomId) -> ToRelay,
+    ) -> Result<(), Failure> {
         let found = self.directory.find(&stream_entry(&stream)).wait().await.map_err(unavailable)?;
         let home = found.ok_or(Code::NoSuchStream)?.owner;
-        match self.letters.ask(home, None, |id| ToRelay::End { id, stream }).await {
+        match self.letters.ask(home, None, |id| word(id, stream)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(refusal)) => Err(refusal.into()),
             Err(Silence) => Err(no_relay()),

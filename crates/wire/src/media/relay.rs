@@ -83,6 +83,12 @@ pub enum ToRelay {
         id: u64,
         stream: RoomId,
     },
+    /// Begins or ends the recording of a stream, answered like a request.
+    Record {
+        id: u64,
+        stream: RoomId,
+        wanted: bool,
+    },
     /// The note with this id has arrived.
     Noted {
         id: u64,

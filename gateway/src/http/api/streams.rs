@@ -1,4 +1,4 @@
-//! The streams that are published, and the end of one.
+//! The streams that are published, their recording, and the end of one.
 
 use std::collections::HashMap;
 
@@ -40,6 +40,14 @@ pub(super) const LIST: Operation = Operation {
     handle: |call| Box::pin(list(call)),
 };
 
+const STREAM: Parameter = Parameter {
+    place: Place::Path,
+    name: "stream",
+    schema: || json!({ "$ref": "#/components/schemas/RoomId" }),
+    about: "The stream. Its name is of the same form as a room's.",
+    example: "live:show",
+};
+
 pub(super) const END: Operation = Operation {
     id: "endStream",
     method: Method::Delete,
@@ -48,18 +56,43 @@ pub(super) const END: Operation = Operation {
     summary: "End a stream.",
     description: "For everybody who publishes or watches it. Whoever may publish it can begin it again; to prevent that, \
                   disconnect or revoke the user.",
-    parameters: &[Parameter {
-        place: Place::Path,
-        name: "stream",
-        schema: || json!({ "$ref": "#/components/schemas/RoomId" }),
-        about: "The stream. Its name is of the same form as a room's.",
-        example: "live:show",
-    }],
+    parameters: &[STREAM],
     body: None,
     success: StatusCode::OK,
     answer: || json!({ "$ref": "#/components/schemas/Empty" }),
     refusals: &[400, 404],
     handle: |call| Box::pin(end(call)),
+};
+
+pub(super) const RECORD: Operation = Operation {
+    id: "recordStream",
+    method: Method::Post,
+    path: "/api/v1/streams/{stream}/recording",
+    access: Access::Service,
+    summary: "Record a stream.",
+    description: "Into files at the relay that has it, until the recording or the stream is ended. Refused with 403 where \
+                  no directory is set for them. A stream that is recorded already goes on being so.",
+    parameters: &[STREAM],
+    body: None,
+    success: StatusCode::OK,
+    answer: || json!({ "$ref": "#/components/schemas/Empty" }),
+    refusals: &[400, 404, 409],
+    handle: |call| Box::pin(record(call, true)),
+};
+
+pub(super) const RECORD_NO_MORE: Operation = Operation {
+    id: "stopRecording",
+    method: Method::Delete,
+    path: "/api/v1/streams/{stream}/recording",
+    access: Access::Service,
+    summary: "End the recording of a stream.",
+    description: "The stream goes on. The file is whole a moment later.",
+    parameters: &[STREAM],
+    body: None,
+    success: StatusCode::OK,
+    answer: || json!({ "$ref": "#/components/schemas/Empty" }),
+    refusals: &[400, 404],
+    handle: |call| Box::pin(record(call, false)),
 };
 
 #[derive(Serialize)]
@@ -104,5 +137,12 @@ async fn end(call: Call) -> Outcome {
     let stream: RoomId = call.param("stream")?;
     let [] = call.query([])?;
     call.app.signaling.end_stream(stream).await?;
+    Ok(done(&Empty {}))
+}
+
+async fn record(call: Call, wanted: bool) -> Outcome {
+    let stream: RoomId = call.param("stream")?;
+    let [] = call.query([])?;
+    call.app.signaling.record_stream(stream, wanted).await?;
     Ok(done(&Empty {}))
 }
