@@ -74,12 +74,12 @@ impl Relay {
         }
     }
 
-    /// Ends streams whenever that is asked for.
+    /// Ends streams, and records them, whenever that is asked for.
     pub(crate) fn play(mut self) -> tokio::task::JoinHandle<()> {
         tokio::spawn(async move {
             while let Some(letter) = self.letters.recv().await {
                 for word in serde_json::from_slice::<Vec<ToRelay>>(&letter.words).unwrap() {
-                    if let ToRelay::End { id, .. } = word {
+                    if let ToRelay::End { id, .. } | ToRelay::Record { id, .. } = word {
                         self.say(&[FromRelay::Done { id }]);
                     }
                 }
