@@ -49,6 +49,20 @@ impl Sfu {
         }
     }
 
+    /// A track comes in another codec: its viewers get it as that, those who can.
+    pub(super) fn rebind(&mut self, key: TrackKey) {
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        let (sent, peers) = (track.sent, &mut self.peers);
+        track.viewers.retain(|(viewer, index)| {
+            let viewer = peers.get_mut(*viewer).and_then(super::peer::Peer::viewer);
+            let forwarder = viewer.and_then(|viewer| viewer.forwarders.get_mut(*index));
+            forwarder.is_some_and(|forwarder| {
+                forwarder.bind(key, &sent);
+                forwarder.track.is_some()
+            })
+        });
+    }
+
     /// A track is published no more.
     pub(super) fn remove_track(&mut self, key: TrackKey) {
         let Some(track) = self.tracks.try_remove(key) else { return };

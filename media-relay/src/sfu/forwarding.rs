@@ -35,6 +35,10 @@ impl Sfu {
     /// Gives what came of a track in this round to everyone who watches it.
     pub(super) fn forward(&mut self, now: Instant, key: TrackKey, out: &mut impl Outlet) {
         let Some(track) = self.tracks.get_mut(key) else { return };
+        if std::mem::take(&mut track.is_other) {
+            self.rebind(key);
+        }
+        let Some(track) = self.tracks.get_mut(key) else { return };
         let fresh = std::mem::take(&mut track.fresh);
         let track = &self.tracks[key];
         let mut wanted: SmallVec<[u8; 4]> = SmallVec::new();

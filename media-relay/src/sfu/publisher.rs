@@ -15,7 +15,7 @@ use turnpike_wire::media::Kind;
 use super::counters::{Counters, Ignored};
 use super::receiver::Placed;
 use super::send_cache::Cached;
-use super::track::{Facts, Fresh, Track, TrackKey};
+use super::track::{Facts, Fresh, Layer, Track, TrackKey};
 
 /// Of one peer: three layers with repairs for each of ten pictures.
 const SOURCES_MAX: usize = 64;
@@ -342,7 +342,10 @@ impl Publisher {
             return None;
         };
         // Which of the codecs that were agreed on is sent shows here.
-        (track.codec, track.sent) = (payload.codec, payload.sent);
+        if track.sent != payload.sent {
+            (track.codec, track.sent, track.is_other) = (payload.codec, payload.sent, true);
+            track.layers.iter_mut().for_each(Layer::restart);
+        }
         let codec = track.codec;
         let layer = track.layers.get_mut(usize::from(source.layer))?;
         let (seq, is_late) = match layer.receiver.packet(now, header.sequence, header.timestamp, is_repair) {

@@ -35,6 +35,8 @@ pub(crate) struct Track {
     pub(crate) codec: Codec,
     /// The same with all of its parameters.
     pub(crate) sent: turnpike_sdp::Codec,
+    /// Another codec than before: viewers have to be told by another payload type.
+    pub(crate) is_other: bool,
     pub(crate) clock_hz: u32,
     pub(crate) muted: bool,
     pub(crate) layers: Vec<Layer>,

@@ -256,6 +256,7 @@ impl Sfu {
             kind,
             codec,
             sent: agreed.codec,
+            is_other: false,
             clock_hz,
             muted: false,
             layers,

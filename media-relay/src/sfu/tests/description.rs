@@ -4,6 +4,7 @@ use turnpike_transport::{Certificate, Credentials, Fingerprint, Remote};
 
 pub(super) const VP8: u8 = 96;
 pub(super) const RTX: u8 = 97;
+pub(super) const VP9: u8 = 98;
 pub(super) const OPUS: u8 = 111;
 pub(super) const MID: u8 = 1;
 pub(super) const TWCC: u8 = 3;
@@ -36,7 +37,7 @@ pub(super) fn offer(wish: Wish, ours: &Credentials, certificate: &Certificate, v
     );
     for (mid, is_video) in sections.into_iter().enumerate() {
         let formats = if is_video {
-            format!("video 9 UDP/TLS/RTP/SAVPF {VP8} {RTX}")
+            format!("video 9 UDP/TLS/RTP/SAVPF {VP8} {RTX} {VP9}")
         } else {
             format!("audio 9 UDP/TLS/RTP/SAVPF {OPUS}")
         };
@@ -67,6 +68,8 @@ pub(super) fn offer(wish: Wish, ours: &Credentials, certificate: &Certificate, v
                 format!("a=rtcp-fb:{VP8} nack pli"),
                 format!("a=rtpmap:{RTX} rtx/90000"),
                 format!("a=fmtp:{RTX} apt={VP8}"),
+                format!("a=rtpmap:{VP9} VP9/90000"),
+                format!("a=fmtp:{VP9} profile-id=0"),
             ]);
         } else {
             lines.push(format!("a=rtpmap:{OPUS} opus/48000/2"));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use turnpike_rtp::rtcp::{Compound, Message};
 use turnpike_rtp::{Element, Fields, rtx, write_header};
 
-use super::description::{MID, OPUS, REPAIRED_RID, RID, RIDS, RTX, TWCC, VP8, Wish};
+use super::description::{MID, OPUS, REPAIRED_RID, RID, RIDS, RTX, TWCC, VP8, VP9, Wish};
 
 const FRAME: Duration = Duration::from_millis(33);
 const VOICE: Duration = Duration::from_millis(20);
@@ -60,6 +60,8 @@ pub(super) struct Layer {
     /// By number: timestamp, marker and payload.
     sent: HashMap<u16, (u32, bool, Vec<u8>)>,
     pub(super) is_on: bool,
+    /// As VP9 instead of VP8.
+    pub(super) is_vp9: bool,
 }
 
 pub(super) struct Publisher {
@@ -93,6 +95,7 @@ impl Publisher {
             wants_keyframe: true,
             sent: HashMap::new(),
             is_on: true,
+            is_vp9: false,
         };
         Self {
             number,
@@ -224,12 +227,18 @@ impl Layer {
                 payload[4] = u8::from(!keyframe) | 0x10;
                 payload[7..14].copy_from_slice(&[0x9d, 0x01, 0x2a, 0x00, 0x05, 0xd0, 0x02]);
             }
+            if self.is_vp9 {
+                // RFC 9628 4.2: a picture id, whether it depends on others, and where the frame begins and ends.
+                let begins = if at == 0 { 0x08 } else { 0 } | if at + 1 == count { 0x04 } else { 0 };
+                let depends = if keyframe { 0 } else { 0x40 };
+                payload[..3].copy_from_slice(&[0x80 | begins | depends, picture[0] | 0x80, picture[1]]);
+            }
             Mark { publisher: number, layer: index, frame, index: at, count, keyframe }.write(&mut payload);
             self.sequence = self.sequence.wrapping_add(1);
             let marker = at + 1 == count;
             let fields = Fields {
                 marker,
-                payload_type: VP8,
+                payload_type: if self.is_vp9 { VP9 } else { VP8 },
                 sequence: self.sequence,
                 timestamp: self.timestamp,
                 ssrc: self.ssrc,

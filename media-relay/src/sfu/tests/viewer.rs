@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use turnpike_rtp::Packet;
 use turnpike_rtp::rtcp::{NackEntry, TwccBuilder, Writer};
 
-use super::description::{RTX, TWCC, VP8};
+use super::description::{RTX, TWCC, VP8, VP9};
 use super::publisher::Mark;
 
 const ASK_AFTER: Duration = Duration::from_millis(20);
@@ -21,6 +21,7 @@ pub(super) struct Got {
     /// None: padding in place of what it is not to get.
     pub(super) mark: Option<Mark>,
     pub(super) repaired: bool,
+    pub(super) payload_type: u8,
 }
 
 #[derive(Default)]
@@ -82,7 +83,8 @@ impl Viewer {
         }
         let is_repair = header.ssrc == self.video.1;
         assert!(is_repair || header.ssrc == self.video.0, "another source: {:x}", header.ssrc);
-        assert_eq!(header.payload_type, if is_repair { RTX } else { VP8 });
+        let expected = if is_repair { &[RTX][..] } else { &[VP8, VP9] };
+        assert!(expected.contains(&header.payload_type), "payload type {}", header.payload_type);
         let (sequence, payload) = if is_repair {
             let Some((sequence, payload)) = turnpike_rtp::rtx::unwrap(packet.payload()) else { return };
             (sequence, payload)
@@ -97,7 +99,14 @@ impl Viewer {
         self.missing.remove(&number);
         let picture = payload.get(2..4).map_or(0, |id| u16::from_be_bytes([id[0] & 0x7f, id[1]]));
         let mark = Mark::read(payload);
-        let got = Got { at: now, timestamp: header.timestamp, picture, mark, repaired: is_repair };
+        let got = Got {
+            at: now,
+            timestamp: header.timestamp,
+            picture,
+            mark,
+            repaired: is_repair,
+            payload_type: header.payload_type,
+        };
         if let Some(before) = self.got.get(&number) {
             assert_eq!(before.mark, mark, "two packets of one number");
             if !is_repair && !before.repaired {

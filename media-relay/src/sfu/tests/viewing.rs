@@ -247,6 +247,24 @@ fn layers_are_chosen_as_wished() {
 }
 
 #[test]
+fn a_publisher_that_takes_another_codec_is_seen_in_it() {
+    let mut world = World::new(1);
+    let publisher = world.publish(PICTURE);
+    world.until(5 * SECOND, |world| world.ends[publisher].connected);
+    let viewer = world.watch(PICTURE);
+    world.pass(2 * SECOND);
+    world.ends[publisher].publisher().layers[0].is_vp9 = true;
+    world.ends[publisher].publisher().want_keyframe();
+    let changed = world.now;
+    world.pass(2 * SECOND);
+    let viewer = world.ends[viewer].viewer();
+    let after: Vec<_> = viewer.got.values().filter(|got| got.at > changed + 200 * MS).collect();
+    assert!(after.len() > 40, "{}", after.len());
+    assert!(after.iter().all(|got| got.payload_type == description::VP9), "{:?}", after[0]);
+    assert_eq!(viewer.gaps(), Vec::<u64>::new());
+}
+
+#[test]
 fn what_comes_while_an_offer_waits_is_offered_behind_it() {
     let mut world = World::new(1);
     world.publish(PICTURE);
