@@ -28,6 +28,8 @@ const HEADER_BYTES_MAX: usize = 12 + 4 + 288 + rtx::OSN_BYTES;
 const RTCP_BYTES_MAX: usize = 1_200;
 /// Of IP and UDP, which the path feels as well.
 const DATAGRAM_OVERHEAD: usize = 28;
+/// None at all would be a layer that is not there.
+const RUNG_BITS_MIN: u64 = 1_000;
 /// Releases a viewer and round: more than a keyframe.
 const RELEASES_PER_ROUND: usize = 512;
 
@@ -173,6 +175,8 @@ impl Sfu {
 /// What a track has to offer to whoever chooses, the least first.
 fn rungs(now: Instant, track: &Track) -> Vec<Rung> {
     let mut rungs = Vec::new();
+    // A picture in which nothing moves, as of a screen, is sent no more, and yet there to be seen.
+    let stands = !track.is_alive(now);
     for (rank, index) in track.order.iter().enumerate() {
         let Some(layer) = track.layers.get(usize::from(*index)) else { continue };
         let height = layer.size.map_or(0, |(_, height)| height);
@@ -180,7 +184,11 @@ fn rungs(now: Instant, track: &Track) -> Vec<Rung> {
         for (spatial, temporal, bits) in layer.flow.rungs() {
             // Several layers are spatial ones by themselves.
             let spatial = if track.layers.len() > 1 { rank as u8 } else { spatial };
-            let bitrate_bps = if is_active { bits.max(1_000) } else { 0 };
+            let bitrate_bps = match (is_active, stands) {
+                (true, _) => bits.max(RUNG_BITS_MIN),
+                (false, true) if layer.still().is_some() => RUNG_BITS_MIN,
+                (false, _) => 0,
+            };
             rungs.push(Rung { id: LayerId { spatial, temporal }, bitrate_bps, height });
         }
     }

@@ -265,6 +265,27 @@ fn a_publisher_that_takes_another_codec_is_seen_in_it() {
 }
 
 #[test]
+fn a_picture_that_stands_still_is_seen_by_who_comes_late() {
+    let mut world = World::new(1);
+    let publisher = world.publish(PICTURE);
+    world.until(5 * SECOND, |world| world.ends[publisher].connected);
+    let early = world.watch(PICTURE);
+    world.pass(2 * SECOND);
+    world.ends[publisher].publisher().is_silent = true;
+    world.pass(3 * SECOND);
+    let late = world.watch(PICTURE);
+    world.pass(SECOND);
+    assert!(world.ends[late].viewer().got.values().any(|got| got.mark.is_some_and(|mark| mark.keyframe)));
+    // It moves again, and who has seen it all the time needs no keyframe for that.
+    world.ends[publisher].publisher().obeys = false;
+    world.ends[publisher].publisher().is_silent = false;
+    let moved = world.now;
+    world.pass(500 * MS);
+    assert!(world.ends[early].viewer().got.values().filter(|got| got.at > moved).count() > 8);
+    world.check();
+}
+
+#[test]
 fn what_comes_while_an_offer_waits_is_offered_behind_it() {
     let mut world = World::new(1);
     world.publish(PICTURE);
