@@ -9,9 +9,9 @@ use turnpike_guard::{Claims, Role};
 
 use crate::backend::Backend;
 use crate::client::Client;
-use crate::relay::Relay;
 use crate::house::{BROKEN, House, claims, signed, token};
 use crate::http::request;
+use crate::relay::Relay;
 use crate::weather::Weather;
 
 fn of_role(role: Role) -> String {
