@@ -23,6 +23,7 @@ use crate::sfu::{Counters, Limits, Sfu, SfuConfig};
 use crate::shard::{self, Handle, Notices, Shard};
 use crate::{Ask, Notice, StreamInfo, Told};
 
+const NOWHERE: usize = usize::MAX;
 /// Notices that wait for whoever listens to a session. One who does not hear them is not told any more.
 const LISTENER_NOTICES_MAX: usize = 64;
 /// For the kernel, when a shard is busy for a few milliseconds: a keyframe for hundreds of viewers.
@@ -80,6 +81,7 @@ struct Inner {
 }
 
 struct Entry {
+    /// [`NOWHERE`]: somebody listens already, and it has not begun.
     shard: usize,
     listener: Option<mpsc::Sender<Notice>>,
 }
@@ -179,7 +181,7 @@ impl Relay {
     pub fn listen(&self, session: MediaSession) -> mpsc::Receiver<Notice> {
         let (listener, notices) = mpsc::channel(LISTENER_NOTICES_MAX);
         // Before it is opened nobody knows where it will be.
-        self.inner.sessions.entry(session).or_insert(Entry { shard: usize::MAX, listener: None }).listener =
+        self.inner.sessions.entry(session).or_insert(Entry { shard: NOWHERE, listener: None }).listener =
             Some(listener);
         notices
     }
@@ -189,7 +191,14 @@ impl Relay {
         match &ask {
             Ask::Publish { session, stream, .. } | Ask::Watch { session, stream, .. } => {
                 let (session, shard) = (*session, inner.shard_of(stream));
-                inner.sessions.entry(session).or_insert(Entry { shard, listener: None }).shard = shard;
+                {
+                    let mut entry =
+                        inner.sessions.entry(session).or_insert(Entry { shard: NOWHERE, listener: None });
+                    if entry.shard != NOWHERE {
+                        return Err(Failure::new(Code::LimitReached, "the session has begun already"));
+                    }
+                    entry.shard = shard;
+                }
                 let told = inner.handles[shard].ask(ask).await;
                 if told.is_err() {
                     inner.sessions.remove(&session);

@@ -274,7 +274,8 @@ impl<F: Face> Desk<F> {
             }
             // Nobody hears of it any more, so it cannot go on.
             None => {
-                if self.sessions.contains(session) {
+                // One that was refused has nobody to hear of it either; its answer says so.
+                if self.sessions.get(session).is_some_and(|held| held.is_open()) {
                     self.end(session, Some(Code::Unavailable));
                     self.stop(session);
                 }

@@ -320,7 +320,6 @@ fn what_is_no_longer_kept_leaves_the_disk_too() {
         let broker = embedded.cluster().broker;
         wait(broker.open(&b)).unwrap();
         publish(&embedded, &b, None, "1").unwrap();
-        let mut size = 0;
         for round in 0..40 {
             let answers: Vec<_> = (0..50)
                 .map(|number| broker.publish(publication(&a, Some(&format!("m{round}-{number}")), &body)))
@@ -328,12 +327,10 @@ fn what_is_no_longer_kept_leaves_the_disk_too() {
             for answer in answers {
                 wait(answer).unwrap();
             }
-            if round == 10 {
-                size = shaky.bytes().len();
-            }
         }
-        let (now, max) = (shaky.bytes().len(), size + size / 4);
-        assert!(now <= max, "10 MB went through and the file has grown from {size} to {now} bytes");
+        // 50 KB are kept. The file grows by doubling, and how far depends on how much one commit takes.
+        let size = shaky.bytes().len();
+        assert!(size <= 3_000_000, "10 MB went through, and the file has {size} bytes");
     }
     // Much later everything is too old, but nobody can know yet who comes back to b.
     config.history.age_ms_max = 0;
