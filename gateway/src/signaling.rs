@@ -335,9 +335,12 @@ impl Signaling {
             name: identity.name.as_ref().map(|name| name.as_str().into()),
             connection: socket.id().to_string().into(),
         };
-        let asking = Asking { session, id: socket.id(), identity: Arc::clone(identity) };
+        // What is stopped becomes nobody's: its end may even be heard before the answer.
+        let becomes_theirs = !matches!(ask, Ask::Stop);
+        let asking = || Asking { session, id: socket.id(), identity: Arc::clone(identity) };
+        let asking = becomes_theirs.then(asking);
         let word = |id| ToRelay::Request(Box::new(Request { id, session, by, ask }));
-        self.letters.ask(Incarnation(session.relay), Some(asking), word).await
+        self.letters.ask(Incarnation(session.relay), asking, word).await
     }
 
     /// Whatever there is of it, here or at its relay.
