@@ -18,6 +18,7 @@ use turnpike_transport::srtp::OVERHEAD_BYTES_MAX;
 use super::counters::{Counters, Ignored};
 use super::forwarder::{Passing, Way};
 use super::peer::{Peer, Role};
+use super::requests::repair;
 use super::send_cache::Cached;
 use super::track::{Facts, Layer, Track, TrackKey};
 use super::viewer::Viewer;
@@ -26,8 +27,8 @@ use super::{Outlet, Sfu};
 /// Header, extensions and the number of a repair.
 const HEADER_BYTES_MAX: usize = 12 + 4 + 288 + rtx::OSN_BYTES;
 const RTCP_BYTES_MAX: usize = 1_200;
-/// Of IP and UDP, which the path feels as well.
-const DATAGRAM_OVERHEAD: usize = 28;
+/// What the path feels beside the payload: about 40 of RTP and its protection, 28 of IP and UDP.
+const BESIDE_PAYLOAD: usize = 40 + 28;
 /// None at all would be a layer that is not there.
 const RUNG_BITS_MIN: u64 = 1_000;
 /// Releases a viewer and round: more than a keyframe.
@@ -223,7 +224,7 @@ impl Sending<'_> {
         passing: Passing,
         out: &mut impl Outlet,
     ) -> bool {
-        let bytes = cached.payload.len() + 40 + DATAGRAM_OVERHEAD;
+        let bytes = cached.payload.len() + BESIDE_PAYLOAD;
         match viewer.pacer.admit(self.now, passing.class(track.is_video()), bytes, passing) {
             Verdict::Send { probe } => {
                 self.send(viewer, transport, cached, passing, probe, out);
@@ -293,27 +294,11 @@ impl Sending<'_> {
         probe: ProbeId,
         out: &mut impl Outlet,
     ) -> bool {
-        let newest = viewer.forwarders.iter().enumerate().find_map(|(index, forwarder)| {
-            forwarder.repair?;
-            let track = tracks.get(forwarder.track?)?;
-            let layer = forwarder.current()?;
-            let published = track.layers.get(usize::from(layer))?;
-            let origin = forwarder.rewriter.origin(forwarder.rewriter.newest_output().0)?;
-            let seq = published.full_number(origin.sequence).filter(|_| origin.source == published.source)?;
-            let cached = published.cache.get(seq)?;
-            let output = origin.output(cached.timestamp, cached.facts.frame.and_then(|frame| frame.picture));
-            let passing = Passing {
-                track: forwarder.track? as u32,
-                source: published.source,
-                forwarder: index as u8,
-                ssrc: forwarder.ssrc,
-                layer,
-                way: Way::Again,
-                marker: cached.marker,
-                seq,
-                output,
-            };
-            Some((cached, passing))
+        let newest = (0..viewer.forwarders.len()).find_map(|index| {
+            let forwarder = &viewer.forwarders[index];
+            let passing = repair(viewer, index, tracks, forwarder.rewriter.newest_output().0)?;
+            let is_shown = forwarder.current() == Some(passing.layer);
+            Some((tracks.get(forwarder.track?)?.packet(&passing)?, passing)).filter(|_| is_shown)
         });
         let Some((cached, passing)) = newest else { return false };
         self.send(viewer, transport, cached, passing, Some(probe), out);
@@ -356,7 +341,7 @@ impl Sending<'_> {
         let (transport_sequence, send_time, mut descriptor);
         let mut elements: SmallVec<[Element<'_>; 8]> = SmallVec::new();
         if let Some(id) = ids.id(ExtensionKind::TransportSequence) {
-            let bytes = payload.len() + 40 + DATAGRAM_OVERHEAD;
+            let bytes = payload.len() + BESIDE_PAYLOAD;
             transport_sequence = sent.send(self.now, bytes, class, probe).to_be_bytes();
             elements.push(Element { id, value: &transport_sequence });
         } else if let Some(id) = ids.id(ExtensionKind::AbsSendTime) {

@@ -6,7 +6,7 @@ use slab::Slab;
 use turnpike_rtp::rtcp::{Compound, Message, Nack, ReportBlock};
 
 use super::counters::{Counters, Ignored};
-use super::forwarder::{Forwarder, Passing, Way};
+use super::forwarder::{Passing, Way};
 use super::forwarding::since_report;
 use super::track::Track;
 use super::viewer::Viewer;
@@ -71,26 +71,28 @@ fn again(viewer: &mut Viewer, tracks: &Slab<Track>, nack: &Nack<'_>, counters: &
         if !viewer.may_repair() {
             return;
         }
-        let Some(passing) = repair(&viewer.forwarders[index], tracks, sequence) else { continue };
-        viewer.repairs.push(Passing { forwarder: index as u8, ..passing });
+        viewer.repairs.extend(repair(viewer, index, tracks, sequence));
     }
 }
 
-fn repair(forwarder: &Forwarder, tracks: &Slab<Track>, sequence: u16) -> Option<Passing> {
+/// What the viewer's track sent under that number, to be sent again.
+pub(super) fn repair(viewer: &Viewer, index: usize, tracks: &Slab<Track>, sequence: u16) -> Option<Passing> {
+    let forwarder = viewer.forwarders.get(index)?;
     forwarder.repair?;
     let key = forwarder.track?;
     let track = tracks.get(key)?;
     let origin = forwarder.rewriter.origin(sequence).filter(|origin| origin.sent)?;
-    let (index, layer) = track.layers.iter().enumerate().find(|(_, layer)| layer.source == origin.source)?;
+    let (layer_index, layer) =
+        track.layers.iter().enumerate().find(|(_, layer)| layer.source == origin.source)?;
     let seq = layer.full_number(origin.sequence)?;
     let cached = layer.packet(seq)?;
     let output = origin.output(cached.timestamp, cached.facts.frame.and_then(|frame| frame.picture));
     Some(Passing {
         track: key as u32,
         source: layer.source,
-        forwarder: 0,
+        forwarder: index as u8,
         ssrc: forwarder.ssrc,
-        layer: index as u8,
+        layer: layer_index as u8,
         way: Way::Again,
         marker: cached.marker,
         seq,

@@ -31,6 +31,15 @@ pub(super) const LIMIT: Parameter = Parameter {
     example: "10",
 };
 
+/// Where a page of a listing begins.
+pub(super) const CURSOR: Parameter = Parameter {
+    place: Place::Query,
+    name: "cursor",
+    schema: || json!({ "type": "string" }),
+    about: "The `cursor` of the page before, as it came.",
+    example: "",
+};
+
 /// What anything may be refused with, and in which words.
 const REFUSALS: &[(u16, &str)] = &[
     (400, "The request is not of the form that the operation takes."),

@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::json;
 use turnpike_wire::RoomId;
 
-use super::openapi::LIMIT;
-use super::operation::{Access, Call, Method, Operation, Outcome, Parameter, Place, done};
+use super::openapi::{CURSOR, LIMIT};
+use super::operation::{Access, Call, Method, Operation, Outcome, done};
 use super::request::limit;
 use crate::membership::unavailable;
 
@@ -20,16 +20,7 @@ pub(super) const LIST: Operation = Operation {
     summary: "Read which rooms there are.",
     description: "Rooms of which something is remembered, in no particular order, with where each stands. A page may \
                   hold fewer than asked for, or none, and not be the last: only the one without a `cursor` is.",
-    parameters: &[
-        LIMIT,
-        Parameter {
-            place: Place::Query,
-            name: "cursor",
-            schema: || json!({ "type": "string" }),
-            about: "The `cursor` of the page before, as it came.",
-            example: "",
-        },
-    ],
+    parameters: &[LIMIT, CURSOR],
     body: None,
     success: StatusCode::OK,
     answer: || json!({ "$ref": "#/components/schemas/RoomPage" }),

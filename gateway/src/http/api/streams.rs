@@ -9,7 +9,7 @@ use turnpike_cluster::Incarnation;
 use turnpike_wire::RoomId;
 use turnpike_wire::event::Empty;
 
-use super::openapi::LIMIT;
+use super::openapi::{CURSOR, LIMIT};
 use super::operation::{Access, Call, Method, Operation, Outcome, Parameter, Place, done};
 use super::request::limit;
 
@@ -23,16 +23,7 @@ pub(super) const LIST: Operation = Operation {
     summary: "Read which streams are published.",
     description: "On all relays, in no particular order. Who watches and publishes is counted every few seconds. A \
                   page may hold fewer than asked for, or none, and not be the last: only the one without a `cursor` is.",
-    parameters: &[
-        LIMIT,
-        Parameter {
-            place: Place::Query,
-            name: "cursor",
-            schema: || json!({ "type": "string" }),
-            about: "The `cursor` of the page before, as it came.",
-            example: "",
-        },
-    ],
+    parameters: &[LIMIT, CURSOR],
     body: None,
     success: StatusCode::OK,
     answer: || json!({ "$ref": "#/components/schemas/StreamPage" }),
