@@ -75,6 +75,23 @@ pub enum Ask {
         stream: RoomId,
         tap: Option<crate::record::Tap>,
     },
+    /// Gives a stream through a pipe as well.
+    #[doc(hidden)]
+    Branch {
+        stream: RoomId,
+        pipe: crate::carry::Downward,
+    },
+    /// Takes a stream from a pipe, in place of the one that it came from before.
+    #[doc(hidden)]
+    Feed {
+        stream: RoomId,
+        pipe: crate::carry::Upward,
+    },
+    /// Forgets a pipe, whichever end of it is here.
+    #[doc(hidden)]
+    Unpipe {
+        pipe: crate::carry::PipeId,
+    },
 }
 
 /// How much a session is about.
@@ -115,7 +132,10 @@ pub struct Opened {
 pub struct StreamInfo {
     pub stream: RoomId,
     pub publishers: Vec<UserId>,
+    /// Here, and at all that are fed from here.
     pub viewers: u64,
+    /// It comes from another relay.
+    pub is_fed: bool,
 }
 
 /// What a relay tells about a session without being asked.

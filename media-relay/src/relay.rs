@@ -5,6 +5,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use turnpike_udp::{Options, Socket};
 use turnpike_wire::media::MediaSession;
 use turnpike_wire::{Code, Failure, RoomId};
 
+use crate::carry::{Blocked, Delivered, Downward, FeedNews, PipeId, Upward};
 use crate::metrics::Metrics;
 use crate::record::{Begun, RecordConfig, Recordings};
 use crate::sfu::{Counters, Limits, Sfu, SfuConfig};
@@ -26,6 +28,8 @@ use crate::{Ask, Notice, StreamInfo, Told};
 const NOWHERE: usize = usize::MAX;
 /// Notices that wait for whoever listens to a session. One who does not hear them is not told any more.
 const LISTENER_NOTICES_MAX: usize = 64;
+/// News of feeds that wait for whoever hears them. While it is full they wait in the shards.
+const NEWS_MAX: usize = 1_024;
 /// For the kernel, when a shard is busy for a few milliseconds: a keyframe for hundreds of viewers.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
@@ -78,6 +82,8 @@ struct Inner {
     sessions: DashMap<MediaSession, Entry>,
     hash: RandomState,
     recordings: Option<Recordings>,
+    pipes: AtomicU64,
+    news: Mutex<Option<mpsc::Receiver<(RoomId, FeedNews)>>>,
 }
 
 struct Entry {
@@ -113,6 +119,7 @@ impl Relay {
         let transport = Arc::new(transport);
         let (mut shards, mut handles, mut all_notices, mut counters) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (news_sender, news) = mpsc::channel(NEWS_MAX);
         for index in 0..config.shards.max(1) {
             let port = if config.port == 0 { 0 } else { config.port.saturating_add(index as u16) };
             let address = SocketAddr::new(config.address, port);
@@ -137,7 +144,8 @@ impl Relay {
             let own = Arc::new(Counters::default());
             let core = Sfu::new(sfu_config, Arc::clone(&own), Instant::now());
             let shard_config = shard::Config { index, ..shard::Config::default() };
-            let (shard, notices) = Shard::start(shard_config, socket, core).map_err(StartError::Thread)?;
+            let (shard, notices) =
+                Shard::start(shard_config, socket, core, news_sender.clone()).map_err(StartError::Thread)?;
             handles.push(shard.handle().clone());
             counters.push(own);
             shards.push(shard);
@@ -152,6 +160,8 @@ impl Relay {
             sessions: DashMap::new(),
             hash: RandomState::new(),
             recordings,
+            pipes: AtomicU64::new(0),
+            news: Mutex::new(Some(news)),
         });
         for notices in all_notices {
             tokio::spawn(spread(Arc::downgrade(&inner), notices));
@@ -218,7 +228,9 @@ impl Relay {
             }
             Ask::End { stream } => inner.handles[inner.shard_of(stream)].ask(ask).await,
             Ask::Record { stream, wanted } => inner.record(stream, *wanted).await,
-            Ask::Tap { .. } => Err(Code::BadRequest.into()),
+            Ask::Tap { .. } | Ask::Branch { .. } | Ask::Feed { .. } | Ask::Unpipe { .. } => {
+                Err(Code::BadRequest.into())
+            }
             Ask::Streams => {
                 let mut all: Vec<StreamInfo> = Vec::new();
                 for handle in &inner.handles {
@@ -229,6 +241,40 @@ impl Relay {
                 Ok(Told::Streams(all))
             }
         }
+    }
+
+    /// A name that no other pipe of this relay has or had.
+    pub(crate) fn next_pipe(&self) -> PipeId {
+        PipeId(self.inner.pipes.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Gives a stream that is here through a pipe as well. Refused with 120 if it is not here, and with 123 if it is given
+    /// to as many as it may already.
+    pub(crate) async fn branch(&self, stream: &RoomId, pipe: Downward) -> Result<(), Failure> {
+        let ask = Ask::Branch { stream: stream.clone(), pipe };
+        self.inner.shard(stream).ask(ask).await.map(|_| ())
+    }
+
+    /// Takes a stream from a pipe, in place of the one that it came from before.
+    pub(crate) async fn feed(&self, stream: &RoomId, pipe: Upward) -> Result<(), Failure> {
+        let ask = Ask::Feed { stream: stream.clone(), pipe };
+        self.inner.shard(stream).ask(ask).await.map(|_| ())
+    }
+
+    /// Forgets a pipe, whichever end of it is here.
+    pub(crate) async fn unpipe(&self, stream: &RoomId, pipe: PipeId) {
+        // A shard that is full or gone finds out by itself when the other end takes nothing more.
+        let _ = self.inner.shard(stream).ask(Ask::Unpipe { pipe }).await;
+    }
+
+    /// Gives what has come through a pipe to whatever is at its end here.
+    pub(crate) fn deliver(&self, stream: &RoomId, pipe: PipeId, word: Delivered) -> Result<(), Blocked> {
+        self.inner.shard(stream).deliver(pipe, word)
+    }
+
+    /// What becomes of feeds; to be taken once.
+    pub(crate) fn feed_news(&self) -> Option<mpsc::Receiver<(RoomId, FeedNews)>> {
+        self.inner.news.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Ends the threads. Whoever asks afterwards is refused.
@@ -247,6 +293,10 @@ impl Inner {
     /// All of a stream is at one shard.
     fn shard_of(&self, stream: &RoomId) -> usize {
         (self.hash.hash_one(stream) % self.handles.len() as u64) as usize
+    }
+
+    fn shard(&self, stream: &RoomId) -> &Handle {
+        &self.handles[self.shard_of(stream)]
     }
 
     /// Begins a recording, or ends it. To begin what has begun changes nothing.

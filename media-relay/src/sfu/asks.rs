@@ -52,8 +52,16 @@ impl Sfu {
             Ask::Tap { stream, tap } => {
                 let key = *self.stream_names.get(&stream).ok_or(Code::NoSuchStream)?;
                 self.streams[key].tap = tap;
+                // Whoever is recorded is to know.
+                self.changed(key);
                 Ok(Told::Done)
             }
+            Ask::Branch { stream, .. } => {
+                self.stream_names.get(&stream).ok_or(Code::NoSuchStream)?;
+                Err(Code::NoRelay.into())
+            }
+            Ask::Feed { .. } => Err(Code::NoRelay.into()),
+            Ask::Unpipe { .. } => Ok(Told::Done),
             // The relay has made a tap of it.
             Ask::Record { .. } => Err(Code::BadRequest.into()),
             Ask::Streams => {
@@ -68,6 +76,7 @@ impl Sfu {
             stream: stream.name.clone(),
             publishers: users.collect(),
             viewers: stream.viewers.len() as u64,
+            is_fed: false,
         }
     }
 

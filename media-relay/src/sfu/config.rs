@@ -22,10 +22,17 @@ pub struct Limits {
     pub publishers_per_stream_max: usize,
     /// Of all tracks of a stream that a viewer is shown.
     pub tracks_per_viewer_max: usize,
+    /// Shards and relays that are given one stream by one shard; others are sent on to these.
+    pub branches_per_stream_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { peers_max: 10_000, publishers_per_stream_max: 16, tracks_per_viewer_max: 32 }
+        Self {
+            peers_max: 10_000,
+            publishers_per_stream_max: 16,
+            tracks_per_viewer_max: 32,
+            branches_per_stream_max: 16,
+        }
     }
 }

@@ -49,6 +49,8 @@ use self::agenda::Agenda;
 use self::peer::{Peer, Role};
 use self::stream::Stream;
 use self::track::{Track, TrackKey};
+use crate::carry::{Delivered, FeedNews, PipeId};
+use crate::shard::Suspect;
 use crate::{Ask, Ended, Notice, Told};
 
 /// Peers that are looked at in one round because their time has come. The others are looked at in the next.
@@ -74,6 +76,7 @@ pub(crate) struct Command {
 pub(crate) enum Effect {
     Answer { ticket: u64, answer: Result<Told, Failure> },
     Notice { session: MediaSession, notice: Notice },
+    Feed { stream: RoomId, news: FeedNews },
 }
 
 pub(crate) struct Sfu {
@@ -161,6 +164,10 @@ impl Sfu {
         }
     }
 
+    /// Takes what has come through a pipe.
+    #[allow(clippy::unused_self, clippy::needless_pass_by_value, reason = "to come")]
+    pub(crate) fn deliver(&mut self, _now: Instant, _pipe: PipeId, _word: Delivered) {}
+
     /// Sends what follows from what came in, and what is due.
     pub(crate) fn advance(&mut self, now: Instant, out: &mut impl Outlet) {
         let mut touched = std::mem::take(&mut self.touched);
@@ -204,14 +211,19 @@ impl Sfu {
     }
 
     /// The core has panicked while it took a datagram from there: whoever it was from is not to be trusted any more.
-    pub(crate) fn abandon(&mut self, from: Option<SocketAddr>) {
+    pub(crate) fn abandon(&mut self, from: Option<Suspect>) {
         self.touched.clear();
         self.fresh.clear();
         for (_, track) in &mut self.tracks {
             track.fresh.clear();
         }
-        if let Some(key) = from.and_then(|from| self.by_address.get(&from).copied()) {
-            self.remove(key, Ended::Refused);
+        match from {
+            Some(Suspect::Address(from)) => {
+                if let Some(key) = self.by_address.get(&from).copied() {
+                    self.remove(key, Ended::Refused);
+                }
+            }
+            Some(Suspect::Pipe(_)) | None => {}
         }
     }
 
@@ -364,6 +376,10 @@ impl crate::shard::Core for Sfu {
         self.command(now, command);
     }
 
+    fn deliver(&mut self, now: Instant, pipe: PipeId, word: Delivered) {
+        self.deliver(now, pipe, word);
+    }
+
     fn advance(&mut self, now: Instant, out: &mut impl Outlet) {
         self.advance(now, out);
     }
@@ -376,7 +392,7 @@ impl crate::shard::Core for Sfu {
         self.due()
     }
 
-    fn abandon(&mut self, from: Option<SocketAddr>) {
+    fn abandon(&mut self, from: Option<Suspect>) {
         self.abandon(from);
     }
 }

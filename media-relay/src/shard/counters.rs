@@ -71,6 +71,9 @@ pub(crate) struct Counters {
     /// Notices that wait now.
     pub(crate) notices_depth: Count,
 
+    /// Packets of pipes that did not fit any more.
+    pub(crate) piped_dropped: Count,
+
     pub(crate) panics: Count,
     pub(crate) rounds: Count,
     /// What comes in while a round lasts waits for its end.

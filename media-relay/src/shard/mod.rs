@@ -6,6 +6,7 @@
 mod counters;
 mod notices;
 mod outlet;
+mod pipes;
 mod turn;
 
 use std::net::SocketAddr;
@@ -19,10 +20,11 @@ use mio::Waker;
 use tokio::sync::{mpsc, oneshot};
 use turnpike_udp::{Limits, Socket};
 use turnpike_wire::media::MediaSession;
-use turnpike_wire::{Code, Failure};
+use turnpike_wire::{Code, Failure, RoomId};
 
 pub(crate) use counters::Counters;
 
+use crate::carry::{Blocked, Delivered, FeedNews, PipeId};
 use crate::sfu::{Command, Effect, Outlet};
 use crate::{Ask, Notice, Told};
 
@@ -43,6 +45,9 @@ pub(crate) trait Core: Send + 'static {
 
     fn command(&mut self, now: Instant, command: Command);
 
+    /// Takes what has come through a pipe.
+    fn deliver(&mut self, now: Instant, pipe: PipeId, word: Delivered);
+
     /// Sends what follows from what came in, and what is due.
     fn advance(&mut self, now: Instant, out: &mut impl Outlet);
 
@@ -52,9 +57,16 @@ pub(crate) trait Core: Send + 'static {
     /// When [`Self::advance`] is to be called if nothing comes in before.
     fn due(&self) -> Option<Instant>;
 
-    /// The core has panicked: while it took a datagram from there, or while it worked at something of its own choice.
+    /// The core has panicked: while it took something from there, or while it worked at something of its own choice.
     /// Whoever it was about is not to be trusted any more.
-    fn abandon(&mut self, from: Option<SocketAddr>);
+    fn abandon(&mut self, from: Option<Suspect>);
+}
+
+/// From where the last thing came that the core took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suspect {
+    Address(SocketAddr),
+    Pipe(PipeId),
 }
 
 /// How a shard works. All of it has a default that is right for a node of its own.
@@ -74,10 +86,14 @@ pub(crate) struct Shard {
 /// Notices of all sessions of a shard. Hear them steadily.
 pub(crate) type Notices = mpsc::Receiver<(MediaSession, Notice)>;
 
+/// What becomes of the feeds of all shards.
+pub(crate) type News = mpsc::Sender<(RoomId, FeedNews)>;
+
 /// By which a shard is asked for something, from any thread.
 #[derive(Clone)]
 pub(crate) struct Handle {
     inbox: SyncSender<Word>,
+    pipes: pipes::Entrance,
     waker: Arc<Waker>,
     shared: Arc<Shared>,
 }
@@ -97,8 +113,14 @@ struct Shared {
 
 impl Shard {
     /// Gives the socket, bound, and the core to a thread of their own.
-    pub(crate) fn start(config: Config, socket: Socket, core: impl Core) -> io::Result<(Self, Notices)> {
+    pub(crate) fn start(
+        config: Config,
+        socket: Socket,
+        core: impl Core,
+        news: News,
+    ) -> io::Result<(Self, Notices)> {
         let (inbox, words) = sync_channel(INBOX_MAX);
+        let (pipes, piped) = pipes::new();
         let (told, notices) = mpsc::channel(NOTICES_MAX);
         let shared = Arc::new(Shared {
             local: socket.local_addr(),
@@ -106,10 +128,12 @@ impl Shard {
             started: Instant::now(),
             ails: AtomicBool::new(false),
         });
-        let (turn, waker) = turn::Turn::new(config, socket, core, words, told, shared.clone())?;
+        let inboxes = turn::Inboxes { words, piped };
+        let outboxes = turn::Outboxes { told, news };
+        let (turn, waker) = turn::Turn::new(config, socket, core, inboxes, outboxes, shared.clone())?;
         let name = format!("media-{}", config.index);
         let thread = thread::Builder::new().name(name).spawn(move || turn.run())?;
-        let handle = Handle { inbox, waker: Arc::new(waker), shared };
+        let handle = Handle { inbox, pipes, waker: Arc::new(waker), shared };
         Ok((Self { handle, thread: Some(thread) }, notices))
     }
 
@@ -165,6 +189,15 @@ impl Handle {
             });
         }
         self.wake();
+        Ok(())
+    }
+
+    /// Gives what has come through a pipe to whatever is at its end. A packet that does not fit any more is dropped and
+    /// counted; when another word does not, whoever delivers has to give the pipe up.
+    pub(crate) fn deliver(&self, pipe: PipeId, word: Delivered) -> Result<(), Blocked> {
+        if self.pipes.put(pipe, word, &self.shared.counters)? {
+            self.wake();
+        }
         Ok(())
     }
 

@@ -15,9 +15,10 @@ const BROKEN: Duration = Duration::from_secs(10);
 struct Echo {
     out: VecDeque<(SocketAddr, Vec<u8>)>,
     effects: VecDeque<Effect>,
-    abandoned: Option<std_mpsc::Sender<Option<SocketAddr>>>,
+    abandoned: Option<std_mpsc::Sender<Option<Suspect>>>,
     panics_at_advance: bool,
     due: Option<Instant>,
+    delivered: Vec<PipeId>,
     gate: Option<std_mpsc::Receiver<()>>,
 }
 
@@ -63,6 +64,13 @@ impl Core for Echo {
         self.effects.push_back(Effect::Answer { ticket: command.ticket, answer });
     }
 
+    fn deliver(&mut self, _: Instant, pipe: PipeId, word: Delivered) {
+        assert_eq!(word, Delivered::Up(crate::carry::Up::Want(Vec::new())), "as the word said");
+        self.delivered.push(pipe);
+        let news = FeedNews::Over(pipe);
+        self.effects.push_back(Effect::Feed { stream: "stream".parse().unwrap(), news });
+    }
+
     fn advance(&mut self, now: Instant, out: &mut impl Outlet) {
         assert!(!std::mem::take(&mut self.panics_at_advance), "as the datagram said");
         if self.due.is_some_and(|due| now < due) {
@@ -83,7 +91,7 @@ impl Core for Echo {
         self.due
     }
 
-    fn abandon(&mut self, from: Option<SocketAddr>) {
+    fn abandon(&mut self, from: Option<Suspect>) {
         if let Some(abandoned) = &self.abandoned {
             let _ = abandoned.send(from);
         }
@@ -100,7 +108,7 @@ fn start(core: Echo) -> (Shard, Notices, UdpSocket) {
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(socket.local_addr()).unwrap();
     client.set_read_timeout(Some(BROKEN)).unwrap();
-    let (shard, notices) = Shard::start(Config::default(), socket, core).unwrap();
+    let (shard, notices) = Shard::start(Config::default(), socket, core, mpsc::channel(8).0).unwrap();
     assert_eq!(shard.handle().local_addr(), client.peer_addr().unwrap());
     (shard, notices, client)
 }
@@ -250,7 +258,7 @@ fn a_panic_costs_whoever_it_was_about() {
     let (abandoned, told) = std_mpsc::channel();
     let (shard, _notices, client) = start(Echo { abandoned: Some(abandoned), ..Echo::default() });
     client.send(&[PANIC]).unwrap();
-    assert_eq!(told.recv_timeout(BROKEN).unwrap(), Some(client.local_addr().unwrap()));
+    assert_eq!(told.recv_timeout(BROKEN).unwrap(), Some(Suspect::Address(client.local_addr().unwrap())));
     echo(&client, &[9]);
     assert!(shard.handle().is_well());
     client.send(&[PANIC_LATER]).unwrap();
@@ -311,4 +319,32 @@ fn nobody_hears_and_nothing_but_old_states_is_lost() {
     assert_eq!(counters.notices_merged.get(), 2_000 * 99);
     until(|| counters.notices_depth.get() == 0);
     shard.stop();
+}
+
+#[test]
+fn what_comes_through_pipes_reaches_the_core_and_its_news_whoever_hears_them() {
+    let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), Options::default()).unwrap();
+    let (news, mut heard) = mpsc::channel(2);
+    let (shard, _notices) = Shard::start(Config::default(), socket, Echo::default(), news).unwrap();
+    let word = || Delivered::Up(crate::carry::Up::Want(Vec::new()));
+    for pipe in 0..10 {
+        shard.handle().deliver(PipeId(pipe), word()).unwrap();
+    }
+    // Whoever hears them late loses none.
+    until(|| heard.len() == 2);
+    block_on(async {
+        for pipe in 0..10 {
+            let (_, news) = tokio::time::timeout(BROKEN, heard.recv()).await.unwrap().unwrap();
+            assert_eq!(news, FeedNews::Over(PipeId(pipe)));
+        }
+    });
+    // A word at which the core panics is not its last.
+    shard.handle().deliver(PipeId(1), Delivered::Down(crate::carry::Down::Over)).unwrap();
+    shard.handle().deliver(PipeId(99), word()).unwrap();
+    let news = block_on(async { tokio::time::timeout(BROKEN, heard.recv()).await }).unwrap().unwrap().1;
+    assert_eq!(news, FeedNews::Over(PipeId(99)));
+    assert_eq!(shard.handle().counters().panics.get(), 1);
+    let handle = shard.handle().clone();
+    shard.stop();
+    assert_eq!(handle.deliver(PipeId(1), word()), Err(Blocked::Closed));
 }

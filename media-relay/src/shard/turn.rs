@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,11 +18,13 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use turnpike_udp::{Outgoing, Received, Socket};
 use turnpike_wire::media::MediaSession;
-use turnpike_wire::{Code, Failure};
+use turnpike_wire::{Code, Failure, RoomId};
 
 use super::notices::Waiting;
 use super::outlet::{Batch, Scratch};
-use super::{Config, Core, Shared, Word};
+use super::pipes::Exit;
+use super::{Config, Core, News, Shared, Suspect, Word};
+use crate::carry::FeedNews;
 use crate::sfu::{Command, Effect};
 use crate::{Notice, Told};
 
@@ -34,6 +35,10 @@ const INBOX: Token = Token(1);
 const BATCHES_A_ROUND: usize = 4;
 /// Words a round: a join costs about as much as a thousand packets.
 const WORDS_A_ROUND: usize = 16;
+/// Words of pipes a round: as much as a batch of datagrams from all sides.
+const PIPED_A_ROUND: usize = 1_024;
+/// News of feeds that wait for whoever hears them. One that is so far behind has died.
+const NEWS_MAX: usize = 4_096;
 /// Questions that the core has not answered yet. Whoever asks beyond that is refused.
 const UNANSWERED_MAX: usize = 4_096;
 /// How often a shard gives a sign of life.
@@ -57,6 +62,7 @@ pub(super) struct Turn<C> {
     poll: Poll,
     events: Events,
     words: Receiver<Word>,
+    piped: Exit,
     /// The socket has more than was read.
     is_readable: bool,
     /// The inbox has more than was taken.
@@ -65,6 +71,8 @@ pub(super) struct Turn<C> {
     next_ticket: u64,
     waiting: Waiting,
     told: mpsc::Sender<(MediaSession, Notice)>,
+    news: News,
+    news_waiting: VecDeque<(RoomId, FeedNews)>,
     shared: Arc<Shared>,
     alive_next: Instant,
     overflowed: u32,
@@ -73,13 +81,23 @@ pub(super) struct Turn<C> {
     is_stuck: bool,
 }
 
+pub(super) struct Inboxes {
+    pub(super) words: Receiver<Word>,
+    pub(super) piped: Exit,
+}
+
+pub(super) struct Outboxes {
+    pub(super) told: mpsc::Sender<(MediaSession, Notice)>,
+    pub(super) news: News,
+}
+
 impl<C: Core> Turn<C> {
     pub(super) fn new(
         config: Config,
         mut socket: Socket,
         core: C,
-        words: Receiver<Word>,
-        told: mpsc::Sender<(MediaSession, Notice)>,
+        inboxes: Inboxes,
+        outboxes: Outboxes,
         shared: Arc<Shared>,
     ) -> io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
@@ -94,14 +112,17 @@ impl<C: Core> Turn<C> {
             socket,
             poll,
             events: Events::with_capacity(8),
-            words,
+            words: inboxes.words,
+            piped: inboxes.piped,
             // What came between binding and now is not told again.
             is_readable: true,
             is_asked: true,
             unanswered: HashMap::new(),
             next_ticket: 0,
             waiting: Waiting::default(),
-            told,
+            told: outboxes.told,
+            news: outboxes.news,
+            news_waiting: VecDeque::new(),
             alive_next: shared.started,
             shared,
             overflowed: 0,
@@ -117,6 +138,7 @@ impl<C: Core> Turn<C> {
             self.wait(ended);
             let now = Instant::now();
             let goes_on = self.take_words(now);
+            self.take_piped(now);
             self.take_datagrams(now);
             self.send(now);
             self.tell();
@@ -134,11 +156,12 @@ impl<C: Core> Turn<C> {
     }
 
     fn wait(&mut self, now: Instant) {
-        let timeout = if self.is_readable || self.is_asked {
+        let timeout = if self.is_readable || self.is_asked || self.piped.has_more() {
             Duration::ZERO
         } else {
             let due = self.core.due().map_or(ALIVE_EVERY, |due| due.saturating_duration_since(now));
-            let is_waiting = !self.waiting.is_empty() || !self.outgoing.is_empty();
+            let is_waiting =
+                !self.waiting.is_empty() || !self.outgoing.is_empty() || !self.news_waiting.is_empty();
             due.min(if is_waiting { AGAIN_AFTER } else { ALIVE_EVERY })
         };
         if let Err(error) = self.poll.poll(&mut self.events, Some(timeout)) {
@@ -149,6 +172,7 @@ impl<C: Core> Turn<C> {
             // Nothing is known, so everything is looked at.
             self.is_readable = true;
             self.is_asked = true;
+            self.piped.look();
             return;
         }
         for event in &self.events {
@@ -199,6 +223,32 @@ impl<C: Core> Turn<C> {
         }
     }
 
+    fn take_piped(&mut self, now: Instant) {
+        if !self.piped.has_more() {
+            return;
+        }
+        self.piped.begin();
+        let mut left = PIPED_A_ROUND;
+        // Once for each panic, and once for all the others.
+        loop {
+            let mut from = None;
+            let (core, piped) = (&mut self.core, &mut self.piped);
+            let taken = catch_unwind(AssertUnwindSafe(|| {
+                while left > 0
+                    && let Some((pipe, word)) = piped.take()
+                {
+                    left -= 1;
+                    from = Some(Suspect::Pipe(pipe));
+                    core.deliver(now, pipe, word);
+                }
+            }));
+            if taken.is_ok() {
+                break;
+            }
+            self.has_panicked(now, from);
+        }
+    }
+
     fn take_datagrams(&mut self, now: Instant) {
         let counters = &self.shared.counters;
         let (mut datagrams, mut bytes, mut truncated) = (0, 0, 0);
@@ -233,7 +283,7 @@ impl<C: Core> Turn<C> {
                             truncated += 1;
                             continue;
                         }
-                        from = Some(datagram.from);
+                        from = Some(Suspect::Address(datagram.from));
                         core.datagram(now, datagram.local, datagram.from, datagram.bytes);
                     }
                 }));
@@ -280,11 +330,24 @@ impl<C: Core> Turn<C> {
                 Ok(Some(Effect::Notice { session, notice })) => {
                     self.waiting.take(session, notice, counters);
                 }
+                Ok(Some(Effect::Feed { stream, news })) => {
+                    if self.news_waiting.len() < NEWS_MAX {
+                        self.news_waiting.push_back((stream, news));
+                    } else {
+                        counters.notices_dropped.add(1);
+                    }
+                }
                 Ok(None) => break,
                 Err(_) => {
                     note_panic(&mut self.panicked, &self.shared, Instant::now());
                     break;
                 }
+            }
+        }
+        while let Some(news) = self.news_waiting.pop_front() {
+            if let Err(TrySendError::Full(news)) = self.news.try_send(news) {
+                self.news_waiting.push_front(news);
+                break;
             }
         }
         if !self.waiting.is_empty() {
@@ -305,6 +368,7 @@ impl<C: Core> Turn<C> {
         self.alive_next = now + ALIVE_EVERY;
         // Told when somebody else was not: an inbox must not depend on being woken.
         self.is_asked = true;
+        self.piped.look();
         while self.panicked.front().is_some_and(|at| now.saturating_duration_since(*at) > PANICS_WITHIN) {
             self.panicked.pop_front();
         }
@@ -320,14 +384,14 @@ impl<C: Core> Turn<C> {
         self.shared.counters.alive_at_ms.set(alive);
     }
 
-    fn has_panicked(&mut self, now: Instant, from: Option<SocketAddr>) {
+    fn has_panicked(&mut self, now: Instant, from: Option<Suspect>) {
         abandon(&mut self.core, from);
         note_panic(&mut self.panicked, &self.shared, now);
     }
 }
 
 /// A core that cannot even do this is left as it is: health says that it ails.
-fn abandon(core: &mut impl Core, from: Option<SocketAddr>) {
+fn abandon(core: &mut impl Core, from: Option<Suspect>) {
     if catch_unwind(AssertUnwindSafe(|| core.abandon(from))).is_err() {
         tracing::error!("a media core panicked twice over one peer");
     }

@@ -396,7 +396,12 @@ async fn the_life_of_a_stream_is_noted_and_its_name_given_back() {
     let mut stage = Stage::open();
     let (over, is_over) = oneshot::channel::<()>();
     let keeping = tokio::spawn(Arc::clone(&stage.homes).keep(async { drop(is_over.await) }));
-    let info = StreamInfo { stream: stream(), publishers: vec!["alice".parse().unwrap()], viewers: 96 };
+    let info = StreamInfo {
+        stream: stream(),
+        publishers: vec!["alice".parse().unwrap()],
+        viewers: 96,
+        is_fed: false,
+    };
     *stage.face.streams.lock().unwrap() = vec![info];
     stage.publish(7).await;
     let note = stage.note().await;

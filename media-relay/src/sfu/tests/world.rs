@@ -255,6 +255,7 @@ impl World {
                     self.told.insert(ticket, answer);
                 }
                 Effect::Notice { session, notice } => self.notices.push((session, notice)),
+                Effect::Feed { .. } => panic!("nothing is fed here"),
             }
         }
         for (to, bytes) in std::mem::take(&mut self.batch.sent) {
