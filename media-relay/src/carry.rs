@@ -5,6 +5,7 @@
 //! network, by `link`.
 
 mod pipe;
+mod writing;
 
 use bytes::Bytes;
 use turnpike_rtp::ClockMapping;
@@ -12,6 +13,9 @@ use turnpike_wire::UserId;
 use turnpike_wire::media::{Kind, Rid};
 
 pub(crate) use self::pipe::{Blocked, Downward, Pipe, PipeId, Sink, Upward};
+pub(crate) use self::writing::{
+    Unreadable, WORD_BYTES_MAX, packet_bytes, read_down, read_packet, read_up, write_down, write_packet, write_up,
+};
 
 /// From the shard that has the stream.
 #[derive(Debug, Clone, PartialEq)]
