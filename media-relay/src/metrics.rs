@@ -39,6 +39,7 @@ const TOTALS: &[(&str, &str, OfCore)] = &[
 const SHARD_LEVELS: &[(&str, &str, OfShard)] = &[
     ("inbox_depth", "Questions that wait for a shard.", |h| h.counters().inbox_depth.get()),
     ("notices_depth", "Notices that wait for whoever is to hear them.", |h| h.counters().notices_depth.get()),
+    ("tcp_connections", "Connections of peers that cannot send datagrams.", |h| h.counters().tcp.now.get()),
 ];
 
 const SHARD_TOTALS: &[(&str, &str, OfShard)] = &[
@@ -57,6 +58,16 @@ const SHARD_TOTALS: &[(&str, &str, OfShard)] = &[
         h.counters().inbox_refused.get()
     }),
     ("notices_dropped_total", "Notices that nobody heard in time.", |h| h.counters().notices_dropped.get()),
+    ("tcp_accepted_total", "Connections of peers begun.", |h| h.counters().tcp.accepted.get()),
+    ("tcp_refused_total", "Connections of peers beyond the limits.", |h| h.counters().tcp.refused.get()),
+    ("tcp_malformed_total", "Connections of peers closed because what came was no packets.", |h| {
+        h.counters().tcp.malformed.get()
+    }),
+    ("tcp_received_bytes_total", "Bytes received over connections.", |h| h.counters().tcp.bytes_in.get()),
+    ("tcp_sent_bytes_total", "Bytes sent over connections.", |h| h.counters().tcp.bytes_out.get()),
+    ("tcp_dropped_total", "Packets for peers whose connection took nothing more.", |h| {
+        h.counters().tcp.dropped.get()
+    }),
     ("panics_total", "Panics, each of which ended one session.", |h| h.counters().panics.get()),
 ];
 

@@ -2,6 +2,8 @@
 //!
 //! It knows neither how media is forwarded nor who asks.
 
+mod bind;
+
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +16,6 @@ use prometheus::Registry;
 use tokio::sync::mpsc;
 use turnpike_congestion::estimator;
 use turnpike_transport::{Certificate, DTLS_MTU_BYTES_DEFAULT, IceMode, TransportConfig};
-use turnpike_udp::{Options, Socket};
 use turnpike_wire::media::MediaSession;
 use turnpike_wire::{Code, Failure, RoomId};
 
@@ -30,8 +31,6 @@ const NOWHERE: usize = usize::MAX;
 const LISTENER_NOTICES_MAX: usize = 64;
 /// News of feeds that wait for whoever hears them. While it is full they wait in the shards.
 const NEWS_MAX: usize = 1_024;
-/// For the kernel, when a shard is busy for a few milliseconds: a keyframe for hundreds of viewers.
-const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
@@ -42,6 +41,8 @@ pub struct RelayConfig {
     /// Where peers are told to send to instead, as behind a NAT that maps one to one.
     pub announced: Vec<IpAddr>,
     pub shards: usize,
+    /// Whether those who cannot send datagrams come in by TCP, at the same ports.
+    pub takes_tcp: bool,
     /// Whether the relay checks paths itself, or, reachable by everyone, only answers.
     pub is_lite: bool,
     /// What a viewer's path is thought to carry before anything is known of it, and at most.
@@ -60,6 +61,7 @@ impl Default for RelayConfig {
             port: 0,
             announced: Vec::new(),
             shards: 1,
+            takes_tcp: true,
             is_lite: false,
             start_bits_per_second: 3_000_000,
             bits_per_second_max: 20_000_000,
@@ -121,19 +123,14 @@ impl Relay {
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (news_sender, news) = mpsc::channel(NEWS_MAX);
         for index in 0..config.shards.max(1) {
-            let port = if config.port == 0 { 0 } else { config.port.saturating_add(index as u16) };
-            let address = SocketAddr::new(config.address, port);
-            let options = Options {
-                receive_buffer_bytes: Some(SOCKET_BUFFER_BYTES),
-                send_buffer_bytes: Some(SOCKET_BUFFER_BYTES),
-                ..Options::default()
-            };
-            let socket =
-                Socket::bind(address, options).map_err(|error| StartError::Bind { address, error })?;
-            let candidates = candidates(config, socket.local_addr());
+            let sockets = bind::bind(config, index)?;
+            let listener = sockets.tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+            let tcp_candidates = listener.map(|local| bind::candidates(config, local)).unwrap_or_default();
+            let candidates = bind::candidates(config, sockets.udp.local_addr());
             let sfu_config = SfuConfig {
                 transport: Arc::clone(&transport),
                 candidates,
+                tcp_candidates,
                 estimator: estimator::Config {
                     start_bps: config.start_bits_per_second,
                     max_bps: config.bits_per_second_max,
@@ -145,7 +142,7 @@ impl Relay {
             let core = Sfu::new(sfu_config, Arc::clone(&own), Instant::now());
             let shard_config = shard::Config { index, ..shard::Config::default() };
             let (shard, notices) =
-                Shard::start(shard_config, socket, core, news_sender.clone()).map_err(StartError::Thread)?;
+                Shard::start(shard_config, sockets, core, news_sender.clone()).map_err(StartError::Thread)?;
             handles.push(shard.handle().clone());
             counters.push(own);
             shards.push(shard);
@@ -339,11 +336,4 @@ async fn spread(inner: std::sync::Weak<Inner>, mut notices: Notices) {
             entry.listener = None;
         }
     }
-}
-
-fn candidates(config: &RelayConfig, local: SocketAddr) -> Vec<SocketAddr> {
-    if !config.announced.is_empty() {
-        return config.announced.iter().map(|address| SocketAddr::new(*address, local.port())).collect();
-    }
-    vec![local]
 }

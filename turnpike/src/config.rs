@@ -5,6 +5,7 @@
 mod check;
 mod gates;
 mod grants;
+mod links;
 mod media;
 mod node_id;
 mod origin;
@@ -28,6 +29,7 @@ use turnpike_guard::{Grant, MediaGrant};
 pub(crate) use self::check::{check, secret_weakness};
 pub(crate) use self::gates::{Gate, Gates, Unanswered};
 pub(crate) use self::grants::{Grants, MediaGrants};
+pub(crate) use self::links::Links;
 pub(crate) use self::media::{Ice, Media};
 pub(crate) use self::node_id::NodeId;
 pub(crate) use self::origin::Origin;
@@ -53,6 +55,7 @@ settings! {
         webhooks: Webhooks,
         gates: Gates,
         media: Media,
+        links: Links,
         turn: Turn,
         admin: Admin,
         log: Log,

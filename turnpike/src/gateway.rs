@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use aws_lc_rs::hmac;
 use turnpike_daemon::config::Secret;
 use turnpike_engine::{EngineConfig, Origins, packet};
 use turnpike_gateway::{
@@ -13,9 +12,7 @@ use turnpike_guard::{KeyError, TokenKey, Verifier};
 
 use crate::config::{self, Config, Origin};
 use crate::media;
-
-/// Stands for one use of the token secret. Another purpose takes another text.
-const TICKET_PURPOSE: &[u8] = b"turnpike recovery ticket v1";
+use crate::purpose::Purpose;
 
 pub(crate) fn config(
     config: &Config,
@@ -176,7 +173,7 @@ fn engine(config: &Config, secret: &Secret, connections_max: usize) -> EngineCon
         handshakes_burst: limits.handshakes_burst,
         inbox_commands_max: limits.inbox_commands_max,
         // The same on every node with the same token secret, so that a client can return to another node.
-        ticket_secrets: vec![derived(secret, TICKET_PURPOSE)],
+        ticket_secrets: vec![Purpose::RecoveryTicket.secret(secret).to_vec()],
         origins: origins(&gateway.cors_origin.0),
         // Nothing, as a test holds; but what the engine gains must not keep the product from being built.
         ..defaults
@@ -189,12 +186,6 @@ fn origins(listed: &[Origin]) -> Origins {
     } else {
         Origins::Listed(listed.iter().map(|origin| origin.as_str().to_owned()).collect())
     }
-}
-
-/// A secret for one purpose, from which the other cannot be found.
-fn derived(secret: &Secret, purpose: &[u8]) -> Vec<u8> {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
-    hmac::sign(&key, purpose).as_ref().to_vec()
 }
 
 #[cfg(test)]
@@ -352,15 +343,5 @@ mod tests {
         assert_eq!(servers[1].credential.as_ref().unwrap().username, "1090:alice");
         let stun = with(&[("TURNPIKE_TURN_URLS", "stun:b.example")]).ice_servers;
         assert_eq!(stun.of(&alice, 0).len(), 1, "which needs no secret");
-    }
-
-    #[test]
-    fn ticket_secrets_depend_on_the_token_secret_and_do_not_show_it() {
-        let secret = "c3f1a97be0d2465890fe17ab34cd62b8";
-        let of = |secret: &str| derived(&Secret::new(secret), TICKET_PURPOSE);
-        assert_eq!(of(secret), of(secret));
-        assert_ne!(of(secret), of("d3f1a97be0d2465890fe17ab34cd62b8"));
-        assert_ne!(of(secret), derived(&Secret::new(secret), b"another purpose"));
-        assert_eq!(of(secret).len(), 32);
     }
 }

@@ -11,6 +11,7 @@ mod doctor;
 mod gateway;
 mod kept;
 mod media;
+mod purpose;
 mod redis;
 mod run;
 mod token;

@@ -29,6 +29,7 @@ pub(crate) fn config(config: &Config) -> Option<RelayConfig> {
         port: media.port,
         announced: media.announce.0.clone(),
         shards: media.shards.map_or_else(processors, usize::from),
+        takes_tcp: media.tcp,
         is_lite: media.ice == Ice::Lite,
         start_bits_per_second: media.start_bitrate,
         bits_per_second_max: media.bitrate_max,

@@ -6,7 +6,7 @@ use turnpike_cluster::redis::{Durability, RedisConfig};
 use turnpike_daemon::config::Secret;
 
 use crate::cluster;
-use crate::config::{self, Config};
+use crate::config::{self, Advertised, Config};
 
 /// None where no Redis is configured. `gateway` is where the gateway listens.
 pub(crate) fn config(config: &Config, gateway: SocketAddr) -> Option<RedisConfig> {
@@ -38,11 +38,20 @@ pub(crate) fn config(config: &Config, gateway: SocketAddr) -> Option<RedisConfig
 /// Where the other nodes reach this one: as configured, or where it listens, or if that is everywhere, by the address
 /// that this machine has towards Redis.
 pub(crate) fn advertised(config: &Config, gateway: SocketAddr) -> Option<SocketAddr> {
-    if let Some(configured) = &config.node.advertise_address {
+    reached(config, config.node.advertise_address, gateway)
+}
+
+/// The same for any listener.
+pub(crate) fn reached(
+    config: &Config,
+    configured: Option<Advertised>,
+    listener: SocketAddr,
+) -> Option<SocketAddr> {
+    if let Some(configured) = configured {
         return Some(configured.0);
     }
-    if !gateway.ip().is_unspecified() {
-        return Some(gateway);
+    if !listener.ip().is_unspecified() {
+        return Some(listener);
     }
     let towards = config.redis.nodes.0.iter().find_map(|node| {
         // Nothing is sent: connecting a datagram socket only asks the routes.
@@ -50,5 +59,5 @@ pub(crate) fn advertised(config: &Config, gateway: SocketAddr) -> Option<SocketA
         socket.connect((node.host.as_str(), node.port)).ok()?;
         Some(socket.local_addr().ok()?.ip())
     });
-    towards.map(|ip| SocketAddr::new(ip, gateway.port()))
+    towards.map(|ip| SocketAddr::new(ip, listener.port()))
 }

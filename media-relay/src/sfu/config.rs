@@ -11,6 +11,8 @@ pub(crate) struct SfuConfig {
     pub(crate) transport: Arc<TransportConfig>,
     /// Where peers are told to send to.
     pub(crate) candidates: Vec<SocketAddr>,
+    /// Where those come who cannot send datagrams.
+    pub(crate) tcp_candidates: Vec<SocketAddr>,
     pub(crate) estimator: estimator::Config,
     pub(crate) limits: Limits,
 }

@@ -388,6 +388,10 @@ impl crate::shard::Core for Sfu {
         self.next_effect()
     }
 
+    fn is_bound(&self, address: SocketAddr) -> bool {
+        self.by_address.contains_key(&address)
+    }
+
     fn due(&self) -> Option<Instant> {
         self.due()
     }

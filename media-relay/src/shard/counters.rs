@@ -37,6 +37,24 @@ impl Count {
     }
 }
 
+/// What a shard counts of connections.
+#[derive(Debug, Default)]
+pub(crate) struct TcpCounters {
+    /// Connections that are open.
+    pub(crate) now: Count,
+    pub(crate) accepted: Count,
+    /// Connections beyond the limits, or that the system did not give.
+    pub(crate) refused: Count,
+    pub(crate) closed: Count,
+    /// Connections closed because what came was no packets.
+    pub(crate) malformed: Count,
+    pub(crate) bytes_in: Count,
+    pub(crate) bytes_out: Count,
+    pub(crate) datagrams_out: Count,
+    /// Datagrams for a connection that takes nothing, or is gone.
+    pub(crate) dropped: Count,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) datagrams_in: Count,
@@ -73,6 +91,8 @@ pub(crate) struct Counters {
 
     /// Packets of pipes that did not fit any more.
     pub(crate) piped_dropped: Count,
+
+    pub(crate) tcp: TcpCounters,
 
     pub(crate) panics: Count,
     pub(crate) rounds: Count,

@@ -7,6 +7,7 @@ mod counters;
 mod notices;
 mod outlet;
 mod pipes;
+mod tcp;
 mod turn;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use mio::Waker;
+use mio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use turnpike_udp::{Limits, Socket};
 use turnpike_wire::media::MediaSession;
@@ -54,6 +56,9 @@ pub(crate) trait Core: Send + 'static {
     /// What is to be told, until there is nothing more.
     fn next_effect(&mut self) -> Option<Effect>;
 
+    /// Whether datagrams from there belong to somebody.
+    fn is_bound(&self, address: SocketAddr) -> bool;
+
     /// When [`Self::advance`] is to be called if nothing comes in before.
     fn due(&self) -> Option<Instant>;
 
@@ -75,6 +80,19 @@ pub(crate) struct Config {
     /// For the names of threads and logs.
     pub(crate) index: usize,
     pub(crate) batch: Limits,
+}
+
+/// Where peers come in, bound.
+pub(crate) struct Sockets {
+    pub(crate) udp: Socket,
+    /// For those who cannot send datagrams.
+    pub(crate) tcp: Option<TcpListener>,
+}
+
+impl From<Socket> for Sockets {
+    fn from(udp: Socket) -> Self {
+        Self { udp, tcp: None }
+    }
 }
 
 /// A shard that runs. It ends with [`Self::stop`], or when this is dropped.
@@ -112,10 +130,10 @@ struct Shared {
 }
 
 impl Shard {
-    /// Gives the socket, bound, and the core to a thread of their own.
+    /// Gives the sockets and the core to a thread of their own.
     pub(crate) fn start(
         config: Config,
-        socket: Socket,
+        sockets: Sockets,
         core: impl Core,
         news: News,
     ) -> io::Result<(Self, Notices)> {
@@ -123,14 +141,14 @@ impl Shard {
         let (pipes, piped) = pipes::new();
         let (told, notices) = mpsc::channel(NOTICES_MAX);
         let shared = Arc::new(Shared {
-            local: socket.local_addr(),
+            local: sockets.udp.local_addr(),
             counters: Counters::default(),
             started: Instant::now(),
             ails: AtomicBool::new(false),
         });
         let inboxes = turn::Inboxes { words, piped };
         let outboxes = turn::Outboxes { told, news };
-        let (turn, waker) = turn::Turn::new(config, socket, core, inboxes, outboxes, shared.clone())?;
+        let (turn, waker) = turn::Turn::new(config, sockets, core, inboxes, outboxes, shared.clone())?;
         let name = format!("media-{}", config.index);
         let thread = thread::Builder::new().name(name).spawn(move || turn.run())?;
         let handle = Handle { inbox, pipes, waker: Arc::new(waker), shared };

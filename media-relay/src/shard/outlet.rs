@@ -1,7 +1,9 @@
-//! Where a core writes its datagrams: the shard's batch.
+//! Where a core writes its datagrams: the shard's batch, or the connection that is the way to a peer.
 
 use std::net::SocketAddr;
 
+use super::counters::TcpCounters;
+use super::tcp::Tcp;
 use crate::sfu::Outlet;
 
 /// What a slot may be at most when the batch is full: more than any packet of media.
@@ -11,6 +13,10 @@ const SCRATCH_BYTES: usize = 2_048;
 /// batch counts them.
 pub(crate) struct Batch<'a> {
     outlet: turnpike_udp::Outlet<'a>,
+    tcp: Option<&'a mut Tcp>,
+    tcp_counters: &'a TcpCounters,
+    /// The open slot is for that connection.
+    to_connection: Option<SocketAddr>,
     scratch: &'a mut Scratch,
 }
 
@@ -24,18 +30,33 @@ impl Default for Scratch {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(outlet: turnpike_udp::Outlet<'a>, scratch: &'a mut Scratch) -> Self {
-        Self { outlet, scratch }
+    pub(super) fn new(
+        outlet: turnpike_udp::Outlet<'a>,
+        tcp: Option<&'a mut Tcp>,
+        tcp_counters: &'a TcpCounters,
+        scratch: &'a mut Scratch,
+    ) -> Self {
+        Self { outlet, tcp, tcp_counters, to_connection: None, scratch }
     }
 
-    /// Sends what is left; what the whole round has sent.
-    pub(crate) fn flush(self) -> turnpike_udp::Sent {
+    /// Sends what is left; what the whole round has sent in datagrams.
+    pub(super) fn flush(self) -> turnpike_udp::Sent {
+        if let Some(tcp) = self.tcp {
+            tcp.flush(self.tcp_counters);
+        }
         self.outlet.flush()
     }
 }
 
 impl Outlet for Batch<'_> {
     fn slot(&mut self, to: SocketAddr, bytes_max: usize) -> &mut [u8] {
+        self.to_connection = None;
+        if Tcp::is_path(to)
+            && let Some(tcp) = &mut self.tcp
+        {
+            self.to_connection = Some(to);
+            return tcp.slot(bytes_max);
+        }
         if let Some(slot) = self.outlet.slot(None, to, bytes_max) {
             return slot;
         }
@@ -46,7 +67,10 @@ impl Outlet for Batch<'_> {
     }
 
     fn commit(&mut self, bytes: usize) {
-        // Without an open slot, this does nothing.
-        self.outlet.commit(bytes);
+        match (self.to_connection.take(), &mut self.tcp) {
+            (Some(to), Some(tcp)) => tcp.commit(to, bytes, self.tcp_counters),
+            // Without an open slot, this does nothing.
+            _ => self.outlet.commit(bytes),
+        }
     }
 }

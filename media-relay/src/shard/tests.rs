@@ -91,6 +91,10 @@ impl Core for Echo {
         self.due
     }
 
+    fn is_bound(&self, _: SocketAddr) -> bool {
+        false
+    }
+
     fn abandon(&mut self, from: Option<Suspect>) {
         if let Some(abandoned) = &self.abandoned {
             let _ = abandoned.send(from);
@@ -108,7 +112,7 @@ fn start(core: Echo) -> (Shard, Notices, UdpSocket) {
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(socket.local_addr()).unwrap();
     client.set_read_timeout(Some(BROKEN)).unwrap();
-    let (shard, notices) = Shard::start(Config::default(), socket, core, mpsc::channel(8).0).unwrap();
+    let (shard, notices) = Shard::start(Config::default(), socket.into(), core, mpsc::channel(8).0).unwrap();
     assert_eq!(shard.handle().local_addr(), client.peer_addr().unwrap());
     (shard, notices, client)
 }
@@ -325,7 +329,7 @@ fn nobody_hears_and_nothing_but_old_states_is_lost() {
 fn what_comes_through_pipes_reaches_the_core_and_its_news_whoever_hears_them() {
     let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), Options::default()).unwrap();
     let (news, mut heard) = mpsc::channel(2);
-    let (shard, _notices) = Shard::start(Config::default(), socket, Echo::default(), news).unwrap();
+    let (shard, _notices) = Shard::start(Config::default(), socket.into(), Echo::default(), news).unwrap();
     let word = || Delivered::Up(crate::carry::Up::Want(Vec::new()));
     for pipe in 0..10 {
         shard.handle().deliver(PipeId(pipe), word()).unwrap();

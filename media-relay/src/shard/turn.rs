@@ -23,16 +23,22 @@ use turnpike_wire::{Code, Failure, RoomId};
 use super::notices::Waiting;
 use super::outlet::{Batch, Scratch};
 use super::pipes::Exit;
-use super::{Config, Core, News, Shared, Suspect, Word};
+use super::tcp::Tcp;
+use super::{Config, Core, News, Shared, Sockets, Suspect, Word};
 use crate::carry::FeedNews;
 use crate::sfu::{Command, Effect};
 use crate::{Notice, Told};
 
 const SOCKET: Token = Token(0);
 const INBOX: Token = Token(1);
+const LISTENER: Token = Token(2);
+/// Of the first connection.
+const CONNECTIONS: usize = 3;
 
 /// Reads a round. Two of 64 messages are what a viewer-heavy shard has after a round of a few milliseconds.
 const BATCHES_A_ROUND: usize = 4;
+/// More are told in the next.
+const EVENTS_A_ROUND: usize = 256;
 /// Words a round: a join costs about as much as a thousand packets.
 const WORDS_A_ROUND: usize = 16;
 /// Words of pipes a round: as much as a batch of datagrams from all sides.
@@ -59,6 +65,7 @@ pub(super) struct Turn<C> {
     received: Received,
     outgoing: Outgoing,
     scratch: Scratch,
+    tcp: Option<Tcp>,
     poll: Poll,
     events: Events,
     words: Receiver<Word>,
@@ -94,7 +101,7 @@ pub(super) struct Outboxes {
 impl<C: Core> Turn<C> {
     pub(super) fn new(
         config: Config,
-        mut socket: Socket,
+        Sockets { udp: mut socket, tcp }: Sockets,
         core: C,
         inboxes: Inboxes,
         outboxes: Outboxes,
@@ -103,15 +110,17 @@ impl<C: Core> Turn<C> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), INBOX)?;
         poll.registry().register(&mut socket, SOCKET, Interest::READABLE)?;
+        let tcp = tcp.map(|listener| Tcp::new(listener, poll.registry(), LISTENER)).transpose()?;
         let turn = Self {
             index: config.index,
             core,
             received: Received::new(&socket),
             outgoing: Outgoing::new(&socket, config.batch),
             scratch: Scratch::default(),
+            tcp,
             socket,
             poll,
-            events: Events::with_capacity(8),
+            events: Events::with_capacity(EVENTS_A_ROUND),
             words: inboxes.words,
             piped: inboxes.piped,
             // What came between binding and now is not told again.
@@ -140,6 +149,7 @@ impl<C: Core> Turn<C> {
             let goes_on = self.take_words(now);
             self.take_piped(now);
             self.take_datagrams(now);
+            self.take_streams(now);
             self.send(now);
             self.tell();
             self.sign_of_life(now);
@@ -156,7 +166,8 @@ impl<C: Core> Turn<C> {
     }
 
     fn wait(&mut self, now: Instant) {
-        let timeout = if self.is_readable || self.is_asked || self.piped.has_more() {
+        let has_more = self.tcp.as_ref().is_some_and(Tcp::has_more) || self.piped.has_more();
+        let timeout = if self.is_readable || self.is_asked || has_more {
             Duration::ZERO
         } else {
             let due = self.core.due().map_or(ALIVE_EVERY, |due| due.saturating_duration_since(now));
@@ -178,7 +189,14 @@ impl<C: Core> Turn<C> {
         for event in &self.events {
             match event.token() {
                 SOCKET => self.is_readable = true,
-                _ => self.is_asked = true,
+                INBOX => self.is_asked = true,
+                Token(other) => {
+                    let Some(tcp) = &mut self.tcp else { continue };
+                    match other.checked_sub(CONNECTIONS) {
+                        Some(connection) => tcp.is_ready(connection),
+                        None => tcp.came(),
+                    }
+                }
             }
         }
     }
@@ -299,9 +317,33 @@ impl<C: Core> Turn<C> {
         counters.truncated_in.add(truncated);
     }
 
+    fn take_streams(&mut self, now: Instant) {
+        let Some(tcp) = &mut self.tcp else { return };
+        let counters = &self.shared.counters.tcp;
+        tcp.accept(now, |key| Token(CONNECTIONS + key), counters);
+        if !tcp.has_more() {
+            return;
+        }
+        let mut from = None;
+        let core = &mut self.core;
+        let taken = catch_unwind(AssertUnwindSafe(|| {
+            tcp.read(counters, |local, remote, bytes| {
+                from = Some(remote);
+                core.datagram(now, local, remote, bytes);
+            });
+        }));
+        if taken.is_err() {
+            if let Some(from) = from {
+                tcp.drop_path(from, counters);
+            }
+            self.has_panicked(now, from.map(Suspect::Address));
+        }
+    }
+
     fn send(&mut self, now: Instant) {
         let outlet = turnpike_udp::Outlet::new(&mut self.outgoing, &self.socket);
-        let mut batch = Batch::new(outlet, &mut self.scratch);
+        let counters = &self.shared.counters.tcp;
+        let mut batch = Batch::new(outlet, self.tcp.as_mut(), counters, &mut self.scratch);
         let core = &mut self.core;
         let advanced = catch_unwind(AssertUnwindSafe(|| core.advance(now, &mut batch)));
         self.shared.counters.sent(&batch.flush());
@@ -375,6 +417,10 @@ impl<C: Core> Turn<C> {
         self.shared.ails.store(self.panicked.len() >= PANICS_MAX, Ordering::Relaxed);
         // Whoever has stopped waiting needs no answer, and must not keep others from theirs.
         self.unanswered.retain(|_, answer| !answer.is_closed());
+        if let Some(tcp) = &mut self.tcp {
+            let core = &self.core;
+            tcp.expire(now, &self.shared.counters.tcp, |address| core.is_bound(address));
+        }
         if let Ok(memory) = self.socket.memory() {
             let more = memory.receive_drops.wrapping_sub(self.overflowed);
             self.overflowed = memory.receive_drops;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use turnpike_daemon::config::List;
 use turnpike_daemon::{choice, section};
 
+use super::webhooks::HttpUrl;
+
 section! {
     /// The relay of live video in this process.
     pub(crate) struct Media in "media" {
@@ -15,8 +17,12 @@ section! {
         host: IpAddr = "127.0.0.1", "MEDIA_HOST";
         /// UDP port of the first shard; the others have those behind it. 0 lets the system choose.
         port: u16 = "0", "MEDIA_PORT", "0" to "65535";
+        /// Whether peers that cannot send datagrams come in by TCP, at the same ports.
+        tcp: bool = "true", "TURNPIKE_MEDIA_TCP";
         /// Addresses that peers are told to send media to, as behind a NAT that maps one to one. Not set: where media comes in.
         announce: List<IpAddr> = "", "TURNPIKE_MEDIA_ANNOUNCE";
+        /// Where clients of WHIP and WHEP reach this relay, such as `https://media-2.example.org`: those who came to another one are sent here. Not set: they are not.
+        url: Option<HttpUrl> = "", "TURNPIKE_MEDIA_URL";
         /// `lite`: only answers, for a relay that everyone can reach; `full`: checks paths itself as well.
         ice: Ice = "full", "TURNPIKE_MEDIA_ICE";
         /// Threads that forward media, each with a port. All of a stream is at one of them. Not set: one for each processor.

@@ -55,7 +55,8 @@ impl Writer {
     pub fn mapped(self, address: SocketAddr) -> Self {
         let mut value = Vec::with_capacity(20);
         let port = address.port() ^ (MAGIC_COOKIE >> 16) as u16;
-        match address.ip() {
+        // Of a path that is written as IPv6, the other side knows the address that it has.
+        match address.ip().to_canonical() {
             IpAddr::V4(ip) => {
                 value.extend_from_slice(&[0, 1]);
                 value.extend_from_slice(&port.to_be_bytes());

@@ -6,7 +6,7 @@ use turnpike_rtp::rewriter::{Seeds, Source};
 use turnpike_rtp::{Codec, ExtensionKind, ExtensionMap};
 use turnpike_sdp::{
     Available, AvailableTrack, Candidate, CandidateProtocol, ExtensionIds, Fingerprint, Local, Mid, Offer,
-    PublishedTrack, Rules, Watched, Word, answer_publisher, answer_viewer,
+    PublishedTrack, Rules, TcpKind, Watched, Word, answer_publisher, answer_viewer,
 };
 use turnpike_transport::{DtlsRole, IceMode, Setup, Transport};
 use turnpike_wire::media::{Kind, MediaSession, Rid};
@@ -314,14 +314,19 @@ impl Sfu {
     fn local(&self, fresh: &Fresh) -> Local {
         let config = &self.config;
         let fingerprint = config.transport.certificate().fingerprint().to_string();
-        let candidate = |(index, address): (usize, &std::net::SocketAddr)| {
-            Candidate::host(*address, CandidateProtocol::Udp, u16::MAX - index.min(1_000) as u16)
+        let candidates = |addresses: &[std::net::SocketAddr], protocol| {
+            let of = move |(index, address): (usize, &std::net::SocketAddr)| {
+                Candidate::host(*address, protocol, u16::MAX - index.min(1_000) as u16)
+            };
+            addresses.iter().enumerate().map(of).collect::<Vec<_>>()
         };
+        let udp = candidates(&config.candidates, CandidateProtocol::Udp);
+        let tcp = candidates(&config.tcp_candidates, CandidateProtocol::Tcp(TcpKind::Passive));
         Local {
             session_id: fresh.etag,
             credentials: described(&fresh.credentials),
             fingerprint: Fingerprint::parse(&fingerprint).expect("it is of a certificate of ours"),
-            candidates: config.candidates.iter().enumerate().map(candidate).collect(),
+            candidates: [udp, tcp].concat(),
             ice_lite: config.transport.ice == IceMode::Lite,
         }
     }

@@ -99,6 +99,7 @@ impl World {
             SfuConfig {
                 transport: config(if seed.is_multiple_of(2) { IceMode::Lite } else { IceMode::Full }),
                 candidates: vec![address()],
+                tcp_candidates: Vec::new(),
                 estimator: estimator::Config {
                     start_bps: 8_000_000,
                     max_bps: 20_000_000,
