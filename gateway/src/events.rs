@@ -7,6 +7,7 @@ mod media_candidate;
 mod media_layer;
 mod media_mute;
 mod media_publish;
+mod media_record;
 mod media_restart;
 mod media_resume;
 mod media_stop;
@@ -149,6 +150,7 @@ pub(crate) fn handle(app: &Arc<App>, session: &Arc<Session>, event: Event) -> St
             | ClientEvent::MediaCandidate
             | ClientEvent::MediaLayer
             | ClientEvent::MediaMute
+            | ClientEvent::MediaRecord
             | ClientEvent::MediaStop),
         ) => media::handle(caller, known, args, ack),
         None => {

@@ -29,7 +29,7 @@ use turnpike_wire::media::relay::{
 use turnpike_wire::media::{MediaSession, Sdp, StreamState};
 use turnpike_wire::{Code, Failure, RoomId};
 
-use self::letters::{Asking, Letters, Silence};
+use self::letters::{Asking, Letters, Said, Silence};
 use self::relays::Missing;
 use self::table::{NoPlace, Table, Told};
 use self::turns::Turns;
@@ -169,7 +169,8 @@ impl Signaling {
         let _turn = self.turns.take(session).await;
         let is_stop = matches!(ask, Ask::Stop);
         let answered = match self.request(client, session, ask).await {
-            Ok(Ok(answered)) => answered.ok_or(Code::Internal)?,
+            Ok(Ok(Said::OfSession(answered))) => answered,
+            Ok(Ok(_)) => return Err(Code::Internal.into()),
             Ok(Err(refusal)) => return Err(refusal.into()),
             Err(Silence) => {
                 let failure = Failure::new(Code::Unavailable, "the relay does not answer");
@@ -299,7 +300,7 @@ impl Signaling {
         for _ in 0..RELAYS_ASKED_MAX {
             let session = MediaSession { relay: relay.0, key: draw_key()? };
             match self.request(client, session, ask()).await {
-                Ok(Ok(Some(Answered { stream, sdp: Some(sdp), .. }))) => {
+                Ok(Ok(Said::OfSession(Answered { stream, sdp: Some(sdp), .. }))) => {
                     return Ok(Described { session, stream, kind, sdp });
                 }
                 // It has begun something, and says nothing of how to get there.
@@ -433,6 +434,11 @@ fn permit(identity: &Identity, stream: &RoomId, role: Role) -> Result<(), Failur
         Role::Publisher => MediaRight::Publish,
         Role::Viewer => MediaRight::Subscribe,
     };
+    permit_right(identity, stream, right)
+}
+
+/// Whether the token grants it.
+pub(crate) fn permit_right(identity: &Identity, stream: &RoomId, right: MediaRight) -> Result<(), Failure> {
     if identity.can_media(right, stream) { Ok(()) } else { Err(Code::Forbidden.into()) }
 }
 

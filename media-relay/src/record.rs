@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use turnpike_wire::{Code, Failure, RoomId};
 
 pub(crate) use frames::Piece;
-pub(crate) use tap::{Fed, Tap};
+pub(crate) use tap::{Fed, Tap, tap};
 
 /// Whoever asks for one too many may ask again.
 const FULL_RETRY_MS: u64 = 5_000;
@@ -125,7 +125,7 @@ impl Recordings {
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let name = format!("{}-{}", escaped(stream.as_str()), moment(now));
-        let (tap, intake) = tap::tap(Arc::clone(&inner.counters.dropped));
+        let (tap, intake) = tap(Arc::clone(&inner.counters.dropped));
         let thread = recorder::start(&inner.config, Arc::clone(&inner.counters), name.clone(), intake)
             .map_err(|error| {
                 tracing::error!(error = &error as &dyn std::error::Error, "a recorder cannot be started");

@@ -235,6 +235,9 @@ impl<F: Face> Desk<F> {
                 }
                 self.reply(gateway, id, FromRelay::Failed { id, refusal });
             }
+            (Performed::Recorded(recording), _) => {
+                self.reply(gateway, id, FromRelay::Recorded { id, recording });
+            }
             (_, None) => self.reply(gateway, id, FromRelay::Done { id }),
             (Performed::Done { last: Some(answer), .. }, Some(session)) => {
                 self.reply(gateway, id, FromRelay::Answered { id, answer });

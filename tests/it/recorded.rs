@@ -22,17 +22,18 @@ struct Studio {
 }
 
 impl Studio {
-    fn open(turnpike: &Turnpike, codec: &str, ms: Option<u64>) -> Self {
+    fn open(turnpike: &Turnpike, by: &str, codec: &str, ms: Option<u64>) -> Self {
         require_packages();
         let publisher = turnpike.token(&["--user", "publisher", "--stream", "live:*=publish"]);
-        let service = turnpike.token(&["--user", "backend", "--role", "service"]);
+        let recorder = turnpike.token(&["--user", "recorder", "--stream", "live:*=subscribe,record"]);
         let mut command = Command::new("node");
         command
             .current_dir(home().join("node"))
             .arg("recorded.mjs")
             .arg(format!("--url=http://{}", turnpike.server.address))
             .arg(format!("--publisher={publisher}"))
-            .arg(format!("--service={service}"))
+            .arg(format!("--recorder={recorder}"))
+            .arg(format!("--by={by}"))
             .arg(format!("--codec={codec}"))
             .arg("--stream=live:show");
         if let Some(ms) = ms {
@@ -89,9 +90,10 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 fn a_recording_outlives_a_node_that_is_killed() {
     let directory = Directory::new("recorded").unwrap();
     let turnpike = Turnpike::start(&[("TURNPIKE_MEDIA_RECORDINGS", directory.path().to_str().unwrap())]);
-    let mut studio = Studio::open(&turnpike, "vp8", None);
+    let mut studio = Studio::open(&turnpike, "http", "vp8", None);
     let told = studio.told();
     let begun = Instant::now();
+    assert_eq!(told["same"], true);
     assert_eq!((&told["early"], &told["status"], &told["again"]), (&404.into(), &200.into(), &200.into()));
     // In the middle of it.
     std::thread::sleep(std::time::Duration::from_millis(4_300));
@@ -115,13 +117,22 @@ fn a_recording_outlives_a_node_that_is_killed() {
 
 #[test]
 fn every_codec_of_a_browser_is_recorded() {
-    for (codec, extension) in [("vp9", "webm"), ("h264", "mkv"), ("av1", "webm")] {
+    for (codec, extension, by) in
+        [("vp9", "webm", "http"), ("h264", "mkv", "event"), ("av1", "webm", "event")]
+    {
         let directory = Directory::new("recorded").unwrap();
         let turnpike = Turnpike::start(&[("TURNPIKE_MEDIA_RECORDINGS", directory.path().to_str().unwrap())]);
-        let mut studio = Studio::open(&turnpike, codec, Some(2_500));
-        assert_eq!(studio.told()["status"], 200);
+        let mut studio = Studio::open(&turnpike, by, codec, Some(2_500));
+        let begun = studio.told();
+        assert_eq!(
+            (&begun["early"], &begun["status"], &begun["same"]),
+            (&404.into(), &200.into(), &true.into())
+        );
         let ended = studio.told();
-        assert_eq!((&ended["status"], &ended["again"]), (&200.into(), &404.into()));
+        assert_eq!(
+            (&ended["status"], &ended["again"], &ended["same"]),
+            (&200.into(), &404.into(), &true.into())
+        );
         drop(studio);
         // Ends, and waits for what is still to be written.
         drop(turnpike);
@@ -131,6 +142,8 @@ fn every_codec_of_a_browser_is_recorded() {
             println!("{}: {probed}", file.display());
             assert_eq!(probed["streams"][0]["codec_name"], codec);
             assert_eq!(file.extension().unwrap(), extension);
+            let name = file.file_name().unwrap().to_str().unwrap();
+            assert!(name.starts_with(begun["recording"].as_str().unwrap()), "{name}: {begun}");
             assert!(number(&probed["streams"][0]["nb_read_frames"]) >= 5.0, "{probed}");
         }
         assert!(!files.is_empty());

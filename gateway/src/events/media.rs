@@ -13,13 +13,13 @@ use turnpike_wire::{Code, Failure};
 
 use super::{
     Caller, Reply, answer, media_answer, media_candidate, media_layer, media_mute, media_publish,
-    media_restart, media_resume, media_stop, media_subscribe,
+    media_record, media_restart, media_resume, media_stop, media_subscribe,
 };
 use crate::membership::gone;
 use crate::signaling::{Client, Described};
 
-/// The answer, and the session that it is about.
-pub(super) type Media = Result<(Reply, MediaSession), Failure>;
+/// The answer, and the session that it is about, if it is about one.
+pub(super) type Media = Result<(Reply, Option<MediaSession>), Failure>;
 
 /// Events of one connection that are under way at once, those of messages among them. Then the connection's next events
 /// wait.
@@ -51,6 +51,9 @@ pub(super) fn handle(caller: Caller, event: ClientEvent, args: Args, ack: Option
         ClientEvent::MediaMute => beside(caller, event, ack, |caller| async move {
             media_mute::apply(&caller, media_mute::parse(&args)?).await
         }),
+        ClientEvent::MediaRecord => beside(caller, event, ack, |caller| async move {
+            media_record::apply(&caller, media_record::parse(&args)?).await
+        }),
         ClientEvent::MediaStop => beside(caller, event, ack, |caller| async move {
             media_stop::apply(&caller, media_stop::parse(&args)?).await
         }),
@@ -73,7 +76,7 @@ fn beside<F: Future<Output = Media> + 'static>(
     let work = work(caller.clone());
     let work = async move {
         let (outcome, session) = match work.await {
-            Ok((reply, session)) => (Ok(reply), Some(session)),
+            Ok((reply, session)) => (Ok(reply), session),
             Err(failure) => (Err(failure), None),
         };
         caller.session.end_unanswered();
@@ -106,14 +109,14 @@ pub(super) fn sdp(text: &str) -> Result<Sdp, Failure> {
     Sdp::parse(text).map_err(|error| Failure::new(error.code(), error.to_string()))
 }
 
-pub(super) fn description(described: &Described) -> (Reply, MediaSession) {
+pub(super) fn description(described: &Described) -> (Reply, Option<MediaSession>) {
     let Described { session, stream, kind, sdp } = described;
     let reply = MediaDescribed { session: *session, stream, r#type: *kind, sdp };
-    (Reply::new(reply), *session)
+    (Reply::new(reply), Some(*session))
 }
 
 /// For what is answered with nothing.
 pub(super) async fn done(caller: &Caller, session: MediaSession, ask: Ask) -> Media {
     caller.app.signaling.ask(&caller.media_client()?, session, ask).await?;
-    Ok((Reply::new(Empty {}), session))
+    Ok((Reply::new(Empty {}), Some(session)))
 }

@@ -17,5 +17,5 @@ pub(super) fn parse(args: &Args) -> Result<MediaSession, Failure> {
 pub(super) async fn apply(caller: &Caller, session: MediaSession) -> Media {
     let answered = caller.app.signaling.ask(&caller.media_client()?, session, Ask::Resume).await?;
     let resumed = MediaResumed { session, stream: &answered.stream, role: answered.role };
-    Ok((Reply::new(resumed), session))
+    Ok((Reply::new(resumed), Some(session)))
 }

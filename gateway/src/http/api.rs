@@ -28,7 +28,7 @@ use serde::Serialize;
 use turnpike_guard::Role;
 use turnpike_wire::{Code, Failure};
 
-use self::operation::{Access, Call, Method, Operation, Outcome, Problem};
+use self::operation::{Access, Asker, Call, Method, Operation, Outcome, Problem};
 use super::json;
 use crate::app::App;
 use crate::clock::unix_ms;
@@ -130,7 +130,7 @@ async fn read_call(
     request: Request,
 ) -> Result<Call, Problem> {
     // Before anything of the request is looked at: who may not ask learns nothing, and costs nothing.
-    authorise(app, operation.access, request.headers())?;
+    let asker = authorise(app, operation.access, request.headers())?;
     let (parts, body) = request.into_parts();
     let body = match &operation.body {
         Some(of) => {
@@ -142,6 +142,7 @@ async fn read_call(
     };
     Ok(Call {
         app: Arc::clone(app),
+        asker,
         params: params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
@@ -149,7 +150,7 @@ async fn read_call(
     })
 }
 
-fn authorise(app: &App, access: Access, headers: &HeaderMap) -> Result<(), Problem> {
+fn authorise(app: &App, access: Access, headers: &HeaderMap) -> Result<Asker, Problem> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let token = match (given.next(), given.next()) {
         (Some(one), None) => one.to_str().ok().and_then(bearer),
@@ -159,17 +160,22 @@ fn authorise(app: &App, access: Access, headers: &HeaderMap) -> Result<(), Probl
         let failure = Failure::new(Code::Unauthorized, "send `Authorization: Bearer <token>`");
         return Err(failure.into());
     };
-    let role = if app.api_keys.hold(token.as_bytes()) {
-        Role::Service
+    let asker = if app.api_keys.hold(token.as_bytes()) {
+        Asker::Key
     } else {
         let identity = app.tokens.check(token, unix_ms() / 1000).map_err(|error| {
             app.meters.token_refused(error.slug());
             Failure::from(error)
         })?;
-        identity.role
+        Asker::Token(identity)
+    };
+    let role = match &asker {
+        Asker::Key => Role::Service,
+        Asker::Token(identity) => identity.role,
     };
     match (access, role) {
-        (_, Role::Admin) | (Access::Service, Role::Service) => Ok(()),
+        // A user's token is looked at once the stream is known.
+        (_, Role::Admin) | (Access::Service, Role::Service) | (Access::Media(_), _) => Ok(asker),
         (Access::Service, Role::User) => Err(Failure::new(
             Code::Forbidden,
             "this is for API keys, and tokens of the role service or admin",

@@ -8,7 +8,7 @@ use turnpike_cluster::{Incarnation, Letter};
 use turnpike_wire::Code;
 use turnpike_wire::media::relay::{Answered, FromRelay, TO_GATEWAYS, ToRelay};
 
-use super::letters::{Asking, Reply, Unanswered};
+use super::letters::{Asking, Reply, Said, Unanswered};
 use super::table::{Heard, NoPlace};
 use super::{Signaling, gone, permit};
 use crate::app::App;
@@ -54,7 +54,8 @@ impl Signaling {
                     tracing::trace!(%relay, id, "an answer that nobody waits for");
                 }
             }
-            FromRelay::Done { id } => self.reply(relay, id, Ok(None)),
+            FromRelay::Done { id } => self.reply(relay, id, Ok(Said::Done)),
+            FromRelay::Recorded { id, recording } => self.reply(relay, id, Ok(Said::Recorded(recording))),
             FromRelay::Failed { id, refusal } => self.reply(relay, id, Err(refusal)),
             FromRelay::Event { session, number, event } => {
                 if session.relay != relay.0 {
@@ -88,14 +89,14 @@ impl Signaling {
     /// The session is that client's from here on: what the relay says next is for it.
     fn answered(&self, unanswered: Unanswered, answer: Answered) {
         let reply: Reply = match &unanswered.client {
-            None => Ok(Some(answer)),
+            None => Ok(Said::OfSession(answer)),
             Some(Asking { session, id, identity }) => {
                 let of = (answer.stream.clone(), answer.role);
                 let attached = permit(identity, &of.0, of.1).and_then(|()| {
                     self.table().attach(*id, *session, of, answer.events).map_err(|NoPlace| gone())
                 });
                 match attached {
-                    Ok(()) => Ok(Some(answer)),
+                    Ok(()) => Ok(Said::OfSession(answer)),
                     Err(failure) => {
                         self.give_up(*session);
                         Err(failure.into())

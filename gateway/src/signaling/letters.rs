@@ -43,8 +43,17 @@ pub(super) struct Asking {
     pub(super) identity: Arc<Identity>,
 }
 
-/// None: it is done, and there is no more to say.
-pub(super) type Reply = Result<Option<Answered>, Refusal>;
+pub(super) type Reply = Result<Said, Refusal>;
+
+/// What a relay answers.
+#[derive(Debug)]
+pub(super) enum Said {
+    OfSession(Answered),
+    /// What the names of the recording's files begin with.
+    Recorded(Box<str>),
+    /// It is done, and there is no more to say.
+    Done,
+}
 
 /// The relay has not answered in time.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use turnpike_cluster::{Incarnation, Paged};
 use turnpike_wire::media::relay::{StreamEntry, ToRelay, stream_entries, stream_entry, stream_of_entry};
 use turnpike_wire::{Code, Failure, RoomId};
 
-use super::letters::Silence;
+use super::letters::{Said, Silence};
 use super::{Signaling, no_relay};
 use crate::membership::unavailable;
 
@@ -32,23 +32,26 @@ impl Signaling {
 
     /// Ends the stream for everybody.
     pub(crate) async fn end_stream(&self, stream: RoomId) -> Result<(), Failure> {
-        self.ask_home(stream, |id, stream| ToRelay::End { id, stream }).await
+        self.ask_home(stream, |id, stream| ToRelay::End { id, stream }).await.map(|_| ())
     }
 
-    /// Begins the recording of a stream, or ends it.
-    pub(crate) async fn record_stream(&self, stream: RoomId, wanted: bool) -> Result<(), Failure> {
-        self.ask_home(stream, |id, stream| ToRelay::Record { id, stream, wanted }).await
+    /// Begins the recording of a stream, or ends it. Gives what the names of its files begin with.
+    pub(crate) async fn record_stream(&self, stream: RoomId, wanted: bool) -> Result<Box<str>, Failure> {
+        match self.ask_home(stream, |id, stream| ToRelay::Record { id, stream, wanted }).await? {
+            Said::Recorded(recording) => Ok(recording),
+            Said::OfSession(_) | Said::Done => Err(Code::Internal.into()),
+        }
     }
 
     async fn ask_home(
         &self,
         stream: RoomId,
         word: impl FnOnce(u64, RoomId) -> ToRelay,
-    ) -> Result<(), Failure> {
+    ) -> Result<Said, Failure> {
         let found = self.directory.find(&stream_entry(&stream)).wait().await.map_err(unavailable)?;
         let home = found.ok_or(Code::NoSuchStream)?.owner;
         match self.letters.ask(home, None, |id| word(id, stream)).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(said)) => Ok(said),
             Ok(Err(refusal)) => Err(refusal.into()),
             Err(Silence) => Err(no_relay()),
         }

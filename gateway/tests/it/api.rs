@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::client::Client;
 use crate::house::{BROKEN, House, claims, signed, token};
 use crate::http::request;
-use crate::relay::Relay;
+use crate::relay::{RECORDING, Relay};
 use crate::weather::Weather;
 
 fn of_role(role: Role) -> String {
@@ -544,4 +544,29 @@ async fn streams_are_listed_and_ended() {
     relay.play();
     let (status, _, answer) = ask_as(&house, &service, "DELETE", path, "").await;
     assert_eq!((status, &answer["ok"]), (200, &json!(true)));
+    // Recorded by backends, and by users whose tokens grant that of the stream.
+    let of_user = |pattern: &str, can: &str| {
+        let media = serde_json::from_value(json!([{ "match": pattern, "can": [can] }])).unwrap();
+        signed(&Claims { media: Some(media), ..claims("alice") })
+    };
+    for method in ["POST", "DELETE"] {
+        for (asker, status) in [
+            (service.clone(), 200),
+            (of_user("live:*", "record"), 200),
+            (of_user("live:other", "record"), 403),
+            (of_user("live:*", "publish"), 403),
+        ] {
+            let path = format!("{path}/recording");
+            let (found, _, answer) = ask_as(&house, &asker, method, &path, "").await;
+            assert_eq!(found, status, "{method}: {answer}");
+            if status == 200 {
+                let on = method == "POST";
+                let expected = json!({ "ok": true, "stream": "live:show", "on": on, "recording": RECORDING });
+                assert_eq!(answer, expected);
+            }
+        }
+    }
+    // That right is none to end it.
+    let (status, _, _) = ask_as(&house, &of_user("live:*", "record"), "DELETE", path, "").await;
+    assert_eq!(status, 403);
 }

@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::client::Client;
 use crate::house::{House, claims, signed};
 use crate::raw::Raw;
-use crate::relay::{Relay, live, session};
+use crate::relay::{RECORDING, Relay, live, session};
 
 const STREAM: &str = "live:show";
 const OFFER: &str = "v=0\r\nthe client's";
@@ -162,6 +162,61 @@ async fn rights_are_those_of_the_token() {
     let backend = Claims { role: TokenRole::Service, ..claims("backend") };
     let (mut backend, _) = Client::enter_with(&house, &json!({ "token": signed(&backend) })).await;
     publish(&mut backend, &mut relay).await;
+}
+
+#[tokio::test]
+async fn a_stream_is_recorded_by_those_who_may() {
+    let house = quick();
+    let mut relay = Relay::open(&house).await;
+    let recorder = |grants_of: &[(&str, &[&str])]| json!({ "token": signed(&Claims { media: Some(grants(grants_of)), ..claims("carol") }) });
+    let (mut carol, _) = Client::enter_with(&house, &recorder(&[("live:show", &["record"])])).await;
+    let data = |on: bool| json!({ "stream": STREAM, "on": on });
+    refused(&carol.ask("media:record", &data(true)).await, Code::NoSuchStream);
+    relay.claim(STREAM).await;
+    relay.claim("live:other").await;
+    for on in [true, false] {
+        let data = data(on);
+        let ((), answer) = tokio::join!(
+            async {
+                let ToRelay::Record { id, stream, wanted } = relay.word().await else { panic!() };
+                assert_eq!((&*stream, wanted), (STREAM, on));
+                relay.say(&[FromRelay::Recorded { id, recording: RECORDING.into() }]);
+            },
+            carol.ask("media:record", &data)
+        );
+        assert_eq!(answer, json!({ "ok": true, "stream": STREAM, "on": on, "recording": RECORDING }));
+    }
+    // What the relay cannot do is told in its words.
+    let stop = data(false);
+    let ((), answer) = tokio::join!(
+        async {
+            let ToRelay::Record { id, .. } = relay.word().await else { panic!() };
+            relay.refuse(id, Code::NoSuchStream);
+        },
+        carol.ask("media:record", &stop)
+    );
+    refused(&answer, Code::NoSuchStream);
+    refused(
+        &carol.ask("media:record", &json!({ "stream": "live:other", "on": true })).await,
+        Code::Forbidden,
+    );
+    refused(&carol.ask("media:record", &json!({ "stream": STREAM })).await, Code::BadRequest);
+    let (mut dave, _) = Client::enter_with(&house, &recorder(&[("live:*", &["publish", "subscribe"])])).await;
+    refused(&dave.ask("media:record", &data(true)).await, Code::Forbidden);
+    assert!(relay.has_heard_nothing());
+    let backend = Claims { role: TokenRole::Service, ..claims("backend") };
+    let mut raw = Raw::open(&house, Some(&signed(&backend))).await;
+    raw.next().await.unwrap();
+    raw.send(&json!({ "id": 1, "event": "media:record", "data": data(true) })).await;
+    let ToRelay::Record { id, .. } = relay.word().await else { panic!() };
+    relay.say(&[FromRelay::Recorded { id, recording: RECORDING.into() }]);
+    assert_eq!(raw.next().await.unwrap()["recording"], RECORDING);
+    // Who is in the stream is told.
+    let mut alice = enter(&house, "alice").await;
+    let session = publish(&mut alice, &mut relay).await;
+    let told = StreamState { recording: true, ..live(1) };
+    relay.event(session, 1, SessionEvent::State { state: told, whole: false });
+    assert_eq!(state(&mut alice).await["recording"], true);
 }
 
 #[tokio::test]

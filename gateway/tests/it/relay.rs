@@ -12,6 +12,9 @@ use turnpike_wire::{Code, Failure, RoomId};
 
 use crate::house::{BROKEN, House};
 
+/// What the relay names its recordings.
+pub(crate) const RECORDING: &str = "live%3Ashow-20260704T183005Z";
+
 pub(crate) struct Relay {
     cluster: Cluster,
     letters: Letters,
@@ -79,8 +82,12 @@ impl Relay {
         tokio::spawn(async move {
             while let Some(letter) = self.letters.recv().await {
                 for word in serde_json::from_slice::<Vec<ToRelay>>(&letter.words).unwrap() {
-                    if let ToRelay::End { id, .. } | ToRelay::Record { id, .. } = word {
-                        self.say(&[FromRelay::Done { id }]);
+                    match word {
+                        ToRelay::End { id, .. } => self.say(&[FromRelay::Done { id }]),
+                        ToRelay::Record { id, .. } => {
+                            self.say(&[FromRelay::Recorded { id, recording: RECORDING.into() }]);
+                        }
+                        _ => {}
                     }
                 }
             }

@@ -38,7 +38,7 @@ pub struct Tap {
 }
 
 /// The recorder's end.
-pub(super) struct Intake {
+pub(crate) struct Intake {
     pub(super) fed: Receiver<Fed>,
     pub(super) shared: Arc<Shared>,
 }
@@ -52,7 +52,7 @@ pub(super) struct Shared {
     is_over: AtomicBool,
 }
 
-pub(super) fn tap(dropped: Arc<AtomicU64>) -> (Tap, Intake) {
+pub(crate) fn tap(dropped: Arc<AtomicU64>) -> (Tap, Intake) {
     let (sender, fed) = sync_channel(WAITING_MAX);
     let shared = Arc::new(Shared { dropped, ..Shared::default() });
     (Tap { fed: sender, shared: Arc::clone(&shared) }, Intake { fed, shared })

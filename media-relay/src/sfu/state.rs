@@ -65,6 +65,7 @@ impl Sfu {
                 viewers,
                 audience: peer.is_publisher().then(|| audience.clone()),
                 speaker: None,
+                recording: stream.tap.is_some(),
                 code: None,
             };
             self.effects.push_back(Effect::Notice { session: peer.session, notice: Notice::State(state) });

@@ -14,6 +14,7 @@ impl Sfu {
         let Some(tap) = &stream.tap else { return };
         if tap.is_over() {
             stream.tap = None;
+            self.changed(track.stream);
             return;
         }
         // What nobody is to hear or see now is not kept either.

@@ -27,6 +27,7 @@ pub(super) enum Performed {
         /// What is answered to the last request of a session.
         last: Option<Answered>,
     },
+    Recorded(Box<str>),
     Refused(Refusal),
 }
 
@@ -121,7 +122,8 @@ fn performed(told: Result<Told, Failure>, is_answer: bool, last: Option<Answered
     let sdp = match told {
         Err(failure) => return Performed::Refused(failure.into()),
         Ok(Told::Opened(Opened { sdp, .. }) | Told::Sdp(sdp)) => Sdp::parse(&sdp).map(Some),
-        Ok(Told::Fragment { .. } | Told::Streams(_) | Told::Recording { .. } | Told::Done) => Ok(None),
+        Ok(Told::Recording { name }) => return Performed::Recorded(name.into()),
+        Ok(Told::Fragment { .. } | Told::Streams(_) | Told::Done) => Ok(None),
     };
     match sdp {
         Ok(sdp) => Performed::Done { sdp, is_answer, last },

@@ -281,6 +281,30 @@ async fn what_is_asked_of_a_session_is_asked_of_the_relay() {
 }
 
 #[tokio::test]
+async fn a_recording_is_answered_with_its_name() {
+    let mut stage = Stage::open();
+    for wanted in [true, false] {
+        stage.drawn += 1;
+        let id = stage.drawn;
+        let word = ToRelay::Record { id, stream: stream(), wanted };
+        stage.say(&word).await;
+        let (ask, reply) = stage.asked().await;
+        assert!(matches!(ask, Ask::Record { wanted: asked, .. } if asked == wanted), "{ask:?}");
+        reply.send(Ok(Told::Recording { name: "live-1".to_owned() })).unwrap();
+        let recorded = FromRelay::Recorded { id, recording: "live-1".into() };
+        assert_eq!(stage.told().await, recorded);
+        // Asked again, since the answer was lost.
+        stage.say(&word).await;
+        assert_eq!(stage.told().await, recorded);
+    }
+    stage.say(&ToRelay::Record { id: 100, stream: stream(), wanted: false }).await;
+    let (_, reply) = stage.asked().await;
+    reply.send(Err(Code::NoSuchStream.into())).unwrap();
+    let (id, refusal) = stage.failed().await;
+    assert_eq!((id, refusal.code), (100, Code::NoSuchStream));
+}
+
+#[tokio::test]
 async fn what_is_refused_has_not_begun() {
     let mut stage = Stage::open();
     let watch = || relay::Ask::Subscribe { stream: stream(), sdp: None };

@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     fn state(phase: Phase, viewers: u64) -> StreamState {
-        StreamState { phase, tracks: Vec::new(), viewers, audience: None, speaker: None, code: None }
+        StreamState { phase, viewers, ..StreamState::ended(None) }
     }
 
     fn kinds(events: &[Event]) -> Vec<&str> {

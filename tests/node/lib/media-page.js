@@ -244,4 +244,4 @@ async function watch(name, url, token, stream) {
 const request_of = (name, event, data) => ask(peers.get(name).socket, event, { session: peers.get(name).session, ...data });
 const state = (name) => peers.get(name).states.at(-1);
 
-Object.assign(window, { publish, watch, request_of, state });
+Object.assign(window, { enter, publish, watch, request_of, state });

@@ -53,6 +53,7 @@ client_events! {
     MediaCandidate = "media:candidate",
     MediaLayer = "media:layer",
     MediaMute = "media:mute",
+    MediaRecord = "media:record",
     MediaStop = "media:stop",
 }
 

@@ -64,6 +64,13 @@ pub struct MediaNamed {
     pub session: MediaSession,
 }
 
+/// Begins the recording of a stream, or ends it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct MediaRecord {
+    pub stream: RoomId,
+    pub on: bool,
+}
+
 /// What a description is to the browsers' API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -87,6 +94,15 @@ pub struct MediaResumed<'a> {
     pub session: MediaSession,
     pub stream: &'a RoomId,
     pub role: Role,
+}
+
+/// The answer to `media:record`.
+#[derive(Debug, Clone, Serialize)]
+pub struct MediaRecorded<'a> {
+    pub stream: &'a RoomId,
+    pub on: bool,
+    /// What the names of its files begin with.
+    pub recording: &'a str,
 }
 
 /// The relay has something else to offer. To be answered by `media:answer`.
@@ -159,6 +175,9 @@ mod tests {
         }
         assert!(serde_json::from_str::<MediaPublish<'_>>(r#"{"stream":"live a","sdp":""}"#).is_err());
         assert!(serde_json::from_str::<MediaPublish<'_>>(r#"{"stream":"live:a"}"#).is_err());
+        let record: MediaRecord = serde_json::from_str(r#"{"stream":"live:a","on":true}"#).unwrap();
+        assert!(record.on && record.stream.as_str() == "live:a");
+        assert!(serde_json::from_str::<MediaRecord>(r#"{"stream":"live:a"}"#).is_err());
         assert!(serde_json::from_str::<MediaNamed>(r#"{"session":"x"}"#).is_err());
         assert!(serde_json::from_str::<MediaMute>(&with(r#""kind":"smell","muted":true"#)).is_err());
         assert!(serde_json::from_str::<MediaMute>(&with(r#""kind":"audio""#)).is_err());
@@ -174,6 +193,8 @@ mod tests {
         insta::assert_snapshot!(json(&described), @r#"{"session":"0000000000000007-00000000000000000000000000000009","stream":"live:a","type":"answer","sdp":"v=0\r\n"}"#);
         let offer = MediaOffer { session: session(), r#type: SdpType::Offer, sdp: "v=0\r\n" };
         insta::assert_snapshot!(json(&offer), @r#"{"session":"0000000000000007-00000000000000000000000000000009","type":"offer","sdp":"v=0\r\n"}"#);
+        let recorded = MediaRecorded { stream, on: true, recording: "live%3Aa-20260704T183005Z" };
+        insta::assert_snapshot!(json(&recorded), @r#"{"stream":"live:a","on":true,"recording":"live%3Aa-20260704T183005Z"}"#);
         let candidate = MediaCandidate { session: session(), candidate: None };
         insta::assert_snapshot!(json(&candidate), @r#"{"session":"0000000000000007-00000000000000000000000000000009","candidate":null}"#);
         let user: UserId = "alice".parse().unwrap();
@@ -185,10 +206,11 @@ mod tests {
             viewers: 2,
             audience: Some(vec!["bob".parse().unwrap()]),
             speaker: Some(user),
+            recording: true,
             code: None,
         };
         let told = MediaState::new(session(), stream, Role::Publisher, &state);
-        insta::assert_snapshot!(json(&told), @r#"{"session":"0000000000000007-00000000000000000000000000000009","stream":"live:a","role":"publisher","state":"live","tracks":[{"kind":"audio","user":"alice","muted":true}],"viewers":2,"audience":["bob"],"speaker":"alice"}"#);
+        insta::assert_snapshot!(json(&told), @r#"{"session":"0000000000000007-00000000000000000000000000000009","stream":"live:a","role":"publisher","state":"live","tracks":[{"kind":"audio","user":"alice","muted":true}],"viewers":2,"audience":["bob"],"speaker":"alice","recording":true}"#);
         let state = StreamState::ended(Some(Code::NoRelay));
         let told = MediaState::new(session(), stream, Role::Viewer, &state);
         insta::assert_snapshot!(json(&told), @r#"{"session":"0000000000000007-00000000000000000000000000000009","stream":"live:a","role":"viewer","state":"ended","tracks":[],"viewers":0,"code":123,"reason":"no_relay","retryable":true}"#);

@@ -83,7 +83,7 @@ pub enum ToRelay {
         id: u64,
         stream: RoomId,
     },
-    /// Begins or ends the recording of a stream, answered like a request.
+    /// Begins or ends the recording of a stream, answered by [`FromRelay::Recorded`].
     Record {
         id: u64,
         stream: RoomId,
@@ -163,6 +163,12 @@ pub enum FromRelay {
     /// What was asked has no answer but this.
     Done {
         id: u64,
+    },
+    /// What was asked to be recorded, or not any more, is so.
+    Recorded {
+        id: u64,
+        /// What the names of its files begin with.
+        recording: Box<str>,
     },
     Failed {
         id: u64,
@@ -314,6 +320,10 @@ mod tests {
         insta::assert_snapshot!(back(&ToRelay::Keep { sessions: vec![kept] }), @r#"{"Keep":{"sessions":[{"session":"0000000000000007-00000000000000000000000000000009","heard":3}]}}"#);
         let answer = Answered { stream: stream.clone(), role: Role::Viewer, sdp: Some(sdp), events: 0 };
         insta::assert_snapshot!(back(&FromRelay::Answered { id: 1, answer }), @r#"{"Answered":{"id":1,"answer":{"stream":"live:a","role":"viewer","sdp":"v=0\r\n","events":0}}}"#);
+        let record = ToRelay::Record { id: 1, stream: stream.clone(), wanted: true };
+        insta::assert_snapshot!(back(&record), @r#"{"Record":{"id":1,"stream":"live:a","wanted":true}}"#);
+        let recorded = FromRelay::Recorded { id: 1, recording: "live%3Aa-20260704T183005Z".into() };
+        insta::assert_snapshot!(back(&recorded), @r#"{"Recorded":{"id":1,"recording":"live%3Aa-20260704T183005Z"}}"#);
         let refusal = Refusal::from(Failure::from(Code::StreamTaken));
         insta::assert_snapshot!(back(&FromRelay::Failed { id: 1, refusal }), @r#"{"Failed":{"id":1,"refusal":{"code":121}}}"#);
         let rid = Text::parse("h").unwrap();
@@ -326,6 +336,7 @@ mod tests {
             viewers: 2,
             audience: None,
             speaker: None,
+            recording: false,
             code: None,
         };
         let event = SessionEvent::State { state, whole: true };

@@ -34,6 +34,9 @@ pub struct StreamState {
     /// Who is heard loudest at the moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<UserId>,
+    /// It is recorded: whoever is seen or heard in it must know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recording: bool,
     /// Why it is over, if not because that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
@@ -42,7 +45,15 @@ pub struct StreamState {
 impl StreamState {
     /// The session is over, for this reason; with [`Code::retryable`] another may be asked for.
     pub fn ended(code: Option<Code>) -> Self {
-        Self { phase: Phase::Ended, tracks: Vec::new(), viewers: 0, audience: None, speaker: None, code }
+        Self {
+            phase: Phase::Ended,
+            tracks: Vec::new(),
+            viewers: 0,
+            audience: None,
+            speaker: None,
+            recording: false,
+            code,
+        }
     }
 }
 

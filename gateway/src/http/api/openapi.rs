@@ -91,6 +91,11 @@ fn described(operation: &Operation) -> Value {
     let role = match operation.access {
         Access::Service => "Needs an API key, or a token of the role `service` or `admin`.",
         Access::Admin => "Needs a token of the role `admin`.",
+        Access::Media(right) => &format!(
+            "Needs an API key, a token of the role `service` or `admin`, or one whose claim `media` grants `{}` of the \
+             stream.",
+            right.name()
+        ),
     };
     let mut responses = Map::new();
     let success = json!({
@@ -245,6 +250,11 @@ fn schemas() -> Value {
             "since": { "type": "integer", "description": "Milliseconds since 1970." },
             "publishers": number(),
             "viewers": number(),
+        })),
+        "Recording": open(&["stream", "on", "recording"], json!({
+            "stream": named("RoomId"),
+            "on": { "type": "boolean", "description": "Whether the stream is recorded from here on." },
+            "recording": { "type": "string", "description": "What the names of its files begin with." },
         })),
         "StreamPage": open(&["streams"], json!({ "streams": many("Stream"), "cursor": { "type": "string" } })),
         "Device": open(&["device", "status"], json!({

@@ -9,9 +9,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::MethodFilter;
 use serde::Serialize;
 use serde_json::Value;
-use turnpike_wire::{Answer, Failure};
+use turnpike_guard::{Identity, MediaRight};
+use turnpike_wire::{Answer, Failure, RoomId};
 
 use crate::app::App;
+use crate::signaling::permit_right;
 
 pub(super) struct Operation {
     /// Names it in the description and in the metrics.
@@ -62,6 +64,8 @@ impl Method {
 pub(super) enum Access {
     Service,
     Admin,
+    /// That, or a user whose token grants this of the stream.
+    Media(MediaRight),
 }
 
 #[derive(Clone, Copy)]
@@ -90,11 +94,28 @@ pub(super) struct RequestBody {
 /// A request that has been let in.
 pub(super) struct Call {
     pub(super) app: Arc<App>,
+    pub(super) asker: Asker,
     /// Decoded.
     pub(super) params: Vec<(String, String)>,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+}
+
+/// Whose request it is.
+pub(super) enum Asker {
+    /// An API key's.
+    Key,
+    Token(Identity),
+}
+
+impl Asker {
+    pub(super) fn permit(&self, stream: &RoomId, right: MediaRight) -> Result<(), Failure> {
+        match self {
+            Self::Key => Ok(()),
+            Self::Token(identity) => permit_right(identity, stream, right),
+        }
+    }
 }
 
 /// The answer's JSON.

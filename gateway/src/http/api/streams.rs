@@ -6,8 +6,10 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 use turnpike_cluster::Incarnation;
+use turnpike_guard::MediaRight;
 use turnpike_wire::RoomId;
 use turnpike_wire::event::Empty;
+use turnpike_wire::event::media::MediaRecorded;
 
 use super::openapi::{CURSOR, LIMIT};
 use super::operation::{Access, Call, Method, Operation, Outcome, Parameter, Place, done};
@@ -59,14 +61,15 @@ pub(super) const RECORD: Operation = Operation {
     id: "recordStream",
     method: Method::Post,
     path: "/api/v1/streams/{stream}/recording",
-    access: Access::Service,
+    access: Access::Media(MediaRight::Record),
     summary: "Record a stream.",
     description: "Into files at the relay that has it, until the recording or the stream is ended. Refused with 403 where \
-                  no directory is set for them. A stream that is recorded already goes on being so.",
+                  no directory is set for them. A stream that is recorded already goes on being so. Its sessions are \
+                  told.",
     parameters: &[STREAM],
     body: None,
     success: StatusCode::OK,
-    answer: || json!({ "$ref": "#/components/schemas/Empty" }),
+    answer: || json!({ "$ref": "#/components/schemas/Recording" }),
     refusals: &[400, 404, 409],
     handle: |call| Box::pin(record(call, true)),
 };
@@ -75,13 +78,13 @@ pub(super) const RECORD_NO_MORE: Operation = Operation {
     id: "stopRecording",
     method: Method::Delete,
     path: "/api/v1/streams/{stream}/recording",
-    access: Access::Service,
+    access: Access::Media(MediaRight::Record),
     summary: "End the recording of a stream.",
     description: "The stream goes on. The file is whole a moment later.",
     parameters: &[STREAM],
     body: None,
     success: StatusCode::OK,
-    answer: || json!({ "$ref": "#/components/schemas/Empty" }),
+    answer: || json!({ "$ref": "#/components/schemas/Recording" }),
     refusals: &[400, 404],
     handle: |call| Box::pin(record(call, false)),
 };
@@ -133,7 +136,8 @@ async fn end(call: Call) -> Outcome {
 
 async fn record(call: Call, wanted: bool) -> Outcome {
     let stream: RoomId = call.param("stream")?;
+    call.asker.permit(&stream, MediaRight::Record)?;
     let [] = call.query([])?;
-    call.app.signaling.record_stream(stream, wanted).await?;
-    Ok(done(&Empty {}))
+    let recording = call.app.signaling.record_stream(stream.clone(), wanted).await?;
+    Ok(done(&MediaRecorded { stream: &stream, on: wanted, recording: &recording }))
 }

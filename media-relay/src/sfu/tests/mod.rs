@@ -7,6 +7,7 @@ mod description;
 mod network;
 mod publisher;
 mod repair;
+mod telling;
 mod viewer;
 mod viewing;
 mod world;
