@@ -22,6 +22,7 @@ mod recovery;
 mod roaming;
 mod severed;
 mod stalled;
+mod tcp;
 mod together;
 mod traps_frames;
 mod traps_packets;

@@ -1,4 +1,4 @@
-// What runs in the page, beside media-page.js: publishing and watching by way of a TURN server.
+// What runs in the page, beside media-page.js: publishing and watching from networks that let little through.
 
 /// The gateway's event has the servers in the form that a browser takes.
 async function publishByTurn(name, url, token, stream, iceTransportPolicy) {
@@ -52,9 +52,9 @@ async function route(name) {
   const transport = reports.find(({ type }) => type === "transport");
   const pair = reports.find(({ id }) => id === transport.selectedCandidatePairId);
   const local = ({ localCandidateId }) => reports.find(({ id }) => id === localCandidateId);
-  const { candidateType, relayProtocol } = local(pair);
+  const { candidateType, protocol, relayProtocol } = local(pair);
   const working = reports.filter(({ type, state }) => type === "candidate-pair" && state === "succeeded");
-  return { candidateType, relayProtocol, direct: working.some((other) => local(other)?.candidateType !== "relay") };
+  return { candidateType, protocol, relayProtocol, direct: working.some((other) => local(other)?.candidateType !== "relay") };
 }
 
 /// What candidates these servers give, and what they refuse.
