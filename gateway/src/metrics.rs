@@ -198,6 +198,11 @@ const OWN_TOTALS: &[(&str, &str, Read<App>)] = &[
         "Requests to relays that were sent once more because no answer came.",
         |app| app.signaling.repeated(),
     ),
+    (
+        "media_relays_lost_total",
+        "Relays that another one had lost and that did not answer: their sessions were ended.",
+        |app| app.signaling.relays_lost(),
+    ),
     ("media_words_refused_total", "What relays said that was not understood or not theirs to say.", |app| {
         app.signaling.words_refused()
     }),

@@ -8,11 +8,13 @@ mod letters;
 mod limits;
 mod relays;
 mod streams;
+mod suspects;
 mod table;
 mod turns;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use tokio::sync::watch;
@@ -31,6 +33,7 @@ use turnpike_wire::{Code, Failure, RoomId};
 
 use self::letters::{Asking, Letters, Said, Silence};
 use self::relays::Missing;
+use self::suspects::Suspects;
 use self::table::{NoPlace, Table, Told};
 use self::turns::Turns;
 use crate::clock::Clock;
@@ -42,6 +45,9 @@ pub use self::limits::MediaLimits;
 
 /// A relay that turned somebody down may name another, and that one a third.
 const RELAYS_ASKED_MAX: usize = 3;
+
+/// How often a relay that does not answer is asked again, as long as the nodes take it for alive.
+const SUSPECT_ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// How soon a client may ask again where no relay could be found.
 const NO_RELAY_RETRY_MS: u64 = 1_000;
@@ -55,6 +61,7 @@ pub(crate) struct Signaling {
     table: Mutex<Table<SocketId, SocketRef>>,
     turns: Turns,
     missing: Mutex<Missing>,
+    suspects: Suspects,
     kept_ms: AtomicU64,
     limits: MediaLimits,
     handle: Handle,
@@ -68,6 +75,7 @@ struct Counts {
     events: AtomicU64,
     events_lost: AtomicU64,
     words_refused: AtomicU64,
+    relays_lost: AtomicU64,
 }
 
 /// Who asks.
@@ -102,6 +110,7 @@ impl Signaling {
             table: Mutex::default(),
             turns: Turns::default(),
             missing: Mutex::default(),
+            suspects: Suspects::default(),
             kept_ms: AtomicU64::new(0),
             limits,
             handle,
@@ -122,17 +131,13 @@ impl Signaling {
         permit(&client.identity, &stream, Role::Publisher)?;
         let _place = self.reserve(client)?;
         let home = self.home(&stream).await?;
-        let nodes = self.nodes();
-        // Where the stream is published already, if that is still there.
-        let at_home = home.filter(|home| relays::is_relay(&nodes, *home));
-        let relay = at_home.or_else(|| relays::for_publisher(&nodes, self.own));
-        self.begin(
-            client,
-            relay,
-            || Ask::Publish { stream: stream.clone(), sdp: sdp.clone() },
-            SdpType::Answer,
-        )
-        .await
+        let choose = |nodes: &[Node], is_shunned: &dyn Fn(Incarnation) -> bool| {
+            // Where the stream is published already, if that is to last. One who leaves gives it away.
+            let at_home = home.filter(|home| relays::stays(nodes, *home) && !is_shunned(*home));
+            at_home.or_else(|| relays::for_publisher(nodes, self.own, is_shunned))
+        };
+        let ask = || Ask::Publish { stream: stream.clone(), sdp: sdp.clone() };
+        self.begin(client, choose, ask, SdpType::Answer).await
     }
 
     /// The same for a client that watches. Without a description the relay offers one.
@@ -145,9 +150,12 @@ impl Signaling {
         permit(&client.identity, &stream, Role::Viewer)?;
         let _place = self.reserve(client)?;
         let home = self.home(&stream).await?.ok_or(Code::NoSuchStream)?;
-        let relay = relays::for_viewer(&self.nodes(), self.own, home);
+        let choose = |nodes: &[Node], is_shunned: &dyn Fn(Incarnation) -> bool| {
+            relays::for_viewer(nodes, self.own, home, is_shunned)
+        };
         let kind = if sdp.is_some() { SdpType::Answer } else { SdpType::Offer };
-        self.begin(client, relay, || Ask::Subscribe { stream: stream.clone(), sdp: sdp.clone() }, kind).await
+        let ask = || Ask::Subscribe { stream: stream.clone(), sdp: sdp.clone() };
+        self.begin(client, choose, ask, kind).await
     }
 
     /// Something of a session that is there, also if it is another gateway's so far. As above: before anything is waited
@@ -162,7 +170,8 @@ impl Signaling {
         let has = self.table().has(client.socket.id(), &client.identity.user, session);
         let has = has.ok_or_else(no_such_session)?;
         let _place = if has { None } else { Some(self.reserve(client)?) };
-        if !relays::is_relay(&self.nodes(), Incarnation(session.relay)) {
+        let relay = Incarnation(session.relay);
+        if !relays::is_relay(&self.nodes(), relay) || self.suspects.is_silent(relay) {
             // Of one that is here it may only be late with its lease.
             return Err(if has { no_relay() } else { no_such_session() });
         }
@@ -172,6 +181,9 @@ impl Signaling {
             Ok(Ok(Said::OfSession(answered))) => answered,
             Ok(Ok(_)) => return Err(Code::Internal.into()),
             Ok(Err(refusal)) => return Err(refusal.into()),
+            Err(Silence) if self.suspects.is_silent(relay) => {
+                return Err(if has { no_relay() } else { no_such_session() });
+            }
             Err(Silence) => {
                 let failure = Failure::new(Code::Unavailable, "the relay does not answer");
                 return Err(failure.retry_after_ms(NO_RELAY_RETRY_MS));
@@ -288,18 +300,28 @@ impl Signaling {
         self.counts.words_refused.load(Ordering::Relaxed)
     }
 
-    /// A new session, at that relay or at one that it names instead.
+    /// Relays that did not answer when another had lost them.
+    pub(crate) fn relays_lost(&self) -> u64 {
+        self.counts.relays_lost.load(Ordering::Relaxed)
+    }
+
+    /// A new session, at the relay that is chosen or at one that it names instead. Who has no room is not chosen again.
     async fn begin(
         &self,
         client: &Client,
-        relay: Option<Incarnation>,
+        choose: impl Fn(&[Node], &dyn Fn(Incarnation) -> bool) -> Option<Incarnation>,
         ask: impl Fn() -> Ask,
         kind: SdpType,
     ) -> Result<Described, Failure> {
-        let mut relay = relay.ok_or_else(no_relay)?;
+        let mut asked = Vec::new();
+        let choose = |asked: &[Incarnation]| {
+            choose(&self.nodes(), &|relay| asked.contains(&relay) || self.suspects.is_silent(relay))
+        };
+        let mut relay = choose(&asked).ok_or_else(no_relay)?;
         for _ in 0..RELAYS_ASKED_MAX {
+            asked.push(relay);
             let session = MediaSession { relay: relay.0, key: draw_key()? };
-            match self.request(client, session, ask()).await {
+            let refusal = match self.request(client, session, ask()).await {
                 Ok(Ok(Said::OfSession(Answered { stream, sdp: Some(sdp), .. }))) => {
                     return Ok(Described { session, stream, kind, sdp });
                 }
@@ -309,17 +331,20 @@ impl Signaling {
                     self.give_up(session);
                     return Err(Code::Internal.into());
                 }
-                Ok(Err(Refusal { elsewhere: Some(other), .. }))
-                    if relays::is_relay(&self.nodes(), Incarnation(other)) =>
-                {
-                    relay = Incarnation(other);
-                }
-                Ok(Err(refusal)) => return Err(refusal.into()),
+                Ok(Err(refusal)) => refusal,
                 Err(Silence) => {
                     self.give_up(session);
-                    return Err(no_relay());
+                    if !self.suspects.is_silent(relay) {
+                        return Err(no_relay());
+                    }
+                    Refusal::from(no_relay())
                 }
-            }
+            };
+            let named = refusal.elsewhere.map(Incarnation);
+            let named =
+                named.filter(|other| relays::is_relay(&self.nodes(), *other) && !asked.contains(other));
+            let next = named.or_else(|| (refusal.code == Code::NoRelay).then(|| choose(&asked)).flatten());
+            relay = next.ok_or_else(|| Failure::from(refusal))?;
         }
         Err(no_relay())
     }
@@ -341,7 +366,38 @@ impl Signaling {
         let asking = || Asking { session, id: socket.id(), identity: Arc::clone(identity) };
         let asking = becomes_theirs.then(asking);
         let word = |id| ToRelay::Request(Box::new(Request { id, session, by, ask }));
-        self.letters.ask(Incarnation(session.relay), asking, word).await
+        let relay = Incarnation(session.relay);
+        tokio::select! {
+            reply = self.letters.ask(relay, asking, word) => reply,
+            () = self.suspects.silence(relay) => Err(Silence),
+        }
+    }
+
+    /// Another relay has lost that one. If it does not answer us either, its sessions are over, and nobody is sent there until
+    /// it says something or is gone for good.
+    async fn look_after(&self, relay: Incarnation) {
+        if !relays::is_relay(&self.nodes(), relay) {
+            return;
+        }
+        let Some(watch) = self.suspects.watch(relay) else { return };
+        if self.letters.lives(relay).await {
+            return;
+        }
+        tracing::warn!(%relay, "another relay has lost it, and it does not answer: its sessions are over");
+        self.counts.relays_lost.fetch_add(1, Ordering::Relaxed);
+        watch.fell_silent();
+        let kept = self.table().kept().remove(&relay.0).unwrap_or_default();
+        for kept in &kept {
+            self.end(kept.session, Code::NoRelay);
+        }
+        while relays::is_relay(&self.nodes(), relay) {
+            if self.letters.lives(relay).await {
+                // It was there all the time, and so are they.
+                drop(watch);
+                return self.letters.gone(kept.into_iter().map(|kept| kept.session).collect());
+            }
+            tokio::time::sleep(SUSPECT_ASKED_EVERY).await;
+        }
     }
 
     /// Whatever there is of it, here or at its relay.

@@ -119,6 +119,9 @@ impl<F: Face> Homes<F> {
         }
     }
 
+    /// Another relay would have the stream published there.
+    pub(crate) async fn yields(&self, _stream: &RoomId) {}
+
     /// A gateway has a note.
     pub(crate) fn noted(&self, id: u64) {
         self.notes.arrived(id);

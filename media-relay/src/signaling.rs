@@ -142,6 +142,11 @@ impl<F: Face> Desk<F> {
                 }
             }
             ToRelay::Noted { id } => self.homes.noted(id),
+            ToRelay::Ping { id } => self.outbox.put(gateway, FromRelay::Done { id }),
+            ToRelay::Yield { stream } => {
+                let homes = Arc::clone(&self.homes);
+                tokio::spawn(async move { homes.yields(&stream).await });
+            }
         }
     }
 

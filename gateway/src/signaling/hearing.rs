@@ -25,7 +25,7 @@ pub(crate) fn listen(app: &Arc<App>) {
     });
 }
 
-fn take(app: &App, letter: &Letter) {
+fn take(app: &Arc<App>, letter: &Letter) {
     let signaling = &app.signaling;
     // Each word by itself: a relay of a later version may say something besides that is not known here.
     let Ok(words) = serde_json::from_slice::<Vec<&RawValue>>(&letter.words) else {
@@ -36,6 +36,10 @@ fn take(app: &App, letter: &Letter) {
             Ok(FromRelay::Note(note)) => {
                 signaling.letters.write(letter.from, &[ToRelay::Noted { id: note.id }]);
                 app.report_stream(&note);
+            }
+            Ok(FromRelay::Lost { relay }) => {
+                let (relay, lost) = (Incarnation(relay), Arc::clone(app));
+                app.spawn(async move { lost.signaling.look_after(relay).await });
             }
             Ok(word) => signaling.hear(letter.from, word),
             Err(_) => signaling.refuse(letter.from, "a word that is not known"),
@@ -82,7 +86,7 @@ impl Signaling {
                 }
             }
             // Taken before.
-            FromRelay::Note(_) => {}
+            FromRelay::Note(_) | FromRelay::Lost { .. } => {}
         }
     }
 

@@ -89,7 +89,22 @@ impl Letters {
         client: Option<Asking>,
         word: impl FnOnce(u64) -> ToRelay,
     ) -> Result<Reply, Silence> {
-        let until = Instant::now() + self.deadline;
+        self.ask_within(self.deadline, relay, client, word).await
+    }
+
+    /// Whether the relay says anything at all. It is asked twice.
+    pub(super) async fn lives(&self, relay: Incarnation) -> bool {
+        self.ask_within(AGAIN_AFTER * 2, relay, None, |id| ToRelay::Ping { id }).await.is_ok()
+    }
+
+    async fn ask_within(
+        &self,
+        deadline: Duration,
+        relay: Incarnation,
+        client: Option<Asking>,
+        word: impl FnOnce(u64) -> ToRelay,
+    ) -> Result<Reply, Silence> {
+        let until = Instant::now() + deadline;
         let id = self.drawn.fetch_add(1, Ordering::Relaxed);
         let (reply, mut answer) = oneshot::channel();
         self.unanswered().insert(id, Unanswered { relay, client, reply });

@@ -9,17 +9,40 @@ use turnpike_cluster::{Incarnation, Node, RelayOffer};
 const MISSING_MS_MAX: u64 = 5_000;
 
 /// The relay for a new publisher: the one with the least to do, and of equal ones that of this node.
-pub(super) fn for_publisher(nodes: &[Node], own: Incarnation) -> Option<Incarnation> {
+pub(super) fn for_publisher(
+    nodes: &[Node],
+    own: Incarnation,
+    is_shunned: impl Fn(Incarnation) -> bool,
+) -> Option<Incarnation> {
     open(nodes)
+        .filter(|(relay, _)| !is_shunned(*relay))
         .min_by_key(|(relay, offer)| (offer.load_permille, *relay != own, *relay))
         .map(|(relay, _)| relay)
 }
 
-/// The relay for a viewer of a stream that lives at `home`: that one as long as it has room, and else the one with the least
-/// to do, which gets the stream from there.
-pub(super) fn for_viewer(nodes: &[Node], own: Incarnation, home: Incarnation) -> Option<Incarnation> {
-    let at_home = open(nodes).find(|(relay, _)| *relay == home);
-    at_home.map(|(relay, _)| relay).or_else(|| for_publisher(nodes, own))
+/// The relay for a viewer of a stream that lives at `home`: that of this node as long as it has room, then the home, and
+/// then the one with the least to do. Who is not the home gets the stream from there, by a link.
+pub(super) fn for_viewer(
+    nodes: &[Node],
+    own: Incarnation,
+    home: Incarnation,
+    is_shunned: impl Fn(Incarnation) -> bool,
+) -> Option<Incarnation> {
+    // Of a home that has just gone another will be there soon.
+    let gives = nodes
+        .iter()
+        .find(|node| node.incarnation == home)
+        .is_none_or(|node| node.relay.as_ref().is_some_and(|offer| offer.link.is_some()));
+    open(nodes)
+        .filter(|(relay, offer)| *relay == home || (gives && offer.link.is_some()))
+        .filter(|(relay, _)| !is_shunned(*relay))
+        .min_by_key(|(relay, offer)| (*relay != own, *relay != home, offer.load_permille, *relay))
+        .map(|(relay, _)| relay)
+}
+
+/// Whether somebody may still begin at that relay. Full or not: that it says itself.
+pub(super) fn stays(nodes: &[Node], relay: Incarnation) -> bool {
+    nodes.iter().any(|node| node.incarnation == relay && node.relay.is_some() && !node.draining)
 }
 
 /// Whether there is a relay at that node.
@@ -63,6 +86,8 @@ mod tests {
 
     const OWN: Incarnation = Incarnation(1);
 
+    const LINK: &str = "192.0.2.1:3030";
+
     fn node(number: u64, relay: Option<(u16, bool)>) -> Node {
         Node {
             incarnation: Incarnation(number),
@@ -72,33 +97,59 @@ mod tests {
             draining: false,
             relay: relay.map(|(load_permille, has_room)| RelayOffer {
                 url: None,
-                link: None,
+                link: Some(LINK.parse().unwrap()),
                 load_permille,
                 has_room,
             }),
         }
     }
 
+    fn draining(node: Node) -> Node {
+        Node { draining: true, ..node }
+    }
+
+    fn unlinked(mut node: Node) -> Node {
+        node.relay.as_mut().unwrap().link = None;
+        node
+    }
+
     #[test]
     fn the_least_to_do_and_of_equals_the_nearest() {
-        let choose = |nodes: &[Node]| for_publisher(nodes, OWN).map(|relay| relay.0);
+        let choose = |nodes: &[Node]| for_publisher(nodes, OWN, |_| false).map(|relay| relay.0);
         assert_eq!(choose(&[]), None);
         assert_eq!(choose(&[node(1, None)]), None);
         assert_eq!(choose(&[node(3, Some((5, true))), node(1, Some((5, true)))]), Some(1));
         assert_eq!(choose(&[node(3, Some((4, true))), node(1, Some((5, true)))]), Some(3));
         assert_eq!(choose(&[node(3, Some((0, false))), node(1, Some((900, true)))]), Some(1), "full");
-        let draining = Node { draining: true, ..node(3, Some((0, true))) };
-        assert_eq!(choose(std::slice::from_ref(&draining)), None);
-        assert_eq!(choose(&[draining, node(2, Some((900, true)))]), Some(2));
+        let leaves = draining(node(3, Some((0, true))));
+        assert_eq!(choose(std::slice::from_ref(&leaves)), None);
+        assert_eq!(choose(&[leaves, node(2, Some((900, true)))]), Some(2));
     }
 
     #[test]
-    fn a_viewer_goes_home_while_there_is_room() {
-        let choose = |nodes: &[Node]| for_viewer(nodes, OWN, Incarnation(2)).map(|relay| relay.0);
-        let idle = node(1, Some((0, true)));
-        assert_eq!(choose(&[idle.clone(), node(2, Some((900, true)))]), Some(2));
-        assert_eq!(choose(&[idle.clone(), node(2, Some((900, false)))]), Some(1));
-        assert_eq!(choose(&[idle, node(3, Some((0, true)))]), Some(1), "it is about to be missed");
+    fn a_viewer_is_near_then_at_home_then_where_there_is_least_to_do() {
+        let choose = |nodes: &[Node]| for_viewer(nodes, OWN, Incarnation(2), |_| false).map(|relay| relay.0);
+        let (busy, full) = (node(1, Some((900, true))), node(1, Some((950, false))));
+        let (home, full_home) = (node(2, Some((900, true))), node(2, Some((1_000, false))));
+        let idle = node(3, Some((0, true)));
+        assert_eq!(choose(&[busy.clone(), home.clone(), idle.clone()]), Some(1));
+        assert_eq!(choose(&[full.clone(), home.clone(), idle.clone()]), Some(2));
+        assert_eq!(choose(&[full.clone(), full_home.clone(), idle.clone()]), Some(3));
+        assert_eq!(choose(&[full.clone(), full_home.clone()]), None);
+        assert_eq!(choose(&[draining(busy.clone()), draining(home.clone()), idle.clone()]), Some(3));
+        assert_eq!(choose(&[full, idle.clone()]), Some(3), "another home will be found");
+        assert_eq!(choose(&[unlinked(busy.clone()), home.clone()]), Some(2), "it cannot get the stream");
+        assert_eq!(choose(&[busy, unlinked(home), idle]), Some(2), "nobody gets it from there");
+    }
+
+    #[test]
+    fn who_is_shunned_is_not_chosen() {
+        let nodes = [node(1, Some((0, true))), node(2, Some((0, true))), node(3, Some((900, true)))];
+        let shunned = |relay: Incarnation| relay.0 < 3;
+        assert_eq!(for_publisher(&nodes, OWN, shunned), Some(Incarnation(3)));
+        assert_eq!(for_viewer(&nodes, OWN, Incarnation(2), shunned), Some(Incarnation(3)));
+        assert!(stays(&nodes, OWN) && !stays(&nodes, Incarnation(4)));
+        assert!(!stays(&[draining(node(1, Some((0, true))))], OWN) && !stays(&[node(1, None)], OWN));
     }
 
     #[test]

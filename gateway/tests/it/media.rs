@@ -673,3 +673,74 @@ async fn a_backend_is_told_when_a_stream_starts_and_ends() {
     assert_eq!((&events[1]["duration_ms"], &events[1]["viewers_max"]), (&json!(60_000), &json!(40)));
     assert_ne!(events[0]["id"], events[1]["id"]);
 }
+
+#[tokio::test]
+async fn a_relay_that_leaves_says_so_and_the_session_goes_on() {
+    let house = House::start();
+    let mut relay = Relay::open(&house).await;
+    let mut alice = enter(&house, "alice").await;
+    let session = publish(&mut alice, &mut relay).await;
+    let state_told = SessionEvent::State { state: live(3).moving(8_000), whole: false };
+    relay.event(session, 1, state_told);
+    let told = state(&mut alice).await;
+    assert_eq!(
+        (&told["state"], &told["code"], &told["ends_in_ms"], &told["viewers"]),
+        (&json!("moving"), &json!(123), &json!(8_000), &json!(3))
+    );
+    assert_eq!((&told["reason"], &told["retryable"]), (&json!("no_relay"), &json!(true)));
+    let data = json!({ "session": session.to_string(), "kind": "audio", "muted": true });
+    ask(&mut alice, &mut relay, "media:mute", &data, Role::Publisher).await;
+    let data = json!({ "session": session.to_string() });
+    ask(&mut alice, &mut relay, "media:stop", &data, Role::Publisher).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_another_has_lost_is_asked_itself() {
+    let house = House::start();
+    let mut relay = Relay::open(&house).await;
+    let mut alice = enter(&house, "alice").await;
+    let session = publish(&mut alice, &mut relay).await;
+    relay.claim(STREAM).await;
+    let lost = [FromRelay::Lost { relay: relay.own().0 }];
+    // It lives: nothing happens, and it can be asked.
+    relay.say(&lost);
+    let ToRelay::Ping { id } = relay.word().await else { panic!("it is not asked") };
+    relay.say(&[FromRelay::Done { id }]);
+    let data = json!({ "session": session.to_string(), "kind": "audio", "muted": true });
+    ask(&mut alice, &mut relay, "media:mute", &data, Role::Publisher).await;
+    // It does not answer, whoever waits for it waits no longer, and its sessions are over.
+    let begun = std::time::Instant::now();
+    let (_, answer) = tokio::join!(
+        async {
+            relay.request().await;
+            relay.say(&lost);
+        },
+        alice.ask("media:mute", &data)
+    );
+    refused(&answer, Code::NoRelay);
+    let told = state(&mut alice).await;
+    assert_eq!(
+        (&told["state"], &told["code"], &told["retryable"]),
+        (&json!("ended"), &json!(123), &json!(true))
+    );
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    let offer = json!({ "stream": STREAM, "sdp": OFFER });
+    refused(&alice.ask("media:subscribe", &offer).await, Code::NoRelay);
+    refused(&alice.ask("media:resume", &json!({ "session": session.to_string() })).await, Code::NoSuchStream);
+    assert_eq!(house.metric("turnpike_gateway_media_relays_lost_total", &[]), 1);
+    // A sign of life after all: what it still has is given up, and it takes newcomers.
+    let mut is_answered = false;
+    while !is_answered {
+        match relay.word().await {
+            ToRelay::Ping { id } => relay.say(&[FromRelay::Done { id }]),
+            ToRelay::Gone { sessions } => {
+                assert_eq!(sessions, [session]);
+                is_answered = true;
+            }
+            // Said again before it was lost.
+            ToRelay::Request(_) => {}
+            word => panic!("{word:?}"),
+        }
+    }
+    subscribe(&mut alice, &mut relay).await;
+}

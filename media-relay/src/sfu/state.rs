@@ -67,6 +67,7 @@ impl Sfu {
                 speaker: None,
                 recording: stream.tap.is_some(),
                 code: None,
+                ends_in_ms: None,
             };
             self.effects.push_back(Effect::Notice { session: peer.session, notice: Notice::State(state) });
         }

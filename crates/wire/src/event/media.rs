@@ -208,6 +208,7 @@ mod tests {
             speaker: Some(user),
             recording: true,
             code: None,
+            ends_in_ms: None,
         };
         let told = MediaState::new(session(), stream, Role::Publisher, &state);
         insta::assert_snapshot!(json(&told), @r#"{"session":"0000000000000007-00000000000000000000000000000009","stream":"live:a","role":"publisher","state":"live","tracks":[{"kind":"audio","user":"alice","muted":true}],"viewers":2,"audience":["bob"],"speaker":"alice","recording":true}"#);

@@ -93,6 +93,14 @@ pub enum ToRelay {
     Noted {
         id: u64,
     },
+    /// Answered at once by a relay that lives.
+    Ping {
+        id: u64,
+    },
+    /// A relay asks another one, which leaves: somebody wants to publish this stream here.
+    Yield {
+        stream: RoomId,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +198,10 @@ pub enum FromRelay {
     },
     /// For the backend; to be answered by [`ToRelay::Noted`].
     Note(Note),
+    /// That relay was connected to this one, and broke off without a goodbye. A gateway asks it itself whether it lives.
+    Lost {
+        relay: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -338,11 +350,16 @@ mod tests {
             speaker: None,
             recording: false,
             code: None,
+            ends_in_ms: None,
         };
         let event = SessionEvent::State { state, whole: true };
         insta::assert_snapshot!(back(&FromRelay::Event { session: session(), number: 1, event }), @r#"{"Event":{"session":"0000000000000007-00000000000000000000000000000009","number":1,"event":{"State":{"state":{"state":"live","tracks":[{"kind":"video","user":"alice","muted":false,"layers":[{"rid":"h","active":true,"bitrate":9,"width":640,"height":360}],"current":"h"}],"viewers":2},"whole":true}}}}"#);
         insta::assert_snapshot!(back(&StreamState::ended(Some(Code::NoRelay))), @r#"{"state":"ended","tracks":[],"viewers":0,"code":123}"#);
         let what = Noted::Ended { duration_ms: 5, viewers_max: 6 };
+        insta::assert_snapshot!(back(&StreamState::ended(None).moving(8_000)), @r#"{"state":"moving","tracks":[],"viewers":0,"code":123,"ends_in_ms":8000}"#);
+        insta::assert_snapshot!(back(&ToRelay::Ping { id: 3 }), @r#"{"Ping":{"id":3}}"#);
+        insta::assert_snapshot!(back(&ToRelay::Yield { stream: stream.clone() }), @r#"{"Yield":{"stream":"live:a"}}"#);
+        insta::assert_snapshot!(back(&FromRelay::Lost { relay: 9 }), @r#"{"Lost":{"relay":9}}"#);
         let note = Note { id: 1, life: 2, stream, user: by.user, what };
         insta::assert_snapshot!(back(&FromRelay::Note(note)), @r#"{"Note":{"id":1,"life":2,"stream":"live:a","user":"alice","what":{"Ended":{"duration_ms":5,"viewers_max":6}}}}"#);
     }

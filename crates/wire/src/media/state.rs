@@ -12,6 +12,9 @@ pub enum Phase {
     Live,
     /// Nobody does right now, and somebody may come back.
     Paused,
+    /// The session goes on for a while, and its relay leaves: begin another session, and stop this one when the other
+    /// shows something.
+    Moving,
     /// The session is over. Nothing follows.
     Ended,
 }
@@ -37,9 +40,12 @@ pub struct StreamState {
     /// It is recorded: whoever is seen or heard in it must know.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recording: bool,
-    /// Why it is over, if not because that was asked for.
+    /// Why it is over, if not because that was asked for; or why it will be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
+    /// With [`Phase::Moving`]: how long the session goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_in_ms: Option<u64>,
 }
 
 impl StreamState {
@@ -53,7 +59,14 @@ impl StreamState {
             speaker: None,
             recording: false,
             code,
+            ends_in_ms: None,
         }
+    }
+
+    /// The same, of a session whose relay leaves in so long.
+    #[must_use]
+    pub fn moving(self, ends_in_ms: u64) -> Self {
+        Self { phase: Phase::Moving, code: Some(Code::NoRelay), ends_in_ms: Some(ends_in_ms), ..self }
     }
 }
 
