@@ -13,6 +13,7 @@ mod deploy;
 mod harness;
 mod heartbeat;
 mod media;
+mod narrow;
 mod plain;
 mod product;
 mod recorded;
