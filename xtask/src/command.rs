@@ -91,6 +91,9 @@ pub(crate) fn beside(name: &str) -> anyhow::Result<std::path::PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(name))
 }
 
+/// Packages with tests whose names begin with `fuzz_`.
+const FUZZED: [&str; 4] = ["turnpike-engine", "turnpike-rtp", "turnpike-sdp", "turnpike-transport"];
+
 pub(crate) fn fuzz(target: Option<&str>, seconds: u64) -> anyhow::Result<bool> {
     const SEED: &str = "TURNPIKE_FUZZ_SEED";
     // The ordinary tests always try the same inputs; who asks for more wants others. Each target prints its seed.
@@ -98,8 +101,11 @@ pub(crate) fn fuzz(target: Option<&str>, seconds: u64) -> anyhow::Result<bool> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         now.as_millis().to_string()
     });
+    let packages = FUZZED.iter().flat_map(|package| ["--package", package]);
     let status = cargo()
-        .args(["test", "-p", "turnpike-engine", "--test", "it", "--"])
+        .arg("test")
+        .args(packages)
+        .args(["--test", "it", "--"])
         .arg(target.map_or_else(|| "fuzz_".to_owned(), |target| format!("fuzz_{target}")))
         .args(["--nocapture", "--test-threads", "2"])
         .env("TURNPIKE_FUZZ_SECONDS", seconds.to_string())

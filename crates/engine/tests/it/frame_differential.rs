@@ -22,7 +22,7 @@ use turnpike_engine::frame::{
     Incoming, Limits, Opcode, ProtocolError, ReadError, Reader, Role, write_frame, write_masked_frame,
 };
 
-use crate::fuzz::Random;
+use turnpike_fuzz::Random;
 
 const LIMITS: Limits = Limits { frame_bytes_max: 70_000, message_bytes_max: 100_000 };
 /// Streams a test; in the dev profile some 20 us each.

@@ -10,7 +10,7 @@ use turnpike_engine::frame::{
     handshake,
 };
 
-use crate::fuzz;
+use turnpike_fuzz as fuzz;
 
 fn run(name: &str, target: fn(&[u8])) {
     fuzz::run(name, &Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name), target);

@@ -14,8 +14,8 @@ use turnpike_engine::packet::{
 };
 use turnpike_engine::ticket::TicketKeys;
 
-use crate::fuzz;
 use crate::packet_out::{Message, received};
+use turnpike_fuzz as fuzz;
 
 /// Small, so that a length or a count that is trusted shows.
 const LIMITS: Limits = Limits {

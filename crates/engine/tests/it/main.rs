@@ -3,7 +3,6 @@
 mod frame_cost;
 mod frame_differential;
 mod frame_properties;
-mod fuzz;
 mod fuzz_frame;
 mod fuzz_packet;
 mod packet_cost;

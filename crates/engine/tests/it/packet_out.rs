@@ -10,7 +10,7 @@ use serde_json::json;
 use turnpike_engine::frame::{self, Incoming, Reader, Role};
 use turnpike_engine::packet::{Class, Dialect, Encoded, Reply, Wire, encode_reply};
 
-use crate::fuzz::Random;
+use turnpike_fuzz::Random;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Message {

@@ -6,6 +6,7 @@ mod chance;
 mod codecs;
 mod cost;
 mod dependency;
+mod fuzz_rtp;
 mod mutation;
 mod packets;
 mod properties;

@@ -15,7 +15,8 @@ use crate::packets::FIELDS;
 use crate::rtcp::{BLOCK, INFO, compound};
 
 const ROUNDS: usize = 100_000;
-const CODECS: [Codec; 6] = [Codec::Opus, Codec::Red, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1];
+pub(crate) const CODECS: [Codec; 6] =
+    [Codec::Opus, Codec::Red, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1];
 
 fn corpus() -> Vec<Vec<u8>> {
     let payloads: [&[u8]; 9] = [
@@ -151,7 +152,7 @@ pub(crate) fn take(bytes: &[u8], structure: &mut Structure, rewriters: &mut [Rew
     }
 }
 
-fn look_into(message: &Message<'_>) {
+pub(crate) fn look_into(message: &Message<'_>) {
     match message {
         Message::SenderReport(report) => assert!(report.blocks.clone().count() <= 31),
         Message::ReceiverReport(report) => assert!(report.blocks.clone().count() <= 31),

@@ -9,12 +9,12 @@ use turnpike_sdp::{
 
 use crate::offers::{ALL, CHROMIUM, OBS, OPUS, available, chance, local, track};
 
-fn there() -> Available {
+pub(crate) fn there() -> Available {
     available(vec![track(0, OPUS), track(1, Codec::Vp8)])
 }
 
 /// Gives a text to all that reads; true if anything took it.
-fn read_by_all(text: &str, offer: &Offer) -> bool {
+pub(crate) fn read_by_all(text: &str, offer: &Offer) -> bool {
     let mut taken = false;
     if let Ok(read) = Description::parse(text) {
         let written = read.to_string();

@@ -7,7 +7,8 @@
 mod close;
 mod connect;
 mod cost;
-mod fuzz;
+mod fuzz_stun;
+mod fuzz_transport;
 mod handshake;
 mod hostile;
 mod interop;

@@ -1,5 +1,5 @@
-//! What a real browser sent, kept in `corpus/`, and mutations of it against every parser. `TRANSPORT_FUZZ_SECONDS` and
-//! `TRANSPORT_FUZZ_SEED` set how long and from where.
+//! What a real browser sent, kept in `corpus/`, and mutations of it against every parser, many of them to one transport, as
+//! no input alone could. `TURNPIKE_FUZZ_SECONDS` and `TURNPIKE_FUZZ_SEED` set how long and from where.
 
 use std::path::Path as File;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ fn corpus() -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_none())
+        .filter(|path| path.is_file() && path.extension().is_none())
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap()))
         .collect();
     files.sort();
@@ -100,8 +100,8 @@ fn a_browsers_hello_is_understood() {
 #[test]
 fn mutations() {
     let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<f64>().ok());
-    let seed = setting("TRANSPORT_FUZZ_SEED").unwrap_or(21.0) as u64;
-    let seconds = setting("TRANSPORT_FUZZ_SECONDS").unwrap_or(1.5);
+    let seed = setting("TURNPIKE_FUZZ_SEED").unwrap_or(21.0) as u64;
+    let seconds = setting("TURNPIKE_FUZZ_SECONDS").unwrap_or(1.5);
     println!("seed {seed}");
     let mut random = Random::new(seed);
     let config = std::sync::Arc::new(config(IceMode::Lite));

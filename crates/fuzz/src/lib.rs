@@ -1,4 +1,5 @@
-//! A small fuzzer that runs within the ordinary tests: a stored corpus, then seeded mutations of it for a while.
+//! A small fuzzer that runs within the ordinary tests of any crate: a stored corpus, then seeded mutations of it for a while.
+//! It knows bytes, and nothing of what is fuzzed.
 //!
 //! It has no feedback from the code, so it lives from a good corpus. What it finds it prints with everything that
 //! is needed to see it again; such an input then becomes a file of the corpus, and is run first ever after.
@@ -19,9 +20,21 @@ const INPUT_BYTES_MAX: usize = 4096;
 /// Mutants are mutated further, so that faults which need several steps are in reach.
 const MUTANTS_KEPT_MAX: usize = 256;
 
+/// Runs `target` on the corpus of a crate, in `corpus/<name>` of its folder: `fuzz!("name", target)`.
+#[macro_export]
+macro_rules! fuzz {
+    ($name:literal, $target:expr) => {
+        $crate::run(
+            $name,
+            &std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join($name),
+            $target,
+        )
+    };
+}
+
 /// Runs `target` on each file of the corpus, and then on mutations. It fails when the target panics.
 /// `TURNPIKE_FUZZ_SECONDS` and `TURNPIKE_FUZZ_SEED` override the duration and the seed.
-pub(crate) fn run(name: &str, corpus_dir: &Path, target: fn(&[u8])) {
+pub fn run(name: &str, corpus_dir: &Path, target: fn(&[u8])) {
     let seconds = setting("TURNPIKE_FUZZ_SECONDS").unwrap_or(SECONDS);
     let seed = setting("TURNPIKE_FUZZ_SEED").unwrap_or(SEED);
     let corpus = corpus(corpus_dir);
@@ -134,10 +147,11 @@ fn as_literal(input: &[u8]) -> String {
 }
 
 /// splitmix64: any seed will do, and it is the same on every machine.
-pub(crate) struct Random(pub(crate) u64);
+pub struct Random(pub u64);
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
+    #[allow(clippy::should_implement_trait, reason = "it gives a number, and never none")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -146,7 +160,7 @@ impl Random {
     }
 
     /// Less than `end`, which is not zero.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 }
