@@ -70,9 +70,7 @@ pub(crate) fn packet_bytes(packet: &Carried) -> usize {
 /// It fills whatever it stands in: its end is the payload's.
 pub(crate) fn write_packet(packet: &Carried, out: &mut BytesMut) {
     let has_extensions = has_extensions(packet);
-    out.put_u8(
-        flag(MARKER, packet.marker) | flag(AGAIN, packet.is_again) | flag(EXTENSIONS, has_extensions),
-    );
+    out.put_u8(flag(MARKER, packet.marker) | flag(AGAIN, packet.is_again) | flag(EXTENSIONS, has_extensions));
     out.put_u8(packet.layer);
     out.put_u8(packet.life);
     out.put_u16(packet.track);

@@ -37,9 +37,10 @@ fn codec() -> impl Strategy<Value = Codec> {
             Codec::Opus(Opus { stereo, sends_stereo, dtx, fec, min_packet_ms, bits_per_second_max })
         },
     );
-    let h264 = any::<(u8, u8, u8, u8, bool)>().prop_map(|(profile, constraints, level, mode, level_asymmetry)| {
-        Codec::H264(H264 { profile, constraints, level, packetization_mode: mode, level_asymmetry })
-    });
+    let h264 =
+        any::<(u8, u8, u8, u8, bool)>().prop_map(|(profile, constraints, level, mode, level_asymmetry)| {
+            Codec::H264(H264 { profile, constraints, level, packetization_mode: mode, level_asymmetry })
+        });
     let av1 =
         any::<(u8, u8, u8)>().prop_map(|(profile, level, tier)| Codec::Av1(Av1 { profile, level, tier }));
     prop_oneof![opus, Just(Codec::Vp8), any::<u8>().prop_map(|profile| Codec::Vp9 { profile }), h264, av1]

@@ -1,0 +1,64 @@
+//! Other relays that come. Whoever floods with handshakes costs little: above a number of them each has to show first
+//! that its address is its own, and above another it is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Endpoint, Incoming};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::Inner;
+use super::connection::Link;
+use super::counters::Refused;
+use super::trust::peer_of;
+
+/// Handshakes at once. Of a cluster's relays few start at the same moment.
+const HANDSHAKES_MAX: usize = 64;
+/// From here on addresses are shown first: a round trip more, and nobody is answered at an address that is not his.
+const UNVALIDATED_MAX: usize = 8;
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
+
+pub(super) async fn run(inner: Arc<Inner>, endpoint: Endpoint) {
+    let room = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    while let Some(incoming) = endpoint.accept().await {
+        if inner.is_full() {
+            inner.counters.refuse(Refused::Busy);
+            incoming.refuse();
+            continue;
+        }
+        let running = HANDSHAKES_MAX - room.available_permits();
+        if running >= UNVALIDATED_MAX && incoming.may_retry() {
+            inner.counters.retries.add(1);
+            // Only what has been validated cannot be asked to do so again.
+            let _ = incoming.retry();
+            continue;
+        }
+        match Arc::clone(&room).try_acquire_owned() {
+            Ok(permit) => drop(tokio::spawn(shake(Arc::clone(&inner), incoming, permit))),
+            Err(_) => {
+                inner.counters.refuse(Refused::Busy);
+                incoming.refuse();
+            }
+        }
+    }
+}
+
+async fn shake(inner: Arc<Inner>, incoming: Incoming, permit: OwnedSemaphorePermit) {
+    let from = incoming.remote_address();
+    let shaken = timeout(HANDSHAKE_DEADLINE, async { incoming.accept()?.await }).await;
+    drop(permit);
+    let error = match shaken {
+        Ok(Ok(connection)) => {
+            if let Some(peer) = peer_of(&connection).filter(|peer| *peer != inner.own) {
+                inner.add(Link::begin(&inner, connection, peer, false));
+                return;
+            }
+            "its certificate names no other relay".to_owned()
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it took too long".to_owned(),
+    };
+    inner.counters.refuse(Refused::Handshake);
+    tracing::debug!(%from, error, "nobody that may link");
+}
