@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::harness::{home, require_packages};
 
 #[test]
-fn a_picture_becomes_smaller_on_a_narrow_path_and_large_again_on_a_wide_one() {
+fn alone_a_picture_becomes_smaller_on_a_narrow_path_and_large_again_on_a_wide_one() {
     require_packages();
     let server = turnpike_lab::turnpike().unwrap();
     let output = Command::new("node")

@@ -31,7 +31,9 @@ fn who_can_send_no_datagrams_publishes_and_watches() {
     println!("{printed}");
     let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     if lines[0]["isolated"] == false {
-        println!("SKIPPED: this machine makes no namespaces, and a browser cannot be told to send no datagrams");
+        println!(
+            "SKIPPED: this machine makes no namespaces, and a browser cannot be told to send no datagrams"
+        );
         return;
     }
     let names: Vec<_> = lines.iter().map(|line| line["step"].as_str().unwrap_or("?")).collect();
