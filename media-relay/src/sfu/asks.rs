@@ -3,6 +3,8 @@
 mod open;
 mod running;
 
+pub(super) use self::open::LOOK_AGAIN_MS;
+
 use std::time::Instant;
 
 use turnpike_sdp::{Fingerprint, SdpError, SdpFault};
@@ -17,11 +19,15 @@ use crate::{Ask, Ended, StreamInfo, Told};
 impl Sfu {
     pub(crate) fn command(&mut self, now: Instant, command: Command) {
         let Command { ticket, ask, chance } = command;
-        let answer = self.answer(now, ask, Fresh::of(&chance));
+        let fresh = Fresh::of(&chance);
+        let answer = match self.await_stream(now, ticket, ask, fresh) {
+            Ok(()) => return,
+            Err((ask, fresh)) => self.answer(now, ask, fresh),
+        };
         self.effects.push_back(Effect::Answer { ticket, answer });
     }
 
-    fn answer(&mut self, now: Instant, ask: Ask, fresh: Fresh) -> Result<Told, Failure> {
+    pub(super) fn answer(&mut self, now: Instant, ask: Ask, fresh: Fresh) -> Result<Told, Failure> {
         match ask {
             Ask::Publish { session, stream, user, offer, most } => {
                 self.publish(now, session, &stream, user, &offer, most, fresh)
@@ -47,6 +53,7 @@ impl Sfu {
                 for peer in peers {
                     self.end(now, peer, Ended::StreamEnded);
                 }
+                self.end_pipes(key);
                 Ok(Told::Done)
             }
             Ask::Tap { stream, tap } => {
@@ -56,12 +63,15 @@ impl Sfu {
                 self.changed(key);
                 Ok(Told::Done)
             }
-            Ask::Branch { stream, .. } => {
-                self.stream_names.get(&stream).ok_or(Code::NoSuchStream)?;
-                Err(Code::NoRelay.into())
+            Ask::Branch { stream, pipe } => self.branch(now, &stream, pipe),
+            Ask::Feed { stream, pipe } => {
+                self.feed(now, &stream, pipe);
+                Ok(Told::Done)
             }
-            Ask::Feed { .. } => Err(Code::NoRelay.into()),
-            Ask::Unpipe { .. } => Ok(Told::Done),
+            Ask::Unpipe { pipe } => {
+                self.unpipe(now, pipe);
+                Ok(Told::Done)
+            }
             // The relay has made a tap of it.
             Ask::Record { .. } => Err(Code::BadRequest.into()),
             Ask::Streams => {
@@ -75,8 +85,8 @@ impl Sfu {
         StreamInfo {
             stream: stream.name.clone(),
             publishers: users.collect(),
-            viewers: stream.viewers.len() as u64,
-            is_fed: false,
+            viewers: self.audience(stream).0,
+            is_fed: stream.feed.is_some(),
         }
     }
 
@@ -93,8 +103,16 @@ impl Sfu {
     }
 }
 
+/// Somebody who wants to watch a stream of which nothing has been heard yet.
+pub(crate) struct Waiting {
+    pub(crate) ticket: u64,
+    pub(crate) ask: Ask,
+    pub(crate) fresh: Fresh,
+    pub(crate) until: Instant,
+}
+
 /// What a command makes anew.
-struct Fresh {
+pub(crate) struct Fresh {
     credentials: Credentials,
     etag: u64,
     chance: Chance,

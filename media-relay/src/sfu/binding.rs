@@ -47,6 +47,8 @@ impl Sfu {
             viewer.hurry(now);
             self.agenda.note(key, Some(now));
         }
+        let stream = peer.stream;
+        self.wants_changed(now, stream);
     }
 
     /// A track comes in another codec: its viewers get it as that, those who can.
@@ -75,6 +77,7 @@ impl Sfu {
         }
         if let Some(stream) = self.streams.get_mut(track.stream) {
             stream.tracks.retain(|known| *known != key);
+            stream.is_urgent = true;
         }
     }
 }

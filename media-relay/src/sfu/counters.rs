@@ -43,8 +43,12 @@ pub(crate) enum Ignored {
     Doubtful,
     /// It came twice, or far too late.
     Repeated,
+    /// Somebody told more than anybody has to tell.
+    Excess,
     /// The transport refused it.
     Transport,
+    /// It did not fit any more into a pipe.
+    Piped,
     /// It did not fit any more between what a viewer's path takes.
     Paced,
     /// The batch was full.
@@ -52,14 +56,16 @@ pub(crate) enum Ignored {
 }
 
 impl Ignored {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Malformed,
         Self::UnknownPeer,
         Self::UnknownSource,
         Self::UnknownPayload,
         Self::Doubtful,
         Self::Repeated,
+        Self::Excess,
         Self::Transport,
+        Self::Piped,
         Self::Paced,
         Self::Outlet,
     ];
@@ -72,7 +78,9 @@ impl Ignored {
             Self::UnknownPayload => "unknown_payload",
             Self::Doubtful => "doubtful",
             Self::Repeated => "repeated",
+            Self::Excess => "excess",
             Self::Transport => "transport",
+            Self::Piped => "piped",
             Self::Paced => "paced",
             Self::Outlet => "outlet",
         }
@@ -117,6 +125,11 @@ impl Counters {
 
     pub(crate) fn nacks_sent(&self, count: usize) {
         self.nacks_out.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Something was sent again to another relay or shard.
+    pub(crate) fn piped_again(&self) {
+        self.retransmissions.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn keyframe_asked(&self) {

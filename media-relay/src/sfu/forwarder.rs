@@ -40,7 +40,7 @@ pub(crate) struct Forwarder {
     /// It was given the latest keyframe alone, and has nothing behind it yet.
     pub(crate) has_still: bool,
     /// The clock of the layer before, if the same publisher sent it.
-    clock_before: Option<(usize, ClockMapping)>,
+    clock_before: Option<(u32, ClockMapping)>,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
     /// The middle of the NTP time of the latest sender report, and when it was sent.
@@ -194,6 +194,12 @@ impl Forwarder {
         (self.current != Some(wanted) || climbs).then_some(wanted)
     }
 
+    /// The published layers that it is given or waits for, a bit each.
+    pub(crate) fn layers(&self, track: &Track) -> u8 {
+        let bit = |layer: u8| 1_u8.checked_shl(u32::from(layer)).unwrap_or(0);
+        self.current.map_or(0, bit) | self.wanted_layer(track).map_or(0, bit)
+    }
+
     /// What it was given is all that there is for it until the next keyframe.
     pub(crate) fn wait_for_keyframe(&mut self) {
         self.pause();
@@ -325,12 +331,12 @@ impl Forwarder {
         packet.marker || (self.is_video && ends && self.spatial > 0)
     }
 
-    fn clocks(&self, publisher: usize, layer: &Layer) -> Option<Clocks> {
+    fn clocks(&self, publisher: u32, layer: &Layer) -> Option<Clocks> {
         let (_, from) = self.clock_before.filter(|(before, _)| *before == publisher)?;
         Some(Clocks { from, to: layer.clock?.0 })
     }
 
-    fn remember_clock(&mut self, publisher: usize, layer: &Layer) {
+    fn remember_clock(&mut self, publisher: u32, layer: &Layer) {
         if let Some((clock, _)) = layer.clock {
             self.clock_before = Some((publisher, clock));
         }

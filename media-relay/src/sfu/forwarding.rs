@@ -20,7 +20,7 @@ use super::forwarder::{Passing, Way};
 use super::peer::{Peer, Role};
 use super::requests::repair;
 use super::send_cache::Cached;
-use super::track::{Facts, Layer, Track, TrackKey};
+use super::track::{Facts, Layer, Origin, Track, TrackKey};
 use super::viewer::Viewer;
 use super::{Outlet, Sfu};
 
@@ -41,6 +41,7 @@ impl Sfu {
         if std::mem::take(&mut track.is_other) {
             self.rebind(key);
         }
+        self.pour(now, key);
         let Some(track) = self.tracks.get_mut(key) else { return };
         let fresh = std::mem::take(&mut track.fresh);
         let track = &self.tracks[key];
@@ -75,12 +76,8 @@ impl Sfu {
                 wanted.push(layer);
             }
         }
-        let publisher = track.publisher;
         for layer in &wanted {
-            self.want_keyframe(key, *layer);
-        }
-        if !wanted.is_empty() {
-            self.agenda.note(publisher, Some(now));
+            self.want_keyframe(now, key, *layer);
         }
         let mut fresh = fresh;
         fresh.clear();
@@ -151,24 +148,32 @@ impl Sfu {
             way.report(viewer, transport, tracks, out);
         }
         for (track, layer) in keyframes {
-            self.want_keyframe(track, layer);
-            if let Some(track) = self.tracks.get(track) {
-                self.agenda.note(track.publisher, Some(now));
-            }
+            self.want_keyframe(now, track, layer);
         }
         if is_changed {
             self.changed(stream);
+            self.wants_changed(now, stream);
         }
         if has_dead {
             self.bind(now, key);
         }
     }
 
-    pub(super) fn want_keyframe(&mut self, track: TrackKey, layer: u8) {
-        if let Some(layer) =
-            self.tracks.get_mut(track).and_then(|track| track.layers.get_mut(usize::from(layer)))
-        {
+    /// Whoever the track comes from is to be asked for a keyframe.
+    pub(super) fn want_keyframe(&mut self, now: Instant, key: TrackKey, layer: u8) {
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        if let Some(layer) = track.layers.get_mut(usize::from(layer)) {
             layer.keyframe.want();
+            self.look_at_origin(now, key);
+        }
+    }
+
+    /// There may be something to ask of whoever the track comes from.
+    pub(super) fn look_at_origin(&mut self, now: Instant, key: TrackKey) {
+        match self.tracks.get(key).map(|track| (track.origin, track.stream)) {
+            Some((Origin::Peer(publisher), _)) => self.agenda.note(publisher, Some(now)),
+            Some((Origin::Feed, stream)) => self.carrying.note(stream, Some(now)),
+            None => {}
         }
     }
 }
@@ -182,12 +187,13 @@ fn rungs(now: Instant, track: &Track) -> Vec<Rung> {
         let Some(layer) = track.layers.get(usize::from(*index)) else { continue };
         let height = layer.size.map_or(0, |(_, height)| height);
         let is_active = layer.is_active(now);
-        for (spatial, temporal, bits) in layer.flow.rungs() {
+        for (spatial, temporal, bits) in layer.rungs() {
             // Several layers are spatial ones by themselves.
             let spatial = if track.layers.len() > 1 { rank as u8 } else { spatial };
             let bitrate_bps = match (is_active, stands) {
                 (true, _) => bits.max(RUNG_BITS_MIN),
-                (false, true) if layer.still().is_some() => RUNG_BITS_MIN,
+                // What stands still where it comes from is not here before somebody wants it.
+                (false, true) if layer.still().is_some() || layer.told.is_some() => RUNG_BITS_MIN,
                 (false, _) => 0,
             };
             rungs.push(Rung { id: LayerId { spatial, temporal }, bitrate_bps, height });

@@ -7,11 +7,17 @@
 //! 3. [`Sfu::next_effect`] gives answers and notices for whoever asked.
 
 mod agenda;
+mod arrival;
 mod asks;
 mod binding;
+mod branch;
+mod branching;
+mod carrying;
 mod chance;
 mod config;
 mod counters;
+mod feed;
+mod feeding;
 mod flow;
 mod forwarder;
 mod forwarding;
@@ -55,6 +61,7 @@ use crate::{Ask, Ended, Notice, Told};
 
 /// Peers that are looked at in one round because their time has come. The others are looked at in the next.
 const DUE_PER_ROUND: usize = 256;
+const PASSES_PER_ROUND: usize = 4;
 
 /// Where datagrams are written to, in place.
 pub(crate) trait Outlet {
@@ -89,7 +96,12 @@ pub(crate) struct Sfu {
     streams: Slab<Stream>,
     stream_names: HashMap<RoomId, usize>,
     tracks: Slab<Track>,
+    /// Peers that have to be looked at.
     agenda: Agenda,
+    /// Streams with a feed or branches that have to be looked at.
+    carrying: Agenda,
+    /// Streams by the pipes that end here.
+    pipes: HashMap<PipeId, usize>,
     /// Times of packets count from here.
     epoch: Instant,
     /// Layers that ever were.
@@ -120,6 +132,8 @@ impl Sfu {
             stream_names: HashMap::new(),
             tracks: Slab::new(),
             agenda: Agenda::default(),
+            carrying: Agenda::default(),
+            pipes: HashMap::new(),
             epoch: now,
             sources: 0,
             fresh: Vec::new(),
@@ -150,23 +164,24 @@ impl Sfu {
                 self.agenda.note(key, Some(now));
             }
             Input::Rtcp(compound) => match &mut peer.role {
-                Role::Publisher(publisher) => publisher.rtcp(now, &mut self.tracks, compound, &self.counters),
+                Role::Publisher(publisher) => {
+                    publisher.rtcp(now, &mut self.tracks, compound, &self.counters);
+                    // Clocks are handed on.
+                    let stream = peer.stream;
+                    self.branches_due(now, stream);
+                }
                 Role::Viewer(viewer) => {
                     let asked = requests::rtcp(now, viewer, &mut self.tracks, compound, &self.counters);
-                    if let Some(publisher) = asked {
-                        self.agenda.note(publisher, Some(now));
-                    }
                     self.agenda.note(key, Some(now));
+                    if let Some(track) = asked {
+                        self.look_at_origin(now, track);
+                    }
                 }
             },
             Input::Consumed => self.touched.push(key),
             Input::Dropped(_) => self.counters.ignore(Ignored::Transport),
         }
     }
-
-    /// Takes what has come through a pipe.
-    #[allow(clippy::unused_self, clippy::needless_pass_by_value, reason = "to come")]
-    pub(crate) fn deliver(&mut self, _now: Instant, _pipe: PipeId, _word: Delivered) {}
 
     /// Sends what follows from what came in, and what is due.
     pub(crate) fn advance(&mut self, now: Instant, out: &mut impl Outlet) {
@@ -190,9 +205,21 @@ impl Sfu {
             self.forward(now, track, out);
         }
         self.fresh = fresh;
-        for _ in 0..DUE_PER_ROUND {
-            let Some(key) = self.agenda.pop(now) else { break };
-            self.look_after(now, key, out);
+        self.note_touched(now);
+        // What is found out about a viewer may be of interest to a stream, and the other way about.
+        for _ in 0..PASSES_PER_ROUND {
+            for _ in 0..DUE_PER_ROUND {
+                let Some(stream) = self.carrying.pop(now) else { break };
+                self.look_after_pipes(now, stream);
+            }
+            for _ in 0..DUE_PER_ROUND {
+                let Some(key) = self.agenda.pop(now) else { break };
+                self.look_after(now, key, out);
+            }
+            self.note_touched(now);
+            if self.carrying.next().is_none_or(|next| next > now) {
+                break;
+            }
         }
         if self.touched.is_empty() {
             self.touched = touched;
@@ -207,7 +234,7 @@ impl Sfu {
     /// When [`Self::advance`] is to be called if nothing comes in before.
     pub(crate) fn due(&self) -> Option<Instant> {
         let news = self.news.iter().filter_map(|stream| self.streams.get(*stream)?.due()).min();
-        [self.agenda.next(), news].into_iter().flatten().min()
+        [self.agenda.next(), self.carrying.next(), news].into_iter().flatten().min()
     }
 
     /// The core has panicked while it took a datagram from there: whoever it was from is not to be trusted any more.
@@ -223,7 +250,8 @@ impl Sfu {
                     self.remove(key, Ended::Refused);
                 }
             }
-            Some(Suspect::Pipe(_)) | None => {}
+            Some(Suspect::Pipe(pipe)) => self.cut(pipe),
+            None => {}
         }
     }
 
@@ -345,11 +373,7 @@ impl Sfu {
         stream.publishers.retain(|publisher| *publisher != key);
         stream.viewers.retain(|viewer| *viewer != key);
         self.changed(peer.stream);
-        if self.streams[peer.stream].is_empty() {
-            let stream = self.streams.remove(peer.stream);
-            self.stream_names.remove(&stream.name);
-            self.news.retain(|known| *known != peer.stream);
-        }
+        self.sweep(peer.stream);
         self.effects.push_back(Effect::Notice { session: peer.session, notice: Notice::Ended(ended) });
         self.count();
     }
@@ -357,6 +381,34 @@ impl Sfu {
     fn count(&self) {
         let publishers = self.peers.iter().filter(|(_, peer)| peer.is_publisher()).count();
         self.counters.now(publishers, self.peers.len() - publishers, self.streams.len());
+    }
+
+    /// What has changed in a stream may be of interest at the other ends of its pipes.
+    fn note_touched(&mut self, now: Instant) {
+        for key in &self.news {
+            let Some(stream) = self.streams.get_mut(*key) else { continue };
+            if std::mem::take(&mut stream.is_touched) && stream.has_pipes() {
+                self.carrying.note(*key, Some(now));
+            }
+        }
+    }
+
+    /// Forgets a stream with which nobody has anything to do any more.
+    fn sweep(&mut self, key: usize) {
+        if self.streams.get(key).is_none_or(|stream| !stream.is_empty()) {
+            return;
+        }
+        self.end_branches(key);
+        for waiting in std::mem::take(&mut self.streams[key].waiting) {
+            self.refuse(waiting);
+        }
+        let stream = self.streams.remove(key);
+        for track in stream.tracks {
+            self.remove_track(track);
+        }
+        self.stream_names.remove(&stream.name);
+        self.news.retain(|known| *known != key);
+        self.carrying.forget(key);
     }
 
     fn changed(&mut self, stream: usize) {

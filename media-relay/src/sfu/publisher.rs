@@ -5,17 +5,17 @@
 use std::time::{Duration, Instant};
 
 use slab::Slab;
+use smallvec::SmallVec;
 use turnpike_congestion::twcc::Arrivals;
-use turnpike_rtp::codec::dependency::Descriptor;
 use turnpike_rtp::extension::{identifier, transport_sequence};
 use turnpike_rtp::rtcp::{Compound, Message, ReportBlock, TwccBuilder, Writer, nack_entries};
 use turnpike_rtp::{Codec, ExtensionKind, ExtensionMap, Header, Packet, rtx};
 use turnpike_wire::media::Kind;
 
+use super::arrival::Arriving;
 use super::counters::{Counters, Ignored};
-use super::receiver::Placed;
-use super::send_cache::Cached;
-use super::track::{Facts, Fresh, Layer, Track, TrackKey};
+use super::receiver::Receiver;
+use super::track::{Track, TrackKey};
 
 /// Of one peer: three layers with repairs for each of ten pictures.
 const SOURCES_MAX: usize = 64;
@@ -25,7 +25,7 @@ const RTCP_BYTES_MAX: usize = 1_200;
 /// Four bytes each at the worst; a keyframe request fits in behind.
 const NACKS_PER_COMPOUND: usize = 256;
 /// Kind, length and value of all extensions that are handed on.
-const EXTENSIONS_BYTES_MAX: usize = 255;
+const EXTENSIONS_BYTES_MAX: usize = 256;
 
 pub(crate) struct Publisher {
     pub(crate) tracks: Vec<TrackKey>,
@@ -36,7 +36,8 @@ pub(crate) struct Publisher {
     arrivals: Arrivals,
     feedback: Box<TwccBuilder>,
     feedback_number: u8,
-    own_ssrc: u32,
+    /// In what it is told, and the name of its clock among those of a stream's publishers.
+    pub(crate) own_ssrc: u32,
     report_due: Instant,
 }
 
@@ -190,7 +191,7 @@ impl Publisher {
         }
         while let Some((reference, base, arrivals)) = self.arrivals.poll(now).map(|feedback| {
             let reference = i64::from(feedback.reference_time) * 256;
-            (reference, feedback.base_sequence, feedback.iter().collect::<smallvec::SmallVec<[_; 128]>>())
+            (reference, feedback.base_sequence, feedback.iter().collect::<SmallVec<[_; 128]>>())
         }) {
             let mut time = reference;
             self.feedback.begin(base, reference);
@@ -303,21 +304,21 @@ impl Publisher {
         let is_repair = payload.number != payload_type;
         let rid = if is_repair { text(ExtensionKind::RepairedRid) } else { text(ExtensionKind::Rid) };
         let track = tracks.get_mut(payload.track)?;
-        let layer = track.layer_of(rid)?;
+        let index = track.layer_of(rid)?;
         let source = Source {
             ssrc: packet.header.ssrc,
             track: payload.track,
-            layer: u8::try_from(layer).ok()?,
+            layer: u8::try_from(index).ok()?,
             is_repair,
         };
-        let layer = &mut track.layers[layer];
+        let layer = &mut track.layers[index];
         let known = if is_repair { &mut layer.repair_ssrc } else { &mut layer.ssrc };
         // A second source that says the same is a publisher that began anew, as after a reload of its encoder.
         if let Some(old) = known.replace(source.ssrc) {
             self.sources.retain(|source| source.ssrc != old);
             if !is_repair {
-                layer.receiver = super::receiver::Receiver::new(track.clock_hz, track.kind == Kind::Video);
-                layer.restart();
+                layer.receiver = Receiver::new(track.clock_hz, track.kind == Kind::Video);
+                track.restart(index);
             }
         }
         self.sources.push(source);
@@ -343,61 +344,27 @@ impl Publisher {
         };
         // Which of the codecs that were agreed on is sent shows here.
         if track.sent != payload.sent {
-            (track.codec, track.sent, track.is_other) = (payload.codec, payload.sent, true);
-            track.layers.iter_mut().for_each(Layer::restart);
+            track.recode(payload.codec, payload.sent);
         }
-        let codec = track.codec;
-        let layer = track.layers.get_mut(usize::from(source.layer))?;
-        let (seq, is_late) = match layer.receiver.packet(now, header.sequence, header.timestamp, is_repair) {
-            Placed::Newest(seq) => (seq, false),
-            Placed::Late(seq) => (seq, true),
-            Placed::Restarted(seq) => {
-                layer.restart();
-                (seq, false)
-            }
-            Placed::Doubtful => {
-                counters.ignore(Ignored::Doubtful);
-                return None;
-            }
-        };
-        let mut frame = codec.frame(packet.payload(), header.marker);
-        if let Some(value) = self.value(&packet, ExtensionKind::DependencyDescriptor) {
-            let structure = layer.structure.get_or_insert_with(Box::default);
-            // It knows better than the payload.
-            frame = Descriptor::parse(value, structure).map(|descriptor| descriptor.frame()).or(frame);
-        }
-        let (mut extensions, mut payload) = layer.cache.buffers();
-        self.carry(&packet, &mut extensions);
-        payload.extend_from_slice(packet.payload());
-        let cached = Cached {
-            seq,
+        let extensions = self.carried(&packet);
+        let arriving = Arriving {
+            layer: source.layer,
+            sequence: header.sequence,
             timestamp: header.timestamp,
             marker: header.marker,
-            arrived: now,
-            facts: Facts { frame },
-            extensions,
-            payload,
+            is_repair,
+            extensions: &extensions,
+            payload: packet.payload(),
+            bytes: packet.bytes().len(),
         };
-        if layer.cache.insert(cached).is_err() {
-            counters.ignore(Ignored::Repeated);
-            return None;
-        }
-        if frame.is_some_and(|frame| frame.keyframe && frame.starts_frame) {
-            layer.begins_at(seq);
-        }
-        layer.keep_still(seq);
-        layer.latest = Some(now);
-        let (spatial, temporal) = frame.map_or((0, 0), |frame| (frame.spatial, frame.temporal));
-        let is_measured = layer.flow.add(now, packet.bytes().len(), spatial, temporal);
-        if is_measured {
-            track.put_in_order();
-        }
-        track.fresh.push(Fresh { layer: source.layer, seq, is_late });
+        let arrived = track.arrive(now, &arriving, counters)?;
+        track.fresh.push(arrived);
         Some(source.track)
     }
 
     /// The extensions that viewers get as well.
-    fn carry(&self, packet: &Packet<'_>, to: &mut Vec<u8>) {
+    fn carried(&self, packet: &Packet<'_>) -> SmallVec<[u8; EXTENSIONS_BYTES_MAX]> {
+        let mut to = SmallVec::new();
         for (id, value) in packet.extensions() {
             let is_for_viewers = matches!(
                 self.extensions.kind(id),
@@ -418,5 +385,6 @@ impl Publisher {
                 to.extend_from_slice(value);
             }
         }
+        to
     }
 }

@@ -1,5 +1,5 @@
-//! What arrives of one published layer: its numbers counted on, what is missing and when to ask for it again, and what the
-//! publisher is told in reports.
+//! What arrives of one published layer, from its publisher or through a pipe: its numbers counted on, what is missing and
+//! when to ask for it again, and what the publisher is told in reports.
 //!
 //! It sees numbers and times, no payload.
 
@@ -13,6 +13,8 @@ const WORTH_ASKING: Duration = Duration::from_secs(1);
 const ASKS_MAX: u8 = 6;
 /// Of a longer gap nothing is asked for: a keyframe costs less.
 const MISSING_MAX: usize = 512;
+/// Between relays a gap may be as long as the way was broken: the whole window of the other end's cache.
+const MISSING_OF_PIPE_MAX: usize = 2_048;
 /// A jump of more is a publisher that began anew (RFC 3550 A.1).
 const JUMP_MAX: u64 = 3_000;
 /// A packet that is older than this is a publisher that began anew, if a second one like it follows.
@@ -26,6 +28,10 @@ pub(crate) struct Receiver {
     clock_rate: u32,
     /// Whether anybody asks for what is missing.
     asks: bool,
+    /// It comes through a pipe, where what is sent again comes among the rest.
+    is_piped: bool,
+    /// The next packet that is not sent again may be any distance ahead.
+    leaps: bool,
     numbers: Option<Numbers>,
     missing: VecDeque<Missing>,
     report: Reporting,
@@ -94,6 +100,8 @@ impl Receiver {
         Self {
             clock_rate: clock_rate.max(1),
             asks,
+            is_piped: false,
+            leaps: false,
             numbers: None,
             missing: VecDeque::new(),
             report: Reporting::default(),
@@ -101,6 +109,21 @@ impl Receiver {
             recovered: 0,
             lost: 0,
         }
+    }
+
+    pub(crate) fn of_pipe(clock_rate: u32, asks: bool) -> Self {
+        Self { is_piped: true, ..Self::new(clock_rate, asks) }
+    }
+
+    /// What comes next follows upon a pause, of which nothing is missed.
+    pub(crate) fn leap(&mut self) {
+        self.leaps = self.numbers.is_some();
+        self.missing.clear();
+    }
+
+    /// Whether what is sent again is all that there is for the moment.
+    pub(crate) fn leaps(&self) -> bool {
+        self.leaps
     }
 
     /// A packet, in its first sending or in a later one.
@@ -178,17 +201,30 @@ impl Receiver {
 
     fn place(&mut self, now: Instant, seq: u16, is_repair: bool) -> Placed {
         let Some(numbers) = &mut self.numbers else {
-            if is_repair {
+            if is_repair && !self.is_piped {
                 return Placed::Doubtful;
             }
+            self.leaps = is_repair;
             // Room below the first, so that one that was overtaken by it has a number as well.
             let first = u64::from(seq) + (1 << 16);
             self.numbers = Some(Numbers { first, highest: first, restarted_at: None });
             return Placed::Newest(first);
         };
         let ahead = i64::from(seq.wrapping_sub(numbers.highest as u16).cast_signed());
+        if self.leaps && !is_repair {
+            self.leaps = false;
+            // It is newer than all before, however it looks in 16 bits.
+            let ahead = match seq.wrapping_sub(numbers.highest as u16) {
+                0 => 1 << 16,
+                ahead => u64::from(ahead),
+            };
+            numbers.highest += ahead;
+            numbers.restarted_at = None;
+            self.missing.clear();
+            return Placed::Newest(numbers.highest);
+        }
         let number = numbers.highest.saturating_add_signed(ahead);
-        if ahead > 0 && number - numbers.highest <= JUMP_MAX && !is_repair {
+        if ahead > 0 && number - numbers.highest <= JUMP_MAX && (!is_repair || self.is_piped) {
             numbers.restarted_at = None;
             let gap = numbers.highest + 1..number;
             numbers.highest = number;
@@ -223,8 +259,9 @@ impl Receiver {
         if !self.asks {
             return;
         }
+        let most = if self.is_piped { MISSING_OF_PIPE_MAX } else { MISSING_MAX };
         for seq in gap {
-            if self.missing.len() >= MISSING_MAX {
+            if self.missing.len() >= most {
                 self.missing.pop_front();
                 self.lost += 1;
             }
@@ -353,6 +390,24 @@ mod tests {
         assert_eq!(receiver.packet(now, 40_000, 0, false), Placed::Doubtful);
         assert_eq!(receiver.packet(now, 40_001, 0, false), Placed::Restarted(40_001 + 3 * (1 << 16)));
         assert_eq!(receiver.packet(now, 40_002, 0, false), Placed::Newest(40_002 + 3 * (1 << 16)));
+    }
+
+    #[test]
+    fn a_picture_of_before_is_no_gap_to_what_follows() {
+        let (mut receiver, now) = (Receiver::of_pipe(90_000, true), Instant::now());
+        let base = 1 << 16;
+        assert_eq!(receiver.packet(now, 60_000, 0, true), Placed::Newest(base + 60_000));
+        assert!(receiver.leaps());
+        assert_eq!(receiver.packet(now, 60_002, 0, true), Placed::Newest(base + 60_002));
+        assert!(receiver.due().is_some());
+        // Half the numbers on, which alone looks like something old.
+        assert_eq!(receiver.packet(now, 100, 0, false), Placed::Newest(2 * base + 100));
+        assert_eq!((receiver.leaps(), receiver.due()), (false, None));
+        assert_eq!(receiver.packet(now, 99, 0, false), Placed::Late(2 * base + 99));
+        // What is sent again may be the newest of all.
+        assert_eq!(receiver.packet(now, 102, 0, true), Placed::Newest(2 * base + 102));
+        receiver.leap();
+        assert_eq!(receiver.packet(now, 102, 0, false), Placed::Newest(3 * base + 102));
     }
 
     #[test]

@@ -8,17 +8,17 @@ use turnpike_rtp::rtcp::{Compound, Message, Nack, ReportBlock};
 use super::counters::{Counters, Ignored};
 use super::forwarder::{Passing, Way};
 use super::forwarding::since_report;
-use super::track::Track;
+use super::track::{Track, TrackKey};
 use super::viewer::Viewer;
 
-/// Takes a compound of a viewer. Gives the publishers that have something to be asked now.
+/// Takes a compound of a viewer. Gives the track of which a keyframe is wanted.
 pub(super) fn rtcp(
     now: Instant,
     viewer: &mut Viewer,
     tracks: &mut Slab<Track>,
     bytes: &[u8],
     counters: &Counters,
-) -> Option<usize> {
+) -> Option<TrackKey> {
     let mut asked = None;
     for message in Compound::new(bytes) {
         match message {
@@ -35,11 +35,12 @@ pub(super) fn rtcp(
                     asked = keyframe(viewer, tracks, entry.ssrc).or(asked);
                 }
             }
-            Ok(Message::Twcc(twcc)) => {
+            Ok(Message::Twcc(twcc)) if viewer.may_acknowledge(twcc.packets) => {
                 // 24 bits of a signed count.
                 viewer.acknowledged(now, twcc.reference as u32 & 0xff_ffff, twcc.arrivals());
             }
             Ok(Message::Remb(remb)) => viewer.estimator.on_remb(now, remb.bits_per_second),
+            Ok(Message::Twcc(_)) => counters.ignore(Ignored::Excess),
             Ok(Message::Sdes(_) | Message::Bye(_)) => {}
             Err(_) => counters.ignore(Ignored::Malformed),
         }
@@ -100,9 +101,10 @@ pub(super) fn repair(viewer: &Viewer, index: usize, tracks: &Slab<Track>, sequen
     })
 }
 
-fn keyframe(viewer: &Viewer, tracks: &mut Slab<Track>, ssrc: u32) -> Option<usize> {
+fn keyframe(viewer: &Viewer, tracks: &mut Slab<Track>, ssrc: u32) -> Option<TrackKey> {
     let forwarder = viewer.forwarders.iter().find(|forwarder| forwarder.ssrc == ssrc)?;
-    let track = tracks.get_mut(forwarder.track?)?;
-    track.layers.get_mut(usize::from(forwarder.current()?))?.keyframe.want();
-    Some(track.publisher)
+    let key = forwarder.track?;
+    let layer = usize::from(forwarder.current()?);
+    tracks.get_mut(key)?.layers.get_mut(layer)?.keyframe.want();
+    Some(key)
 }

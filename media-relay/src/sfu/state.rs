@@ -5,7 +5,6 @@ use std::time::Instant;
 use turnpike_wire::media::{Mid, Phase, StreamState, Track as TrackState, TrackLayer};
 
 use super::peer::Role;
-use super::stream::VIEWERS_NAMED_MAX;
 use super::track::Track;
 use super::{Effect, Sfu};
 use crate::Notice;
@@ -26,13 +25,8 @@ impl Sfu {
 
     fn tell(&mut self, now: Instant, key: usize) {
         let stream = &self.streams[key];
-        let phase = if stream.publishers.is_empty() { Phase::Paused } else { Phase::Live };
-        let viewers = stream.viewers.len() as u64;
-        let mut audience: Vec<_> =
-            stream.viewers.iter().filter_map(|viewer| Some(self.peers.get(*viewer)?.user.clone())).collect();
-        audience.sort();
-        audience.dedup();
-        audience.truncate(VIEWERS_NAMED_MAX);
+        let phase = if self.is_live(stream) { Phase::Live } else { Phase::Paused };
+        let (viewers, audience) = (self.viewers_of_all(stream), self.audience(stream).1);
         for key in stream.publishers.iter().chain(&stream.viewers) {
             let Some(peer) = self.peers.get(*key) else { continue };
             let state = |track: &Track| TrackState {
@@ -80,7 +74,7 @@ fn layers(now: Instant, track: &Track) -> Vec<TrackLayer> {
         .map(|(layer, rid)| TrackLayer {
             rid,
             active: layer.is_active(now),
-            bitrate: layer.flow.bits_per_second(),
+            bitrate: layer.bits_per_second(),
             width: layer.size.map_or(0, |(width, _)| u32::from(width)),
             height: layer.size.map_or(0, |(_, height)| u32::from(height)),
         })

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use turnpike_wire::RoomId;
 
+use super::asks::Waiting;
+use super::branch::Branch;
+use super::feed::Feed;
 use super::track::TrackKey;
 use crate::record::Tap;
 
@@ -20,6 +23,18 @@ pub(crate) struct Stream {
     pub(crate) tracks: Vec<TrackKey>,
     /// Whoever records it.
     pub(crate) tap: Option<Tap>,
+    /// Where it comes from, besides its publishers.
+    pub(crate) feed: Option<Box<Feed>>,
+    /// Where it goes to, besides its viewers.
+    pub(crate) branches: Vec<Branch>,
+    /// Who wants to watch what has not been heard of yet.
+    pub(crate) waiting: Vec<Waiting>,
+    /// The branches are to be told before they are given another packet.
+    pub(crate) is_urgent: bool,
+    /// Something has changed of which the other ends of its pipes may have to know.
+    pub(crate) is_touched: bool,
+    /// When they are told next, if there is anything to tell.
+    pub(crate) branches_due: Option<Instant>,
     has_news: bool,
     told: Option<Instant>,
 }
@@ -32,17 +47,37 @@ impl Stream {
             viewers: Vec::new(),
             tracks: Vec::new(),
             tap: None,
+            feed: None,
+            branches: Vec::new(),
+            waiting: Vec::new(),
+            is_urgent: false,
+            is_touched: false,
+            branches_due: None,
             has_news: false,
             told: None,
         }
     }
 
     pub(crate) fn changed(&mut self) {
-        self.has_news = true;
+        (self.has_news, self.is_touched) = (true, true);
     }
 
+    pub(crate) fn has_pipes(&self) -> bool {
+        self.feed.is_some() || !self.branches.is_empty()
+    }
+
+    /// Whether nobody has anything to do with it. One that is only handed on to relays where nobody watches is over.
     pub(crate) fn is_empty(&self) -> bool {
-        self.publishers.is_empty() && self.viewers.is_empty()
+        let is_watched_below = self.branches.iter().any(|branch| branch.viewers > 0);
+        self.publishers.is_empty() && self.viewers.is_empty() && self.feed.is_none() && !is_watched_below
+    }
+
+    /// Whether somebody here or further down has to do with it.
+    pub(crate) fn is_watched(&self) -> bool {
+        !(self.viewers.is_empty()
+            && self.branches.is_empty()
+            && self.waiting.is_empty()
+            && self.tap.is_none())
     }
 
     /// When its sessions are to be told.

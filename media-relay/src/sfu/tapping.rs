@@ -25,7 +25,7 @@ impl Sfu {
             tap.feed(Fed {
                 track: key,
                 source: layer.source.0,
-                publisher: track.publisher,
+                publisher: track.publisher as usize,
                 tracks: stream.tracks.len(),
                 clock_hz: track.clock_hz,
                 clock: layer.clock.map(|(clock, _)| clock),
@@ -40,14 +40,12 @@ impl Sfu {
             });
         }
         if tap.takes_wish(key) {
-            let publisher = track.publisher;
-            self.want_keyframe(key, index);
-            self.agenda.note(publisher, Some(now));
+            self.want_keyframe(now, key, index);
         }
     }
 }
 
-fn best_layer(now: Instant, track: &Track) -> Option<u8> {
+pub(super) fn best_layer(now: Instant, track: &Track) -> Option<u8> {
     let is_active =
         |index: &u8| track.layers.get(usize::from(*index)).is_some_and(|layer| layer.is_active(now));
     track.order.iter().rev().copied().find(is_active)

@@ -1,7 +1,10 @@
-//! What a publisher publishes: a track, of one or more layers, and who watches it.
+//! What a publisher publishes: a track, of one or more layers, and who watches it. It comes from the publisher itself or
+//! through a pipe.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
 use turnpike_rtp::codec::dependency::Structure;
 use turnpike_rtp::rewriter::Source;
 use turnpike_rtp::{ClockMapping, Codec, Frame};
@@ -25,9 +28,22 @@ const STILL_PACKETS_MAX: u64 = 1_024;
 /// Index into [`super::Sfu`]'s tracks.
 pub(crate) type TrackKey = usize;
 
+/// Where a track comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// That peer publishes it.
+    Peer(usize),
+    /// Its stream's feed brings it.
+    Feed,
+}
+
 pub(crate) struct Track {
     pub(crate) stream: usize,
-    pub(crate) publisher: usize,
+    pub(crate) origin: Origin,
+    /// In its stream, at all relays that have it.
+    pub(crate) number: u16,
+    /// Whose clock its times are of; the same at all relays.
+    pub(crate) publisher: u32,
     pub(crate) user: UserId,
     /// In the publisher's description.
     pub(crate) mid: String,
@@ -37,6 +53,8 @@ pub(crate) struct Track {
     pub(crate) sent: turnpike_sdp::Codec,
     /// Another codec than before: viewers have to be told by another payload type.
     pub(crate) is_other: bool,
+    /// Those that it is handed on to have to be told of it before they get another packet.
+    pub(crate) is_news: bool,
     pub(crate) clock_hz: u32,
     pub(crate) muted: bool,
     pub(crate) layers: Vec<Layer>,
@@ -55,6 +73,8 @@ pub(crate) struct Fresh {
     pub(crate) seq: u64,
     /// Newer ones were there before.
     pub(crate) is_late: bool,
+    /// Of a picture of before, on which nothing that follows builds.
+    pub(crate) stands_alone: bool,
 }
 
 /// What is known of a packet.
@@ -67,6 +87,10 @@ pub(crate) struct Facts {
 pub(crate) struct Layer {
     /// What viewers' numbers are written against. Another after a restart.
     pub(crate) source: Source,
+    /// Counts how often the publisher's numbers have begun anew.
+    pub(crate) life: u8,
+    /// What is known of it from where it comes from, if that is a pipe.
+    pub(crate) told: Option<Told>,
     /// None: the only one.
     pub(crate) rid: Option<Rid>,
     pub(crate) ssrc: Option<u32>,
@@ -78,6 +102,10 @@ pub(crate) struct Layer {
     beginning: Option<u64>,
     /// The packets of that keyframe, for as long as it is the latest: a picture for whoever comes until there is a new one.
     still: Vec<Cached<Facts>>,
+    /// That keyframe came alone, and what follows does not build on it.
+    stands_alone: bool,
+    /// What came while the track was muted the last time.
+    unheard: Option<RangeInclusive<u64>>,
     /// As the latest sender report says, and when that came.
     pub(crate) clock: Option<(ClockMapping, Instant)>,
     /// Of a stream whose frames say what they depend on.
@@ -87,10 +115,19 @@ pub(crate) struct Layer {
     pub(crate) size: Option<(u16, u16)>,
 }
 
+/// How a layer is where it comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) is_active: bool,
+    pub(crate) rungs: Vec<(u8, u8, u64)>,
+}
+
 impl Layer {
     pub(crate) fn new(source: Source, rid: Option<Rid>, clock_hz: u32, is_video: bool) -> Self {
         Self {
             source,
+            life: 0,
+            told: None,
             rid,
             ssrc: None,
             repair_ssrc: None,
@@ -100,6 +137,8 @@ impl Layer {
             keyframe: Keyframe::default(),
             beginning: None,
             still: Vec::new(),
+            stands_alone: false,
+            unheard: None,
             clock: None,
             structure: None,
             flow: Flow::default(),
@@ -108,11 +147,30 @@ impl Layer {
         }
     }
 
+    /// It is published now, whether or not it comes here.
     pub(crate) fn is_active(&self, now: Instant) -> bool {
         self.latest.is_some_and(|latest| now.saturating_duration_since(latest) < QUIET)
+            || self.told.as_ref().is_some_and(|told| told.is_active)
     }
 
-    pub(crate) fn begins_at(&mut self, seq: u64) {
+    /// Spatial and temporal layers within it, and what each costs.
+    pub(crate) fn rungs(&self) -> SmallVec<[(u8, u8, u64); 4]> {
+        // What does not come here cannot be measured here.
+        match &self.told {
+            Some(told) => told.rungs.iter().copied().collect(),
+            None => self.flow.rungs().collect(),
+        }
+    }
+
+    pub(crate) fn bits_per_second(&self) -> u64 {
+        match &self.told {
+            Some(told) => told.rungs.last().map_or(0, |(_, _, bits)| *bits),
+            None => self.flow.bits_per_second(),
+        }
+    }
+
+    /// A keyframe begins; `stands_alone`: what follows does not build on it.
+    pub(crate) fn begins_at(&mut self, seq: u64, stands_alone: bool) {
         let time = |seq| self.cache.get(seq).map(|packet| packet.timestamp);
         // Of H.264, parameter sets begin the frame, and then its first slice does.
         let is_same = self.beginning.is_some_and(|known| known < seq && time(known) == time(seq));
@@ -120,14 +178,31 @@ impl Layer {
         if !is_same && self.beginning.is_none_or(|known| known < seq) {
             self.beginning = Some(seq);
             self.still.clear();
-            self.keyframe.came();
+            self.stands_alone = stands_alone;
+            if !stands_alone {
+                self.keyframe.came();
+            }
         }
     }
 
-    /// Nobody begins with what has come so far.
-    pub(crate) fn forget_beginning(&mut self) {
+    /// The track is muted from now on, or not any more: nobody begins with what has come so far, and what comes meanwhile
+    /// is nobody's business, also not later.
+    pub(crate) fn mute(&mut self, is_muted: bool) {
         self.beginning = None;
         self.still.clear();
+        let newest = self.cache.newest();
+        self.unheard = match (is_muted, &self.unheard) {
+            (true, _) => Some(newest.map_or(0, |newest| newest + 1)..=u64::MAX),
+            (false, Some(unheard)) => newest.map(|newest| *unheard.start()..=newest),
+            (false, None) => None,
+        };
+    }
+
+    /// A packet that may be given to whoever missed it.
+    pub(crate) fn again(&self, sequence: u16) -> Option<&Cached<Facts>> {
+        let seq = self.full_number(sequence)?;
+        let is_unheard = self.unheard.as_ref().is_some_and(|unheard| unheard.contains(&seq));
+        if is_unheard { None } else { self.packet(seq) }
     }
 
     /// A packet has come, as it is in the cache. What belongs to the latest keyframe is kept.
@@ -167,6 +242,7 @@ impl Layer {
         self.cache.clear();
         self.beginning = None;
         self.still.clear();
+        self.unheard = None;
         self.clock = None;
         self.structure = None;
     }
@@ -179,7 +255,8 @@ impl Layer {
 
     /// The numbers with which somebody who comes now can begin: a keyframe and all that came since, without a gap.
     pub(crate) fn beginning(&self, now: Instant) -> Option<std::ops::RangeInclusive<u64>> {
-        let (first, newest) = (self.beginning?, self.cache.newest()?);
+        let first = self.beginning.filter(|_| !self.stands_alone)?;
+        let newest = self.cache.newest()?;
         let keyframe = self.cache.get(first)?;
         let is_fresh = now.saturating_duration_since(keyframe.arrived) <= BEGINNING_AGE_MAX;
         (is_fresh && (first..=newest).all(|seq| self.cache.get(seq).is_some())).then_some(first..=newest)
@@ -196,6 +273,22 @@ impl Track {
     pub(crate) fn packet(&self, passing: &Passing) -> Option<&Cached<Facts>> {
         let layer = self.layers.get(usize::from(passing.layer))?;
         (layer.source == passing.source).then(|| layer.packet(passing.seq)).flatten()
+    }
+
+    /// A layer's numbers begin anew.
+    pub(crate) fn restart(&mut self, layer: usize) {
+        let Some(layer) = self.layers.get_mut(layer) else { return };
+        layer.restart();
+        if matches!(self.origin, Origin::Peer(_)) {
+            layer.life = layer.life.wrapping_add(1);
+            self.is_news = true;
+        }
+    }
+
+    /// It comes in another codec from now on.
+    pub(crate) fn recode(&mut self, codec: Codec, sent: turnpike_sdp::Codec) {
+        (self.codec, self.sent, self.is_other, self.is_news) = (codec, sent, true, true);
+        (0..self.layers.len()).for_each(|layer| self.restart(layer));
     }
 
     /// Whether its publisher can be asked for a keyframe of the layer: it sends it now, and is seen.
@@ -216,8 +309,7 @@ impl Track {
     /// Orders the layers by what flows in them: nobody says which of its names is which quality.
     pub(crate) fn put_in_order(&mut self) {
         let Self { layers, order, .. } = self;
-        let bits =
-            |index: &u8| layers.get(usize::from(*index)).map_or(0, |layer| layer.flow.bits_per_second());
+        let bits = |index: &u8| layers.get(usize::from(*index)).map_or(0, |layer| layer.bits_per_second());
         let is_wrong = order.windows(2).any(|pair| {
             let (less, more) = (bits(&pair[0]), bits(&pair[1]));
             // Not for what wavers: a layer that is there twice as much is another quality.

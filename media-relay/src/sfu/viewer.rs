@@ -20,6 +20,9 @@ const ALLOCATION_INTERVAL: Duration = Duration::from_millis(100);
 const SENT_PACKETS_MAX: usize = 1_024;
 /// A viewer asks for no more in a second: beyond that a keyframe helps it more.
 const REPAIRS_PER_SECOND_MAX: u32 = 500;
+/// Packets that a viewer tells of in a second. Four times what the fastest path brings; one datagram can tell of two hundred
+/// thousand, which would take the time of everybody else.
+const ACKNOWLEDGED_PER_SECOND_MAX: u32 = 8_192;
 
 pub(crate) struct Viewer {
     pub(crate) forwarders: Vec<Forwarder>,
@@ -34,6 +37,7 @@ pub(crate) struct Viewer {
     allocation_due: Instant,
     reports: Vec<Report>,
     repairs_left: u32,
+    acknowledged_left: u32,
     /// To be sent again in this round; no more than may be asked for in a second.
     pub(crate) repairs: Vec<Passing>,
     /// As it was agreed last. None: our first offer has not been answered.
@@ -59,6 +63,7 @@ impl Viewer {
             allocation_due: now,
             reports: Vec::new(),
             repairs_left: REPAIRS_PER_SECOND_MAX,
+            acknowledged_left: ACKNOWLEDGED_PER_SECOND_MAX,
             repairs: Vec::new(),
             watched: None,
             offered: None,
@@ -103,9 +108,17 @@ impl Viewer {
         may
     }
 
+    /// Whether a feedback about so many packets is looked at.
+    pub(crate) fn may_acknowledge(&mut self, packets: u16) -> bool {
+        let may = self.acknowledged_left >= u32::from(packets);
+        self.acknowledged_left = self.acknowledged_left.saturating_sub(u32::from(packets));
+        may
+    }
+
     pub(crate) fn report_told(&mut self, now: Instant) {
         self.report_due = now + REPORT_INTERVAL;
         self.repairs_left = REPAIRS_PER_SECOND_MAX;
+        self.acknowledged_left = ACKNOWLEDGED_PER_SECOND_MAX;
     }
 
     /// Chooses layers when it is time to. `rungs` gives for each forwarder what is published.

@@ -20,14 +20,14 @@ use crate::sfu::forwarding::CNAME;
 use crate::sfu::peer::{Peer, Role};
 use crate::sfu::publisher::{Payload, Publisher};
 use crate::sfu::stream::Stream;
-use crate::sfu::track::{Layer, Track, TrackKey};
+use crate::sfu::track::{Layer, Origin, Track, TrackKey};
 use crate::sfu::viewer::Viewer;
 use crate::{Most, Opened, Told};
 
 /// A viewer's answer to our offer may take so long.
 pub(super) const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 /// Whoever finds the stream not live yet may look again.
-const LOOK_AGAIN_MS: u64 = 2_000;
+pub(in crate::sfu) const LOOK_AGAIN_MS: u64 = 2_000;
 const FULL_RETRY_MS: u64 = 5_000;
 
 impl Sfu {
@@ -65,7 +65,18 @@ impl Sfu {
         let sections = published.tracks.iter().map(|track| (track.kind, track.mid.clone())).collect();
         let role = Role::Publisher(Box::new(publisher));
         let stream = self.stream(stream);
-        let key = self.enter(session, stream, user, transport, role, local, chance, most, sections, etag);
+        let key = self.enter(Entering {
+            session,
+            stream,
+            user,
+            transport,
+            role,
+            local,
+            chance,
+            most,
+            sections,
+            etag,
+        });
         self.peers[key].theirs = Some(published.peer.credentials.ufrag().into());
         self.streams[stream].publishers.push(key);
         self.take_candidates(key, &published.peer.candidates);
@@ -119,7 +130,19 @@ impl Sfu {
         viewer.offered_tracks = available.tracks.iter().map(|track| track.key).collect();
         let answer_within = viewer.offered.is_some().then_some(ANSWER_WITHIN);
         let role = Role::Viewer(Box::new(viewer));
-        let key = self.enter(session, stream, user, transport, role, local, chance, most, Vec::new(), etag);
+        let sections = Vec::new();
+        let key = self.enter(Entering {
+            session,
+            stream,
+            user,
+            transport,
+            role,
+            local,
+            chance,
+            most,
+            sections,
+            etag,
+        });
         self.streams[stream].viewers.push(key);
         if let Some(watched) = watched {
             self.peers[key].theirs = Some(watched.peer.credentials.ufrag().into());
@@ -229,10 +252,19 @@ impl Sfu {
     pub(super) fn add_track(&mut self, key: usize, published: &PublishedTrack) {
         let Some(agreed) = published.codecs.first() else { return };
         let Some(codec) = Codec::parse(agreed.codec.name()) else { return };
-        let (stream, user) = match self.peers.get(key) {
-            Some(peer) => (peer.stream, peer.user.clone()),
-            None => return,
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let (stream, user) = (peer.stream, peer.user.clone());
+        // Not the same again after a publisher has come back elsewhere.
+        let mut number = peer.chance.number() as u16;
+        let Role::Publisher(publisher) = &peer.role else { return };
+        let publisher = publisher.own_ssrc;
+        let is_taken = |number| {
+            let all = self.streams.get(stream).map(|stream| &stream.tracks);
+            all.into_iter().flatten().any(|key| self.tracks.get(*key).is_some_and(|t| t.number == number))
         };
+        while is_taken(number) {
+            number = number.wrapping_add(1);
+        }
         let kind = if published.kind == turnpike_sdp::Kind::Video { Kind::Video } else { Kind::Audio };
         let clock_hz = agreed.codec.clock_hz();
         let named = published.layers.iter().map(|layer| Rid::parse(layer.rid.as_str()).ok());
@@ -242,21 +274,21 @@ impl Sfu {
         }
         let layers: Vec<Layer> = rids
             .into_iter()
-            .map(|rid| {
-                self.sources = self.sources.wrapping_add(1) & 0xff_ffff;
-                Layer::new(Source(self.sources), rid, clock_hz, kind == Kind::Video)
-            })
+            .map(|rid| Layer::new(self.next_source(), rid, clock_hz, kind == Kind::Video))
             .collect();
         let order = (0..layers.len() as u8).collect();
         let track = self.tracks.insert(Track {
             stream,
-            publisher: key,
+            origin: Origin::Peer(key),
+            number,
+            publisher,
             user,
             mid: published.mid.as_str().to_owned(),
             kind,
             codec,
             sent: agreed.codec,
             is_other: false,
+            is_news: true,
             clock_hz,
             muted: false,
             layers,
@@ -288,6 +320,11 @@ impl Sfu {
                 self.tracks[track].layers[layer].repair_ssrc = source.rtx;
             }
         }
+    }
+
+    pub(in crate::sfu) fn next_source(&mut self) -> Source {
+        self.sources = self.sources.wrapping_add(1) & 0xff_ffff;
+        Source(self.sources)
     }
 
     pub(super) fn take_candidates(&mut self, key: usize, candidates: &[Candidate]) {
@@ -331,7 +368,7 @@ impl Sfu {
         }
     }
 
-    fn stream(&mut self, name: &RoomId) -> usize {
+    pub(in crate::sfu) fn stream(&mut self, name: &RoomId) -> usize {
         if let Some(key) = self.stream_names.get(name) {
             return *key;
         }
@@ -340,20 +377,9 @@ impl Sfu {
         key
     }
 
-    #[allow(clippy::too_many_arguments, reason = "all of a peer")]
-    fn enter(
-        &mut self,
-        session: MediaSession,
-        stream: usize,
-        user: UserId,
-        transport: Transport,
-        role: Role,
-        local: Local,
-        chance: Chance,
-        most: Most,
-        sections: Vec<(turnpike_sdp::Kind, Mid)>,
-        etag: u64,
-    ) -> usize {
+    fn enter(&mut self, entering: Entering) -> usize {
+        let Entering { session, stream, user, transport, role, local, chance, most, sections, etag } =
+            entering;
         let ufrag: Box<str> = local.credentials.ufrag().into();
         let ufrags = vec![ufrag.clone()];
         let addresses = Vec::new();
@@ -388,6 +414,20 @@ impl Sfu {
             self.changed(peer.stream);
         }
     }
+}
+
+/// A peer as it begins.
+struct Entering {
+    session: MediaSession,
+    stream: usize,
+    user: UserId,
+    transport: Transport,
+    role: Role,
+    local: Local,
+    chance: Chance,
+    most: Most,
+    sections: Vec<(turnpike_sdp::Kind, Mid)>,
+    etag: u64,
 }
 
 pub(super) fn rules(most: Most) -> Rules {

@@ -11,7 +11,7 @@ use super::open::rules;
 use super::{Fresh, described, refused, remote, role};
 use crate::sfu::forwarder::wanted_of;
 use crate::sfu::peer::{Peer, Role};
-use crate::sfu::track::Layer;
+use crate::sfu::track::Origin;
 use crate::sfu::{Effect, Sfu};
 use crate::{Most, Notice, Told};
 
@@ -242,24 +242,16 @@ impl Sfu {
             mute.kind.is_none_or(|kind| (kind == turnpike_wire::media::Kind::Video) == is_video)
         };
         let mut is_found = false;
-        let mut quieted: Vec<(usize, usize)> = Vec::new();
+        let mut muted: Vec<usize> = Vec::new();
         match &mut peer.role {
             Role::Publisher(publisher) => {
-                for track in &publisher.tracks {
-                    let Some(track) = self.tracks.get_mut(*track) else { continue };
+                for key in &publisher.tracks {
+                    let Some(track) = self.tracks.get(*key) else { continue };
                     if is_kind(track.is_video())
                         && mute.mid.as_ref().is_none_or(|mid| mid.as_str() == track.mid)
                     {
                         is_found = true;
-                        if track.muted == mute.muted {
-                            continue;
-                        }
-                        track.muted = mute.muted;
-                        // What came meanwhile is nobody's business, also not later.
-                        track.layers.iter_mut().for_each(Layer::forget_beginning);
-                        for (viewer, index) in &track.viewers {
-                            quieted.push((*viewer, *index));
-                        }
+                        muted.push(*key);
                     }
                 }
             }
@@ -277,19 +269,42 @@ impl Sfu {
         if !is_found {
             return Err(Failure::new(Code::BadRequest, "there is no track of that name".to_owned()));
         }
-        for (viewer, index) in quieted {
-            if let Some(viewer) = self.peers.get_mut(viewer).and_then(Peer::viewer) {
-                viewer.forwarders[index].pause();
-            }
-            self.agenda.note(viewer, Some(now));
+        for track in muted {
+            self.mute_track(now, track, mute.muted);
         }
         self.agenda.note(key, Some(now));
         self.changed(stream);
         Ok(Told::Done)
     }
 
+    /// A track is silent or dark from now on, or is not any more.
+    pub(in crate::sfu) fn mute_track(&mut self, now: Instant, key: usize, muted: bool) {
+        let Some(track) = self.tracks.get_mut(key).filter(|track| track.muted != muted) else { return };
+        (track.muted, track.is_news) = (muted, true);
+        for layer in &mut track.layers {
+            layer.mute(muted);
+            if track.origin == Origin::Feed {
+                // What is not shown does not come through a pipe.
+                layer.receiver.leap();
+            }
+        }
+        for (viewer, index) in &track.viewers {
+            if let Some(forwarder) =
+                self.peers.get_mut(*viewer).and_then(Peer::viewer).and_then(|v| v.forwarders.get_mut(*index))
+            {
+                forwarder.pause();
+            }
+            self.agenda.note(*viewer, Some(now));
+        }
+        let stream = track.stream;
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.is_urgent = true;
+        }
+        self.changed(stream);
+    }
+
     /// Offers what has come or gone to everyone who takes all.
-    pub(super) fn offer_all(&mut self, now: Instant, stream: usize) {
+    pub(in crate::sfu) fn offer_all(&mut self, now: Instant, stream: usize) {
         let Some(found) = self.streams.get(stream) else { return };
         let viewers = found.viewers.clone();
         let available = self.available(now, stream, Most::All);

@@ -2,12 +2,19 @@
 
 use crate::sfu::Sfu;
 use crate::sfu::peer::Role;
+use crate::sfu::stream::Stream;
+use crate::sfu::track::Origin;
 
 pub(super) fn check(sfu: &Sfu) {
     for (key, track) in &sfu.tracks {
         assert!(sfu.streams[track.stream].tracks.contains(&key), "a track of no stream");
-        let Role::Publisher(publisher) = &sfu.peers[track.publisher].role else { panic!("a viewer's track") };
-        assert!(publisher.tracks.contains(&key), "a track that nobody publishes");
+        match track.origin {
+            Origin::Peer(peer) => {
+                let Role::Publisher(publisher) = &sfu.peers[peer].role else { panic!("a viewer's track") };
+                assert!(publisher.tracks.contains(&key), "a track that nobody publishes");
+            }
+            Origin::Feed => assert!(sfu.streams[track.stream].feed.is_some(), "a track that nobody brings"),
+        }
         let mut viewers = track.viewers.clone();
         viewers.sort_unstable();
         viewers.dedup();
@@ -27,7 +34,7 @@ pub(super) fn check(sfu: &Sfu) {
         match &peer.role {
             Role::Publisher(publisher) => {
                 assert!(stream.publishers.contains(&key));
-                assert!(publisher.tracks.iter().all(|track| sfu.tracks[*track].publisher == key));
+                assert!(publisher.tracks.iter().all(|track| sfu.tracks[*track].origin == Origin::Peer(key)));
             }
             Role::Viewer(viewer) => {
                 assert!(stream.viewers.contains(&key));
@@ -50,9 +57,23 @@ pub(super) fn check(sfu: &Sfu) {
     assert_eq!(sfu.streams.iter().map(|(_, s)| s.tracks.len()).sum::<usize>(), sfu.tracks.len());
     assert!(sfu.streams.iter().all(|(_, stream)| !stream.is_empty()), "an empty stream");
     assert_eq!(sfu.agenda.len(), sfu.peers.len(), "strays in the agenda");
+    for (pipe, stream) in &sfu.pipes {
+        let stream = &sfu.streams[*stream];
+        let is_branch = stream.branches.iter().any(|branch| branch.pipe.id == *pipe);
+        let is_feed = stream.feed.as_ref().is_some_and(|feed| feed.pipe_id() == Some(*pipe));
+        assert!(is_branch != is_feed, "a stray pipe");
+    }
+    let ends = |stream: &Stream| {
+        stream.branches.len() + usize::from(stream.feed.as_ref().is_some_and(|feed| feed.pipe_id().is_some()))
+    };
+    assert_eq!(sfu.streams.iter().map(|(_, stream)| ends(stream)).sum::<usize>(), sfu.pipes.len());
     assert!(sfu.leaving.is_empty() && sfu.fresh.is_empty());
 }
 
 pub(super) fn is_empty(sfu: &Sfu) -> bool {
-    sfu.peers.is_empty() && sfu.streams.is_empty() && sfu.tracks.is_empty() && sfu.by_address.is_empty()
+    sfu.peers.is_empty()
+        && sfu.streams.is_empty()
+        && sfu.tracks.is_empty()
+        && sfu.by_address.is_empty()
+        && sfu.pipes.is_empty()
 }
