@@ -13,7 +13,7 @@ mod deploy;
 mod harness;
 mod heartbeat;
 mod media;
-mod narrow;
+mod networks;
 mod plain;
 mod product;
 mod recorded;

@@ -9,13 +9,14 @@ use anyhow::{Context as _, bail};
 use crate::command::{root, run_quietly};
 
 /// A program that the tests start, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("cc", "build-essential"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("chromium", "chromium"),
     ("ffprobe", "ffmpeg"),
     ("ip", "iproute2"),
+    ("nft", "nftables"),
     ("turnserver", COTURN),
     (REDIS, REDIS),
 ];
@@ -42,7 +43,12 @@ pub(crate) fn install() -> anyhow::Result<()> {
 
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+    // Not everybody has those of the administrator in their path.
+    let administrator = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(administrator)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }
 
 fn debian(packages: &[&str]) -> anyhow::Result<()> {
