@@ -80,10 +80,6 @@ impl Tcp {
         })
     }
 
-    pub(super) fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-
     /// Whether the address is that of a connection, of one that is here or has been.
     pub(super) fn is_path(address: SocketAddr) -> bool {
         matches!(address, SocketAddr::V6(address) if address.flowinfo() == FLOW)
