@@ -1,0 +1,196 @@
+//! What the rest of a process holds: where events go in, and how the log is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::event::Event;
+use crate::key::Signer;
+use crate::note::Note;
+use crate::queue::{Order, Queue};
+
+/// The log of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Audit {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) health: watch::Receiver<Health>,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) decide_wait_max: Duration,
+}
+
+/// The record is where it was promised to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// `None` where the log could not be written and the policy is to go on nevertheless.
+    pub seq: Option<u64>,
+}
+
+/// There is no durable record, so what it is about must not take effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotRecorded {
+    #[error("too much waits to be written to the audit log")]
+    Full,
+    #[error("the audit log did not reach the disk in time")]
+    Late,
+    #[error("the audit log cannot be written")]
+    Failing,
+    #[error("the audit log is closed")]
+    Closed,
+}
+
+/// What becomes of decisions while the log cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// They are refused.
+    #[default]
+    Deny,
+    /// They take effect, and their records follow if they can. The log says that it was so.
+    Degrade,
+}
+
+/// How the log is. Whatever is not `Well` is a reason not to be ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    Well,
+    /// The disk is full and the reserve is being used.
+    Reserve,
+    /// Nothing can be written; why.
+    Failing(String),
+    Closed,
+}
+
+/// Counters for metrics.
+#[derive(Debug, Default)]
+pub struct Figures {
+    pub records: AtomicU64,
+    pub bytes: AtomicU64,
+    pub batches: AtomicU64,
+    pub checkpoints: AtomicU64,
+    /// How long the disk took, in sum.
+    pub sync_micros: AtomicU64,
+    /// Events for which there was no room, or that waited for a disk that did not come back.
+    pub dropped: AtomicU64,
+    /// Decisions that were refused because their record could not be written.
+    pub refused: AtomicU64,
+    /// Decisions that took effect without a durable record.
+    pub degraded: AtomicU64,
+    /// The number of records in the log.
+    pub size: AtomicU64,
+}
+
+impl Figures {
+    pub(crate) fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+/// Takes checkpoints to where whoever changes this log cannot change them: another node's log, Redis, a SIEM.
+///
+/// It is called by the thread that writes, after each checkpoint is on disk, so it must only hand on.
+pub trait Anchor: Send + 'static {
+    fn checkpoint(&mut self, note: &Note);
+}
+
+/// Nowhere.
+impl Anchor for () {
+    fn checkpoint(&mut self, _: &Note) {}
+}
+
+impl Audit {
+    /// It is written soon. When too much waits it is dropped, counted, and the count written.
+    pub fn note(&self, event: Event) {
+        self.queue.note(event);
+    }
+
+    /// Returns once the record is on disk. Whatever the event is about must take effect after that, and not at all if this fails.
+    pub async fn decide(&self, event: Event) -> Result<Recorded, NotRecorded> {
+        let outcome = match self.queue.decide(event) {
+            Err(error) => Err(error),
+            Ok(answer) => match tokio::time::timeout(self.decide_wait_max, answer).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(NotRecorded::Closed),
+                Err(_) => Err(NotRecorded::Late),
+            },
+        };
+        self.by_policy(outcome)
+    }
+
+    /// The same for a thread that may block. It waits for as long as the disk takes.
+    pub fn decide_blocking(&self, event: Event) -> Result<Recorded, NotRecorded> {
+        let outcome = self
+            .queue
+            .decide(event)
+            .and_then(|answer| answer.blocking_recv().unwrap_or(Err(NotRecorded::Closed)));
+        self.by_policy(outcome)
+    }
+
+    fn by_policy(&self, outcome: Result<Recorded, NotRecorded>) -> Result<Recorded, NotRecorded> {
+        match (outcome, self.on_failure) {
+            (Err(_), OnFailure::Degrade) => {
+                Figures::add(&self.figures.degraded, 1);
+                Ok(Recorded { seq: None })
+            }
+            (Err(error), OnFailure::Deny) => {
+                Figures::add(&self.figures.refused, 1);
+                Err(error)
+            }
+            (Ok(recorded), _) => Ok(recorded),
+        }
+    }
+
+    /// How it is, and when that changes.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Events that wait to be written.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Signs with this key from now on; the key before signs for it once more.
+    pub fn rotate_key(&self, signer: Signer) -> bool {
+        self.queue.order(Order::Key(Box::new(signer)))
+    }
+
+    /// Begins another file, so that the one before can be packed or rewritten.
+    pub async fn rotate(&self) -> bool {
+        let (done, wait) = oneshot::channel();
+        self.queue.order(Order::Rotate(done)) && wait.await.is_ok()
+    }
+}
+
+/// Held by whoever opened the log.
+pub struct Closing {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) writer: Option<JoinHandle<()>>,
+}
+
+impl Closing {
+    /// Writes what waits, says that the log ends as intended, and signs. Blocks for as long as the disk takes.
+    pub fn close(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        self.queue.order(Order::Close);
+        if let Some(writer) = self.writer.take() {
+            // A panic there has been said by the panic hook.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.join();
+    }
+}

@@ -1,0 +1,45 @@
+//! The audit log that cannot be quietly changed.
+//!
+//! [`Audit`] takes [`Event`]s and writes them as canonical lines, each chained to the one before, all of them leaves of a Merkle tree
+//! whose root is signed every second and handed to an [`Anchor`]. [`Verify`] reads a copy of the files with nothing but the public key and says
+//! whether anything was changed. docs/audit.md is for those who read and verify.
+//!
+//! It must not know who calls it: no engine, no cluster, no configuration.
+
+mod canonical;
+mod chain;
+mod digest;
+mod disk;
+mod event;
+mod handle;
+mod key;
+mod kind;
+mod line;
+mod merge;
+pub mod merkle;
+mod note;
+mod open;
+mod personal;
+mod queue;
+mod recovery;
+mod segment;
+mod text;
+mod time;
+mod verify;
+mod writer;
+
+pub use self::chain::LINE_BYTES_MAX;
+pub use self::digest::{Digest, NotADigest};
+pub use self::disk::{Directory, Disk, Medium};
+pub use self::event::{DETAIL_ENTRIES_MAX, Event, Object, Value};
+pub use self::handle::{Anchor, Audit, Closing, Figures, Health, NotRecorded, OnFailure, Recorded};
+pub use self::key::{KeyId, NotAKey, PublicKey, Signer};
+pub use self::kind::{Kind, Outcome, Severity, Wait, classes};
+pub use self::line::BadLine;
+pub use self::merge::MERGE_WINDOW;
+pub use self::note::{Checkpoint, NotANote, Note};
+pub use self::open::{OpenError, Settings};
+pub use self::segment::{Lines, RawLine, Segment, SegmentName, segments};
+pub use self::text::{TEXT_BYTES_MAX, Text};
+pub use self::time::{NotATime, Time};
+pub use self::verify::{Finding, Problem, Progress, Report, Tail, Trust, Verdict, Verification, Verify};

@@ -1,0 +1,6 @@
+//! The log as a whole: written to a real directory, broken in every way that comes to mind, read back.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, where it is allowed")]
+
+mod place;
+mod writing;
