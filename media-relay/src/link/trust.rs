@@ -107,6 +107,16 @@ fn authority(secret: &[u8; 32]) -> Result<(Issuer<'static, KeyPair>, RootCertSto
     Ok((Issuer::new(params, key), roots))
 }
 
+/// Of which everybody may know; its key is the secret.
+#[cfg(test)]
+pub(super) fn authority_certificate(secret: &[u8; 32]) -> CertificateDer<'static> {
+    let (issuer, _) = authority(secret).expect("the secret gives a key");
+    let mut params = CertificateParams::new(Vec::new()).expect("it has no names");
+    params.distinguished_name.push(DnType::CommonName, AUTHORITY);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.self_signed(issuer.key()).expect("it signs").der().clone()
+}
+
 /// AES with 128 bits first: every packet is sealed twice, and it costs a quarter less.
 fn provider() -> CryptoProvider {
     let cipher_suites = vec![
