@@ -2,6 +2,7 @@
 
 mod extensions;
 mod house;
+mod media;
 mod publish;
 mod resource;
 mod watch;

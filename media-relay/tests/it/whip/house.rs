@@ -10,9 +10,9 @@ use turnpike_guard::{Claims, TokenKey, Verifier, mint};
 use turnpike_media_relay::{Alone, IceServer, Limits, Places, Relay, RelayConfig, Whip, WhipConfig};
 use turnpike_wire::UserId;
 
-pub(crate) const OBS: &str = include_str!("../../../../crates/sdp/tests/offers/obs-publish.sdp");
-pub(crate) const CHROMIUM: &str = include_str!("../../../../crates/sdp/tests/offers/chromium-publish.sdp");
-pub(crate) const SAFARI: &str = include_str!("../../../../crates/sdp/tests/offers/safari-watch.sdp");
+use crate::peer::Peer;
+
+pub(crate) use crate::peer::{CHROMIUM, OBS, SAFARI};
 
 const SECRET: &[u8] = b"a secret for tests alone, of 32 bytes and more";
 pub(crate) const SDP: &str = "application/sdp";
@@ -24,6 +24,7 @@ pub(crate) struct House {
     pub(crate) address: SocketAddr,
     pub(crate) relay: Relay,
     pub(crate) whip: Whip,
+    registry: prometheus::Registry,
     client: Client,
 }
 
@@ -58,7 +59,9 @@ impl House {
             limits: Limits { peers_max: settings.peers_max, ..Limits::default() },
             recordings: None,
         };
-        let relay = Relay::start(&config, &prometheus::Registry::new()).unwrap();
+        let registry = prometheus::Registry::new();
+        let start = || Relay::start(&config, &registry).unwrap();
+        let (relay, _) = crate::threads::of_a_shard(start);
         let ice_servers = Arc::new(|user: &UserId| {
             vec![
                 IceServer { url: "stun:stun.example.org".to_owned(), username: None, credential: None },
@@ -84,7 +87,7 @@ impl House {
         let service = whip.router().into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE);
-        Self { address, relay, whip, client: client.build().unwrap() }
+        Self { address, relay, whip, registry, client: client.build().unwrap() }
     }
 
     /// Without a token.
@@ -119,6 +122,30 @@ impl House {
         (header(&response, "location"), header(&response, "etag"))
     }
 
+    /// A peer publishes, or watches, with an offer like this; the path of its session.
+    pub(crate) async fn begins(&self, path: &str, template: &str) -> (Peer, String) {
+        let mut peer = Peer::new(self.relay.local_addrs()[0], rand());
+        let response = self.post(path, &peer.offer(template)).await;
+        assert_eq!(response.status(), 201);
+        let session = header(&response, "location");
+        peer.answered(&response.text().await.unwrap());
+        peer.connects();
+        (peer, session)
+    }
+
+    /// Waits until a session is not there any more.
+    pub(crate) async fn ends(&self, session: &str) {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while self.ask(Method::GET, session).send().await.unwrap().status() != 404 {
+            assert!(tokio::time::Instant::now() < end, "{session} is still there");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        crate::metric(&self.registry, name)
+    }
+
     /// How many streams somebody publishes, and how many watch.
     pub(crate) async fn streams(&self) -> (usize, u64) {
         match self.relay.ask(turnpike_media_relay::Ask::Streams).await.unwrap() {
@@ -144,6 +171,12 @@ impl Drop for House {
     fn drop(&mut self) {
         self.relay.stop();
     }
+}
+
+/// Credentials of peers need not be guessed by anybody here, but must differ.
+fn rand() -> u64 {
+    use std::hash::BuildHasher as _;
+    std::hash::RandomState::new().hash_one(0)
 }
 
 fn now() -> u64 {
