@@ -1,6 +1,7 @@
 //! What can be asked of a relay, whoever asks: a browser through the gateway's events, or WHIP and WHEP over HTTP. And what
 //! a relay tells of its own accord.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use turnpike_wire::media::{LayerWish, MediaSession, Mute, StreamState};
@@ -146,7 +147,7 @@ pub enum Notice {
     /// The relay's offer: tracks came or went.
     Offer(String),
     /// How the stream is; told again whenever it changes, at most twice a second.
-    State(StreamState),
+    State(Arc<StreamState>),
     /// The session is over. The last notice.
     Ended(Ended),
 }

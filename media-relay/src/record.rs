@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use turnpike_wire::{Code, Failure, RoomId};
 
-pub(crate) use frames::Piece;
+pub(crate) use frames::{Piece, size_of};
 pub(crate) use tap::{Fed, Tap, tap};
 
 /// Whoever asks for one too many may ask again.

@@ -276,7 +276,7 @@ impl<F: Face> Desk<F> {
                     None
                 }
             },
-            Some(Notice::State(state)) => self.sessions.state(session, state, now),
+            Some(Notice::State(state)) => self.sessions.state(session, Arc::unwrap_or_clone(state), now),
             Some(Notice::Ended(why)) => {
                 return self.end(session, code_of(why));
             }

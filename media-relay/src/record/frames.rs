@@ -201,6 +201,19 @@ impl Assembler {
     }
 }
 
+/// Width and height, as the first packet of a keyframe says. None: it stands in another one.
+pub(crate) fn size_of(codec: Codec, payload: &[u8]) -> Option<(u16, u16)> {
+    let mut parts = Parts::of(codec);
+    parts.push(payload)?;
+    let format = match &parts {
+        Parts::Vp8(bytes) => parts.format(bytes),
+        // The other kinds have it apart.
+        Parts::Vp9(of) => parts.format(of.bytes()),
+        _ => parts.format(&[]),
+    };
+    format?.size()
+}
+
 /// A packet of sound, without what it says again.
 fn sound(piece: &Piece) -> Option<&[u8]> {
     let bytes = match piece.codec {

@@ -54,6 +54,17 @@ impl Format {
         !matches!(self, Self::Opus)
     }
 
+    /// Width and height.
+    pub(super) fn size(&self) -> Option<(u16, u16)> {
+        match *self {
+            Self::Opus => None,
+            Self::Vp8 { width, height }
+            | Self::Vp9 { width, height }
+            | Self::H264 { width, height, .. }
+            | Self::Av1 { width, height, .. } => Some((width, height)),
+        }
+    }
+
     fn is_of_webm(&self) -> bool {
         !matches!(self, Self::H264 { .. })
     }

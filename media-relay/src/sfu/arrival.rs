@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use turnpike_rtp::ExtensionKind;
 use turnpike_rtp::codec::dependency::Descriptor;
+use turnpike_rtp::extension::AudioLevel;
 
 use super::counters::{Counters, Ignored};
 use super::receiver::Placed;
@@ -76,7 +77,13 @@ impl Track {
             counters.ignore(Ignored::Repeated);
             return None;
         }
+        if let Some(level) =
+            extension(packet.extensions, ExtensionKind::AudioLevel).and_then(AudioLevel::parse)
+        {
+            layer.voice.heard(now, level.below_full_db);
+        }
         if frame.is_some_and(|frame| frame.keyframe && frame.starts_frame) {
+            layer.look_at_size(codec, packet.payload);
             layer.begins_at(seq, stands_alone);
         }
         layer.keep_still(seq);

@@ -39,6 +39,11 @@ impl Flow {
         self.measured.iter().copied()
     }
 
+    /// Whether there is more than one spatial layer in it.
+    pub(crate) fn is_spatial(&self) -> bool {
+        self.rates.iter().any(|((spatial, _), _)| *spatial > 0)
+    }
+
     /// Of all of it.
     pub(crate) fn bits_per_second(&self) -> u64 {
         self.measured.last().map_or(0, |(_, _, bits)| *bits)

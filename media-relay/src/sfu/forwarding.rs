@@ -93,6 +93,7 @@ impl Sfu {
         };
         let Some(to) = transport.remote().filter(|_| viewer.is_ready) else { return };
         let tracks = &mut self.tracks;
+        let chooses = viewer.is_choosing(now);
         let is_changed = viewer.allocate(now, |forwarder| {
             let Some(track) = forwarder.track.and_then(|track| tracks.get(track)) else { return Vec::new() };
             rungs(now, track)
@@ -151,8 +152,10 @@ impl Sfu {
             self.want_keyframe(now, track, layer);
         }
         if is_changed {
-            self.changed(stream);
             self.wants_changed(now, stream);
+        }
+        if chooses {
+            self.tell_own(now, key);
         }
         if has_dead {
             self.bind(now, key);

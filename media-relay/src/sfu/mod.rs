@@ -22,12 +22,14 @@ mod flow;
 mod forwarder;
 mod forwarding;
 mod keyframe;
+mod news;
 mod peer;
 mod publisher;
 mod rate;
 mod receiver;
 mod requests;
 mod send_cache;
+mod speaker;
 mod state;
 mod stream;
 mod tapping;
@@ -114,8 +116,10 @@ pub(crate) struct Sfu {
     orphaned: Vec<usize>,
     /// Peers that have been told goodbye.
     leaving: Vec<(usize, Ended)>,
-    /// Streams with something to tell.
-    news: Vec<usize>,
+    /// When streams have something to tell, or are to be looked for it.
+    news: Agenda,
+    /// Streams in which something has changed that the other ends of their pipes may have to know.
+    changed: Vec<usize>,
     effects: VecDeque<Effect>,
 }
 
@@ -140,7 +144,8 @@ impl Sfu {
             touched: Vec::new(),
             orphaned: Vec::new(),
             leaving: Vec::new(),
-            news: Vec::new(),
+            news: Agenda::default(),
+            changed: Vec::new(),
             effects: VecDeque::new(),
         }
     }
@@ -233,8 +238,7 @@ impl Sfu {
 
     /// When [`Self::advance`] is to be called if nothing comes in before.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let news = self.news.iter().filter_map(|stream| self.streams.get(*stream)?.due()).min();
-        [self.agenda.next(), self.carrying.next(), news].into_iter().flatten().min()
+        [self.agenda.next(), self.carrying.next(), self.news.next()].into_iter().flatten().min()
     }
 
     /// The core has panicked while it took a datagram from there: whoever it was from is not to be trusted any more.
@@ -385,10 +389,10 @@ impl Sfu {
 
     /// What has changed in a stream may be of interest at the other ends of its pipes.
     fn note_touched(&mut self, now: Instant) {
-        for key in &self.news {
-            let Some(stream) = self.streams.get_mut(*key) else { continue };
+        for key in self.changed.drain(..) {
+            let Some(stream) = self.streams.get_mut(key) else { continue };
             if std::mem::take(&mut stream.is_touched) && stream.has_pipes() {
-                self.carrying.note(*key, Some(now));
+                self.carrying.note(key, Some(now));
             }
         }
     }
@@ -407,15 +411,8 @@ impl Sfu {
             self.remove_track(track);
         }
         self.stream_names.remove(&stream.name);
-        self.news.retain(|known| *known != key);
+        self.news.forget(key);
         self.carrying.forget(key);
-    }
-
-    fn changed(&mut self, stream: usize) {
-        self.streams[stream].changed();
-        if !self.news.contains(&stream) {
-            self.news.push(stream);
-        }
     }
 }
 

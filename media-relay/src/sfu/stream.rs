@@ -1,17 +1,18 @@
 //! A stream: who publishes it, who watches it, and when its sessions are told how it is.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use smallvec::SmallVec;
 use turnpike_wire::RoomId;
 
 use super::asks::Waiting;
 use super::branch::Branch;
 use super::feed::Feed;
+use super::news::{INTERVAL, News};
+use super::speaker::Speaker;
 use super::track::TrackKey;
 use crate::record::Tap;
 
-/// Whoever comes and goes in between is told together.
-const NEWS_INTERVAL: Duration = Duration::from_millis(500);
 /// Of everybody who watches, publishers are told so many by name.
 pub(crate) use turnpike_wire::limits::VIEWERS_NAMED_MAX;
 
@@ -35,8 +36,30 @@ pub(crate) struct Stream {
     pub(crate) is_touched: bool,
     /// When they are told next, if there is anything to tell.
     pub(crate) branches_due: Option<Instant>,
-    has_news: bool,
-    told: Option<Instant>,
+    pub(crate) speaker: Speaker<TrackKey>,
+    /// What of it all see.
+    pub(crate) news: News,
+    /// What was told of its layers.
+    pub(crate) shown: SmallVec<[LayerShown; 4]>,
+    looked: Option<Instant>,
+}
+
+/// What is told of a layer, as far as it is worth telling when it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LayerShown {
+    pub(crate) is_active: bool,
+    pub(crate) size: Option<(u16, u16)>,
+    pub(crate) bits_per_second: u64,
+}
+
+impl LayerShown {
+    /// Whether that is something else. A bitrate always wavers.
+    pub(crate) fn differs(&self, told: &Self) -> bool {
+        let (now, before) = (self.bits_per_second, told.bits_per_second);
+        self.is_active != told.is_active
+            || self.size != told.size
+            || (self.is_active && (now > before.saturating_mul(2) || now.saturating_mul(2) < before))
+    }
 }
 
 impl Stream {
@@ -53,13 +76,11 @@ impl Stream {
             is_urgent: false,
             is_touched: false,
             branches_due: None,
-            has_news: false,
-            told: None,
+            speaker: Speaker::default(),
+            news: News::default(),
+            shown: SmallVec::new(),
+            looked: None,
         }
-    }
-
-    pub(crate) fn changed(&mut self) {
-        (self.has_news, self.is_touched) = (true, true);
     }
 
     pub(crate) fn has_pipes(&self) -> bool {
@@ -80,39 +101,18 @@ impl Stream {
             && self.tap.is_none())
     }
 
-    /// When its sessions are to be told.
+    /// When its sessions are to be told, or it is to be looked for something to tell.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.has_news.then(|| self.told.map(|told| told + NEWS_INTERVAL)).flatten()
+        let looks = self.looked.filter(|_| !self.tracks.is_empty()).map(|looked| looked + INTERVAL);
+        [self.news.due(), looks].into_iter().flatten().min()
     }
 
-    /// Whether they are to be told now.
-    pub(crate) fn tells(&mut self, now: Instant) -> bool {
-        let tells = self.has_news && self.told.is_none_or(|told| now >= told + NEWS_INTERVAL);
-        if tells {
-            self.has_news = false;
-            self.told = Some(now);
+    /// Whether it is time to look at what nobody tells of: sound, and layers.
+    pub(crate) fn looks(&mut self, now: Instant) -> bool {
+        let looks = !self.tracks.is_empty() && self.looked.is_none_or(|looked| now >= looked + INTERVAL);
+        if looks {
+            self.looked = Some(now);
         }
-        tells
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_changes_are_told_together() {
-        let (start, mut stream) = (Instant::now(), Stream::new("live".parse().unwrap()));
-        let mut told = Vec::new();
-        for ms in 0..2_000 {
-            if ms < 1_200 && ms % 3 == 0 {
-                stream.changed();
-            }
-            if stream.tells(start + Duration::from_millis(ms)) {
-                told.push(ms);
-            }
-        }
-        assert_eq!(told, [0, 500, 1_000, 1_500]);
-        assert_eq!(stream.due(), None);
+        looks
     }
 }

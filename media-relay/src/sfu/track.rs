@@ -16,6 +16,8 @@ use super::forwarder::Passing;
 use super::keyframe::Keyframe;
 use super::receiver::Receiver;
 use super::send_cache::{Cached, SendCache};
+use super::speaker::Voice;
+use crate::record::size_of;
 
 /// A layer from which nothing came for so long is not there.
 const QUIET: Duration = Duration::from_millis(1_500);
@@ -113,6 +115,7 @@ pub(crate) struct Layer {
     pub(crate) flow: Flow,
     pub(crate) latest: Option<Instant>,
     pub(crate) size: Option<(u16, u16)>,
+    pub(crate) voice: Voice,
 }
 
 /// How a layer is where it comes from.
@@ -144,6 +147,7 @@ impl Layer {
             flow: Flow::default(),
             latest: None,
             size: None,
+            voice: Voice::default(),
         }
     }
 
@@ -167,6 +171,18 @@ impl Layer {
             Some(told) => told.rungs.last().map_or(0, |(_, _, bits)| *bits),
             None => self.flow.bits_per_second(),
         }
+    }
+
+    /// A keyframe begins: it says how large the picture is.
+    pub(crate) fn look_at_size(&mut self, codec: Codec, payload: &[u8]) {
+        let described = self.structure.as_ref().map(|structure| structure.largest());
+        let size = match described {
+            Some(largest) => largest.and_then(|(w, h)| Some((w.try_into().ok()?, h.try_into().ok()?))),
+            // Of several layers in one, a frame only tells of the least.
+            None if self.flow.is_spatial() => None,
+            None => size_of(codec, payload),
+        };
+        self.size = size.or(self.size);
     }
 
     /// A keyframe begins; `stands_alone`: what follows does not build on it.

@@ -12,6 +12,7 @@ use turnpike_rtp::ExtensionMap;
 use turnpike_sdp::{Offer, Watched};
 
 use super::forwarder::{Forwarder, Passing};
+use super::news::Own;
 use super::track::TrackKey;
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ pub(crate) struct Viewer {
     pub(crate) extensions: ExtensionMap,
     /// Whether it acknowledges packet by packet.
     pub(crate) sent: Sent,
+    pub(crate) own: Own,
     pub(crate) estimator: Estimator,
     pub(crate) pacer: Pacer<Passing>,
     allocator: Allocator<usize>,
@@ -56,6 +58,7 @@ impl Viewer {
             forwarders: Vec::new(),
             extensions: ExtensionMap::default(),
             sent: Sent::new(now, chance, SENT_PACKETS_MAX),
+            own: Own::default(),
             estimator: Estimator::new(now, config),
             pacer: Pacer::new(now, config.start_bps, pacer::Config::default()),
             allocator: Allocator::default(),
@@ -75,6 +78,11 @@ impl Viewer {
     /// Layers are chosen in this round.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.allocation_due = now;
+    }
+
+    /// Whether [`Self::allocate`] has something to do.
+    pub(crate) fn is_choosing(&self, now: Instant) -> bool {
+        now >= self.allocation_due
     }
 
     pub(crate) fn due(&self) -> Instant {
@@ -127,7 +135,7 @@ impl Viewer {
         now: Instant,
         rungs: impl Fn(&Forwarder) -> Vec<turnpike_congestion::allocation::Layer>,
     ) -> bool {
-        if now < self.allocation_due {
+        if !self.is_choosing(now) {
             return false;
         }
         self.allocation_due = now + ALLOCATION_INTERVAL;

@@ -3,6 +3,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use turnpike_wire::media::{MediaSession, StreamState};
 
@@ -19,7 +20,7 @@ const STATES_MAX: usize = 65_536;
 #[derive(Default)]
 pub(super) struct Waiting {
     others: VecDeque<(MediaSession, Notice)>,
-    states: HashMap<MediaSession, StreamState>,
+    states: HashMap<MediaSession, Arc<StreamState>>,
 }
 
 impl Waiting {
@@ -42,7 +43,7 @@ impl Waiting {
         }
     }
 
-    fn take_state(&mut self, session: MediaSession, state: StreamState, counters: &Counters) {
+    fn take_state(&mut self, session: MediaSession, state: Arc<StreamState>, counters: &Counters) {
         let has_room = self.states.len() < STATES_MAX;
         match self.states.entry(session) {
             Entry::Occupied(mut entry) => {
@@ -98,7 +99,7 @@ mod tests {
 
     fn state(viewers: u64) -> Notice {
         let state = StreamState { viewers, ..StreamState::ended(None) };
-        Notice::State(StreamState { phase: Phase::Live, ..state })
+        Notice::State(Arc::new(StreamState { phase: Phase::Live, ..state }))
     }
 
     /// All that can be had.

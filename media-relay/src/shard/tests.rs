@@ -51,7 +51,8 @@ impl Core for Echo {
             Ask::Watch { session, .. } => {
                 for viewers in 0..100 {
                     let state = StreamState { viewers, phase: Phase::Live, ..StreamState::ended(None) };
-                    self.effects.push_back(Effect::Notice { session, notice: Notice::State(state) });
+                    self.effects
+                        .push_back(Effect::Notice { session, notice: Notice::State(Arc::new(state)) });
                 }
                 let notice = Notice::Ended(Ended::Stopped);
                 self.effects.push_back(Effect::Notice { session: end(session), notice });

@@ -200,7 +200,7 @@ async fn a_publisher_is_answered_and_then_told() {
     assert_eq!(home.owner, stage.own(), "claimed before anybody publishes");
     // Asked again, and told something, while it is under way.
     stage.say(&ToRelay::Request(Box::new(request.clone()))).await;
-    stage.notice(7, Notice::State(live(3))).await;
+    stage.notice(7, Notice::State(Arc::new(live(3)))).await;
     tokio::task::yield_now().await;
     reply.send(Ok(opened("v=0 answer"))).unwrap();
     let answer =
@@ -257,7 +257,7 @@ async fn what_is_asked_of_a_session_is_asked_of_the_relay() {
         FromRelay::Answered { answer: Answered { sdp: Some(answer), .. }, .. } if answer.as_str() == "v=0 another"));
     // Of an offer that is not answered, who comes back is told again.
     stage.notice(7, Notice::Offer("v=0 offer".to_owned())).await;
-    stage.notice(7, Notice::State(live(2))).await;
+    stage.notice(7, Notice::State(Arc::new(live(2)))).await;
     assert_eq!((stage.event().await.0, stage.event().await.0), (1, 2));
     stage.request(7, "alice", relay::Ask::Resume).await;
     assert!(matches!(stage.told().await, FromRelay::Answered { answer: Answered { events: 2, .. }, .. }));
@@ -363,7 +363,7 @@ async fn nonsense_of_a_gateway_harms_nobody() {
     });
     stage.say_raw(format!("[{{\"Later\":1}},{}]", keep.unwrap()).into_bytes()).await;
     assert!(matches!(stage.told().await, FromRelay::Over { .. }));
-    stage.notice(7, Notice::State(live(1))).await;
+    stage.notice(7, Notice::State(Arc::new(live(1)))).await;
     assert_eq!(stage.event().await.0, 1, "{session:?} goes on");
 }
 

@@ -73,7 +73,7 @@ async fn hear(
     let mut is_over = false;
     while let Some(notice) = notices.recv().await {
         match notice {
-            Notice::State(state) => session.feeds.tell(state),
+            Notice::State(state) => session.feeds.tell(Arc::unwrap_or_clone(state)),
             Notice::Ended(ended) => {
                 if ended == Ended::Drained {
                     session.feeds.reconnect(None);

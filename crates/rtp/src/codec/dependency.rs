@@ -108,6 +108,11 @@ impl Structure {
         *self.resolutions.get(usize::from(spatial))?
     }
 
+    /// Of the best layer that it names one of.
+    pub fn largest(&self) -> Option<(u32, u32)> {
+        self.resolutions.iter().rev().find_map(|resolution| *resolution)
+    }
+
     fn read(bits: &mut Bits<'_>) -> Option<Self> {
         let (id_offset, targets) = (bits.take(6)? as u8, bits.take(5)? as u8 + 1);
         let mut structure = Self { id_offset, targets, ..Self::default() };

@@ -195,10 +195,9 @@ impl Sfu {
     ) -> Result<Told, Failure> {
         let key = self.find(session)?;
         let no_such = |what: &str| Failure::new(Code::BadRequest, format!("there is no {what} of that name"));
-        let Peer { role: Role::Viewer(viewer), stream, .. } = &mut self.peers[key] else {
+        let Peer { role: Role::Viewer(viewer), .. } = &mut self.peers[key] else {
             return Err(Failure::new(Code::BadRequest, "only who watches chooses layers".to_owned()));
         };
-        let stream = *stream;
         let mut is_found = false;
         for forwarder in &mut viewer.forwarders {
             let is_meant = wish.mid.as_ref().is_none_or(|mid| mid.as_str() == forwarder.mid);
@@ -230,14 +229,12 @@ impl Sfu {
         }
         viewer.hurry(now);
         self.agenda.note(key, Some(now));
-        self.changed(stream);
         Ok(Told::Done)
     }
 
     pub(super) fn mute(&mut self, now: Instant, session: MediaSession, mute: &Mute) -> Result<Told, Failure> {
         let key = self.find(session)?;
         let peer = &mut self.peers[key];
-        let stream = peer.stream;
         let is_kind = |is_video: bool| {
             mute.kind.is_none_or(|kind| (kind == turnpike_wire::media::Kind::Video) == is_video)
         };
@@ -273,7 +270,6 @@ impl Sfu {
             self.mute_track(now, track, mute.muted);
         }
         self.agenda.note(key, Some(now));
-        self.changed(stream);
         Ok(Told::Done)
     }
 

@@ -8,6 +8,7 @@ pub(super) const VP9: u8 = 98;
 pub(super) const OPUS: u8 = 111;
 pub(super) const MID: u8 = 1;
 pub(super) const TWCC: u8 = 3;
+pub(super) const LEVEL: u8 = 4;
 pub(super) const RID: u8 = 10;
 pub(super) const REPAIRED_RID: u8 = 11;
 pub(super) const RIDS: [&str; 3] = ["q", "h", "f"];
@@ -72,6 +73,7 @@ pub(super) fn offer(wish: Wish, ours: &Credentials, certificate: &Certificate, v
                 format!("a=fmtp:{VP9} profile-id=0"),
             ]);
         } else {
+            lines.push(format!("a=extmap:{LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level"));
             lines.push(format!("a=rtpmap:{OPUS} opus/48000/2"));
             lines.push(format!("a=rtcp-fb:{OPUS} transport-cc"));
         }

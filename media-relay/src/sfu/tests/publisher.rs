@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use turnpike_rtp::rtcp::{Compound, Message};
 use turnpike_rtp::{Element, Fields, rtx, write_header};
 
-use super::description::{MID, OPUS, REPAIRED_RID, RID, RIDS, RTX, TWCC, VP8, VP9, Wish};
+use super::description::{LEVEL, MID, OPUS, REPAIRED_RID, RID, RIDS, RTX, TWCC, VP8, VP9, Wish};
 
 const FRAME: Duration = Duration::from_millis(33);
 const VOICE: Duration = Duration::from_millis(20);
@@ -56,6 +56,7 @@ pub(super) struct Layer {
     timestamp: u32,
     picture: u16,
     packets: u8,
+    size: (u16, u16),
     wants_keyframe: bool,
     /// By number: timestamp, marker and payload.
     sent: HashMap<u16, (u32, bool, Vec<u8>)>,
@@ -76,6 +77,8 @@ pub(super) struct Publisher {
     pub(super) asked: Vec<(Instant, u8)>,
     pub(super) resent: u64,
     pub(super) is_silent: bool,
+    /// How far its voice is below the loudest, in decibels.
+    pub(super) level: u8,
     /// Answers to keyframe requests.
     pub(super) obeys: bool,
 }
@@ -92,6 +95,7 @@ impl Publisher {
             timestamp: 90_000 * u32::from(number),
             picture: 32_700,
             packets: 1 << index,
+            size: (1_280 >> (wish.layers - 1 - index), 720 >> (wish.layers - 1 - index)),
             wants_keyframe: true,
             sent: HashMap::new(),
             is_on: true,
@@ -108,6 +112,7 @@ impl Publisher {
             asked: Vec::new(),
             resent: 0,
             is_silent: false,
+            level: 127,
             obeys: true,
         }
     }
@@ -145,7 +150,8 @@ impl Publisher {
                 mark.write(&mut payload);
                 self.twcc = self.twcc.wrapping_add(1);
                 let mid: &[u8] = if self.layers.is_empty() { b"0" } else { b"1" };
-                out.push(packet(&fields, mid, self.twcc, None, None, &payload));
+                let level = [self.level];
+                out.push(packet(&fields, mid, self.twcc, Some((LEVEL, &level)), None, &payload));
             }
         }
         out
@@ -178,7 +184,7 @@ impl Publisher {
                         };
                         self.twcc = self.twcc.wrapping_add(1);
                         self.resent += 1;
-                        let rid = layer.rid.map(|rid| (REPAIRED_RID, rid));
+                        let rid = layer.rid.map(|rid| (REPAIRED_RID, rid.as_bytes()));
                         out.push(packet(&fields, b"0", self.twcc, rid, Some(sequence), payload));
                     }
                 }
@@ -225,7 +231,9 @@ impl Layer {
             ]);
             if at == 0 {
                 payload[4] = u8::from(!keyframe) | 0x10;
-                payload[7..14].copy_from_slice(&[0x9d, 0x01, 0x2a, 0x00, 0x05, 0xd0, 0x02]);
+                payload[7..10].copy_from_slice(&[0x9d, 0x01, 0x2a]);
+                payload[10..12].copy_from_slice(&self.size.0.to_le_bytes());
+                payload[12..14].copy_from_slice(&self.size.1.to_le_bytes());
             }
             if self.is_vp9 {
                 // RFC 9628 4.2: a picture id, whether it depends on others, and where the frame begins and ends.
@@ -244,7 +252,7 @@ impl Layer {
                 ssrc: self.ssrc,
             };
             *twcc = twcc.wrapping_add(1);
-            out.push(packet(&fields, b"0", *twcc, self.rid.map(|rid| (RID, rid)), None, &payload));
+            out.push(packet(&fields, b"0", *twcc, self.rid.map(|rid| (RID, rid.as_bytes())), None, &payload));
             self.sent.insert(self.sequence, (self.timestamp, marker, payload));
         }
     }
@@ -254,14 +262,14 @@ fn packet(
     fields: &Fields,
     mid: &[u8],
     twcc: u16,
-    rid: Option<(u8, &str)>,
+    more: Option<(u8, &[u8])>,
     repairs: Option<u16>,
     payload: &[u8],
 ) -> Vec<u8> {
     let mut bytes = vec![0; 120 + payload.len()];
     let twcc = twcc.to_be_bytes();
     let mut extensions = vec![Element { id: MID, value: mid }, Element { id: TWCC, value: &twcc }];
-    extensions.extend(rid.map(|(id, rid)| Element { id, value: rid.as_bytes() }));
+    extensions.extend(more.map(|(id, value)| Element { id, value }));
     let start = match repairs {
         None => write_header(&mut bytes, fields, &extensions).unwrap(),
         Some(original) => rtx::write_header_for(&mut bytes, fields, &extensions, original).unwrap(),

@@ -147,7 +147,7 @@ impl World {
         let number = self.ends.len();
         let session = MediaSession { relay: 1, key: number as u128 + 1 };
         let stream: RoomId = "live".parse().unwrap();
-        let user = "somebody".parse().unwrap();
+        let user = format!("user-{number}").parse().unwrap();
         let most = Most::All;
         let told = self.ask(if wish.publishes {
             Ask::Publish { session, stream, user, offer, most }
