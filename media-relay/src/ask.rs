@@ -2,7 +2,7 @@
 //! a relay tells of its own accord.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use turnpike_wire::media::{LayerWish, MediaSession, Mute, StreamState};
 use turnpike_wire::{RoomId, UserId};
@@ -148,6 +148,8 @@ pub enum Notice {
     Offer(String),
     /// How the stream is; told again whenever it changes, at most twice a second.
     State(Arc<StreamState>),
+    /// The relay leaves, and the session goes on until then: time to begin another one elsewhere.
+    Moving { until: Instant },
     /// The session is over. The last notice.
     Ended(Ended),
 }

@@ -14,7 +14,8 @@ use turnpike_wire::media::{Kind, Rid};
 
 pub(crate) use self::pipe::{Blocked, Downward, Pipe, PipeId, Sink, Upward};
 pub(crate) use self::writing::{
-    Unreadable, WORD_BYTES_MAX, packet_bytes, read_down, read_packet, read_up, write_down, write_packet, write_up,
+    Unreadable, WORD_BYTES_MAX, packet_bytes, read_down, read_packet, read_up, write_down, write_packet,
+    write_up,
 };
 
 /// From the shard that has the stream.

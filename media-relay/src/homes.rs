@@ -1,20 +1,29 @@
 //! Which streams live here: claimed in the directory before somebody may publish, renewed as long as anybody is there,
-//! given back after that. Who comes for a stream that lives elsewhere is told where. What begins and ends here is noted
-//! for the backend, and all nodes are told how much room there is.
+//! given back after that. A stream that lives elsewhere and is watched here is fetched by a link. What begins and ends here
+//! is noted for the backend, and all nodes are told how much room there is.
 
+mod attachments;
+mod drain;
+mod neighbours;
 mod notes;
 mod places;
+mod ring;
+mod uplinks;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
-use turnpike_cluster::{Claim, Cluster, Incarnation, RelayOffer};
-use turnpike_wire::media::relay::{Noted, StreamEntry, stream_entry};
+use tokio::sync::watch;
+use turnpike_cluster::{Claim, Claimed, Cluster, Incarnation, RelayOffer, Unavailable};
+use turnpike_wire::media::relay::{Noted, StreamEntry, TO_RELAYS, ToRelay, stream_entry};
 use turnpike_wire::{Code, Failure, RoomId, UserId};
 
+use self::attachments::Attachments;
 use self::notes::Notes;
+pub(crate) use self::uplinks::Uplinks;
 use crate::{Ask, Face, StreamInfo, Told};
 
 /// How long a claim holds without being renewed: a relay that died is missed for that long at most.
@@ -28,6 +37,10 @@ const RENEWALS_MAX: usize = 64;
 
 /// Until then the shard may not have said of a stream that it is there.
 const YOUNG: Duration = Duration::from_secs(2);
+
+/// How often a relay that leaves is asked for a stream, and what it may take each time.
+const YIELDS_ASKED_MAX: usize = 20;
+const YIELD_PAUSE: Duration = Duration::from_millis(50);
 
 /// Loads that differ by less are told as the same: nobody would act on it.
 const LOAD_STEP_PERMILLE: u16 = 50;
@@ -61,6 +74,12 @@ pub struct Homes<F> {
     config: HomesConfig,
     streams: Mutex<HashMap<RoomId, Home>>,
     notes: Notes,
+    leaving: watch::Sender<bool>,
+    /// As was last offered.
+    has_room: AtomicBool,
+    /// None: nothing is fetched from other relays.
+    links: Option<Arc<dyn Uplinks>>,
+    attachments: Attachments,
 }
 
 struct Home {
@@ -75,18 +94,34 @@ struct Home {
     /// It was noted that the stream has begun.
     is_live: bool,
     viewers_max: u64,
+    /// Another relay has the name, or is about to: this one leaves.
+    is_yielded: bool,
 }
 
 impl<F: Face> Homes<F> {
+    /// Of a relay without links: a stream is watched where it is published.
     pub fn new(face: F, cluster: &Cluster, config: HomesConfig) -> Arc<Self> {
-        let notes = Notes::new(cluster);
-        Arc::new(Self { face, cluster: cluster.clone(), config, streams: Mutex::default(), notes })
+        Self::with(face, cluster, config, None)
+    }
+
+    fn with(face: F, cluster: &Cluster, config: HomesConfig, links: Option<Arc<dyn Uplinks>>) -> Arc<Self> {
+        Arc::new(Self {
+            face,
+            notes: Notes::new(cluster),
+            cluster: cluster.clone(),
+            config,
+            streams: Mutex::default(),
+            leaving: watch::Sender::new(false),
+            has_room: AtomicBool::new(true),
+            links,
+            attachments: Attachments::default(),
+        })
     }
 
     /// Sees to it that the stream lives here. To be called before somebody begins to publish it.
     pub async fn claim(&self, stream: &RoomId) -> Result<(), NotHere> {
         let entry = StreamEntry { since: unix_ms(), publishers: 0, viewers: 0 };
-        match self.cluster.directory.claim(&claim_of(stream, &entry)).wait().await {
+        match self.claimed(stream, &entry).await {
             Ok(claimed) if claimed.owner == self.cluster.membership.own() => {
                 let now = Instant::now();
                 let mut streams = self.streams();
@@ -98,6 +133,7 @@ impl<F: Face> Homes<F> {
                     user: None,
                     is_live: false,
                     viewers_max: 0,
+                    is_yielded: false,
                 });
                 (home.fence, home.asked) = (claimed.fence, now);
                 Ok(())
@@ -111,6 +147,30 @@ impl<F: Face> Homes<F> {
         }
     }
 
+    /// The claim, also of a name that a relay has which leaves: it is asked for it.
+    async fn claimed(&self, stream: &RoomId, entry: &StreamEntry) -> Result<Claimed, Unavailable> {
+        let mut tries = 0;
+        loop {
+            let claimed = self.cluster.directory.claim(&claim_of(stream, entry)).wait().await?;
+            if tries == YIELDS_ASKED_MAX || !self.leaves(claimed.owner) {
+                return Ok(claimed);
+            }
+            tries += 1;
+            let words = serde_json::to_vec(&[ToRelay::Yield { stream: stream.clone() }]);
+            let words = words.expect("words are made of what JSON has");
+            // It is said again.
+            let _ = self.cluster.post.send(claimed.owner, TO_RELAYS, words.into());
+            tokio::time::sleep(YIELD_PAUSE).await;
+        }
+    }
+
+    /// Whether another relay is about to go.
+    fn leaves(&self, relay: Incarnation) -> bool {
+        let nodes = self.cluster.membership.nodes();
+        relay != self.cluster.membership.own()
+            && nodes.borrow().iter().any(|node| node.incarnation == relay && node.draining)
+    }
+
     /// Somebody has begun to publish it.
     pub fn published(&self, stream: &RoomId, user: &UserId) {
         if let Some(home) = self.streams().get_mut(stream) {
@@ -118,9 +178,6 @@ impl<F: Face> Homes<F> {
             self.begin(stream, home);
         }
     }
-
-    /// Another relay would have the stream published there.
-    pub(crate) async fn yields(&self, _stream: &RoomId) {}
 
     /// A gateway has a note.
     pub(crate) fn noted(&self, id: u64) {
@@ -131,11 +188,13 @@ impl<F: Face> Homes<F> {
     pub async fn keep(self: Arc<Self>, over: impl Future<Output = ()>) {
         let mut over = std::pin::pin!(over);
         let mut offered = None;
+        let mut leaving = self.leaving.subscribe();
         loop {
             self.offer(&mut offered).await;
             self.notes.send();
             tokio::select! {
                 () = &mut over => break,
+                Ok(()) = leaving.changed() => {}
                 () = tokio::time::sleep(RENEW_EVERY) => {}
             }
         }
@@ -144,6 +203,9 @@ impl<F: Face> Homes<F> {
         let streams = std::mem::take(&mut *self.streams());
         for (stream, mut home) in streams {
             self.finish(&stream, &mut home);
+            if home.is_yielded {
+                continue;
+            }
             let _ = self.cluster.directory.release(&stream_entry(&stream), home.fence).wait().await;
         }
         self.notes.send();
@@ -152,16 +214,17 @@ impl<F: Face> Homes<F> {
     /// Looks at the streams once, and tells the other nodes if that changed what they would do.
     async fn offer(&self, offered: &mut Option<RelayOffer>) {
         let Ok(Told::Streams(found)) = self.face.ask(Ask::Streams).await else { return };
-        let sessions: u64 = found.iter().map(|stream| stream.publishers.len() as u64 + stream.viewers).sum();
         self.renew(&found).await;
+        let sessions = self.sessions() as u64;
         let sessions_max = self.config.sessions_max.max(1) as u64;
         let permille = (sessions.saturating_mul(1_000) / sessions_max).min(1_000) as u16;
         let offer = RelayOffer {
             url: self.config.url.clone(),
             link: self.config.link,
             load_permille: permille / LOAD_STEP_PERMILLE * LOAD_STEP_PERMILLE,
-            has_room: permille < FULL_PERMILLE,
+            has_room: permille < FULL_PERMILLE && !self.is_leaving(),
         };
+        self.has_room.store(offer.has_room, Ordering::Relaxed);
         if offered.as_ref() != Some(&offer)
             && self.cluster.membership.offer(Some(offer.clone())).wait().await.is_ok()
         {
@@ -174,6 +237,7 @@ impl<F: Face> Homes<F> {
         for StreamInfo { stream, publishers, .. } in found {
             if !publishers.is_empty()
                 && !self.streams().contains_key(stream)
+                && !self.is_leaving()
                 && let Err(NotHere::Elsewhere(home)) = self.claim(stream).await
             {
                 self.lose(stream, home).await;
@@ -197,8 +261,13 @@ impl<F: Face> Homes<F> {
                 }
                 // As long as somebody waits, the publisher is expected back here.
                 if publishers.is_empty() && viewers == 0 && !is_young {
-                    gone.push((stream.clone(), home.fence));
+                    if !home.is_yielded {
+                        gone.push((stream.clone(), home.fence));
+                    }
                     return false;
+                }
+                if home.is_yielded {
+                    return true;
                 }
                 let publishers = publishers.len() as u32;
                 claims.push((stream.clone(), StreamEntry { since: home.since_ms, publishers, viewers }));

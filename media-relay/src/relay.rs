@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use turnpike_congestion::estimator;
 use turnpike_transport::{Certificate, DTLS_MTU_BYTES_DEFAULT, IceMode, TransportConfig};
 use turnpike_wire::media::MediaSession;
+use turnpike_wire::media::relay::Role;
 use turnpike_wire::{Code, Failure, RoomId};
 
 use crate::carry::{Blocked, Delivered, Downward, FeedNews, PipeId, Upward};
@@ -24,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::record::{Begun, RecordConfig, Recordings};
 use crate::sfu::{Counters, Limits, Sfu, SfuConfig};
 use crate::shard::{self, Handle, Notices, Shard};
-use crate::{Ask, Notice, StreamInfo, Told};
+use crate::{Ask, Ended, Notice, StreamInfo, Told};
 
 const NOWHERE: usize = usize::MAX;
 /// Notices that wait for whoever listens to a session. One who does not hear them is not told any more.
@@ -91,7 +92,14 @@ struct Inner {
 struct Entry {
     /// [`NOWHERE`]: somebody listens already, and it has not begun.
     shard: usize,
+    role: Role,
     listener: Option<mpsc::Sender<Notice>>,
+}
+
+impl Entry {
+    fn new() -> Self {
+        Self { shard: NOWHERE, role: Role::Viewer, listener: None }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -188,8 +196,7 @@ impl Relay {
     pub fn listen(&self, session: MediaSession) -> mpsc::Receiver<Notice> {
         let (listener, notices) = mpsc::channel(LISTENER_NOTICES_MAX);
         // Before it is opened nobody knows where it will be.
-        self.inner.sessions.entry(session).or_insert(Entry { shard: NOWHERE, listener: None }).listener =
-            Some(listener);
+        self.inner.sessions.entry(session).or_insert_with(Entry::new).listener = Some(listener);
         notices
     }
 
@@ -199,12 +206,14 @@ impl Relay {
             Ask::Publish { session, stream, .. } | Ask::Watch { session, stream, .. } => {
                 let (session, shard) = (*session, inner.shard_of(stream));
                 {
-                    let mut entry =
-                        inner.sessions.entry(session).or_insert(Entry { shard: NOWHERE, listener: None });
+                    let mut entry = inner.sessions.entry(session).or_insert_with(Entry::new);
                     if entry.shard != NOWHERE {
                         return Err(Failure::new(Code::LimitReached, "the session has begun already"));
                     }
                     entry.shard = shard;
+                    if matches!(ask, Ask::Publish { .. }) {
+                        entry.role = Role::Publisher;
+                    }
                 }
                 let told = inner.handles[shard].ask(ask).await;
                 if told.is_err() {
@@ -237,6 +246,28 @@ impl Relay {
                 }
                 Ok(Told::Streams(all))
             }
+        }
+    }
+
+    /// The sessions of those who publish, or of those who watch.
+    pub fn sessions(&self, role: Role) -> Vec<MediaSession> {
+        let sessions =
+            self.inner.sessions.iter().filter(|entry| entry.shard != NOWHERE && entry.role == role);
+        sessions.map(|entry| *entry.key()).collect()
+    }
+
+    /// Says something to whoever listens to the session.
+    pub fn tell(&self, session: MediaSession, notice: Notice) {
+        self.inner.tell(session, notice);
+    }
+
+    /// Ends a session because the relay leaves.
+    pub async fn dismiss(&self, session: MediaSession) {
+        let shard = self.inner.sessions.get(&session).map(|entry| entry.shard);
+        self.inner.tell(session, Notice::Ended(Ended::Drained));
+        if let Some(handle) = shard.and_then(|shard| self.inner.handles.get(shard)) {
+            // It may have ended meanwhile.
+            let _ = handle.ask(Ask::Stop { session }).await;
         }
     }
 
@@ -296,6 +327,22 @@ impl Inner {
         &self.handles[self.shard_of(stream)]
     }
 
+    fn tell(&self, session: MediaSession, notice: Notice) {
+        let is_last = matches!(notice, Notice::Ended(_));
+        let listener = if is_last {
+            self.sessions.remove(&session).and_then(|(_, entry)| entry.listener)
+        } else {
+            self.sessions.get(&session).and_then(|entry| entry.listener.clone())
+        };
+        let is_lost = listener.is_some_and(|listener| listener.try_send(notice).is_err());
+        if is_lost
+            && !is_last
+            && let Some(mut entry) = self.sessions.get_mut(&session)
+        {
+            entry.listener = None;
+        }
+    }
+
     /// Begins a recording, or ends it. To begin what has begun changes nothing.
     async fn record(&self, stream: &RoomId, wanted: bool) -> Result<Told, Failure> {
         let not_set = || Failure::new(Code::Forbidden, "nothing is recorded at this relay".to_owned());
@@ -322,18 +369,6 @@ impl Inner {
 async fn spread(inner: std::sync::Weak<Inner>, mut notices: Notices) {
     while let Some((session, notice)) = notices.recv().await {
         let Some(inner) = inner.upgrade() else { return };
-        let is_last = matches!(notice, Notice::Ended(_));
-        let listener = if is_last {
-            inner.sessions.remove(&session).and_then(|(_, entry)| entry.listener)
-        } else {
-            inner.sessions.get(&session).and_then(|entry| entry.listener.clone())
-        };
-        let is_lost = listener.is_some_and(|listener| listener.try_send(notice).is_err());
-        if is_lost
-            && !is_last
-            && let Some(mut entry) = inner.sessions.get_mut(&session)
-        {
-            entry.listener = None;
-        }
+        inner.tell(session, notice);
     }
 }

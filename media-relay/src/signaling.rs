@@ -174,6 +174,10 @@ impl<F: Face> Desk<F> {
             if session.relay != self.own.0 || self.sessions.contains(session) {
                 return self.refuse(gateway, id, Code::BadRequest.into());
             }
+            if self.homes.is_leaving() {
+                // The gateway had not heard of it, and finds another.
+                return self.refuse(gateway, id, Code::NoRelay.into());
+            }
             let user = by.user.clone();
             let held = self.sessions.begin(session, gateway, user, (stream.clone(), role), now);
             if let Some(sdp) = &sdp {
@@ -277,6 +281,7 @@ impl<F: Face> Desk<F> {
                 }
             },
             Some(Notice::State(state)) => self.sessions.state(session, Arc::unwrap_or_clone(state), now),
+            Some(Notice::Moving { until }) => self.sessions.moving(session, until, now),
             Some(Notice::Ended(why)) => {
                 return self.end(session, code_of(why));
             }

@@ -70,7 +70,7 @@ struct App {
     ice_servers: IceServers,
     places: Arc<dyn Places>,
     rates: Rates,
-    sessions: Arc<Sessions>,
+    sessions: Sessions,
 }
 
 /// Which of the two protocols a path belongs to.
@@ -93,7 +93,7 @@ impl Whip {
     pub fn new(config: WhipConfig) -> Self {
         let WhipConfig { relay, node, tokens, origins, ice_servers, places, .. } = config;
         let rates = Rates::new(config.posts_per_minute_max, config.changes_per_minute_max);
-        let sessions = Arc::default();
+        let sessions = Sessions::default();
         Self { app: Arc::new(App { relay, node, tokens, origins, ice_servers, places, rates, sessions }) }
     }
 
@@ -128,11 +128,6 @@ impl Whip {
             .route("/whep/{stream}/{session}/layer", any(layer))
             .with_state(Arc::clone(&self.app))
             .layer(middleware::from_fn_with_state(Arc::clone(&self.app), cors::allow))
-    }
-
-    /// Tells every viewer that listens to come back, to another place if one is named. Before a drain.
-    pub fn reconnect(&self, url: Option<&str>) {
-        self.app.sessions.reconnect(url);
     }
 }
 

@@ -10,6 +10,7 @@ mod development;
 mod doctor;
 mod gateway;
 mod kept;
+mod links;
 mod media;
 mod purpose;
 mod redis;

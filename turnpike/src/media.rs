@@ -12,11 +12,12 @@ use turnpike_daemon::tasks::Tasks;
 use turnpike_engine::PeerAddress;
 use turnpike_guard::{IceServers, Verifier};
 use turnpike_media_relay::{
-    ClientAddress, IceServer, Limits, RecordConfig, Relay, RelayConfig, Whip, WhipConfig, signaling,
+    ClientAddress, Homes, HomesConfig, IceServer, Limits, RecordConfig, Relay, RelayConfig, Whip, WhipConfig,
+    signaling,
 };
-use turnpike_media_relay::{Homes, HomesConfig};
 
 use crate::config::{Config, Ice, IceUrl, Origin, Turn};
+use crate::links::Linked;
 
 const POSTS_PER_MINUTE_MAX: NonZeroU32 = NonZeroU32::new(120).expect("it is not nought");
 const CHANGES_PER_MINUTE_MAX: NonZeroU32 = NonZeroU32::new(600).expect("it is not nought");
@@ -36,6 +37,7 @@ pub(crate) fn config(config: &Config) -> Option<RelayConfig> {
         limits: Limits {
             peers_max: media.sessions_max,
             publishers_per_stream_max: media.publishers_per_stream_max,
+            branches_per_stream_max: config.links.branches_max,
             ..Limits::default()
         },
         recordings: media.recordings.clone().map(RecordConfig::new),
@@ -74,23 +76,37 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Lets gateways and clients of WHIP and WHEP come to the relay. Gives the routes of the latter.
+/// The relay with the ways to it.
+pub(crate) struct Opened {
+    /// Of WHIP and WHEP.
+    pub(crate) routes: Router,
+    pub(crate) homes: Arc<Homes<Relay>>,
+}
+
+/// Lets gateways, other relays and clients of WHIP and WHEP come to the relay.
 pub(crate) fn open(
     config: &Config,
     relay: &Relay,
+    linked: Option<&Linked>,
     cluster: &Cluster,
     tokens: Verifier,
     tasks: &Tasks,
-) -> Router {
+) -> Opened {
     let shards = relay.local_addrs().len();
-    let homes_config =
-        HomesConfig { sessions_max: config.media.sessions_max * shards, ..HomesConfig::default() };
-    let homes = Homes::new(relay.clone(), cluster, homes_config);
+    let homes_config = HomesConfig {
+        sessions_max: config.media.sessions_max * shards,
+        url: config.media.url.as_ref().map(|url| url.as_str().into()),
+        link: linked.and_then(|linked| linked.address),
+    };
+    let homes = match linked {
+        Some(Linked { links, .. }) => Homes::linked(relay.clone(), cluster, homes_config, links.clone()),
+        None => Homes::new(relay.clone(), cluster, homes_config),
+    };
     let kept = Arc::clone(&homes);
     tasks.spawn("media homes", |mut stop| async move { kept.keep(stop.requested()).await });
-    let (face, plane, places) = (relay.clone(), cluster.clone(), Arc::clone(&homes));
+    let (face, asked, plane) = (relay.clone(), Arc::clone(&homes), cluster.clone());
     tasks.spawn("media signaling", |mut stop| async move {
-        signaling::run(face, homes, plane, stop.requested()).await;
+        signaling::run(face, asked, plane, stop.requested()).await;
     });
     let origins = &config.gateway.cors_origin.0;
     let named = || origins.iter().map(turnpike_daemon::config::Setting::show).collect();
@@ -100,14 +116,15 @@ pub(crate) fn open(
         tokens: Arc::new(tokens),
         origins: (!origins.iter().any(Origin::is_any)).then(named),
         ice_servers: whip_ice_servers(ice_servers(config)),
-        places,
+        places: Arc::new(Arc::clone(&homes)),
         posts_per_minute_max: POSTS_PER_MINUTE_MAX,
         changes_per_minute_max: CHANGES_PER_MINUTE_MAX,
     });
-    whip.router().layer(from_fn(async |mut request: Request, next: Next| {
+    let routes = whip.router().layer(from_fn(async |mut request: Request, next: Next| {
         if let Some(PeerAddress(address)) = request.extensions().get().copied() {
             request.extensions_mut().insert(ClientAddress(address.ip()));
         }
         next.run(request).await
-    }))
+    }));
+    Opened { routes, homes }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use prometheus::Registry;
+use turnpike_cluster::Cluster;
 use turnpike_daemon::admin::Admin;
 use turnpike_daemon::config::{Secret, Setting as _};
 use turnpike_daemon::descriptors::{self, Descriptors};
@@ -18,11 +19,11 @@ use turnpike_daemon::tasks::{Stop, Tasks};
 use turnpike_daemon::{metrics, probe};
 use turnpike_gateway::Gateway;
 use turnpike_guard::Grant;
-use turnpike_media_relay::Relay;
+use turnpike_media_relay::{Homes, Relay};
 use turnpike_wire::UserId;
 
 use crate::config::Config;
-use crate::{announce, cluster, development, doctor, gateway, media, redis, token};
+use crate::{announce, cluster, development, doctor, gateway, links, media, redis, token};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set by whoever builds a release.
@@ -85,9 +86,13 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
             None => cluster::embedded(config, announce::reachable(addresses.gateway), &registry)?,
         };
         let mut routes = health.public_routes();
+        let (mut homes, mut linked) = (None, None);
         if let Some(relay) = &relay {
             let tokens = gateway::verifier(config, &secret)?;
-            routes = routes.merge(media::open(config, relay, &cluster, tokens, &tasks));
+            linked = links::start(config, &secret, &cluster, relay, &registry)?;
+            let opened = media::open(config, relay, linked.as_ref(), &cluster, tokens, &tasks);
+            routes = routes.merge(opened.routes);
+            homes = Some(opened.homes);
         }
         let gateway = gateway.serve(cluster.clone(), routes).await?;
         let (check, watched) = (health.vital_check("cluster"), cluster.clone());
@@ -119,7 +124,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         };
         signals.exit_on_next(log.clone());
         match ended {
-            Ended::Asked => drain(gateway, &health, config.drain.window).await,
+            Ended::Asked => drain(gateway, homes.as_deref(), &cluster, &health, config.drain.window).await,
             Ended::LeaseLost(_) => {
                 tracing::error!(
                     "other nodes take this one for dead: its connections are sent to them, and it starts over"
@@ -127,6 +132,10 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
                 let closed = gateway.abandon().await;
                 tracing::info!(closed, "connections are closed");
             }
+        }
+        if let Some(linked) = linked {
+            // Who has a stream from here finds it elsewhere the sooner.
+            linked.links.leave().await;
         }
         if let Some(relay) = relay {
             // Waits for threads, which must not hold up this one.
@@ -201,14 +210,33 @@ async fn watch_relay(relay: Relay, check: Check, mut stop: Stop) {
 }
 
 /// In this order: nobody new, everybody told and closed over the window, then what is left is dropped.
-async fn drain(gateway: Gateway, health: &Health, window: Duration) {
+async fn drain(
+    gateway: Gateway,
+    homes: Option<&Homes<Relay>>,
+    cluster: &Cluster,
+    health: &Health,
+    window: Duration,
+) {
     let mut drain = Drain::begin(health);
     let connections = || gateway.counters().connections_now;
+    let sessions = || homes.map_or(0, |homes| homes.sessions() as u64);
     let close = async {
         let closed = gateway.drain(window).await;
         tracing::info!(closed, "connections are closed");
     };
-    drain.phase("close connections", window + FAREWELL_MAX, connections, close).await;
+    // Those who watch go on here until they have begun elsewhere.
+    let move_on = async {
+        if let Some(homes) = homes {
+            homes.drain(window).await;
+        }
+    };
+    let announce = async {
+        if cluster.membership.announce(true).wait().await.is_err() {
+            tracing::warn!("the other nodes could not be told: they send newcomers here");
+        }
+    };
+    let work = async { drop(tokio::join!(announce, close, move_on)) };
+    drain.phase("close connections", window + FAREWELL_MAX, || connections() + sessions(), work).await;
     // Waits for threads, which must not hold up this one.
     let stop = tokio::task::spawn_blocking(|| gateway.shutdown());
     drain.phase("stop the shards", STOP_MAX, || 0, async { drop(stop.await) }).await;

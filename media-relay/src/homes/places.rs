@@ -1,5 +1,8 @@
 //! Where somebody who comes over HTTP has to go.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use futures_util::future::BoxFuture;
 use turnpike_cluster::Incarnation;
 use turnpike_wire::media::relay::stream_entry;
@@ -7,6 +10,9 @@ use turnpike_wire::{Code, Failure, RoomId, UserId};
 
 use super::{Homes, NotHere};
 use crate::{Face, Place, Places};
+
+/// How soon somebody may ask again where there is no room anywhere.
+const COME_AGAIN_MS: u64 = 1_000;
 
 impl<F: Face> Homes<F> {
     /// The other relay, by the address under which clients reach it.
@@ -16,13 +22,67 @@ impl<F: Face> Homes<F> {
         let node = nodes.iter().find(|node| node.incarnation == relay);
         let url = node.and_then(|node| node.relay.as_ref()?.url.clone());
         // It has just gone, or cannot be reached from outside.
-        url.map(|url| Place::At(url.into())).ok_or_else(|| Code::NoRelay.into())
+        url.map(|url| Place::At(url.into())).ok_or_else(no_relay)
+    }
+
+    /// Of the others that take people in and can be reached: the home if it is one, and else the one with the least to do.
+    fn other(&self, home: Option<Incarnation>) -> Option<String> {
+        let nodes = self.cluster.membership.nodes();
+        let (nodes, own) = (nodes.borrow(), self.cluster.membership.own());
+        let others = nodes.iter().filter(|node| node.incarnation != own && !node.draining);
+        let others = others.filter_map(|node| Some((node.incarnation, node.relay.as_ref()?)));
+        let others = others.filter(|(_, offer)| offer.has_room && offer.url.is_some());
+        let least = others.min_by_key(|(relay, offer)| (Some(*relay) != home, offer.load_permille, *relay));
+        least.and_then(|(_, offer)| offer.url.clone()).map(String::from)
+    }
+
+    async fn home(&self, stream: &RoomId) -> Result<Option<Incarnation>, Failure> {
+        let found = self.cluster.directory.find(&stream_entry(stream)).wait().await;
+        let found =
+            found.map_err(|error| Failure::from(Code::Unavailable).retry_after_ms(error.retry_after_ms))?;
+        Ok(found.map(|claimed| claimed.owner))
+    }
+
+    async fn place_to_watch(self: &Arc<Self>, stream: &RoomId) -> Result<Place, Failure> {
+        let has_room = self.has_room.load(Ordering::Relaxed);
+        let is_elsewhere = self.is_leaving() || (self.links.is_some() && !has_room);
+        if is_elsewhere {
+            let home = self.home(stream).await?;
+            return match self.other(home) {
+                Some(url) => Ok(Place::At(url)),
+                None if self.is_leaving() => Err(no_relay()),
+                // It says itself whether there is really no room.
+                None => Ok(Place::Here),
+            };
+        }
+        if self.links.is_some() {
+            return match self.bring(stream).await {
+                // Whoever watches is told that by the relay, and when to come again.
+                Err(failure) if failure.code != Code::NoSuchStream => Err(failure),
+                _ => Ok(Place::Here),
+            };
+        }
+        if self.streams().contains_key(stream) {
+            return Ok(Place::Here);
+        }
+        match self.home(stream).await? {
+            Some(home) if home != self.cluster.membership.own() => self.at(home),
+            _ => Ok(Place::Here),
+        }
     }
 }
 
-impl<F: Face> Places for Homes<F> {
+fn no_relay() -> Failure {
+    Failure::from(Code::NoRelay).retry_after_ms(COME_AGAIN_MS)
+}
+
+/// Homes where a request comes in: it may have to begin something that goes on beyond it.
+impl<F: Face> Places for Arc<Homes<F>> {
     fn to_publish<'a>(&'a self, stream: &'a RoomId) -> BoxFuture<'a, Result<Place, Failure>> {
         Box::pin(async move {
+            if self.is_leaving() {
+                return self.other(None).map(Place::At).ok_or_else(no_relay);
+            }
             match self.claim(stream).await {
                 Ok(()) => Ok(Place::Here),
                 Err(NotHere::Elsewhere(relay)) => self.at(relay),
@@ -32,21 +92,14 @@ impl<F: Face> Places for Homes<F> {
     }
 
     fn to_watch<'a>(&'a self, stream: &'a RoomId) -> BoxFuture<'a, Result<Place, Failure>> {
-        Box::pin(async move {
-            if self.streams().contains_key(stream) {
-                return Ok(Place::Here);
-            }
-            let found = self.cluster.directory.find(&stream_entry(stream)).wait().await;
-            let found = found
-                .map_err(|error| Failure::from(Code::Unavailable).retry_after_ms(error.retry_after_ms))?;
-            match found {
-                Some(claimed) if claimed.owner != self.cluster.membership.own() => self.at(claimed.owner),
-                _ => Ok(Place::Here),
-            }
-        })
+        Box::pin(self.place_to_watch(stream))
     }
 
     fn published(&self, stream: &RoomId, user: &UserId) {
-        Self::published(self, stream, user);
+        Homes::published(self, stream, user);
+    }
+
+    fn another(&self) -> Option<String> {
+        self.other(None)
     }
 }

@@ -60,17 +60,17 @@ impl Waiting {
     /// Gives on as many as `give` takes; it gives back what it does not.
     pub(super) fn hand_over(
         &mut self,
-        mut give: impl FnMut((MediaSession, Notice)) -> Result<(), (MediaSession, Notice)>,
+        mut give: impl FnMut((MediaSession, Notice)) -> Option<(MediaSession, Notice)>,
     ) {
         while let Some(notice) = self.others.pop_front() {
-            if let Err(notice) = give(notice) {
+            if let Some(notice) = give(notice) {
                 self.others.push_front(notice);
                 return;
             }
         }
         while let Some(session) = self.states.keys().next().copied() {
             let Some(state) = self.states.remove(&session) else { return };
-            if let Err((session, Notice::State(state))) = give((session, Notice::State(state))) {
+            if let Some((session, Notice::State(state))) = give((session, Notice::State(state))) {
                 self.states.insert(session, state);
                 return;
             }
@@ -107,10 +107,10 @@ mod tests {
         let mut taken = Vec::new();
         waiting.hand_over(|notice| {
             if taken.len() == most {
-                return Err(notice);
+                return Some(notice);
             }
             taken.push(notice);
-            Ok(())
+            None
         });
         taken
     }

@@ -395,9 +395,9 @@ impl<C: Core> Turn<C> {
         if !self.waiting.is_empty() {
             let told = &self.told;
             self.waiting.hand_over(|notice| match told.try_send(notice) {
-                Err(TrySendError::Full(notice)) => Err(notice),
+                Err(TrySendError::Full(notice)) => Some(notice),
                 // Closed: nobody hears any more, and the process is about to end.
-                Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+                Ok(()) | Err(TrySendError::Closed(_)) => None,
             });
         }
         counters.notices_depth.set(self.waiting.len() as u64);

@@ -73,8 +73,11 @@ impl<F: Face> Desk<F> {
         user: UserId,
         offer: Option<Sdp>,
     ) {
-        let (face, notices) = (self.face.clone(), self.notices.clone());
+        let (face, homes, notices) = (self.face.clone(), self.homes.clone(), self.notices.clone());
         self.beside(gateway, id, Some(session), async move {
+            if let Err(failure) = homes.bring(&stream).await {
+                return Performed::Refused(failure.into());
+            }
             forward(session, face.listen(session), notices);
             let offer = offer.map(|offer| offer.as_str().to_owned());
             performed(

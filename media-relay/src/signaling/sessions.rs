@@ -35,6 +35,8 @@ pub(super) struct Held {
     state: Option<StreamState>,
     /// The relay's, that is not answered.
     offer: Option<Sdp>,
+    /// The relay leaves, and until then the session goes on.
+    moving: Option<Instant>,
 }
 
 /// A word for a gateway.
@@ -62,6 +64,7 @@ impl Sessions {
             is_open: false,
             state: None,
             offer: None,
+            moving: None,
         })
     }
 
@@ -111,8 +114,20 @@ impl Sessions {
         now: Instant,
     ) -> Option<ToGateway> {
         let held = self.0.get_mut(&session)?;
-        held.state = Some(state.clone());
-        held.event(session, SessionEvent::State { state, whole: false }, now)
+        held.state = Some(state);
+        held.tell_state(session, false, now)
+    }
+
+    /// The relay leaves. What is told of the session from here on says so as well.
+    pub(super) fn moving(
+        &mut self,
+        session: MediaSession,
+        until: Instant,
+        now: Instant,
+    ) -> Option<ToGateway> {
+        let held = self.0.get_mut(&session)?;
+        held.moving = Some(until);
+        held.tell_state(session, false, now)
     }
 
     pub(super) fn offer(&mut self, session: MediaSession, sdp: Sdp, now: Instant) -> Option<ToGateway> {
@@ -211,8 +226,21 @@ impl Held {
 
     fn again(&mut self, session: MediaSession, now: Instant) -> Vec<ToGateway> {
         let offer = self.offer.clone().map(|sdp| SessionEvent::Offer { sdp });
-        let state = self.state.clone().map(|state| SessionEvent::State { state, whole: true });
-        offer.into_iter().chain(state).filter_map(|event| self.event(session, event, now)).collect()
+        let offer = offer.and_then(|event| self.event(session, event, now));
+        offer.into_iter().chain(self.tell_state(session, true, now)).collect()
+    }
+
+    fn tell_state(&mut self, session: MediaSession, whole: bool, now: Instant) -> Option<ToGateway> {
+        let state = match (self.state.clone(), self.moving) {
+            (state, None) => state?,
+            (state, Some(until)) => {
+                let left = until.saturating_duration_since(now);
+                // Of a session that nothing was said of yet.
+                let unknown = || StreamState::ended(None);
+                state.unwrap_or_else(unknown).moving(left.as_millis() as u32)
+            }
+        };
+        self.event(session, SessionEvent::State { state, whole }, now)
     }
 }
 
@@ -287,6 +315,30 @@ mod tests {
         );
         let foreign = [(OTHER, FromRelay::Foreign { sessions: vec![session(1)] })];
         assert_eq!(sessions.keep(OTHER, &kept, now), foreign);
+    }
+
+    #[test]
+    fn who_moves_is_told_so_until_the_end() {
+        let now = Instant::now();
+        let mut sessions = with(&[1, 2], now);
+        let state = |told: Option<ToGateway>| match told {
+            Some((_, FromRelay::Event { event: SessionEvent::State { state, .. }, .. })) => state,
+            other => panic!("{other:?}"),
+        };
+        sessions.state(session(1), live(1), now);
+        let until = now + Duration::from_secs(8);
+        let told = state(sessions.moving(session(1), until, now));
+        assert_eq!(told, live(1).moving(8_000));
+        let later = now + Duration::from_secs(3);
+        assert_eq!(state(sessions.state(session(1), live(2), later)), live(2).moving(5_000));
+        let again = sessions.again(session(1), later + Duration::from_secs(1)).pop();
+        assert_eq!(state(again), live(2).moving(4_000), "who comes back is told as well");
+        assert_eq!(
+            state(sessions.moving(session(2), until, now)).phase,
+            Phase::Moving,
+            "before anything else"
+        );
+        assert_eq!(sessions.moving(session(3), until, now), None);
     }
 
     #[test]

@@ -42,6 +42,20 @@ impl Face for Played {
         self.asked.send((ask, reply)).unwrap();
         told.await.unwrap()
     }
+
+    fn sessions(&self, role: Role) -> Vec<MediaSession> {
+        let streams = self.streams.lock().unwrap();
+        let of = |stream: &StreamInfo| match role {
+            Role::Publisher => stream.publishers.len() as u64,
+            Role::Viewer => stream.viewers,
+        };
+        let count = streams.iter().map(of).sum::<u64>();
+        (0..count).map(|key| MediaSession { relay: 1, key: key.into() }).collect()
+    }
+
+    fn tell(&self, _: MediaSession, _: Notice) {}
+
+    async fn dismiss(&self, _: MediaSession) {}
 }
 
 struct Stage {

@@ -15,6 +15,7 @@ use turnpike_wire::{Code, Failure, RoomId};
 use super::problem::Problem;
 use super::rate::Counted;
 use super::session::{State, etag_value};
+use super::sessions::{Session, Sessions};
 use super::{App, Place, Side, address, events, links, reading, stream_of, wrong_method};
 use crate::{Ask, Most, Opened, Told};
 
@@ -117,7 +118,7 @@ async fn open(
     let told = app.relay.ask(ask).await.map_err(|failure| refused(side, failure))?;
     let Told::Opened(Opened { sdp, etag, .. }) = told else { return Err(Code::Internal.into()) };
     let state = State { etag, ufrag, is_pending: is_counter_offer };
-    app.sessions.begin(session, side, stream.clone(), user.clone(), state, notices, app.relay.clone());
+    Sessions::begin(app, Session::new(session, side, stream.clone(), user.clone(), state), notices);
     let status = if is_counter_offer { StatusCode::NOT_ACCEPTABLE } else { StatusCode::CREATED };
     let mut response = (status, [(header::CONTENT_TYPE, reading::SDP)], sdp).into_response();
     let headers = response.headers_mut();

@@ -107,6 +107,8 @@ pub(super) struct Feeds {
 struct Inner {
     feeds: Vec<(u64, Arc<Feed>)>,
     latest: Option<StreamState>,
+    /// Where the viewer was told to go.
+    moves: Option<Event>,
     is_closed: bool,
 }
 
@@ -122,6 +124,9 @@ impl Feeds {
             for event in changes(None, latest) {
                 feed.push(&event);
             }
+        }
+        if let Some(event) = &inner.moves {
+            feed.push(event);
         }
         inner.feeds.push((id, feed));
         true
@@ -151,11 +156,13 @@ impl Feeds {
         inner.latest = Some(state);
     }
 
-    pub(super) fn reconnect(&self, url: Option<&str>) {
-        let data = url.map_or_else(|| "{}".to_owned(), |url| serde_json::json!({ "url": url }).to_string());
+    /// The viewer is to begin a new session there, and then to end this one.
+    pub(super) fn reconnect(&self, url: &str) {
+        let data = serde_json::json!({ "url": url }).to_string();
         let event = Event { kind: EventKind::Reconnect, data };
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.feeds.iter().for_each(|(_, feed)| feed.push(&event));
+        inner.moves = Some(event);
     }
 
     pub(super) fn close(&self) {
@@ -260,6 +267,16 @@ mod tests {
         assert_eq!(queue.events.len(), EVENTS_MAX);
         assert!(queue.events.iter().all(|event| event.kind == EventKind::ViewerCount));
         assert_eq!(queue.events.back().unwrap().data, "{\"viewercount\":999}");
+    }
+
+    #[test]
+    fn s92_who_listens_late_is_told_as_well() {
+        let feeds = Feeds::default();
+        feeds.reconnect("/whep/live:a");
+        assert!(feeds.open(1, vec![EventKind::Reconnect]));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let event = runtime.block_on(feeds.get(1).unwrap().next()).unwrap();
+        assert_eq!((event.kind, &*event.data), (EventKind::Reconnect, r#"{"url":"/whep/live:a"}"#));
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub trait Places: Send + Sync + 'static {
 
     /// Somebody has begun to publish it.
     fn published(&self, stream: &RoomId, user: &UserId);
+
+    /// Another relay that takes people in, by the address under which clients reach it.
+    fn another(&self) -> Option<String>;
 }
 
 /// There is no other relay.
@@ -34,4 +37,8 @@ impl Places for Alone {
     }
 
     fn published(&self, _: &RoomId, _: &UserId) {}
+
+    fn another(&self) -> Option<String> {
+        None
+    }
 }

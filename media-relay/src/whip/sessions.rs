@@ -10,10 +10,10 @@ use turnpike_wire::RoomId;
 use turnpike_wire::UserId;
 use turnpike_wire::media::MediaSession;
 
-use super::Side;
 use super::feed::Feeds;
 use super::session::State;
-use crate::{Ask, Ended, Notice, Relay};
+use super::{App, Places, Side};
+use crate::{Ask, Ended, Notice};
 
 pub(super) struct Session {
     pub(super) name: MediaSession,
@@ -34,21 +34,10 @@ impl Sessions {
         self.all.get(&name).map(|session| Arc::clone(&session))
     }
 
-    #[allow(clippy::too_many_arguments, reason = "all of a session")]
-    pub(super) fn begin(
-        self: &Arc<Self>,
-        name: MediaSession,
-        side: Side,
-        stream: RoomId,
-        user: UserId,
-        state: State,
-        notices: mpsc::Receiver<Notice>,
-        relay: Relay,
-    ) {
-        let state = tokio::sync::Mutex::new(state);
-        let session = Arc::new(Session { name, side, stream, user, state, feeds: Feeds::default() });
-        self.all.insert(name, Arc::clone(&session));
-        tokio::spawn(hear(Arc::clone(self), session, notices, relay));
+    pub(super) fn begin(app: &Arc<App>, session: Session, notices: mpsc::Receiver<Notice>) {
+        let session = Arc::new(session);
+        app.sessions.all.insert(session.name, Arc::clone(&session));
+        tokio::spawn(hear(Arc::clone(app), session, notices));
     }
 
     /// It is not found any more, and its event streams end.
@@ -57,26 +46,31 @@ impl Sessions {
             session.feeds.close();
         }
     }
+}
 
-    pub(super) fn reconnect(&self, url: Option<&str>) {
-        self.all.iter().for_each(|session| session.feeds.reconnect(url));
+impl Session {
+    pub(super) fn new(name: MediaSession, side: Side, stream: RoomId, user: UserId, state: State) -> Self {
+        Self { name, side, stream, user, state: tokio::sync::Mutex::new(state), feeds: Feeds::default() }
+    }
+
+    /// The viewer is to come back: to another relay if that is known, and else to wherever this address leads by then.
+    fn reconnect(&self, places: &dyn Places) {
+        let base = places.another().unwrap_or_default();
+        let (base, side, stream) = (base.trim_end_matches('/'), self.side.path(), &self.stream);
+        self.feeds.reconnect(&format!("{base}/{side}/{stream}"));
     }
 }
 
 /// Until the session is over.
-async fn hear(
-    sessions: Arc<Sessions>,
-    session: Arc<Session>,
-    mut notices: mpsc::Receiver<Notice>,
-    relay: Relay,
-) {
+async fn hear(app: Arc<App>, session: Arc<Session>, mut notices: mpsc::Receiver<Notice>) {
     let mut is_over = false;
     while let Some(notice) = notices.recv().await {
         match notice {
             Notice::State(state) => session.feeds.tell(Arc::unwrap_or_clone(state)),
+            Notice::Moving { .. } => session.reconnect(&*app.places),
             Notice::Ended(ended) => {
                 if ended == Ended::Drained {
-                    session.feeds.reconnect(None);
+                    session.reconnect(&*app.places);
                 }
                 is_over = true;
                 break;
@@ -85,9 +79,9 @@ async fn hear(
             Notice::Connected | Notice::Offer(_) => {}
         }
     }
-    sessions.end(session.name);
+    app.sessions.end(session.name);
     if !is_over {
         // We were not told any more, so we could not say that it ends: then it ends.
-        let _ = relay.ask(Ask::Stop { session: session.name }).await;
+        let _ = app.relay.ask(Ask::Stop { session: session.name }).await;
     }
 }

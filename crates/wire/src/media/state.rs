@@ -45,7 +45,7 @@ pub struct StreamState {
     pub code: Option<Code>,
     /// With [`Phase::Moving`]: how long the session goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ends_in_ms: Option<u64>,
+    pub ends_in_ms: Option<u32>,
 }
 
 impl StreamState {
@@ -65,7 +65,7 @@ impl StreamState {
 
     /// The same, of a session whose relay leaves in so long.
     #[must_use]
-    pub fn moving(self, ends_in_ms: u64) -> Self {
+    pub fn moving(self, ends_in_ms: u32) -> Self {
         Self { phase: Phase::Moving, code: Some(Code::NoRelay), ends_in_ms: Some(ends_in_ms), ..self }
     }
 }

@@ -1,6 +1,11 @@
 //! Events and layers of viewers.
 
+use std::time::{Duration, Instant};
+
 use reqwest::{Method, Response};
+use serde_json::json;
+use turnpike_media_relay::Notice;
+use turnpike_wire::media::MediaSession;
 
 use super::house::{CHROMIUM, House, PATIENCE, header, token};
 
@@ -141,11 +146,15 @@ async fn s92_viewers_are_asked_to_come_back() {
     house.publish("live:a").await;
     let (session, _) = house.watch("live:a").await;
     let (_, mut events) = listen(&house, &session, r#"["reconnect"]"#).await;
-    house.whip.reconnect(Some("https://media-2.example.org/whep/live:a"));
-    let data = events.until("reconnect").await;
-    assert_eq!(data, serde_json::json!({ "url": "https://media-2.example.org/whep/live:a" }));
-    house.whip.reconnect(None);
-    assert_eq!(events.until("reconnect").await, serde_json::json!({}));
+    let moves = json!({ "url": "/whep/live:a" });
+    let session: MediaSession = session.rsplit('/').next().unwrap().parse().unwrap();
+    house.relay.tell(session, Notice::Moving { until: Instant::now() + Duration::from_secs(8) });
+    assert_eq!(events.until("reconnect").await, moves);
+    house.settles_at((1, 1)).await;
+    house.relay.dismiss(session).await;
+    assert_eq!(events.until("reconnect").await, moves);
+    assert_eq!(events.next().await, None);
+    house.settles_at((1, 0)).await;
 }
 
 #[tokio::test]

@@ -23,7 +23,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct House {
     pub(crate) address: SocketAddr,
     pub(crate) relay: Relay,
-    pub(crate) whip: Whip,
     registry: prometheus::Registry,
     client: Client,
 }
@@ -53,6 +52,7 @@ impl House {
             port: 0,
             announced: Vec::new(),
             shards: 1,
+            takes_tcp: false,
             is_lite: false,
             start_bits_per_second: 1_000_000,
             bits_per_second_max: 10_000_000,
@@ -87,7 +87,7 @@ impl House {
         let service = whip.router().into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE);
-        Self { address, relay, whip, registry, client: client.build().unwrap() }
+        Self { address, relay, registry, client: client.build().unwrap() }
     }
 
     /// Without a token.

@@ -207,6 +207,10 @@ impl Places for There {
     }
 
     fn published(&self, _: &RoomId, _: &UserId) {}
+
+    fn another(&self) -> Option<String> {
+        None
+    }
 }
 
 #[tokio::test]
