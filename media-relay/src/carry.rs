@@ -77,6 +77,7 @@ pub struct CarriedStream {
     pub(crate) tracks: Vec<CarriedTrack>,
     /// Over all relays.
     pub(crate) viewers: u64,
+    pub(crate) is_recorded: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -49,6 +49,9 @@ const MARKER: u8 = 1;
 const AGAIN: u8 = 2;
 const EXTENSIONS: u8 = 4;
 
+/// Flags of a stream.
+const RECORDED: u8 = 1;
+
 /// Flags of a track.
 const MUTED: u8 = 1;
 const VIDEO: u8 = 2;
@@ -141,6 +144,7 @@ fn write_stream(stream: &CarriedStream, out: &mut BytesMut) {
     out.put_u64(stream.viewers);
     list(&stream.path, PATH_MAX, out, |relay, out| out.put_u64(*relay));
     list(&stream.tracks, TRACKS_MAX, out, |track, out| sized(out, |out| write_track(track, out)));
+    out.put_u8(flag(RECORDED, stream.is_recorded));
 }
 
 fn write_track(track: &CarriedTrack, out: &mut BytesMut) {

@@ -253,7 +253,7 @@ fn differs(told: &CarriedStream, stream: &CarriedStream) -> Difference {
     {
         return Difference::AtOnce;
     }
-    if told.viewers != stream.viewers {
+    if (told.viewers, told.is_recorded) != (stream.viewers, stream.is_recorded) {
         return Difference::Soon;
     }
     let layers = |stream: &CarriedStream| -> Vec<(u8, u8, u64)> {

@@ -244,7 +244,8 @@ impl Sfu {
         CarriedStream {
             path: stream.feed.as_ref().map(|feed| feed.path.clone()).unwrap_or_default(),
             tracks: stream.tracks.iter().filter_map(track).collect(),
-            viewers: self.viewers_of_all(stream),
+            viewers: Self::viewers_of_all(stream),
+            is_recorded: stream.is_recorded(),
         }
     }
 }

@@ -128,14 +128,19 @@ impl Sfu {
         named.sort();
         named.dedup();
         named.truncate(VIEWERS_NAMED_MAX);
+        (Self::viewers_below(stream), named)
+    }
+
+    /// Here and further down.
+    fn viewers_below(stream: &Stream) -> u64 {
         let below = stream.branches.iter().fold(0_u64, |sum, branch| sum.saturating_add(branch.viewers));
-        ((stream.viewers.len() as u64).saturating_add(below), named)
+        (stream.viewers.len() as u64).saturating_add(below)
     }
 
     /// How many watch at all relays, as far as is known here.
-    pub(super) fn viewers_of_all(&self, stream: &Stream) -> u64 {
+    pub(super) fn viewers_of_all(stream: &Stream) -> u64 {
         let told = stream.feed.as_ref().and_then(|feed| feed.viewers());
-        told.unwrap_or_else(|| self.audience(stream).0)
+        told.unwrap_or_else(|| Self::viewers_below(stream))
     }
 
     /// Somebody publishes it, here or elsewhere.

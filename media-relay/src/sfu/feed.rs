@@ -36,6 +36,8 @@ pub(crate) struct Feed {
     is_heard: bool,
     pub(crate) path: Vec<u64>,
     viewers: Option<u64>,
+    /// Where it is published.
+    pub(crate) is_recorded: bool,
     /// Track, layer, and when somebody last wanted it.
     wanted: Vec<(u16, u8, Instant)>,
     wants_told: Option<Vec<(u16, u8)>>,
@@ -66,6 +68,7 @@ impl Feed {
             is_heard: false,
             path: Vec::new(),
             viewers: None,
+            is_recorded: false,
             wanted: Vec::new(),
             wants_told: None,
             wants_due: now,
@@ -110,8 +113,8 @@ impl Feed {
     }
 
     /// True the first time since it was attached.
-    pub(crate) fn heard(&mut self, path: Vec<u64>, viewers: u64) -> bool {
-        (self.path, self.viewers) = (path, Some(viewers));
+    pub(crate) fn heard(&mut self, path: Vec<u64>, viewers: u64, is_recorded: bool) -> bool {
+        (self.path, self.viewers, self.is_recorded) = (path, Some(viewers), is_recorded);
         !std::mem::replace(&mut self.is_heard, true)
     }
 

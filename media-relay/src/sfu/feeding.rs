@@ -139,7 +139,7 @@ impl Sfu {
     fn fed_stream(&mut self, now: Instant, key: usize, carried: CarriedStream) {
         let before = self.fed_tracks(key);
         let Some(feed) = self.streams.get_mut(key).and_then(|stream| stream.feed.as_mut()) else { return };
-        let is_first = feed.heard(carried.path, carried.viewers);
+        let is_first = feed.heard(carried.path, carried.viewers, carried.is_recorded);
         let mut there = Vec::new();
         let mut has_more = false;
         for track in carried.tracks.into_iter().take(TRACKS_MAX) {

@@ -150,9 +150,9 @@ impl Sfu {
         StreamState {
             phase: if self.is_live(stream) { Phase::Live } else { Phase::Paused },
             tracks: stream.tracks.iter().filter_map(|key| self.tracks.get(*key)).map(state).collect(),
-            viewers: self.viewers_of_all(stream),
+            viewers: Self::viewers_of_all(stream),
             speaker: speaker.map(|track| track.user.clone()),
-            recording: stream.tap.is_some(),
+            recording: stream.is_recorded(),
             ..StreamState::ended(None)
         }
     }

@@ -93,6 +93,11 @@ impl Stream {
         self.publishers.is_empty() && self.viewers.is_empty() && self.feed.is_none() && !is_watched_below
     }
 
+    /// Whether it is kept, here or where it comes from.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.tap.is_some() || self.feed.as_ref().is_some_and(|feed| feed.is_recorded)
+    }
+
     /// Whether somebody here or further down has to do with it.
     pub(crate) fn is_watched(&self) -> bool {
         !(self.viewers.is_empty()

@@ -83,6 +83,7 @@ fn read_stream(from: &mut Bytes) -> Result<CarriedStream, Unreadable> {
         viewers: from.try_get_u64()?,
         path: list(from, PATH_MAX, |from| Ok(Some(from.try_get_u64()?)))?,
         tracks: list(from, TRACKS_MAX, |from| read_track(&mut sized(from)?))?,
+        is_recorded: from.try_get_u8()? & RECORDED != 0,
     })
 }
 

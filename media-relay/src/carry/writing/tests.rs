@@ -74,8 +74,11 @@ fn track() -> impl Strategy<Value = CarriedTrack> {
 fn down() -> impl Strategy<Value = Down> {
     prop_oneof![
         packet().prop_map(Down::Packet),
-        (vec(any::<u64>(), 0..=PATH_MAX), vec(track(), 0..8), any::<u64>())
-            .prop_map(|(path, tracks, viewers)| Down::Stream(CarriedStream { path, tracks, viewers })),
+        (vec(any::<u64>(), 0..=PATH_MAX), vec(track(), 0..8), any::<u64>(), any::<bool>()).prop_map(
+            |(path, tracks, viewers, is_recorded)| {
+                Down::Stream(CarriedStream { path, tracks, viewers, is_recorded })
+            }
+        ),
         any::<(u16, u8, u64, u32, u32)>().prop_map(|(track, layer, ntp, rtp, age_ms)| Down::Clock {
             track,
             layer,
@@ -176,7 +179,7 @@ fn words_and_codecs_of_a_later_version_are_left_out() {
         layers: Vec::new(),
     };
     let tracks = vec![track(1, Codec::Vp8), track(2, Codec::Vp9 { profile: 0 })];
-    let stream = CarriedStream { path: vec![5], tracks, viewers: 3 };
+    let stream = CarriedStream { path: vec![5], tracks, viewers: 3, is_recorded: true };
     let mut bytes = BytesMut::from(&written(|out| write_down(&Down::Stream(stream), out))[..]);
     // Behind kind, viewers, path, count, length, number, publisher and flags.
     let at = 1 + 8 + 2 + 8 + 2 + 2 + 2 + 4 + 1;
@@ -217,7 +220,12 @@ fn nothing_is_allocated_that_has_not_come() {
         muted: true,
         layers: vec![layer; LAYERS_MAX],
     };
-    let stream = CarriedStream { path: vec![1; PATH_MAX], tracks: vec![track; 20], viewers: u64::MAX };
+    let stream = CarriedStream {
+        path: vec![1; PATH_MAX],
+        tracks: vec![track; 20],
+        viewers: u64::MAX,
+        is_recorded: true,
+    };
     let bytes = written(|out| write_down(&Down::Stream(stream.clone()), out));
     assert!(bytes.len() < WORD_BYTES_MAX, "{}", bytes.len());
     assert_eq!(read_down(bytes), Ok(Some(Down::Stream(stream))));
