@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "and explains itself by printing")]
 #![allow(unreachable_pub, reason = "`pub` says what a module offers the others; nothing else can reach in")]
 
+mod aiortc;
 mod chaos;
 mod conformance;
 mod crowd;

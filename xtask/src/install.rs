@@ -1,4 +1,4 @@
-//! Gets what the tests need and the machine lacks: Debian packages and npm packages, by name.
+//! Gets what the tests need and the machine lacks: packages of Debian, npm and Python, by name.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use crate::command::{root, run_quietly};
+use crate::python::python;
 
 /// A program that the tests start, and the Debian package that brings it.
 const PROGRAMS: [(&str, &str); 9] = [
@@ -38,7 +39,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
     for folder in NODE_FOLDERS {
         npm(&root().join(folder))?;
     }
-    Ok(())
+    python()
 }
 
 fn find(program: &str) -> Option<PathBuf> {
@@ -51,7 +52,7 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-fn debian(packages: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn debian(packages: &[&str]) -> anyhow::Result<()> {
     println!("    apt-get install {}", packages.join(" "));
     if find("apt-get").is_none() {
         bail!("this is no Debian machine: install {} by its own means", packages.join(", "));
@@ -123,7 +124,7 @@ fn npm(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn must_succeed(command: &mut Command, what: &str) -> anyhow::Result<()> {
+pub(crate) fn must_succeed(command: &mut Command, what: &str) -> anyhow::Result<()> {
     let finished = run_quietly(command)?;
     if !finished.status.success() {
         bail!("{what} failed:\n{}", finished.output.join("\n"));

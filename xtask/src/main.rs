@@ -11,6 +11,7 @@ mod install;
 mod ledger;
 mod outcome;
 mod plan;
+mod python;
 mod redis;
 mod report;
 
