@@ -161,10 +161,10 @@ impl Audit {
         self.queue.order(Order::Key(Box::new(signer)))
     }
 
-    /// Begins another file, so that the one before can be packed or rewritten.
-    pub async fn rotate(&self) -> bool {
+    /// Begins another file, so that the one before can be packed or rewritten. Blocks for as long as the disk takes.
+    pub fn rotate_blocking(&self) -> bool {
         let (done, wait) = oneshot::channel();
-        self.queue.order(Order::Rotate(done)) && wait.await.is_ok()
+        self.queue.order(Order::Rotate(done)) && wait.blocking_recv().is_ok()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,6 +16,7 @@ use crate::handle::{Anchor, Audit, Closing, Figures, Health, OnFailure};
 use crate::key::Signer;
 use crate::queue::Queue;
 use crate::recovery::{self, Recovered};
+use crate::rewrite;
 use crate::writer::{Limits, State, Writer, key_introduced};
 
 /// What a log is opened with.
@@ -97,6 +98,7 @@ impl Audit {
         let signer = signers.pop().ok_or(OpenError::NoKey)?;
 
         let log = format!("{}/{}", settings.node, boot()?);
+        finish_rewrites(directory)?;
         let Recovered { chain, previous, mut events, signed_by } = recovery::recover(directory, &keys)?;
         let mut handing_over = None;
         if let Some(before) = signed_by.last().filter(|_| !signed_by.contains(&signer.public().id())) {
@@ -111,7 +113,6 @@ impl Audit {
         let queue = Arc::new(Queue::new(settings.queue_records_max));
         let figures = Arc::new(Figures::default());
         let (health, watched) = watch::channel(if reserved { Health::Well } else { Health::Reserve });
-        let (finished, _) = mpsc::channel();
         let writer = Writer {
             queue: queue.clone(),
             disk,
@@ -129,10 +130,8 @@ impl Audit {
             },
             own: events,
             previous,
-            finished,
             state: State::new(),
             _lock: Some(lock),
-            _directory: directory.clone(),
         };
         let thread = std::thread::Builder::new()
             .name("audit".into())
@@ -147,6 +146,11 @@ impl Audit {
         };
         Ok((audit, Closing { queue, writer: Some(thread) }))
     }
+}
+
+/// What a crash interrupted while a file was rewritten is finished or undone.
+fn finish_rewrites(directory: &Path) -> Result<(), OpenError> {
+    rewrite::finish_drafts(directory).map_err(io_error("finish what was begun in", directory))
 }
 
 fn lock(directory: &Path) -> Result<File, OpenError> {

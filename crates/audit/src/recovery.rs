@@ -51,6 +51,11 @@ pub(crate) fn recover(directory: &Path, keys: &[PublicKey]) -> Result<Recovered,
         if recovered.chain.is_some() {
             continue;
         }
+        if scan.chain.is_none() && scan.bad_bytes == 0 {
+            // Made, and nothing written to it yet.
+            fs::remove_file(&segment.path).map_err(io_error("remove the empty file", &segment.path))?;
+            continue;
+        }
         if scan.bad_bytes > 0 {
             if segment.packed {
                 return Err(OpenError::Packed { path: segment.path.clone() });

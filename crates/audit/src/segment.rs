@@ -59,7 +59,8 @@ pub struct Segment {
     pub packed: bool,
 }
 
-/// The files in a directory, oldest first. Where a file is there packed and plain, packing was interrupted and the plain one counts.
+/// The files in a directory, oldest first. Where a file is there packed and plain, the packed one counts: it has
+/// its name only since it was complete.
 pub fn segments(directory: &Path) -> io::Result<Vec<Segment>> {
     let mut found: Vec<Segment> = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -69,7 +70,7 @@ pub fn segments(directory: &Path) -> io::Result<Vec<Segment>> {
         let packed = entry.path().extension().is_some_and(|extension| extension == "gz");
         found.push(Segment { name, path: entry.path(), bytes: entry.metadata()?.len(), packed });
     }
-    found.sort_by(|one, other| (&one.name, one.packed).cmp(&(&other.name, other.packed)));
+    found.sort_by(|one, other| (&one.name, !one.packed).cmp(&(&other.name, !other.packed)));
     found.dedup_by(|next, kept| next.name == kept.name);
     Ok(found)
 }

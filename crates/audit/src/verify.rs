@@ -16,6 +16,7 @@ pub use self::finding::{Finding, Problem};
 use self::places::Anchors;
 pub use self::report::{Report, Tail, Verdict};
 use self::rewrites::Rewrites;
+pub(crate) use self::rewrites::{Counting, Missing, Stated};
 use crate::chain::{Chain, Stamp};
 use crate::digest::Digest;
 use crate::key::PublicKey;
@@ -50,6 +51,8 @@ pub struct Verification {
     /// The key that must sign the next checkpoint. `None` before the first.
     key: Option<PublicKey>,
     introduced: Option<PublicKey>,
+    /// Keys that were followed by others. Whoever found one must not go on with it.
+    replaced: Vec<PublicKey>,
     rewrites: Rewrites,
     report: Report,
     /// Number and time of the last checkpoint's record.
@@ -68,6 +71,7 @@ impl Verification {
             opens: true,
             key: None,
             introduced: None,
+            replaced: Vec::new(),
             rewrites: Rewrites::default(),
             report: Report::default(),
             signed: None,
@@ -223,7 +227,8 @@ impl Verification {
         if !self.known.contains(&key) {
             self.known.push(key.clone());
         }
-        self.key = Some(key);
+        let before = self.key.replace(key.clone());
+        self.replaced.extend(before.filter(|before| *before != key));
         self.introduced = None;
         self.report.checkpoints += 1;
         self.report.signed = line.seq + 1;
@@ -238,7 +243,7 @@ impl Verification {
             return self.trust.keys.iter().rev().find(|key| note.is_signed_by(key)).cloned();
         };
         if let Some(next) = self.introduced.as_ref().filter(|next| note.is_signed_by(next))
-            && (note.is_signed_by(current) || self.trust.keys.contains(next))
+            && (note.is_signed_by(current) || self.trust.keys.contains(next) && !self.replaced.contains(next))
         {
             return Some(next.clone());
         }
@@ -253,12 +258,11 @@ impl Verification {
     /// The end. `tail_max`: how much time may lie after the newest anchor.
     pub fn finish(mut self, tail_max: Duration, anchors_needed: bool) -> Report {
         let end = self.seq();
-        if let Some(root) = self.anchors.take(end, &self.known)
-            && let Some(at) = &self.at
-            && root != at.frontier.root()
-        {
+        let beyond = self.anchors.beyond(end, &self.known);
+        let root = self.anchors.take(end, &self.known);
+        if root.is_some_and(|root| self.at.as_ref().is_some_and(|at| at.frontier.root() != root)) {
             self.report.finding = Some(self.found(Problem::Anchor { size: end }));
-        } else if let Some(size) = self.anchors.beyond(end, &self.known) {
+        } else if let Some(size) = beyond {
             self.report.finding = Some(self.found(Problem::CutOff { size }));
         } else if let Some((seq, problem)) = self.rewrites.difference() {
             let segment = self.rewrites.segment_of(seq);
@@ -266,7 +270,8 @@ impl Verification {
         } else if self.report.first > 0 && !self.rewrites.is_retired(self.report.first) {
             let segment = "the first file".into();
             let problem = Problem::BeginningMissing { first: self.report.first };
-            self.report.finding = Some(Finding { seq: 0, signed: self.report.signed, segment, problem });
+            let seq = self.rewrites.next_after_retired();
+            self.report.finding = Some(Finding { seq, signed: self.report.signed, segment, problem });
         } else if self.report.checkpoints == 0 && end > 0 {
             self.report.finding = Some(self.found(Problem::NeverSigned));
         }

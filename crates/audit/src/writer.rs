@@ -7,7 +7,6 @@ mod segment;
 mod trouble;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -50,12 +49,9 @@ pub(crate) struct Writer {
     pub own: Vec<Event>,
     /// The name of the file before, for the one that comes.
     pub previous: Option<String>,
-    /// Told when a file is done. Dropped when the log closes.
-    pub finished: std::sync::mpsc::Sender<()>,
     pub state: State,
     /// Held for as long as this process owns the directory.
     pub _lock: Option<std::fs::File>,
-    pub _directory: PathBuf,
 }
 
 pub(crate) struct Limits {

@@ -1,12 +1,12 @@
 //! Reads the files of a copy, one after the other, and says how far it is.
 
-use std::io;
+use std::io::{self, BufRead};
 use std::path::Path;
 use std::time::Duration;
 
 use super::{Finding, Problem, Report, Trust, Verification};
 use crate::line::BadLine;
-use crate::segment::{Segment, segments};
+use crate::segment::{Lines, Segment, SegmentName, segments};
 
 /// What is verified, and what is asked of its end.
 #[derive(Debug, Clone)]
@@ -45,6 +45,22 @@ impl Verify {
         }
         Ok(verification.finish(self.tail_max, self.anchors_needed))
     }
+
+    /// The same of files at hand, in their order.
+    pub fn files(&self, files: &[(SegmentName, &[u8])]) -> Report {
+        let mut verification = Verification::new(self.trust.clone());
+        let mut reading = Reading { bytes: 0, bytes_total: 0, records: 0, progress: &mut |_| () };
+        for (index, (name, bytes)) in files.iter().enumerate() {
+            let is_last = index + 1 == files.len();
+            let read = verification
+                .segment(name)
+                .and_then(|()| reading.lines(&mut verification, Lines::new(*bytes), 0, is_last));
+            if let Err(finding) = read {
+                return verification.broken(finding);
+            }
+        }
+        verification.finish(self.tail_max, self.anchors_needed)
+    }
 }
 
 struct Reading<'a> {
@@ -62,8 +78,22 @@ impl Reading<'_> {
         is_last: bool,
     ) -> Result<(), Finding> {
         verification.segment(&segment.name)?;
-        let mut lines =
-            segment.lines().map_err(|error| verification.found(Problem::File(error.to_string())))?;
+        let lines = segment.lines().map_err(|error| verification.found(Problem::File(error.to_string())))?;
+        // How much of a packed file was read can only be told at its end.
+        let bytes_max = if segment.packed { 0 } else { segment.bytes };
+        self.lines(verification, lines, bytes_max, is_last)?;
+        self.bytes += segment.bytes;
+        self.report(self.bytes);
+        Ok(())
+    }
+
+    fn lines<R: BufRead>(
+        &mut self,
+        verification: &mut Verification,
+        mut lines: Lines<R>,
+        bytes_max: u64,
+        is_last: bool,
+    ) -> Result<(), Finding> {
         let mut read = 0;
         loop {
             let line =
@@ -83,13 +113,9 @@ impl Reading<'_> {
             verification.line(line.bytes)?;
             self.records += 1;
             if self.records.is_multiple_of(RECORDS_PER_REPORT) {
-                // How much of a packed file that is can only be told at its end.
-                let within = if segment.packed { 0 } else { read.min(segment.bytes) };
-                self.report(self.bytes + within);
+                self.report(self.bytes + read.min(bytes_max));
             }
         }
-        self.bytes += segment.bytes;
-        self.report(self.bytes);
         Ok(())
     }
 

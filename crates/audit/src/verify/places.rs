@@ -46,14 +46,15 @@ impl Anchors {
         }
     }
 
-    /// The largest size that is more than there is.
+    /// The largest size that is more than there is. The checkpoint itself stands in the log with that number, so a log that ends there has
+    /// lost it.
     pub(super) fn beyond(&self, end: u64, keys: &[PublicKey]) -> Option<u64> {
         let signed = |notes: &Vec<Note>| {
             notes.iter().any(|note| {
                 keys.iter().any(|key| key.name() == note.checkpoint.origin && note.is_signed_by(key))
             })
         };
-        self.notes.range(end + 1..).rev().find(|(_, notes)| signed(notes)).map(|(size, _)| *size)
+        self.notes.range(end..).rev().find(|(_, notes)| signed(notes)).map(|(size, _)| *size)
     }
 
     pub(super) fn newest(&self) -> Option<(u64, Time)> {

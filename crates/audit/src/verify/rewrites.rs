@@ -60,12 +60,33 @@ impl Counting {
     }
 }
 
+/// What the log says is missing, by the number of a file's first record. The last word about a file counts.
+#[derive(Default)]
+pub(crate) struct Stated(BTreeMap<u64, Missing>);
+
+impl Stated {
+    /// From a record of that kind.
+    pub(crate) fn add(&mut self, line: &Line) {
+        let number = |name: &str| line.detail(name).and_then(serde_json::Value::as_u64);
+        let digest = line.detail("digest").and_then(|digest| digest.as_str()?.parse().ok());
+        if let (Some(first), Some(erased), Some(pruned), Some(digest)) =
+            (number("first"), number("erased"), number("pruned"), digest)
+        {
+            self.0.insert(first, Missing { erased, pruned, digest });
+        }
+    }
+
+    pub(crate) fn get(&self, first: u64) -> Option<Missing> {
+        self.0.get(&first).copied()
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Rewrites {
     current: Option<(u64, Counting)>,
     /// By the number of a file's first record: what is missing there, and the first that is.
     found: BTreeMap<u64, (Missing, Option<u64>)>,
-    stated: BTreeMap<u64, Missing>,
+    stated: Stated,
     /// The number of the last record of which the log says that it was removed for its age.
     retired: Option<u64>,
 }
@@ -97,28 +118,27 @@ impl Rewrites {
     }
 
     pub(super) fn stated(&mut self, line: &Line) {
-        let number = |name: &str| line.detail(name).and_then(serde_json::Value::as_u64);
-        let digest = line.detail("digest").and_then(|digest| digest.as_str()?.parse().ok());
-        if let (Some(first), Some(erased), Some(pruned), Some(digest)) =
-            (number("first"), number("erased"), number("pruned"), digest)
-        {
-            self.stated.insert(first, Missing { erased, pruned, digest });
-        }
+        self.stated.add(line);
     }
 
     pub(super) fn retired(&mut self, last: u64) {
         self.retired = self.retired.max(Some(last));
     }
 
+    /// The first record that must be there.
+    pub(super) fn next_after_retired(&self) -> u64 {
+        self.retired.map_or(0, |last| last + 1)
+    }
+
     pub(super) fn is_retired(&self, first: u64) -> bool {
-        self.retired.is_some_and(|last| last + 1 >= first)
+        self.next_after_retired() >= first
     }
 
     /// The first record at which what is there is not what was stated.
     pub(super) fn difference(&mut self) -> Option<(u64, Problem)> {
         self.close();
         self.found.iter().find_map(|(first, (found, at))| {
-            let stated = self.stated.get(first).copied().unwrap_or_else(Missing::nothing);
+            let stated = self.stated.get(*first).unwrap_or_else(Missing::nothing);
             if *found == stated {
                 return None;
             }

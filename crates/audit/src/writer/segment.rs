@@ -52,7 +52,6 @@ impl Writer {
         }
         if let Some(open) = self.state.open.take_if(|open| open.bytes > 0) {
             self.previous = Some(open.name.to_string());
-            let _ = self.finished.send(());
         }
     }
 }

@@ -2,5 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, where it is allowed")]
 
+mod attacks;
+mod crash;
+mod disk;
+mod housekeeping;
+mod keys;
 mod place;
 mod writing;
