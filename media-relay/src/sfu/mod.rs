@@ -22,6 +22,7 @@ mod flow;
 mod forwarder;
 mod forwarding;
 mod keyframe;
+mod lately;
 mod news;
 mod peer;
 mod publisher;

@@ -28,7 +28,7 @@ pub(super) fn rtcp(
             Ok(Message::SenderReport(report)) => {
                 report.blocks.for_each(|block| reported(now, viewer, &block));
             }
-            Ok(Message::Nack(nack)) => again(viewer, tracks, &nack, counters),
+            Ok(Message::Nack(nack)) => again(now, viewer, tracks, &nack, counters),
             Ok(Message::Pli(pli)) => asked = keyframe(viewer, tracks, pli.media).or(asked),
             Ok(Message::Fir(fir)) => {
                 for entry in fir.entries() {
@@ -57,22 +57,29 @@ fn reported(now: Instant, viewer: &mut Viewer, block: &ReportBlock) {
     {
         debug_assert_eq!(middle, block.last_report);
         let there_and_back = now.saturating_duration_since(sent);
-        viewer.estimator.on_rtt(there_and_back.saturating_sub(since_report(block.since_last_report)));
+        let there_and_back = there_and_back.saturating_sub(since_report(block.since_last_report));
+        viewer.estimator.on_rtt(there_and_back);
+        viewer.lately.measured(there_and_back);
     }
     viewer.estimator.on_loss_report(now, block.fraction_lost);
 }
 
 /// Packets go again if they are still there, each as the viewer had it, in the stream of repairs.
-fn again(viewer: &mut Viewer, tracks: &Slab<Track>, nack: &Nack<'_>, counters: &Counters) {
+fn again(now: Instant, viewer: &mut Viewer, tracks: &Slab<Track>, nack: &Nack<'_>, counters: &Counters) {
     let Some(index) = viewer.forwarders.iter().position(|forwarder| forwarder.ssrc == nack.media) else {
         return;
     };
     for sequence in nack.sequences() {
         counters.nack_in();
+        let Some(passing) = repair(viewer, index, tracks, sequence) else { continue };
+        if !viewer.lately.sends(now, index as u8, sequence) {
+            counters.ignore(Ignored::Repeated);
+            continue;
+        }
         if !viewer.may_repair() {
             return;
         }
-        viewer.repairs.extend(repair(viewer, index, tracks, sequence));
+        viewer.repairs.push(passing);
     }
 }
 

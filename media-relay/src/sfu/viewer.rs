@@ -12,6 +12,7 @@ use turnpike_rtp::ExtensionMap;
 use turnpike_sdp::{Offer, Watched};
 
 use super::forwarder::{Forwarder, Passing};
+use super::lately::Lately;
 use super::news::Own;
 use super::track::TrackKey;
 
@@ -40,6 +41,7 @@ pub(crate) struct Viewer {
     reports: Vec<Report>,
     repairs_left: u32,
     acknowledged_left: u32,
+    pub(crate) lately: Lately,
     /// To be sent again in this round; no more than may be asked for in a second.
     pub(crate) repairs: Vec<Passing>,
     /// As it was agreed last. None: our first offer has not been answered.
@@ -67,6 +69,7 @@ impl Viewer {
             reports: Vec::new(),
             repairs_left: REPAIRS_PER_SECOND_MAX,
             acknowledged_left: ACKNOWLEDGED_PER_SECOND_MAX,
+            lately: Lately::default(),
             repairs: Vec::new(),
             watched: None,
             offered: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::network::{CLEAR, Weather};
-use super::world::World;
+use super::world::{Part, World};
 use super::{BOTH, LAYERS, PICTURE, seeds};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -53,6 +53,38 @@ fn what_a_viewer_loses_is_sent_again() {
         assert_eq!(world.ends[good].viewer().repairs, 0);
         assert_eq!(world.ends[good].viewer().gaps(), Vec::<u64>::new());
         world.check();
+    }
+}
+
+/// It asks every 20 ms until it has what it misses, and a repair is under way for longer.
+#[test]
+fn an_impatient_viewer_is_sent_a_packet_once() {
+    for seed in seeds(2) {
+        let mut world = World::new(seed);
+        let publisher = world.publish(PICTURE);
+        world.until(5 * SECOND, |world| world.ends[publisher].connected);
+        let viewer = world.watch(PICTURE);
+        world.until(5 * SECOND, |world| world.ends[viewer].connected);
+        let far = Weather { delay: (38, 42), ..CLEAR };
+        world.ends[viewer].up = far;
+        world.ends[viewer].down = far;
+        if let Part::Viewer(viewer) = &mut world.ends[viewer].part {
+            viewer.is_impatient = true;
+        }
+        // As its reports tell.
+        let viewers = world.sfu.peers.iter_mut().filter_map(|(_, peer)| peer.viewer());
+        viewers.for_each(|viewer| viewer.lately.measured(Duration::from_millis(80)));
+        world.pass(SECOND);
+        world.ends[viewer].down = Weather { loss: 30, ..far };
+        world.pass(8 * SECOND);
+        world.ends[viewer].down = far;
+        world.pass(SECOND);
+        let viewer = world.ends[viewer].viewer();
+        println!("{} lost, {} repaired, {} twice", viewer.lost.len(), viewer.repairs, viewer.repaired_twice);
+        // Without a memory it is three times for each.
+        let lost = viewer.lost.len() as u64;
+        assert!(lost > 3 && viewer.repaired_twice <= lost, "{} for {lost}", viewer.repaired_twice);
+        assert_eq!(viewer.gaps(), Vec::<u64>::new());
     }
 }
 

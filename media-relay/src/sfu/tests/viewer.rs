@@ -34,7 +34,11 @@ pub(super) struct Viewer {
     missing: BTreeMap<u64, (u8, Instant)>,
     pub(super) repeated: u64,
     pub(super) repairs: u64,
+    /// Repairs of what had been repaired.
+    pub(super) repaired_twice: u64,
     pub(super) asks: bool,
+    /// It asks again before an answer can have come.
+    pub(super) is_impatient: bool,
     pub(super) voices: BTreeMap<u64, Instant>,
     voice_newest: Option<u64>,
     feedback: TwccBuilder,
@@ -112,6 +116,7 @@ impl Viewer {
             if !is_repair && !before.repaired {
                 self.repeated += 1;
             }
+            self.repaired_twice += u64::from(is_repair && before.repaired);
             return;
         }
         self.repairs += u64::from(is_repair);
@@ -126,7 +131,8 @@ impl Viewer {
             let mut entries = Vec::new();
             for (number, (asks, next)) in &mut self.missing {
                 if *asks < ASKS_MAX && now >= *next && entries.len() < 64 {
-                    (*asks, *next) = (*asks + 1, now + 4 * ASK_AFTER);
+                    let wait = if self.is_impatient { 1 } else { 4 };
+                    (*asks, *next) = (*asks + 1, now + wait * ASK_AFTER);
                     entries.push(NackEntry { first: *number as u16, behind: 0 });
                 }
             }
