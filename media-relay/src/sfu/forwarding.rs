@@ -22,7 +22,7 @@ use super::requests::repair;
 use super::send_cache::Cached;
 use super::track::{Facts, Layer, Origin, Track, TrackKey};
 use super::viewer::Viewer;
-use super::{Outlet, Sfu};
+use super::{Busy, Outlet, Sfu};
 
 /// Header, extensions and the number of a repair.
 const HEADER_BYTES_MAX: usize = 12 + 4 + 288 + rtx::OSN_BYTES;
@@ -48,6 +48,7 @@ impl Sfu {
         let mut wanted: SmallVec<[u8; 4]> = SmallVec::new();
         let is_muted = track.muted;
         for (peer_key, index) in &track.viewers {
+            self.busy = Some(Busy::Peer(*peer_key));
             let Some(peer) = self.peers.get_mut(*peer_key) else { continue };
             let Peer { role: Role::Viewer(viewer), transport, .. } = peer else { continue };
             let Some(to) = transport.remote().filter(|_| viewer.is_ready && !is_muted) else { continue };

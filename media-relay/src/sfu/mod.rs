@@ -122,6 +122,15 @@ pub(crate) struct Sfu {
     /// Streams in which something has changed that the other ends of their pipes may have to know.
     changed: Vec<usize>,
     effects: VecDeque<Effect>,
+    /// For whom it works at the moment.
+    busy: Option<Busy>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Busy {
+    Peer(usize),
+    /// Those of a stream.
+    Pipes(usize),
 }
 
 impl Sfu {
@@ -148,6 +157,7 @@ impl Sfu {
             news: Agenda::default(),
             changed: Vec::new(),
             effects: VecDeque::new(),
+            busy: None,
         }
     }
 
@@ -191,17 +201,17 @@ impl Sfu {
 
     /// Sends what follows from what came in, and what is due.
     pub(crate) fn advance(&mut self, now: Instant, out: &mut impl Outlet) {
-        let mut touched = std::mem::take(&mut self.touched);
-        touched.sort_unstable();
-        touched.dedup();
-        for key in touched.drain(..) {
+        // One by one, so that nobody else is forgotten should one of them make this panic.
+        self.touched.sort_unstable_by(|one, other| other.cmp(one));
+        self.touched.dedup();
+        while let Some(key) = self.touched.pop() {
             self.attend(now, key, out);
         }
-        for (key, ended) in std::mem::take(&mut self.leaving) {
+        while let Some((key, ended)) = self.leaving.pop() {
             self.attend(now, key, out);
             self.remove(key, ended);
         }
-        for stream in std::mem::take(&mut self.orphaned) {
+        while let Some(stream) = self.orphaned.pop() {
             self.bind_all(now, stream);
         }
         // What came in this round, for everyone who watches it.
@@ -216,6 +226,7 @@ impl Sfu {
         for _ in 0..PASSES_PER_ROUND {
             for _ in 0..DUE_PER_ROUND {
                 let Some(stream) = self.carrying.pop(now) else { break };
+                self.busy = Some(Busy::Pipes(stream));
                 self.look_after_pipes(now, stream);
             }
             for _ in 0..DUE_PER_ROUND {
@@ -227,9 +238,7 @@ impl Sfu {
                 break;
             }
         }
-        if self.touched.is_empty() {
-            self.touched = touched;
-        }
+        self.busy = None;
         self.tell_news(now);
     }
 
@@ -242,9 +251,9 @@ impl Sfu {
         [self.agenda.next(), self.carrying.next(), self.news.next()].into_iter().flatten().min()
     }
 
-    /// The core has panicked while it took a datagram from there: whoever it was from is not to be trusted any more.
+    /// The core has panicked, while it took something from there or else while it worked for somebody: whoever it was is not
+    /// to be trusted any more, and is not on the agenda any more either.
     pub(crate) fn abandon(&mut self, from: Option<Suspect>) {
-        self.touched.clear();
         self.fresh.clear();
         for (_, track) in &mut self.tracks {
             track.fresh.clear();
@@ -256,7 +265,16 @@ impl Sfu {
                 }
             }
             Some(Suspect::Pipe(pipe)) => self.cut(pipe),
-            None => {}
+            None => match self.busy.take() {
+                Some(Busy::Peer(key)) => self.remove(key, Ended::Refused),
+                Some(Busy::Pipes(stream)) => {
+                    let pipes = self.pipes.iter().filter(|(_, of)| **of == stream).map(|(pipe, _)| *pipe);
+                    for pipe in pipes.collect::<Vec<_>>() {
+                        self.cut(pipe);
+                    }
+                }
+                None => {}
+            },
         }
     }
 
@@ -272,6 +290,7 @@ impl Sfu {
 
     /// Sends and tells what a peer's transport has to.
     fn attend(&mut self, now: Instant, key: usize, out: &mut impl Outlet) {
+        self.busy = Some(Busy::Peer(key));
         let Some(peer) = self.peers.get_mut(key) else { return };
         while let Some(transmit) = peer.transport.poll_transmit() {
             let slot = out.slot(transmit.to, transmit.data.len());
@@ -313,6 +332,7 @@ impl Sfu {
 
     /// Does what is due for a peer, and notes when to look again.
     fn look_after(&mut self, now: Instant, key: usize, out: &mut impl Outlet) {
+        self.busy = Some(Busy::Peer(key));
         let Some(peer) = self.peers.get_mut(key) else { return };
         if peer.transport.due().is_some_and(|due| due <= now) {
             peer.transport.tick(now);

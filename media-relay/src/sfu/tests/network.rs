@@ -73,10 +73,13 @@ pub(super) struct Batch {
     to: Option<SocketAddr>,
     buffer: Vec<u8>,
     pub(super) sent: Vec<(SocketAddr, Vec<u8>)>,
+    /// Whoever sends there has a fault.
+    pub(super) fault: Option<SocketAddr>,
 }
 
 impl Outlet for Batch {
     fn slot(&mut self, to: SocketAddr, bytes_max: usize) -> &mut [u8] {
+        assert!(self.fault != Some(to), "a fault that was asked for");
         self.to = Some(to);
         self.buffer.clear();
         self.buffer.resize(bytes_max, 0);

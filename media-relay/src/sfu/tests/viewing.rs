@@ -315,6 +315,37 @@ fn what_comes_while_an_offer_waits_is_offered_behind_it() {
 }
 
 #[test]
+fn a_fault_in_one_viewer_ends_that_one() {
+    for seed in seeds(4) {
+        let mut world = World::new(seed);
+        let publisher = world.publish(BOTH);
+        world.until(5 * SECOND, |world| world.ends[publisher].connected);
+        let viewers: Vec<_> = (0..3).map(|_| world.watch(BOTH)).collect();
+        world.pass(2 * SECOND);
+        // While packets are forwarded, while its reports are sent, and while it is welcomed.
+        let late = world.watch(BOTH);
+        let bad = [viewers[1], late];
+        for bad in bad {
+            world.batch.fault = Some(world.ends[bad].address);
+            world.pass(2 * SECOND);
+            let session = world.ends[bad].session;
+            assert!(world.notices.contains(&(session, Notice::Ended(Ended::Refused))), "seed {seed}");
+        }
+        assert_eq!(world.faults, 2, "one each");
+        world.pass(SECOND);
+        for good in [viewers[0], viewers[2]] {
+            let session = world.ends[good].session;
+            assert!(!world.notices.contains(&(session, Notice::Ended(Ended::Refused))));
+            // Behind it in the round, they lost what had just come.
+            assert!(world.ends[good].viewer().gaps().len() <= 2);
+            let last = world.ends[good].viewer().got.values().next_back().unwrap().at;
+            assert!(world.now - last < 200 * MS, "it goes on");
+        }
+        world.check();
+    }
+}
+
+#[test]
 fn when_all_have_left_nothing_is_left() {
     let mut world = World::new(3);
     let publisher = world.publish(BOTH);

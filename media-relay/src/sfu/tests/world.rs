@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,9 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) wire: Wire,
     pub(super) ends: Vec<End>,
-    batch: Batch,
+    pub(super) batch: Batch,
+    /// Panics that were asked for.
+    pub(super) faults: usize,
     told: HashMap<u64, Result<Told, Failure>>,
     pub(super) notices: Vec<(MediaSession, Notice)>,
     tickets: u64,
@@ -117,6 +120,7 @@ impl World {
             wire: Wire::new(seed),
             ends: Vec::new(),
             batch: Batch::default(),
+            faults: 0,
             told: HashMap::new(),
             notices: Vec::new(),
             tickets: 0,
@@ -249,7 +253,13 @@ impl World {
     }
 
     fn round(&mut self) {
-        self.sfu.advance(self.now, &mut self.batch);
+        // As a shard does it.
+        while catch_unwind(AssertUnwindSafe(|| self.sfu.advance(self.now, &mut self.batch))).is_err() {
+            assert!(self.batch.fault.is_some(), "a panic of the relay's own");
+            self.faults += 1;
+            assert!(self.faults < 100, "it panics for ever");
+            self.sfu.abandon(None);
+        }
         while let Some(effect) = self.sfu.next_effect() {
             match effect {
                 Effect::Answer { ticket, answer } => {
