@@ -180,7 +180,7 @@ impl Links {
         let (told, over) = watch::channel(false);
         let until = Arc::clone(&asked);
         thread::Builder::new()
-            .name("media-links".into())
+            .name("relay-links".into())
             .spawn(move || work(runtime, &endpoint, &until, &told))
             .map_err(LinkError::Thread)?;
         Ok(Self { inner, end: Arc::new(End { asked, over }) })
@@ -193,7 +193,7 @@ impl Links {
 
     /// Has a stream come from another relay. It is fed into the relay here before this returns; what becomes of it is told
     /// by the relay.
-    pub(crate) async fn attach(&self, stream: &RoomId, to: LinkTarget) -> Result<PipeId, NotAttached> {
+    pub async fn attach(&self, stream: &RoomId, to: LinkTarget) -> Result<PipeId, NotAttached> {
         let (answer, attached) = oneshot::channel();
         let (inner, stream) = (Arc::clone(&self.inner), stream.clone());
         self.inner.runtime.spawn(async move {
@@ -207,7 +207,7 @@ impl Links {
     }
 
     /// Ends that. To end what has ended changes nothing.
-    pub(crate) async fn detach(&self, stream: &RoomId, pipe: PipeId) {
+    pub async fn detach(&self, stream: &RoomId, pipe: PipeId) {
         self.inner.detach(stream, pipe).await;
     }
 

@@ -1,5 +1,6 @@
 //! What links tell Prometheus, read when somebody asks.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use prometheus::core::{Collector, Desc};
@@ -8,6 +9,8 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, 
 
 use super::Inner;
 use super::counters::{Count, Counters, Dropped, Refused};
+
+const CONNECTIONS: &str = "Connections with other relays.";
 
 type Read = fn(&Counters) -> &Count;
 
@@ -34,17 +37,20 @@ const TOTALS: &[(&str, &str, Read)] = &[
 pub(super) struct Metrics {
     inner: Weak<Inner>,
     counters: Arc<Counters>,
+    /// Of one of them: a registry takes two that describe nothing for the same.
+    desc: Desc,
 }
 
 impl Metrics {
     pub(super) fn register(registry: &Registry, inner: &Arc<Inner>) -> Result<(), prometheus::Error> {
         let (inner, counters) = (Arc::downgrade(inner), Arc::clone(&inner.counters));
-        registry.register(Box::new(Self { inner, counters }))
+        let desc = Desc::new(full("connections"), CONNECTIONS.into(), Vec::new(), HashMap::new())?;
+        registry.register(Box::new(Self { inner, counters, desc }))
     }
 
     fn families(&self) -> Result<Vec<MetricFamily>, prometheus::Error> {
         let (mut families, counters) = (Vec::new(), &self.counters);
-        let connections = IntGauge::new(full("connections"), "Connections with other relays.")?;
+        let connections = IntGauge::new(full("connections"), CONNECTIONS)?;
         connections.set(counters.connections.get().cast_signed());
         families.extend(connections.collect());
         let pipes = Opts::new(
@@ -98,9 +104,8 @@ fn full(name: &str) -> String {
 }
 
 impl Collector for Metrics {
-    /// None: they are of no use to a registry that is only read.
     fn desc(&self) -> Vec<&Desc> {
-        Vec::new()
+        vec![&self.desc]
     }
 
     fn collect(&self) -> Vec<MetricFamily> {

@@ -17,14 +17,15 @@ use super::sink::Outgoing;
 use super::transport::LARGE_MAX;
 use crate::carry::{Delivered, Down, PipeId, packet_bytes, read_packet, write_packet};
 
-/// Packets that wait for a link: 400 ms of 100 Mbit/s.
+/// Packets that wait for a link: 150 ms of 250 Mbit/s, a keyframe of many streams.
 pub(super) const OUTGOING_MAX: usize = 4_096;
 /// Pipes that begin and end, and large packets, that wait for whoever reads.
 pub(super) const CHANGES_MAX: usize = 1_024;
 /// Handed to QUIC, or taken from it, before others have their turn.
 const BATCH: usize = 64;
-/// What QUIC counts for a datagram besides its bytes.
-const DATAGRAM_OVERHEAD_BYTES: usize = 64;
+/// Whoever watches has a little patience; on a path that carries less than it should, everything would come too late
+/// instead of a part of it not at all.
+const WAIT_MAX: Duration = Duration::from_millis(150);
 /// No network gives us more.
 const LARGE_BYTES_MAX: usize = 68 * 1024;
 /// Later, media is of no use.
@@ -49,8 +50,11 @@ pub(super) async fn send(
     let large = Arc::new(Semaphore::new(LARGE_MAX as usize));
     while packets.recv_many(&mut batch, BATCH).await > 0 {
         let bytes_max = connection.max_datagram_size().unwrap_or_default();
-        let mut space = connection.datagram_send_buffer_space();
-        for Outgoing { number, packet } in batch.drain(..) {
+        for Outgoing { number, packet, since } in batch.drain(..) {
+            if since.elapsed() > WAIT_MAX {
+                counters.drop_one(Dropped::Congested);
+                continue;
+            }
             arena.reserve(NUMBER_BYTES_MAX + packet_bytes(&packet));
             write_number(number, &mut arena);
             write_packet(&packet, &mut arena);
@@ -60,12 +64,7 @@ pub(super) async fn send(
                 send_large(&connection, datagram, &large, &counters);
                 continue;
             }
-            // Then the oldest one goes, which is of the least use.
-            if space < bytes + DATAGRAM_OVERHEAD_BYTES {
-                counters.drop_one(Dropped::Congested);
-            }
-            space = space.saturating_sub(bytes + DATAGRAM_OVERHEAD_BYTES);
-            match connection.send_datagram(datagram) {
+            match connection.send_datagram_wait(datagram).await {
                 Ok(()) => {
                     counters.packets_out.add(1);
                     counters.bytes_out.add(bytes as u64);

@@ -1,6 +1,7 @@
 //! The ends of a pipe that are given to the core: what it puts in waits here for the link's thread.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
@@ -17,6 +18,7 @@ pub(super) struct Outgoing {
     /// Of the pipe.
     pub(super) number: u64,
     pub(super) packet: Carried,
+    pub(super) since: Instant,
 }
 
 /// Down to another relay.
@@ -43,7 +45,8 @@ impl Sink<Down> for DownSink {
         if self.words.is_closed() {
             return Err(Blocked::Closed);
         }
-        self.packets.try_send(Outgoing { number: self.number, packet }).map_err(|error| match error {
+        let outgoing = Outgoing { number: self.number, packet, since: Instant::now() };
+        self.packets.try_send(outgoing).map_err(|error| match error {
             TrySendError::Full(_) => {
                 self.counters.drop_one(Dropped::Queue);
                 Blocked::Full

@@ -28,9 +28,11 @@ const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
 /// Of all pipes of a connection that are read late.
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 const SEND_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
-/// Packets that wait to be sent, or to be read: what several keyframes at once need. When it is full the oldest go, which
-/// are of least use. Whoever sends counts them; whoever reads is in the same thread and quicker than the network.
-pub(super) const DATAGRAMS_BYTES_MAX: usize = 1024 * 1024;
+/// Packets that QUIC has, and has not sent: two batches. What waits longer does so where it can still be left out.
+const UNSENT_BYTES_MAX: usize = 128 * 1024;
+/// Packets that have come and wait to be read: what several keyframes at once need. When it is full the oldest go, uncounted;
+/// but whoever reads is in the same thread, and does nothing that takes long.
+const UNREAD_BYTES_MAX: usize = 1024 * 1024;
 
 /// Handshakes of addresses that have not shown that they are theirs.
 const UNVALIDATED_MAX: usize = 256;
@@ -70,8 +72,8 @@ pub(super) fn transport() -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES)
-        .datagram_send_buffer_size(DATAGRAMS_BYTES_MAX)
-        .datagram_receive_buffer_size(Some(DATAGRAMS_BYTES_MAX))
+        .datagram_send_buffer_size(UNSENT_BYTES_MAX)
+        .datagram_receive_buffer_size(Some(UNREAD_BYTES_MAX))
         .allow_spin(false)
         .congestion_controller_factory(Arc::new(SteadyFactory));
     config

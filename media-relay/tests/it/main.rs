@@ -6,6 +6,8 @@
 mod chance;
 mod honest;
 mod hostile;
+mod independent;
+mod links;
 mod peer;
 mod threads;
 mod whip;

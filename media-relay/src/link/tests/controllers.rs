@@ -22,7 +22,7 @@ const PER_MILLISECOND: u32 = 4;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it measures"]
 async fn controllers_beside_each_other() {
-    for lost_permille in [0, 20, 50] {
+    for (lost_permille, megabits) in [(0, None), (20, None), (50, None), (0, Some(10)), (20, Some(30))] {
         for name in ["steady", "bbr", "cubic"] {
             let factory = || -> Arc<dyn ControllerFactory + Send + Sync> {
                 match name {
@@ -31,18 +31,18 @@ async fn controllers_beside_each_other() {
                     _ => Arc::new(CubicConfig::default()),
                 }
             };
-            let (sender, receiver, _proxy) = pair(factory, lost_permille).await;
+            let (sender, receiver, _proxy) = pair(factory, lost_permille, megabits).await;
             let count = tokio::spawn(async move {
-                let (mut come, mut late) = (0_u32, Duration::ZERO);
+                let mut late = Vec::new();
                 while let Ok(datagram) = receiver.read_datagram().await {
                     let micros = u64::from_be_bytes(datagram[..8].try_into().unwrap());
                     if micros == u64::MAX {
                         break;
                     }
-                    come += 1;
-                    late = late.max(Duration::from_micros(since_start().saturating_sub(micros)));
+                    late.push(Duration::from_micros(since_start().saturating_sub(micros)));
                 }
-                (come, late)
+                late.sort_unstable();
+                (late.len() as u32, late[late.len() / 2], late[late.len() * 99 / 100])
             });
             let (since, mut sent) = (Instant::now(), 0);
             while since.elapsed() < FOR {
@@ -54,14 +54,16 @@ async fn controllers_beside_each_other() {
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            for _ in 0..20 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                sender.send_datagram(Bytes::from(u64::MAX.to_be_bytes().to_vec())).unwrap();
+            for _ in 0..40 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                // It has heard one already.
+                let _ = sender.send_datagram(Bytes::from(u64::MAX.to_be_bytes().to_vec()));
             }
-            let (come, late) = count.await.unwrap();
+            let (come, half, most) = count.await.unwrap();
             let percent = f64::from(come) * 100.0 / f64::from(sent);
             println!(
-                "{name}, {lost_permille} of a thousand lost: {percent:.1} % came, the last after {late:?}"
+                "{name}, {lost_permille} of a thousand lost, {megabits:?} Mbit/s: {percent:.1} % came, \
+                 after {half:?} (p50) and {most:?} (p99)"
             );
         }
     }
@@ -75,6 +77,7 @@ fn since_start() -> u64 {
 async fn pair(
     factory: impl Fn() -> Arc<dyn ControllerFactory + Send + Sync>,
     lost_permille: u64,
+    megabits: Option<u64>,
 ) -> (Connection, Connection, Proxy) {
     let trust = Trust::new(&SECRET, 1).unwrap();
     let mut own = transport::transport();
@@ -83,7 +86,8 @@ async fn pair(
     server.transport_config(Arc::new(transport::transport()));
     let upper = Endpoint::server(server, "127.0.0.1:0".parse().unwrap()).unwrap();
     let to = upper.local_addr().unwrap();
-    let proxy = Proxy::slow(to, 3, lost_permille, Duration::from_millis(20)).await;
+    let proxy =
+        Proxy::narrow(to, 3, lost_permille, Duration::from_millis(20), megabits.map(|m| m * 125_000)).await;
     let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(trust.client).unwrap()));
     client.transport_config(Arc::new(own));
     let lower = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -22,7 +22,13 @@ struct Way {
     lost_permille: u64,
     delay: Duration,
     random: AtomicU64,
+    /// What it carries in each direction, and when each is free again.
+    bytes_per_second: Option<u64>,
+    free: [Mutex<Instant>; 2],
 }
+
+/// What waits longer for a narrow path is lost.
+const QUEUE: Duration = Duration::from_millis(100);
 
 impl Proxy {
     pub(super) async fn start(to: SocketAddr, seed: u64, lost_permille: u64) -> Self {
@@ -31,6 +37,16 @@ impl Proxy {
 
     /// With a delay in each direction.
     pub(super) async fn slow(to: SocketAddr, seed: u64, lost_permille: u64, delay: Duration) -> Self {
+        Self::narrow(to, seed, lost_permille, delay, None).await
+    }
+
+    pub(super) async fn narrow(
+        to: SocketAddr,
+        seed: u64,
+        lost_permille: u64,
+        delay: Duration,
+        bytes_per_second: Option<u64>,
+    ) -> Self {
         println!("a path that loses {lost_permille} of a thousand, seed {seed}");
         let front = Arc::new(bind().await);
         let address = front.local_addr().unwrap();
@@ -41,6 +57,8 @@ impl Proxy {
             lost_permille,
             delay,
             random,
+            bytes_per_second,
+            free: [Mutex::new(Instant::now()), Mutex::new(Instant::now())],
         });
         let task = tokio::spawn(forward(front, to, Arc::clone(&way)));
         Self { address, way, task }
@@ -81,26 +99,35 @@ async fn forward(front: Arc<UdpSocket>, to: SocketAddr, way: Arc<Way>) {
                         if way.cut_back.load(Ordering::Relaxed) {
                             continue;
                         }
-                        way.send(&front, &buffer[..len], from).await;
+                        way.send(&front, &buffer[..len], from, 1).await;
                     }
                 });
                 backs.entry(from).or_insert(back)
             }
         };
-        way.send(back, &buffer[..len], to).await;
+        way.send(back, &buffer[..len], to, 0).await;
     }
 }
 
 impl Way {
-    async fn send(&self, socket: &Arc<UdpSocket>, datagram: &[u8], to: SocketAddr) {
+    async fn send(&self, socket: &Arc<UdpSocket>, datagram: &[u8], to: SocketAddr, direction: usize) {
         if self.cut.load(Ordering::Relaxed) || self.next() % 1_000 < self.lost_permille {
             return;
         }
-        if self.delay.is_zero() {
+        let mut at = Instant::now();
+        if let Some(bytes_per_second) = self.bytes_per_second {
+            let mut free = self.free[direction].lock().unwrap();
+            let begins = at.max(*free);
+            if begins - at > QUEUE {
+                return;
+            }
+            *free = begins + Duration::from_secs_f64(datagram.len() as f64 / bytes_per_second as f64);
+            at = *free;
+        } else if self.delay.is_zero() {
             let _ = socket.send_to(datagram, to).await;
             return;
         }
-        let (socket, datagram, at) = (Arc::clone(socket), datagram.to_vec(), Instant::now() + self.delay);
+        let (socket, datagram, at) = (Arc::clone(socket), datagram.to_vec(), at + self.delay);
         tokio::spawn(async move {
             sleep_until(at).await;
             let _ = socket.send_to(&datagram, to).await;
