@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use turnpike_wire::UserId;
 
+use super::forwarding::BEGINNING_AGE_MAX;
 use super::stream::VIEWERS_NAMED_MAX;
 use super::track::{Layer, Track};
 use crate::carry::{Blocked, Carried, CarriedStream, Down, Downward};
@@ -195,7 +196,7 @@ impl Branch {
                 continue;
             }
             let index = index as u8;
-            if let Some(numbers) = layer.beginning(now) {
+            if let Some(numbers) = layer.beginning(now, BEGINNING_AGE_MAX) {
                 let all = numbers.filter_map(|seq| layer.cache.get(seq));
                 packets.extend(all.map(|cached| Carried::of(track, index, cached, false)));
                 want.begun |= bit;

@@ -200,6 +200,12 @@ impl Forwarder {
         self.current.map_or(0, bit) | self.wanted_layer(track).map_or(0, bit)
     }
 
+    /// Whether that layer is less than what it gets now.
+    pub(crate) fn falls(&self, track: &Track, to: u8) -> bool {
+        let rank = |layer: u8| track.order.iter().position(|ranked| *ranked == layer);
+        self.current.is_some_and(|current| rank(to) < rank(current))
+    }
+
     /// What it was given is all that there is for it until the next keyframe.
     pub(crate) fn wait_for_keyframe(&mut self) {
         self.pause();

@@ -31,6 +31,11 @@ const RTCP_BYTES_MAX: usize = 1_200;
 const BESIDE_PAYLOAD: usize = 40 + 28;
 /// None at all would be a layer that is not there.
 const RUNG_BITS_MIN: u64 = 1_000;
+/// Somebody who comes late begins with a keyframe that is no older: what came since then has to be sent at once.
+pub(super) const BEGINNING_AGE_MAX: Duration = Duration::from_secs(1);
+/// Whoever has to do with less does not wait for a keyframe that is no older: what was shown already is shown again, quickly.
+/// To wait would be to go on with more than the path takes, for as much as a second.
+const FALL_AGE_MAX: Duration = Duration::from_millis(400);
 /// Releases a viewer and round: more than a keyframe.
 const RELEASES_PER_ROUND: usize = 512;
 
@@ -116,15 +121,18 @@ impl Sfu {
         for (track_key, layer, index) in waiting {
             let Some(track) = tracks.get(track_key).filter(|track| !track.muted) else { continue };
             let is_dark = viewer.forwarders[index].is_dark();
-            let beginning = track.layers.get(usize::from(layer)).and_then(|layer| layer.beginning(now));
-            if let Some(numbers) = beginning.filter(|_| is_dark) {
+            let falls = viewer.forwarders[index].falls(track, layer);
+            let age_max = if is_dark { BEGINNING_AGE_MAX } else { FALL_AGE_MAX };
+            let beginning = track.layers.get(usize::from(layer));
+            let beginning = beginning.and_then(|layer| layer.beginning(now, age_max));
+            if let Some(numbers) = beginning.filter(|_| is_dark || falls) {
                 // A picture at once, and what has come since in the pacer's time.
                 let packets = numbers.filter_map(|seq| track.layers[usize::from(layer)].cache.get(seq));
                 for cached in packets {
                     way.begin(viewer, transport, track, track_key, layer, index, cached, out);
                 }
                 // Unless it is one that the viewer has had before.
-                if !viewer.forwarders[index].is_dark() {
+                if viewer.forwarders[index].current() == Some(layer) {
                     continue;
                 }
             }

@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn once_for_each_way_there_and_back() {
         let (mut lately, start) = (Lately::default(), Instant::now());
-        let mut sent = |lately: &mut Lately| -> Vec<u64> {
+        let sent = |lately: &mut Lately| -> Vec<u64> {
             (0..100).filter(|ms| lately.sends(start + Duration::from_millis(*ms), 0, 7)).collect()
         };
         assert_eq!(sent(&mut lately), [0, 20, 40, 60, 80]);

@@ -21,8 +21,6 @@ use crate::record::size_of;
 
 /// A layer from which nothing came for so long is not there.
 const QUIET: Duration = Duration::from_millis(1_500);
-/// Somebody who comes late begins with a keyframe that is no older: what came since then has to be sent at once.
-const BEGINNING_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// No keyframe has more packets.
 const STILL_PACKETS_MAX: u64 = 1_024;
@@ -270,11 +268,11 @@ impl Layer {
     }
 
     /// The numbers with which somebody who comes now can begin: a keyframe and all that came since, without a gap.
-    pub(crate) fn beginning(&self, now: Instant) -> Option<std::ops::RangeInclusive<u64>> {
+    pub(crate) fn beginning(&self, now: Instant, age_max: Duration) -> Option<std::ops::RangeInclusive<u64>> {
         let first = self.beginning.filter(|_| !self.stands_alone)?;
         let newest = self.cache.newest()?;
         let keyframe = self.cache.get(first)?;
-        let is_fresh = now.saturating_duration_since(keyframe.arrived) <= BEGINNING_AGE_MAX;
+        let is_fresh = now.saturating_duration_since(keyframe.arrived) <= age_max;
         (is_fresh && (first..=newest).all(|seq| self.cache.get(seq).is_some())).then_some(first..=newest)
     }
 }

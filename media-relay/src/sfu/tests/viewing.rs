@@ -315,6 +315,37 @@ fn what_comes_while_an_offer_waits_is_offered_behind_it() {
 }
 
 #[test]
+fn who_has_to_do_with_less_does_not_wait_for_a_keyframe_that_has_just_come() {
+    for seed in seeds(4) {
+        for (age, waits) in [(100 * MS, false), (300 * MS, false), (900 * MS, true)] {
+            let mut world = World::new(seed);
+            let publisher = world.publish(LAYERS);
+            world.until(5 * SECOND, |world| world.ends[publisher].connected);
+            let viewer = world.watch(LAYERS);
+            world.pass(4 * SECOND);
+            let layer = |world: &World| {
+                world.ends[viewer].viewer().got.values().next_back().unwrap().mark.unwrap().layer
+            };
+            assert_eq!(layer(&world), 2);
+            world.ends[publisher].publisher().want_keyframe();
+            world.ends[publisher].publisher().obeys = false;
+            world.pass(age);
+            let (session, asked) = (world.ends[viewer].session, world.keyframes_asked(publisher));
+            let wish = LayerWish { quality: Some(Quality::Low), ..LayerWish::default() };
+            world.ask(Ask::Layer { session, wish }).unwrap();
+            world.pass(300 * MS);
+            assert_eq!(layer(&world) == 2, waits, "after {age:?}");
+            assert_eq!(world.keyframes_asked(publisher) > asked, waits);
+            world.ends[publisher].publisher().obeys = true;
+            world.pass(3 * SECOND);
+            assert_eq!(layer(&world), 0);
+            assert_eq!(world.ends[viewer].viewer().gaps(), Vec::<u64>::new());
+            world.check();
+        }
+    }
+}
+
+#[test]
 fn a_fault_in_one_viewer_ends_that_one() {
     for seed in seeds(4) {
         let mut world = World::new(seed);
