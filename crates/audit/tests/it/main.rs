@@ -5,7 +5,9 @@
 mod attacks;
 mod crash;
 mod disk;
+mod figures;
 mod housekeeping;
 mod keys;
 mod place;
+mod proofs;
 mod writing;
