@@ -9,7 +9,7 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use turnpike_wire::UserId;
 use turnpike_wire::limits::{MID_BYTES_MAX, RID_BYTES_MAX, USER_ID_BYTES_MAX, VIEWERS_NAMED_MAX};
 use turnpike_wire::media::Kind;

@@ -34,12 +34,11 @@ pub(super) async fn run(inner: Arc<Inner>, endpoint: Endpoint) {
             let _ = incoming.retry();
             continue;
         }
-        match Arc::clone(&room).try_acquire_owned() {
-            Ok(permit) => drop(tokio::spawn(shake(Arc::clone(&inner), incoming, permit))),
-            Err(_) => {
-                inner.counters.refuse(Refused::Busy);
-                incoming.refuse();
-            }
+        if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
+            tokio::spawn(shake(Arc::clone(&inner), incoming, permit));
+        } else {
+            inner.counters.refuse(Refused::Busy);
+            incoming.refuse();
         }
     }
 }

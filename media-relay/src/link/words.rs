@@ -74,7 +74,9 @@ impl Answer {
                 out.put_u8(2);
                 let relays = &relays[..relays.len().min(ELSEWHERE_MAX)];
                 out.put_u8(relays.len() as u8);
-                relays.iter().for_each(|relay| out.put_u64(*relay));
+                for relay in relays {
+                    out.put_u64(*relay);
+                }
             }
             Self::Loop => out.put_u8(3),
             Self::Unable => out.put_u8(4),

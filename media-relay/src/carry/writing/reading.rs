@@ -1,10 +1,17 @@
 //! The way back. Whatever stands there: nothing panics, and no more is allocated than has come.
 
-use bytes::{Buf, TryGetError};
+use bytes::{Buf, Bytes, TryGetError};
 use turnpike_rtp::{ClockMapping, NtpTime};
-use turnpike_wire::media::{Mid, Rid};
+use turnpike_wire::UserId;
+use turnpike_wire::limits::VIEWERS_NAMED_MAX;
+use turnpike_wire::media::{Kind, Mid, Rid};
 
-use super::*;
+use super::{
+    ACTIVE, AGAIN, AGAIN_MAX, DOWN_CLOCK, DOWN_OVER, DOWN_PACKET, DOWN_STREAM, EXTENSIONS,
+    EXTENSIONS_BYTES_MAX, HAS_RID, HAS_SIZE, LAYERS_MAX, MARKER, MUTED, PATH_MAX, RECORDED, RUNGS_MAX,
+    TRACKS_MAX, UP_AGAIN, UP_AUDIENCE, UP_KEYFRAME, UP_WANT, VIDEO, codec,
+};
+use crate::carry::{Carried, CarriedLayer, CarriedStream, CarriedTrack, Down, Up};
 
 /// Nothing that one of us has written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -134,11 +134,15 @@ impl Node {
     }
 
     /// The sum over all labels.
-    pub(super) fn metric(&self, name: &str) -> f64 {
+    pub(super) fn metric(&self, name: &str) -> u64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == format!("turnpike_media_link_{name}"));
         let metrics = family.unwrap_or_else(|| panic!("there is no {name}")).get_metric();
-        metrics.iter().map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value()).sum()
+        let sum: f64 = metrics
+            .iter()
+            .map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value())
+            .sum();
+        sum as u64
     }
 }
 
