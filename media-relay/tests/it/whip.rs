@@ -1,7 +1,7 @@
 //! WHIP and WHEP statement by statement, each test by the number of its statement: a real relay behind a real port.
 
 mod extensions;
-mod house;
+pub(crate) mod house;
 mod media;
 mod publish;
 mod resource;
