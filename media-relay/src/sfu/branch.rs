@@ -22,6 +22,8 @@ const VIEWERS_INTERVAL: Duration = Duration::from_millis(200);
 const RUNGS_INTERVAL: Duration = Duration::from_millis(500);
 /// As long as nothing is heard from the other end, it may not have been there when it was told.
 const UNHEARD_INTERVAL: Duration = Duration::from_millis(250);
+/// A keyframe that came or was given so lately may not have arrived yet.
+const ON_ITS_WAY: Duration = Duration::from_millis(300);
 /// Packets that go again in a second. Beyond that a keyframe helps more.
 const REPAIRS_PER_SECOND_MAX: u32 = 4_000;
 const SECOND: Duration = Duration::from_secs(1);
@@ -52,6 +54,14 @@ pub(crate) struct Want {
     pub(crate) begun: u8,
     /// Which of the publisher's clocks it was told last.
     clocks: [Option<Instant>; LAYERS_MAX],
+    /// When it was given a keyframe with which it can begin.
+    given: [Option<Instant>; LAYERS_MAX],
+}
+
+impl Want {
+    fn new(number: u16) -> Self {
+        Self { number, layers: 0, begun: 0, clocks: [None; LAYERS_MAX], given: [None; LAYERS_MAX] }
+    }
 }
 
 /// How soon a difference is told.
@@ -84,7 +94,7 @@ impl Branch {
         let before = std::mem::take(&mut self.wants);
         for (number, layers) in wanted.iter().copied().take(WANTS_MAX) {
             let known = before.iter().find(|want| want.number == number);
-            let mut want = known.copied().unwrap_or(Want { number, layers, begun: 0, clocks: [None; 8] });
+            let mut want = known.copied().unwrap_or_else(|| Want::new(number));
             (want.layers, want.begun) = (layers, want.begun & layers);
             for (layer, clock) in want.clocks.iter_mut().enumerate() {
                 if layers & (1 << layer) == 0 {
@@ -180,11 +190,21 @@ impl Branch {
         }
     }
 
-    /// Gives the beginnings of layers that are wanted newly. Gives the layers of which a keyframe is needed.
-    pub(crate) fn begin(&mut self, now: Instant, track: &Track) -> u8 {
-        let Some(want) = self.wants.iter_mut().find(|want| want.number == track.number) else { return 0 };
+    /// Whether a keyframe that it asks for is on its way to it already.
+    pub(crate) fn has_keyframe(&self, now: Instant, track: &Track, layer: u8) -> bool {
+        let is_lately =
+            |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) < ON_ITS_WAY);
+        let want = self.wants.iter().find(|want| want.number == track.number);
+        let given = want.and_then(|want| want.given.get(usize::from(layer)).copied().flatten());
+        let came = track.layers.get(usize::from(layer)).and_then(|layer| layer.began(now, ON_ITS_WAY));
+        is_lately(given) || came.is_some()
+    }
+
+    /// Gives the beginnings of layers that are wanted newly: a keyframe and all since, or else a picture at least. Who needs
+    /// a keyframe asks for it.
+    pub(crate) fn begin(&mut self, now: Instant, track: &Track) {
+        let Some(want) = self.wants.iter_mut().find(|want| want.number == track.number) else { return };
         let new = want.layers & !want.begun;
-        let mut needed = 0;
         let mut packets = Vec::new();
         for (index, layer) in track.layers.iter().enumerate().take(LAYERS_MAX) {
             let bit = 1 << index;
@@ -200,10 +220,8 @@ impl Branch {
                 let all = numbers.filter_map(|seq| layer.cache.get(seq));
                 packets.extend(all.map(|cached| Carried::of(track, index, cached, false)));
                 want.begun |= bit;
-                continue;
-            }
-            needed |= bit;
-            if let Some(still) = layer.still().filter(|still| !still.is_empty()) {
+                want.given[usize::from(index)] = Some(now);
+            } else if let Some(still) = layer.still().filter(|still| !still.is_empty()) {
                 packets.extend(still.iter().map(|cached| Carried::of(track, index, cached, true)));
                 want.begun |= bit;
             } else if layer.cache.newest().is_some() {
@@ -213,7 +231,6 @@ impl Branch {
         for packet in packets {
             self.packet(packet);
         }
-        needed
     }
 }
 

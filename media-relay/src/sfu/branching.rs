@@ -61,9 +61,8 @@ impl Sfu {
             for branch in stream.branches.iter_mut().filter(|b| b.takes(track.number, fresh.layer)) {
                 let layer = track.layers.get(usize::from(fresh.layer));
                 let Some(cached) = layer.and_then(|layer| layer.cache.get(fresh.seq)) else { break };
-                let packet = packet
-                    .get_or_insert_with(|| Carried::of(track, fresh.layer, cached, fresh.is_late))
-                    .clone();
+                let packet =
+                    packet.get_or_insert_with(|| Carried::of(track, fresh.layer, cached, false)).clone();
                 if branch.packet(packet) {
                     self.counters.ignore(Ignored::Piped);
                 }
@@ -94,25 +93,26 @@ impl Sfu {
             self.tell_branches(now, key);
         }
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let mut needed: SmallVec<[(TrackKey, u8); 4]> = SmallVec::new();
-        for track_key in &stream.tracks {
-            let Some(track) = self.tracks.get(*track_key) else { continue };
+        for track in stream.tracks.iter().filter_map(|key| self.tracks.get(*key)) {
             for branch in &mut stream.branches {
                 if branch.waits(track.number) {
-                    needed.push((*track_key, branch.begin(now, track)));
+                    branch.begin(now, track);
                 }
                 branch.tell_clocks(now, track);
-            }
-        }
-        for (track, layers) in needed {
-            for layer in (0..LAYERS_MAX as u8).filter(|layer| layers & (1 << layer) != 0) {
-                self.want_keyframe(now, track, layer);
             }
         }
         self.drop_broken(now, key);
     }
 
     fn tell_branches(&mut self, now: Instant, key: usize) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let is_unknown =
+            stream.tracks.is_empty() && stream.feed.as_ref().is_some_and(|feed| !feed.is_heard());
+        if is_unknown {
+            // It is not known here yet what there is; nothing would be taken for nothing.
+            stream.branches_due = Some(now + LOOK_EVERY);
+            return;
+        }
         let Some(stream) = self.streams.get(key) else { return };
         let carried = self.carried(now, stream);
         let Some(stream) = self.streams.get_mut(key) else { return };
@@ -171,8 +171,10 @@ impl Sfu {
                 self.branches_due(now, key);
             }
             Up::Keyframe { track, layer } => {
-                if let Some(track) = self.track_of(key, track) {
-                    self.want_keyframe(now, track, layer);
+                let Some(track_key) = self.track_of(key, track) else { return };
+                let branch = &self.streams[key].branches[index];
+                if !branch.has_keyframe(now, &self.tracks[track_key], layer) {
+                    self.want_keyframe(now, track_key, layer);
                 }
             }
             Up::Again { track, layer, sequences } => {

@@ -255,9 +255,9 @@ impl Feed {
         let waiting = stream.waiting.iter().map(|waiting| waiting.until).min();
         let lost = self.lost_at.map(|at| at + LOST_FOR);
         let missed = self.missed.iter().map(|(_, since)| *since + MISSED_FOR).min();
-        let beside = [waiting, lost, missed];
+        let unwatched = self.unwatched_since.map(|since| since + UNWATCHED_FOR);
         if !self.is_heard {
-            return beside.into_iter().flatten().min();
+            return [waiting, lost, missed, unwatched].into_iter().flatten().min();
         }
         let fed = || {
             let own = stream.tracks.iter().filter_map(|key| tracks.get(*key));
@@ -265,14 +265,14 @@ impl Feed {
                 track.layers.iter().enumerate().map(move |(index, layer)| (track, index as u8, layer))
             })
         };
+        // By what is missing, and by keyframes that are asked for again.
         let missing = fed().filter_map(|(_, _, layer)| layer.receiver.due()).min();
         let keyframes = fed()
             .filter(|(track, index, layer)| self.can_ask(track, *index) && layer.keyframe.due().is_some())
             .filter_map(|(_, _, layer)| layer.keyframe.due())
             .min();
-        let unwatched = self.unwatched_since.map(|since| since + UNWATCHED_FOR);
-        let own = [missing, keyframes, unwatched, self.audience_due, Some(self.wants_due)];
-        beside.into_iter().chain(own).flatten().min()
+        let own = [missing, keyframes, self.audience_due, Some(self.wants_due)];
+        [waiting, lost, missed, unwatched].into_iter().chain(own).flatten().min()
     }
 
     /// Whether there is a point in asking for a keyframe of that layer.

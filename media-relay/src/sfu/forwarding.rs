@@ -52,6 +52,16 @@ impl Sfu {
         let track = &self.tracks[key];
         let mut wanted: SmallVec<[u8; 4]> = SmallVec::new();
         let is_muted = track.muted;
+        let mut known: SmallVec<[(u8, bool); 4]> = SmallVec::new();
+        let mut begins = |layer: u8| {
+            let before = known.iter().find(|(index, _)| *index == layer).map(|(_, begins)| *begins);
+            before.unwrap_or_else(|| {
+                let found = track.layers.get(usize::from(layer));
+                let begins = found.is_some_and(|layer| layer.beginning(now, BEGINNING_AGE_MAX).is_some());
+                known.push((layer, begins));
+                begins
+            })
+        };
         for (peer_key, index) in &track.viewers {
             self.busy = Some(Busy::Peer(*peer_key));
             let Some(peer) = self.peers.get_mut(*peer_key) else { continue };
@@ -79,7 +89,12 @@ impl Sfu {
                 && let Some(layer) = forwarder.waits_for(track).filter(|_| track.is_video() && !is_muted)
                 && !wanted.contains(&layer)
             {
-                wanted.push(layer);
+                if forwarder.is_dark() && begins(layer) {
+                    // A keyframe is there, of which the first came last.
+                    self.agenda.note(*peer_key, Some(now));
+                } else {
+                    wanted.push(layer);
+                }
             }
         }
         for layer in &wanted {

@@ -267,6 +267,12 @@ impl Layer {
         newest.checked_sub(u64::from((newest as u16).wrapping_sub(sequence)))
     }
 
+    /// When the keyframe came with which somebody who comes now can begin, if it is no older than that.
+    pub(crate) fn began(&self, now: Instant, age_max: Duration) -> Option<Instant> {
+        let first = *self.beginning(now, age_max)?.start();
+        self.cache.get(first).map(|packet| packet.arrived)
+    }
+
     /// The numbers with which somebody who comes now can begin: a keyframe and all that came since, without a gap.
     pub(crate) fn beginning(&self, now: Instant, age_max: Duration) -> Option<std::ops::RangeInclusive<u64>> {
         let first = self.beginning.filter(|_| !self.stands_alone)?;

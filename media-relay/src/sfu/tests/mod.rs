@@ -4,7 +4,9 @@
 mod asks;
 mod consistency;
 mod description;
+mod links;
 mod network;
+mod piping;
 mod publisher;
 mod repair;
 mod telling;

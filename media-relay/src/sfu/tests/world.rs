@@ -1,4 +1,4 @@
-//! A relay and everyone around it, in a time of their own.
+//! A relay, or several that are linked, and everyone around them, in a time of their own.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,12 +17,15 @@ use turnpike_wire::media::MediaSession;
 use turnpike_wire::{Failure, RoomId};
 
 use super::description::{self, Wish};
+use super::links::Links;
 use super::network::{Batch, CLEAR, Datagram, Weather, Wire};
 use super::publisher::Publisher;
 use super::viewer::Viewer;
+use crate::carry::FeedNews;
 use crate::sfu::{Command, Counters, Effect, Limits, Sfu, SfuConfig};
 use crate::{Ask, Most, Notice, Opened, Told};
 
+const SECOND: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(1);
 const PRIORITY: u32 = 2_130_706_431;
 
@@ -34,6 +37,8 @@ pub(super) enum Part {
 pub(super) struct End {
     pub(super) session: MediaSession,
     pub(super) address: SocketAddr,
+    /// At which it is.
+    pub(super) relay: usize,
     transport: Transport,
     pub(super) part: Part,
     pub(super) up: Weather,
@@ -66,6 +71,9 @@ impl End {
 
 pub(super) struct World {
     pub(super) sfu: Sfu,
+    /// Relays beside the first one.
+    pub(super) others: Vec<Sfu>,
+    pub(super) links: Links,
     pub(super) start: Instant,
     pub(super) now: Instant,
     pub(super) wire: Wire,
@@ -75,11 +83,13 @@ pub(super) struct World {
     pub(super) faults: usize,
     told: HashMap<u64, Result<Told, Failure>>,
     pub(super) notices: Vec<(MediaSession, Notice)>,
+    /// What became of feeds, and at which relay.
+    pub(super) news: Vec<(usize, FeedNews)>,
     tickets: u64,
 }
 
-pub(super) fn address() -> SocketAddr {
-    "198.51.100.1:5000".parse().unwrap()
+pub(super) fn address(relay: usize) -> SocketAddr {
+    format!("198.51.100.{}:5000", relay + 1).parse().unwrap()
 }
 
 /// Certificates take long to make.
@@ -95,13 +105,16 @@ fn config(ice: IceMode) -> Arc<TransportConfig> {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
+        Self::of(seed, 1)
+    }
+
+    pub(super) fn of(seed: u64, relays: usize) -> Self {
         println!("seed {seed}");
         let start = Instant::now();
-        let counters = Arc::new(Counters::default());
-        let sfu = Sfu::new(
-            SfuConfig {
+        let sfu = |relay| {
+            let sfu_config = SfuConfig {
                 transport: config(if seed.is_multiple_of(2) { IceMode::Lite } else { IceMode::Full }),
-                candidates: vec![address()],
+                candidates: vec![address(relay)],
                 tcp_candidates: Vec::new(),
                 estimator: estimator::Config {
                     start_bps: 8_000_000,
@@ -109,31 +122,52 @@ impl World {
                     ..estimator::Config::default()
                 },
                 limits: Limits::default(),
-            },
-            counters,
-            start,
-        );
+            };
+            Sfu::new(sfu_config, Arc::new(Counters::default()), start)
+        };
         Self {
-            sfu,
+            sfu: sfu(0),
+            others: (1..relays).map(sfu).collect(),
+            links: Links::default(),
+            news: Vec::new(),
+            faults: 0,
             start,
             now: start,
             wire: Wire::new(seed),
             ends: Vec::new(),
             batch: Batch::default(),
-            faults: 0,
             told: HashMap::new(),
             notices: Vec::new(),
             tickets: 0,
         }
     }
 
+    pub(super) fn relay(&mut self, relay: usize) -> &mut Sfu {
+        if relay == 0 { &mut self.sfu } else { &mut self.others[relay - 1] }
+    }
+
+    pub(super) fn relays(&self) -> impl Iterator<Item = &Sfu> {
+        std::iter::once(&self.sfu).chain(&self.others)
+    }
+
     pub(super) fn ask(&mut self, ask: Ask) -> Result<Told, Failure> {
+        self.ask_at(0, ask)
+    }
+
+    pub(super) fn ask_at(&mut self, relay: usize, ask: Ask) -> Result<Told, Failure> {
         self.tickets += 1;
         let ticket = self.tickets;
         let chance = self.wire.bytes();
-        self.sfu.command(self.now, Command { ticket, ask, chance });
-        self.round();
-        self.told.remove(&ticket).expect("every command is answered")
+        let now = self.now;
+        self.relay(relay).command(now, Command { ticket, ask, chance });
+        self.round(relay);
+        // Who watches what is only just being attached waits.
+        let limit = self.now + 5 * SECOND;
+        while !self.told.contains_key(&ticket) {
+            assert!(self.now < limit, "every command is answered");
+            self.step();
+        }
+        self.told.remove(&ticket).expect("it is there")
     }
 
     pub(super) fn publish(&mut self, wish: Wish) -> usize {
@@ -144,7 +178,15 @@ impl World {
         self.join(Wish { publishes: false, ..wish }).unwrap()
     }
 
+    pub(super) fn watch_at(&mut self, relay: usize, wish: Wish) -> usize {
+        self.join_at(relay, Wish { publishes: false, ..wish }).unwrap()
+    }
+
     pub(super) fn join(&mut self, wish: Wish) -> Result<usize, Failure> {
+        self.join_at(0, wish)
+    }
+
+    pub(super) fn join_at(&mut self, relay: usize, wish: Wish) -> Result<usize, Failure> {
         let ours = Credentials::from_random(&self.wire.bytes());
         let theirs = config(IceMode::Full);
         let offer = description::offer(wish, &ours, theirs.certificate(), 2);
@@ -153,11 +195,14 @@ impl World {
         let stream: RoomId = "live".parse().unwrap();
         let user = format!("user-{number}").parse().unwrap();
         let most = Most::All;
-        let told = self.ask(if wish.publishes {
-            Ask::Publish { session, stream, user, offer, most }
-        } else {
-            Ask::Watch { session, stream, user, offer: Some(offer), most }
-        })?;
+        let told = self.ask_at(
+            relay,
+            if wish.publishes {
+                Ask::Publish { session, stream, user, offer, most }
+            } else {
+                Ask::Watch { session, stream, user, offer: Some(offer), most }
+            },
+        )?;
         let Told::Opened(Opened { sdp, .. }) = told else { panic!("another answer") };
         let answer = description::answer(&sdp);
         let remote = answer.remote.credentials.clone();
@@ -168,7 +213,7 @@ impl World {
             controlling: true,
         };
         let mut transport = Transport::new(&theirs, setup, self.now);
-        transport.add_remote_candidate(address(), PRIORITY);
+        transport.add_remote_candidate(address(relay), PRIORITY);
         let own: SocketAddr = format!("203.0.113.{}:{}", number % 250 + 1, 6_000 + number).parse().unwrap();
         let part = if wish.publishes {
             Part::Publisher(Publisher::new(self.now, number as u8, wish))
@@ -178,6 +223,7 @@ impl World {
         let mut end = End {
             session,
             address: own,
+            relay,
             transport,
             part,
             up: CLEAR,
@@ -201,14 +247,17 @@ impl World {
         let wish = self.ends[end].wish;
         let sdp = description::offer(wish, &ours, theirs.certificate(), 3);
         let session = self.ends[end].session;
-        let Told::Sdp(sdp) = self.ask(Ask::Offer { session, sdp }).unwrap() else { panic!("another answer") };
+        let relay = self.ends[end].relay;
+        let Told::Sdp(sdp) = self.ask_at(relay, Ask::Offer { session, sdp }).unwrap() else {
+            panic!("another answer")
+        };
         let answer = description::answer(&sdp);
         let remote = answer.remote.credentials;
         let (now, wire) = (self.now, &mut self.wire);
         let end = &mut self.ends[end];
         end.address = moves_to.unwrap_or(end.address);
         end.transport.restart(ours.clone(), Some(remote.clone()));
-        end.transport.add_remote_candidate(address(), PRIORITY);
+        end.transport.add_remote_candidate(address(relay), PRIORITY);
         end.credentials = ours;
         if let Part::Viewer(viewer) = &end.part {
             assert_eq!(Some(viewer.video), answer.video, "another description, other sources");
@@ -235,43 +284,56 @@ impl World {
     pub(super) fn step(&mut self) {
         self.now += STEP;
         let now = self.now;
-        let mut is_busy = false;
+        let mut is_busy = vec![false; 1 + self.others.len()];
         while let Some((from, to, mut bytes)) = self.wire.take(now) {
-            if to == address() {
-                self.sfu.datagram(now, to, from, &mut bytes);
-                is_busy = true;
+            if let Some(relay) = (0..is_busy.len()).find(|relay| to == address(*relay)) {
+                self.relay(relay).datagram(now, to, from, &mut bytes);
+                is_busy[relay] = true;
             } else if let Some(end) = self.ends.iter_mut().find(|end| end.address == to && !end.dead) {
                 end.take(now, self.start, from, &mut bytes, &mut self.wire);
             }
         }
+        while let Some((relay, pipe, word)) = self.links.take(now) {
+            self.relay(relay).deliver(now, pipe, word);
+            is_busy[relay] = true;
+        }
         for end in self.ends.iter_mut().filter(|end| !end.dead) {
             end.go_on(now, &mut self.wire);
         }
-        if is_busy || self.sfu.due().is_some_and(|due| due <= now) {
-            self.round();
+        for (relay, is_busy) in is_busy.into_iter().enumerate() {
+            if is_busy || self.relay(relay).due().is_some_and(|due| due <= now) {
+                self.round(relay);
+            }
         }
     }
 
-    fn round(&mut self) {
+    fn round(&mut self, relay: usize) {
+        let now = self.now;
+        let sfu = if relay == 0 { &mut self.sfu } else { &mut self.others[relay - 1] };
         // As a shard does it.
-        while catch_unwind(AssertUnwindSafe(|| self.sfu.advance(self.now, &mut self.batch))).is_err() {
+        while catch_unwind(AssertUnwindSafe(|| sfu.advance(now, &mut self.batch))).is_err() {
             assert!(self.batch.fault.is_some(), "a panic of the relay's own");
             self.faults += 1;
             assert!(self.faults < 100, "it panics for ever");
-            self.sfu.abandon(None);
+            sfu.abandon(None);
         }
-        while let Some(effect) = self.sfu.next_effect() {
+        while let Some(effect) = sfu.next_effect() {
             match effect {
                 Effect::Answer { ticket, answer } => {
                     self.told.insert(ticket, answer);
                 }
                 Effect::Notice { session, notice } => self.notices.push((session, notice)),
-                Effect::Feed { .. } => panic!("nothing is fed here"),
+                Effect::Feed { news, .. } => self.news.push((relay, news)),
             }
         }
+        // Else the shard would never sleep, and nobody behind would be looked after.
+        let due = sfu.due();
+        assert!(due.is_none_or(|due| due > now), "something is due at once, again and again");
+        super::consistency::check(sfu);
+        self.links.go_on(now, &mut self.wire);
         for (to, bytes) in std::mem::take(&mut self.batch.sent) {
             let Some(end) = self.ends.iter_mut().find(|end| end.address == to) else { continue };
-            if !self.wire.put(self.now, end.down, &(address(), to, bytes.clone()))
+            if !self.wire.put(self.now, end.down, &(address(relay), to, bytes.clone()))
                 && let Part::Viewer(viewer) = &mut end.part
                 && bytes.len() > 12
                 && bytes[8..12] == viewer.video.0.to_be_bytes()
@@ -279,10 +341,6 @@ impl World {
                 viewer.lost.insert(u16::from_be_bytes([bytes[2], bytes[3]]));
             }
         }
-        // Else the shard would never sleep, and nobody behind would be looked after.
-        let due = self.sfu.due();
-        assert!(due.is_none_or(|due| due > self.now), "something is due at once, again and again");
-        super::consistency::check(&self.sfu);
     }
 
     pub(super) fn keyframes_asked(&mut self, publisher: usize) -> usize {
@@ -305,7 +363,7 @@ impl End {
             .priority(PRIORITY)
             .controlled(0)
             .finish(self.credentials.pwd());
-        let path = Path { local: self.address, remote: address() };
+        let path = Path { local: self.address, remote: address(self.relay) };
         let taken = self.transport.handle(now, path, &mut heard);
         assert!(matches!(taken, Input::Consumed), "{taken:?}");
         self.settle(now, wire);
@@ -372,7 +430,7 @@ impl End {
     }
 
     fn put(&self, now: Instant, bytes: Vec<u8>, wire: &mut Wire) -> bool {
-        let datagram: Datagram = (self.address, address(), bytes);
+        let datagram: Datagram = (self.address, address(self.relay), bytes);
         wire.put(now, self.up, &datagram)
     }
 
