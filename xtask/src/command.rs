@@ -92,7 +92,8 @@ pub(crate) fn beside(name: &str) -> anyhow::Result<std::path::PathBuf> {
 }
 
 /// Packages with tests whose names begin with `fuzz_`.
-const FUZZED: [&str; 4] = ["turnpike-engine", "turnpike-rtp", "turnpike-sdp", "turnpike-transport"];
+const FUZZED: [&str; 5] =
+    ["turnpike-engine", "turnpike-media-relay", "turnpike-rtp", "turnpike-sdp", "turnpike-transport"];
 
 pub(crate) fn fuzz(target: Option<&str>, seconds: u64) -> anyhow::Result<bool> {
     const SEED: &str = "TURNPIKE_FUZZ_SEED";
@@ -105,7 +106,7 @@ pub(crate) fn fuzz(target: Option<&str>, seconds: u64) -> anyhow::Result<bool> {
     let status = cargo()
         .arg("test")
         .args(packages)
-        .args(["--test", "it", "--"])
+        .args(["--lib", "--test", "it", "--"])
         .arg(target.map_or_else(|| "fuzz_".to_owned(), |target| format!("fuzz_{target}")))
         .args(["--nocapture", "--test-threads", "2"])
         .env("TURNPIKE_FUZZ_SECONDS", seconds.to_string())

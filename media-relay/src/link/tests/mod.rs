@@ -4,6 +4,7 @@ mod controllers;
 mod hostile;
 mod house;
 mod lossy;
+mod metrics;
 mod pipes;
 mod proxy;
 mod trust;
