@@ -21,6 +21,7 @@ mod recorded;
 mod recording;
 mod records;
 mod recovery;
+mod relays;
 mod roaming;
 mod severed;
 mod stalled;

@@ -23,7 +23,9 @@ pub(super) struct Watch<'a> {
 impl Suspects {
     /// None: somebody looks after it already.
     pub(super) fn watch(&self, relay: Incarnation) -> Option<Watch<'_>> {
-        self.watched().insert(relay).then_some(Watch { suspects: self, relay })
+        // Not made where it is not wanted: it strikes the relay off when it goes.
+        let is_first = self.watched().insert(relay);
+        is_first.then(|| Watch { suspects: self, relay })
     }
 
     pub(super) fn is_silent(&self, relay: Incarnation) -> bool {

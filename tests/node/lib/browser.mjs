@@ -5,6 +5,7 @@ import { readFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { guide } from "./guide.mjs";
 
 const here = new URL(".", import.meta.url);
 const FILES = {
@@ -16,12 +17,12 @@ const FILES = {
 async function serve() {
   const server = createServer(async (request, response) => {
     const file = FILES[request.url];
-    if (file) {
+    if (file || request.url === "/guide.js") {
       response.setHeader("content-type", "text/javascript");
-      response.end(await readFile(file));
+      response.end(file ? await readFile(file) : await guide());
     } else {
       response.setHeader("content-type", "text/html");
-      response.end(`<!doctype html><title>test</title><body><script src="/socket.io.js"></script><script src="/media-page.js"></script>`);
+      response.end(`<!doctype html><title>test</title><body><script src="/socket.io.js"></script><script src="/guide.js"></script><script src="/media-page.js"></script>`);
     }
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -245,3 +245,54 @@ const request_of = (name, event, data) => ask(peers.get(name).socket, event, { s
 const state = (name) => peers.get(name).states.at(-1);
 
 Object.assign(window, { enter, publish, watch, request_of, state });
+
+// With the code of the guide, which goes on by itself.
+
+const guests = new Map();
+
+/// A socket that comes back by itself, and the guide's functions over it.
+async function guest(name, url, token) {
+  const socket = io(url, { transports: ["websocket"], auth: { token }, forceNew: true, reconnectionDelay: 100, reconnectionDelayMax: 200 });
+  const states = [];
+  socket.on("media:state", (state) => states.push(state));
+  guests.set(name, { socket, states, ...guide(socket, () => token, () => {}) });
+  await new Promise((resolve) => socket.once("session", resolve));
+}
+
+async function guest_publishes(name, url, token, stream) {
+  await guest(name, url, token);
+  return guests.get(name).publish(stream, await camera({ width: 320, height: 180 }));
+}
+
+/// Notes the longest time for which its picture stood still.
+async function guest_watches(name, url, token, stream) {
+  await guest(name, url, token);
+  const known = guests.get(name);
+  const element = Object.assign(document.createElement("video"), { autoplay: true, muted: true });
+  document.body.append(element);
+  Object.assign(known, { element, frames: 0, longest_ms: 0 });
+  let last;
+  const frame = (now) => {
+    if (last !== undefined) known.longest_ms = Math.max(known.longest_ms, now - last);
+    last = now;
+    known.frames += 1;
+    element.requestVideoFrameCallback(frame);
+  };
+  element.requestVideoFrameCallback(frame);
+  return known.watch(stream, element);
+}
+
+const guest_sessions = (name) => [...guests.get(name).sessions.keys()];
+const guest_states = (name) => guests.get(name).states.map(({ session, state, code }) => ({ session, state, code }));
+
+/// Its picture moves. Gives how long it stood still at most since the last time this was asked.
+async function guest_sees(name, frames = 15) {
+  const known = guests.get(name);
+  const before = known.frames;
+  await until(`${name} sees ${frames} more frames`, () => known.frames >= before + frames, 30_000);
+  const longest_ms = Math.round(known.longest_ms);
+  known.longest_ms = 0;
+  return { longest_ms, sessions: known.sessions.size };
+}
+
+Object.assign(window, { guests, guest_publishes, guest_watches, guest_sessions, guest_states, guest_sees });

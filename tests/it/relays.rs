@@ -1,0 +1,115 @@
+//! Streams over several nodes: who watches at another relay than that of the publisher gets them over one link, and goes on
+//! watching when a relay leaves or is killed. Real nodes on a real Redis Cluster, browsers with the code of the guide.
+
+mod browsers;
+mod house;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use self::browsers::Browsers;
+use self::house::House;
+
+/// A relay that is killed is missed for no longer than this.
+const BACK_WITHIN_MS: u64 = 2_000;
+
+/// What a viewer may see of a relay that leaves. What a busy machine adds with a browser on it is left to the viewers that
+/// have none (`viewers.rs`).
+const MOVED_WITHIN_MS: u64 = 1_000;
+
+const STREAM: &str = "live:show";
+
+#[test]
+fn alone_one_copy_crosses_a_link_however_many_watch_behind_it() {
+    let house = House::start(&[("a", &[]), ("b", &[])]);
+    let mut browsers = Browsers::start(&house);
+    browsers.ask(&json!({ "do": "publish", "name": "p", "at": "a", "stream": STREAM }));
+    for name in ["v1", "v2", "v3"] {
+        browsers.ask(&json!({ "do": "watch", "name": name, "at": "b", "stream": STREAM }));
+    }
+    assert_eq!(house.metric(0, "turnpike_media_viewers"), 0.0, "they are at the relay of their node");
+    assert_eq!(house.metric(1, "turnpike_media_viewers"), 3.0);
+    let packets = || {
+        let link = house.labelled(1, "turnpike_media_link_received_packets_total");
+        (link, house.metric(1, "turnpike_media_rtp_sent_packets_total"))
+    };
+    let (link_before, sent_before) = packets();
+    for name in ["v1", "v2", "v3"] {
+        browsers.ask(&json!({ "do": "sees", "name": name, "frames": 60 }));
+    }
+    let (link, sent) = packets();
+    let (link, sent) = (link - link_before, sent - sent_before);
+    println!("{link} packets over the link, {sent} to viewers");
+    assert!(link > 0.0 && (2.5..3.5).contains(&(sent / link)), "{link} packets for {sent}");
+}
+
+#[test]
+fn alone_viewers_of_a_relay_that_is_killed_are_back_at_another() {
+    // The publisher's relay has room for nobody else, so all who watch are at one of the others.
+    let full = [("TURNPIKE_MEDIA_SESSIONS_MAX", "1"), ("TURNPIKE_MEDIA_SHARDS", "1")];
+    let mut house = House::start(&[("a", &full), ("b", &[]), ("c", &[])]);
+    let mut browsers = Browsers::start(&house);
+    browsers.ask(&json!({ "do": "publish", "name": "p", "at": "a", "stream": STREAM }));
+    house.until("the first relay is full", |house| house.metric(0, "turnpike_media_publishers") == 1.0);
+    std::thread::sleep(Duration::from_secs(3));
+    for name in ["v1", "v2", "v3"] {
+        browsers.ask(&json!({ "do": "watch", "name": name, "at": "a", "stream": STREAM }));
+        browsers.ask(&json!({ "do": "sees", "name": name }));
+    }
+    let lost = if house.metric(1, "turnpike_media_viewers") > 0.0 { 1 } else { 2 };
+    let others = 3 - lost;
+    let viewers = [1, 2].map(|node| house.metric(node, "turnpike_media_viewers"));
+    println!("viewers at the two others: {viewers:?}");
+    house.nodes[lost].kill();
+    for name in ["v1", "v2", "v3"] {
+        let seen = browsers.ask(&json!({ "do": "sees", "name": name, "frames": 60 }));
+        println!("{name}: {seen}");
+        assert!(seen["longest_ms"].as_u64().unwrap() <= BACK_WITHIN_MS, "{name}: {seen}");
+        assert_eq!(seen["sessions"], 1, "{name}: {seen}");
+    }
+    assert_eq!(house.metric(others, "turnpike_media_viewers"), 3.0);
+}
+
+#[test]
+fn alone_a_node_that_leaves_takes_no_picture_with_it() {
+    let mut house = House::start(&[("a", &[]), ("b", &[]), ("c", &[])]);
+    let mut browsers = Browsers::start(&house);
+    browsers.ask(&json!({ "do": "publish", "name": "p", "at": "a", "stream": STREAM }));
+    for name in ["v1", "v2", "v3"] {
+        browsers.ask(&json!({ "do": "watch", "name": name, "at": "b", "stream": STREAM }));
+        browsers.ask(&json!({ "do": "sees", "name": name }));
+    }
+    // Viewers of B, whose gateway leaves as well: they come back to another, name their sessions, and hear again that they move.
+    browsers.balance("b", &[house.port(0), house.port(2)]);
+    house.nodes[1].terminate().unwrap();
+    for name in ["v1", "v2", "v3"] {
+        let seen = browsers.ask(&json!({ "do": "sees", "name": name, "frames": 150 }));
+        println!("{name}: {seen}");
+        assert!(seen["longest_ms"].as_u64().unwrap() <= MOVED_WITHIN_MS, "{name}: {seen}");
+    }
+    let status = house.nodes[1].wait(Duration::from_secs(30)).unwrap();
+    assert!(status.success(), "{status}");
+    for name in ["v1", "v2", "v3"] {
+        let seen = browsers.ask(&json!({ "do": "sees", "name": name }));
+        assert_eq!(seen["sessions"], 1, "{name}: {seen}");
+        let states = browsers.ask(&json!({ "do": "states", "name": name, "of": "home" }));
+        let is_moving = |state: &&Value| state["state"] == "moving" && state["code"] == 123;
+        assert!(
+            states["states"].as_array().unwrap().iter().any(|state| is_moving(&state)),
+            "{name}: {states}"
+        );
+    }
+    // And now that of the publisher: it moves, and its viewers with it.
+    browsers.balance("a", &[house.port(2)]);
+    browsers.balance("b", &[house.port(2)]);
+    house.nodes[0].terminate().unwrap();
+    let status = house.nodes[0].wait(Duration::from_secs(30)).unwrap();
+    assert!(status.success(), "{status}");
+    for name in ["v1", "v2", "v3"] {
+        let seen = browsers.ask(&json!({ "do": "sees", "name": name, "frames": 30 }));
+        println!("{name}, with the publisher: {seen}");
+    }
+    assert_eq!(house.metric(2, "turnpike_media_publishers"), 1.0);
+    assert_eq!(house.metric(2, "turnpike_media_viewers"), 3.0);
+}
