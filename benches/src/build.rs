@@ -1,6 +1,11 @@
 //! Everything that a run starts, built and installed before it: a stale server must not be measured.
 
-use std::process::Command;
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use anyhow::Context as _;
 
@@ -26,15 +31,55 @@ pub(crate) fn everything(places: &Places, contenders: &[Contender]) -> anyhow::R
         let bins = bins.iter().flat_map(|bin| ["--bin", bin]);
         cargo(&["--package", "turnpike-benches"].into_iter().chain(bins).collect::<Vec<_>>())?;
     }
+    // It brings much that nothing else here needs.
+    if contenders.contains(&Contender::Webrtc) {
+        let package = ["--package", "turnpike-benches", "--features", "webrtc-peer"];
+        cargo(&[&package[..], &["--bin", "bench-relay-webrtc"]].concat())?;
+    }
     if contenders.contains(&Contender::Node) && !is_installed(places) {
         run(Command::new("npm").current_dir(places.node_peer()).args(["ci", "--no-audit", "--no-fund"]))?;
     }
     Ok(())
 }
 
+/// Installs Debian's package where it is missing. An error means to go on without it.
+pub(crate) fn janus(as_it_is: bool) -> anyhow::Result<()> {
+    let is_there = || Command::new("janus").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if is_there() {
+        return Ok(());
+    }
+    anyhow::ensure!(!as_it_is, "it is not installed");
+    let apt = |arguments: &[&str]| {
+        let mut command = privileged("apt-get");
+        run(command
+            .args(["-o", "DPkg::Lock::Timeout=300"])
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update"])?;
+    apt(&["install", "--yes", "--no-install-recommends", "janus"])?;
+    // Debian starts what it installs. We start our own, and nobody asked for one on a port that all know.
+    if Path::new("/run/systemd/system").exists() {
+        run(privileged("systemctl").args(["disable", "--now", "janus"]))?;
+    }
+    anyhow::ensure!(is_there(), "it was installed and does not start");
+    Ok(())
+}
+
+/// By `sudo`, unless it is needless.
+fn privileged(program: &str) -> Command {
+    let root_already = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    if root_already {
+        return Command::new(program);
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.args(["--non-interactive", program]);
+    sudo
+}
+
 /// Whether what npm has installed is what the lock file asks for now.
 fn is_installed(places: &Places) -> bool {
-    let written = |file: &str| std::fs::metadata(places.node_peer().join(file))?.modified();
+    let written = |file: &str| fs::metadata(places.node_peer().join(file))?.modified();
     match (written("node_modules/.package-lock.json"), written("package-lock.json")) {
         (Ok(installed), Ok(asked_for)) => installed >= asked_for,
         _ => false,

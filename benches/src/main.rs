@@ -17,18 +17,19 @@ mod table;
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, ValueEnum as _};
 use measure::{
     machine::{self, Machine},
     pinning,
 };
+use media::command::Dialect;
 use results::{Outcome, Run, Spread};
 use scenario::{Bench, Sample, Scenario, Size};
 use server::{Contender, Places};
 // The library's modules under the names that the driver's own use.
 use turnpike_benches::{frames, packets};
 
-/// Side-by-side runs against Node socket.io, socketioxide and the floor.
+/// Side-by-side runs against Node socket.io, socketioxide, the webrtc crate, janus and the floor.
 #[derive(Debug, Parser)]
 #[command(name = "turnpike-benches")]
 struct Arguments {
@@ -91,7 +92,9 @@ fn run() -> anyhow::Result<bool> {
         }
         Some("media") => {
             let target = words.next().context("address")?.parse()?;
-            media::serve(target, &std::env::var("JWT_SECRET")?)?;
+            let dialect = words.next().context("dialect")?;
+            let dialect = Dialect::from_str(&dialect, false).map_err(anyhow::Error::msg)?;
+            media::serve(target, dialect, &std::env::var("JWT_SECRET")?)?;
             return Ok(true);
         }
         _ => {}
@@ -114,13 +117,21 @@ fn run() -> anyhow::Result<bool> {
     }
 
     let scenarios = chosen(&arguments.what)?;
-    let wanted = match (&arguments.servers[..], arguments.quick) {
+    let mut wanted = match (&arguments.servers[..], arguments.quick) {
         ([], true) => vec![Contender::Turnpike],
         ([], false) => Contender::ALL.to_vec(),
         (named, _) => named.to_vec(),
     };
+    // Only what has a turn is built and installed.
+    wanted.retain(|contender| scenarios.iter().any(|scenario| scenario.contenders.contains(contender)));
     if !arguments.no_build {
         build::everything(&places, &wanted)?;
+    }
+    if wanted.contains(&Contender::Janus)
+        && let Err(error) = build::janus(arguments.no_build)
+    {
+        println!("janus is left out: {error:#}");
+        wanted.retain(|contender| *contender != Contender::Janus);
     }
     let recorded = !arguments.quick && !arguments.no_record;
     let mut sound = true;

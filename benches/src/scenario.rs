@@ -12,8 +12,11 @@ mod fanout_saturated;
 mod idle_cpu;
 mod idle_memory;
 mod node_killed;
+mod relay_burst;
+mod relay_delay;
 mod relay_forward;
 mod relay_join;
+mod relay_loss;
 mod session;
 
 use std::{collections::BTreeMap, time::Instant};
@@ -24,6 +27,7 @@ use crate::{
         command::{Command, Report, Rooms},
     },
     measure::pinning::Core,
+    media::{self, command::Rate},
     server::{Contender, Places, SECRET, Server, Setting},
 };
 
@@ -37,6 +41,19 @@ pub(crate) struct Scenario {
     pub(crate) measure: fn(&Bench<'_>) -> anyhow::Result<Sample>,
 }
 
+impl Scenario {
+    /// They have peers of their own.
+    pub(crate) fn is_of_relays(&self) -> bool {
+        self.name.starts_with("relay-")
+    }
+}
+
+/// Everybody who forwards media.
+const RELAYS: &[Contender] = &[Contender::Turnpike, Contender::Webrtc, Contender::Janus, Contender::Floor];
+
+/// A stream of 2.5 Mb/s, three packets at a time, as they come out of libwebrtc's pacer at this rate.
+const STREAM: Rate = Rate { kbps: 2_500, burst: 3 };
+
 /// A row of the table.
 #[derive(Debug)]
 pub(crate) struct Figure {
@@ -49,7 +66,7 @@ pub(crate) struct Figure {
 /// What one measurement found: figures and whatever helps to trust them, by key.
 pub(crate) type Sample = BTreeMap<&'static str, f64>;
 
-pub(crate) const ALL: [Scenario; 14] = [
+pub(crate) const ALL: [Scenario; 17] = [
     idle_memory::SCENARIO,
     idle_cpu::SCENARIO,
     fanout_paced::SCENARIO,
@@ -64,6 +81,9 @@ pub(crate) const ALL: [Scenario; 14] = [
     node_killed::SCENARIO,
     relay_forward::SCENARIO,
     relay_join::SCENARIO,
+    relay_delay::SCENARIO,
+    relay_burst::SCENARIO,
+    relay_loss::SCENARIO,
 ];
 
 /// One measurement: this server, with these sizes.
@@ -88,6 +108,14 @@ pub(crate) struct Size {
 impl Bench<'_> {
     pub(crate) fn serve(&self, setting: Setting) -> anyhow::Result<Server> {
         Server::start(self.contender, setting, self.places, self.server_core)
+    }
+
+    /// Something that forwards media, and load for it.
+    pub(crate) fn relay(&self) -> anyhow::Result<(Server, media::Driver)> {
+        let server = self.serve(Setting { is_relay: true, ..Setting::default() })?;
+        let dialect = self.contender.dialect();
+        let driver = media::Driver::start(server.address, dialect, SECRET, self.load_core)?;
+        Ok((server, driver))
     }
 
     pub(crate) fn driver(&self, server: &Server, number: u8) -> anyhow::Result<Driver> {

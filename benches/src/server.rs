@@ -1,5 +1,7 @@
 //! The servers that are compared: how each is started, where it listens, and that it is gone afterwards.
 
+mod janus;
+
 use std::{
     fs::File,
     io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
@@ -12,7 +14,10 @@ use std::{
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{memory, pinning::Core, process};
+use crate::{
+    measure::{memory, pinning::Core, process},
+    media::command::Dialect,
+};
 
 /// Shared with the load, which makes the tokens. Long enough for any rule about secrets.
 pub(crate) const SECRET: &str = "bench-secret-that-is-long-enough-for-hs256-0123456789";
@@ -23,19 +28,29 @@ pub(crate) enum Contender {
     Turnpike,
     Node,
     Socketioxide,
+    Webrtc,
+    Janus,
     Floor,
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 4] = [Self::Turnpike, Self::Node, Self::Socketioxide, Self::Floor];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Turnpike, Self::Node, Self::Socketioxide, Self::Webrtc, Self::Janus, Self::Floor];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Turnpike => "turnpike",
             Self::Node => "node",
             Self::Socketioxide => "socketioxide",
+            Self::Webrtc => "webrtc",
+            Self::Janus => "janus",
             Self::Floor => "floor",
         }
+    }
+
+    /// How its relay is spoken to.
+    pub(crate) fn dialect(self) -> Dialect {
+        if self == Self::Janus { Dialect::Janus } else { Dialect::Whip }
     }
 
     /// Whose failure is ours to mend. What a peer loses is recorded and does not end the run.
@@ -119,6 +134,11 @@ impl Server {
             Contender::Socketioxide => core.command(places.programs.join("bench-socketioxide")),
             Contender::Floor if setting.is_relay => core.command(places.programs.join("bench-relay-floor")),
             Contender::Floor => core.command(places.programs.join("bench-floor")),
+            Contender::Webrtc => core.command(places.programs.join("bench-relay-webrtc")),
+            Contender::Janus => {
+                let (child, address) = janus::start(places, core)?;
+                return Ok(Self { contender, child, address });
+            }
             Contender::Node => {
                 let mut command = core.command("node");
                 command.arg(places.node_peer().join("server.mjs")).env("NODE_ENV", "production");

@@ -28,35 +28,54 @@ fn replaced(readme: &str, table: &str) -> anyhow::Result<String> {
     Ok(format!("{before}{BEGIN}\n{table}{END}{after}"))
 }
 
-fn table(results: &Path) -> anyhow::Result<String> {
-    let mut rows = String::from(
-        "| figure | unit | Turnpike | goal | Node | socketioxide | floor | to the best peer | to the floor |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
-    );
-    let mut origins = String::new();
-    for scenario in &scenario::ALL {
-        let Some(run) = Run::latest(results, scenario.name)? else { continue };
-        for figure in scenario.figures {
-            rows.push_str(&row(figure, &run));
-        }
-        let _ = writeln!(
-            origins,
-            "- `{}`: `{}`, {} rounds, commit {}, {}; {} cores, {}, Linux {}",
-            run.scenario,
-            run.command,
-            run.rounds,
-            run.commit,
-            run.date,
-            run.machine.cores,
-            run.machine.cpu,
-            run.machine.kernel
-        );
-    }
-    Ok(format!("{rows}\nMedian (lowest to highest). Where each row comes from:\n\n{origins}"))
+/// What is put side by side, and under which names.
+struct Field {
+    is_of_relays: bool,
+    peers: [(Contender, &'static str); 2],
 }
 
-/// One row; also what is printed after a run.
-pub(crate) fn row(figure: &Figure, run: &Run) -> String {
+const FIELDS: [Field; 2] = [
+    Field {
+        is_of_relays: false,
+        peers: [(Contender::Node, "Node"), (Contender::Socketioxide, "socketioxide")],
+    },
+    Field { is_of_relays: true, peers: [(Contender::Webrtc, "`webrtc`"), (Contender::Janus, "janus")] },
+];
+
+fn table(results: &Path) -> anyhow::Result<String> {
+    let (mut rows, mut origins) = (String::new(), String::new());
+    for field in &FIELDS {
+        let [(_, first), (_, second)] = field.peers;
+        let _ = writeln!(
+            rows,
+            "| figure | unit | Turnpike | goal | {first} | {second} | floor | to the best peer | to the floor |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+        );
+        for scenario in scenario::ALL.iter().filter(|scenario| scenario.is_of_relays() == field.is_of_relays)
+        {
+            let Some(run) = Run::latest(results, scenario.name)? else { continue };
+            for figure in scenario.figures {
+                rows.push_str(&row(figure, &run, field));
+            }
+            let _ = writeln!(
+                origins,
+                "- `{}`: `{}`, {} rounds, commit {}, {}; {} cores, {}, Linux {}",
+                run.scenario,
+                run.command,
+                run.rounds,
+                run.commit,
+                run.date,
+                run.machine.cores,
+                run.machine.cpu,
+                run.machine.kernel
+            );
+        }
+        rows.push('\n');
+    }
+    Ok(format!("{rows}Median (lowest to highest). Where each row comes from:\n\n{origins}"))
+}
+
+fn row(figure: &Figure, run: &Run, field: &Field) -> String {
     let cell =
         |contender| run.spread(contender, figure.key).map_or_else(|| "-".into(), |spread| spelled(&spread));
     let median = |contender| run.spread(contender, figure.key).map(|spread| spread.median);
@@ -65,16 +84,16 @@ pub(crate) fn row(figure: &Figure, run: &Run) -> String {
         _ => "-".into(),
     };
     let ours = median(Contender::Turnpike);
-    let peers = [median(Contender::Node), median(Contender::Socketioxide)];
-    let best_peer = peers.into_iter().flatten().min_by(f64::total_cmp);
+    let [(first, _), (second, _)] = field.peers;
+    let best_peer = [median(first), median(second)].into_iter().flatten().min_by(f64::total_cmp);
     format!(
         "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
         figure.title,
         figure.unit,
         cell(Contender::Turnpike),
         figure.goal.map_or_else(|| "-".into(), |goal| format!("≤ {goal}")),
-        cell(Contender::Node),
-        cell(Contender::Socketioxide),
+        cell(first),
+        cell(second),
         cell(Contender::Floor),
         ratio(ours, best_peer),
         ratio(ours, median(Contender::Floor)),

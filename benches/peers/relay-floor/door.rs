@@ -31,7 +31,7 @@ impl Door {
     /// Answers whoever waits.
     pub(crate) fn serve(
         &mut self,
-        mut open: impl FnMut(bool, &str) -> anyhow::Result<String>,
+        mut open: impl FnMut(bool, &str, &str) -> anyhow::Result<String>,
     ) -> anyhow::Result<()> {
         loop {
             let stream = match self.listener.accept() {
@@ -48,7 +48,7 @@ impl Door {
 
 fn answer(
     mut stream: std::net::TcpStream,
-    open: &mut impl FnMut(bool, &str) -> anyhow::Result<String>,
+    open: &mut impl FnMut(bool, &str, &str) -> anyhow::Result<String>,
 ) -> anyhow::Result<()> {
     let mut request = Vec::new();
     let mut piece = [0; 8_192];
@@ -64,8 +64,9 @@ fn answer(
             break (end, length);
         }
     };
-    let is_publisher = request.starts_with(b"POST /whip/");
-    let sdp = open(is_publisher, str::from_utf8(&request[head + 4..head + 4 + length])?)?;
+    let path = str::from_utf8(&request[..head])?.split(' ').nth(1).context("no path")?;
+    let (place, name) = path.trim_start_matches('/').split_once('/').context("no stream")?;
+    let sdp = open(place == "whip", name, str::from_utf8(&request[head + 4..head + 4 + length])?)?;
     let length = sdp.len();
     let response = format!(
         "HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{sdp}"

@@ -1,5 +1,5 @@
 //! The floor of a relay: what decrypting once, copying, encrypting for each viewer and sending cost, with real ICE and
-//! DTLS. One thread, one socket; every packet goes to every viewer as it came. No retransmission, no estimate, no
+//! DTLS. One thread, one socket; every packet goes to every viewer of its stream as it came. No retransmission, no estimate, no
 //! pacing, no choice of layers, no reports, nobody is authenticated.
 
 #![allow(clippy::print_stdout, reason = "the address goes to stdout, as the driver expects of every server")]
@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
         let now = Instant::now();
         let mut outlet = Outlet::new(&mut outgoing, &socket);
         if events.iter().any(|event| event.token() == LISTENER) {
-            door.serve(|is_publisher, offer| peers.open(is_publisher, offer, now))?;
+            door.serve(|is_publisher, stream, offer| peers.open(is_publisher, stream, offer, now))?;
         }
         loop {
             let messages = socket.receive(&mut received)?;

@@ -18,6 +18,7 @@ use turnpike_udp::{Datagram, Outlet};
 
 /// The id that the load offers for transport-wide numbers.
 const EXTENSION_TWCC: u8 = 3;
+const TWCC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 pub(crate) struct Peers {
     config: Arc<TransportConfig>,
@@ -25,13 +26,20 @@ pub(crate) struct Peers {
     all: Vec<Peer>,
     by_address: HashMap<SocketAddr, usize>,
     by_ufrag: HashMap<Box<str>, usize>,
-    /// What the publisher has sent since the last round, one behind the other, and where each ends.
-    packets: Vec<u8>,
-    ends: Vec<usize>,
+    streams: Vec<Stream>,
     /// With something to say besides media.
     unsettled: Vec<usize>,
     fault: Option<Fault>,
     forwarded: u64,
+}
+
+#[derive(Default)]
+struct Stream {
+    name: Box<str>,
+    viewers: Vec<usize>,
+    /// What the publisher has sent since the last round, one behind the other, and where each ends.
+    packets: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 /// What the floor does wrong when it is told to, once, so that the load can be seen to notice.
@@ -52,11 +60,12 @@ impl Fault {
 }
 
 /// Which packet it is that is treated wrongly: the load plays for a while before it counts.
-const FAULTY: u64 = 2_500;
+const FAULTY: u64 = 2_100;
 
 struct Peer {
     transport: Transport,
     is_publisher: bool,
+    stream: usize,
     remote: Option<SocketAddr>,
     twcc: u16,
 }
@@ -69,15 +78,20 @@ impl Peers {
             all: Vec::new(),
             by_address: HashMap::new(),
             by_ufrag: HashMap::new(),
-            packets: Vec::new(),
-            ends: Vec::new(),
+            streams: Vec::new(),
             unsettled: Vec::new(),
             fault,
             forwarded: 0,
         }
     }
 
-    pub(crate) fn open(&mut self, is_publisher: bool, offer: &str, now: Instant) -> anyhow::Result<String> {
+    pub(crate) fn open(
+        &mut self,
+        is_publisher: bool,
+        stream: &str,
+        offer: &str,
+        now: Instant,
+    ) -> anyhow::Result<String> {
         let attribute = |name: &str| {
             let line = offer.lines().find_map(|line| line.strip_prefix("a=")?.strip_prefix(name));
             line.and_then(|line| line.strip_prefix(':'))
@@ -94,7 +108,14 @@ impl Peers {
         self.by_ufrag.insert(ours.ufrag().into(), self.all.len());
         let setup = Setup { local: ours, remote, dtls: DtlsRole::Server, controlling: false };
         let transport = Transport::new(&self.config, setup, now);
-        self.all.push(Peer { transport, is_publisher, remote: None, twcc: 0 });
+        let stream = self.streams.iter().position(|known| *known.name == *stream).unwrap_or_else(|| {
+            self.streams.push(Stream { name: stream.into(), ..Stream::default() });
+            self.streams.len() - 1
+        });
+        if !is_publisher {
+            self.streams[stream].viewers.push(self.all.len());
+        }
+        self.all.push(Peer { transport, is_publisher, stream, remote: None, twcc: 0 });
         Ok(answer)
     }
 
@@ -104,7 +125,7 @@ impl Peers {
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
              m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 127.0.0.1\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n\
              a=fingerprint:{}\r\na=setup:passive\r\na=mid:0\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n\
-             a={direction}\r\na=candidate:1 1 udp 2130706431 {} {} typ host\r\na=end-of-candidates\r\n",
+             a=extmap:{EXTENSION_TWCC} {TWCC_URI}\r\na={direction}\r\na=candidate:1 1 udp 2130706431 {} {} typ host\r\na=end-of-candidates\r\n",
             ours.ufrag(),
             ours.pwd(),
             self.config.certificate().fingerprint(),
@@ -121,8 +142,9 @@ impl Peers {
         let path = Path { local: datagram.local, remote: from };
         match peer.transport.handle(now, path, datagram.bytes) {
             Input::Rtp(packet) if peer.is_publisher => {
-                self.packets.extend_from_slice(packet);
-                self.ends.push(self.packets.len());
+                let stream = &mut self.streams[peer.stream];
+                stream.packets.extend_from_slice(packet);
+                stream.ends.push(stream.packets.len());
             }
             Input::Consumed => self.settle(index),
             _ => {}
@@ -160,36 +182,38 @@ impl Peers {
                 outlet.commit(transmit.data.len());
             }
         }
-        if self.ends.is_empty() {
-            return;
-        }
-        for peer in &mut self.all {
-            let Some(to) = peer.remote.filter(|_| !peer.is_publisher) else { continue };
-            let mut start = 0;
-            for &end in &self.ends {
-                let packet = &self.packets[start..end];
-                start = end;
-                let Some(slot) = outlet.slot(None, to, packet.len() + OVERHEAD_BYTES_MAX) else { continue };
-                slot[..packet.len()].copy_from_slice(packet);
-                if let Ok(mut packet) = PacketMut::parse(&mut slot[..packet.len()])
-                    && let Some(number) = packet.extension_mut(EXTENSION_TWCC)
-                {
-                    number.copy_from_slice(&peer.twcc.to_be_bytes());
-                    peer.twcc = peer.twcc.wrapping_add(1);
-                }
-                let Ok(sealed) = peer.transport.seal_rtp(slot, packet.len()) else { continue };
-                self.forwarded += 1;
-                if self.forwarded == FAULTY {
-                    match self.fault {
-                        Some(Fault::Lose) => continue,
-                        Some(Fault::Forge) => slot[packet.len() - 1] ^= 1,
-                        None => {}
+        for stream in self.streams.iter_mut().filter(|stream| !stream.ends.is_empty()) {
+            for &viewer in &stream.viewers {
+                let peer = &mut self.all[viewer];
+                let Some(to) = peer.remote else { continue };
+                let mut start = 0;
+                for &end in &stream.ends {
+                    let packet = &stream.packets[start..end];
+                    start = end;
+                    let Some(slot) = outlet.slot(None, to, packet.len() + OVERHEAD_BYTES_MAX) else {
+                        continue;
+                    };
+                    slot[..packet.len()].copy_from_slice(packet);
+                    if let Ok(mut packet) = PacketMut::parse(&mut slot[..packet.len()])
+                        && let Some(number) = packet.extension_mut(EXTENSION_TWCC)
+                    {
+                        number.copy_from_slice(&peer.twcc.to_be_bytes());
+                        peer.twcc = peer.twcc.wrapping_add(1);
                     }
+                    let Ok(sealed) = peer.transport.seal_rtp(slot, packet.len()) else { continue };
+                    self.forwarded += 1;
+                    if self.forwarded == FAULTY {
+                        match self.fault {
+                            Some(Fault::Lose) => continue,
+                            Some(Fault::Forge) => slot[packet.len() - 1] ^= 1,
+                            None => {}
+                        }
+                    }
+                    outlet.commit(sealed);
                 }
-                outlet.commit(sealed);
             }
+            stream.packets.clear();
+            stream.ends.clear();
         }
-        self.packets.clear();
-        self.ends.clear();
     }
 }

@@ -161,6 +161,7 @@ pub(crate) struct Report {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) p50: f64,
+    pub(crate) p95: f64,
     pub(crate) p99: f64,
     pub(crate) max: f64,
 }
@@ -170,7 +171,7 @@ impl Latency {
         samples_us.sort_unstable();
         let max = *samples_us.last()?;
         let at = |share: f64| f64::from(samples_us[((samples_us.len() - 1) as f64 * share) as usize]);
-        Some(Self { p50: at(0.5), p99: at(0.99), max: f64::from(max) })
+        Some(Self { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: f64::from(max) })
     }
 }
 

@@ -1,7 +1,13 @@
 //! Which machine, which commit, which day.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, UdpSocket},
+    path::Path,
+    process::Command,
+};
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +34,17 @@ impl Machine {
         );
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
         Self { cores: std::thread::available_parallelism().map_or(1, usize::from), cpu, kernel }
+    }
+}
+
+/// The machine's own address towards others.
+pub(crate) fn address() -> anyhow::Result<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // Sends nothing; the kernel only looks for a way there. The address is for examples (RFC 5737).
+    socket.connect((Ipv4Addr::new(198, 51, 100, 1), 9)).context("the machine has no address but its own")?;
+    match socket.local_addr()?.ip() {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(address) => anyhow::bail!("{address} is not of IPv4"),
     }
 }
 

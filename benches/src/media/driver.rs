@@ -7,8 +7,9 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 
-use super::command::{Command, Report};
+use super::command::{Command, Dialect, Report};
 use crate::measure::pinning::Core;
 
 pub(crate) struct Driver {
@@ -18,9 +19,15 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn start(target: SocketAddr, secret: &str, core: Core) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        target: SocketAddr,
+        dialect: Dialect,
+        secret: &str,
+        core: Core,
+    ) -> anyhow::Result<Self> {
         let mut command = core.command(std::env::current_exe()?);
-        command.args(["media", &target.to_string()]);
+        let dialect = dialect.to_possible_value().context("a dialect has a name")?;
+        command.args(["media", &target.to_string(), dialect.get_name()]);
         command.env("JWT_SECRET", secret).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("the media load did not start")?;
         let input = child.stdin.take().context("stdin of the media load")?;

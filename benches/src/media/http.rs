@@ -1,4 +1,5 @@
-//! One request at a time over a connection of its own: what a WHIP or WHEP client does once in its life.
+//! One request at a time over a connection of its own: what a client that comes to publish or to watch does a few times
+//! in its life.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,59 +10,48 @@ use std::{
 use anyhow::Context as _;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a request is sent to another place.
-const REDIRECTS_MAX: usize = 3;
 
-/// Posts an offer from one of this machine's own addresses, and gives the answer.
-pub(crate) fn post(
-    source: Ipv4Addr,
-    target: SocketAddr,
-    path: &str,
-    token: &str,
-    offer: &str,
-) -> anyhow::Result<String> {
-    let (mut target, mut path) = (target, path.to_owned());
-    for _ in 0..=REDIRECTS_MAX {
-        let response = exchange(source, target, &path, token, offer)?;
-        let (head, body) = response.split_once("\r\n\r\n").context("no end of the head")?;
-        let status = head.split(' ').nth(1).context("no status")?;
-        match status {
-            "201" => return Ok(unchunked(head, body)),
-            "307" => {
-                let location = header(head, "location").context("a redirect to nowhere")?;
-                let rest = location.strip_prefix("http://").context("a redirect to something else")?;
-                let (host, rest) = rest.split_once('/').context("a redirect without a path")?;
-                target = host.parse()?;
-                path = format!("/{rest}");
-            }
-            _ => anyhow::bail!("{path} was answered {status}: {body}"),
-        }
-    }
-    anyhow::bail!("{path} leads in circles")
+pub(crate) struct Request<'r> {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'r str,
+    pub(crate) token: Option<&'r str>,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: &'r str,
 }
 
-fn exchange(
-    source: Ipv4Addr,
-    target: SocketAddr,
-    path: &str,
-    token: &str,
-    offer: &str,
-) -> anyhow::Result<String> {
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+}
+
+/// From one of this machine's own addresses.
+pub(crate) fn send(source: Ipv4Addr, target: SocketAddr, request: &Request<'_>) -> anyhow::Result<Response> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((source, 0)).into())?;
     socket.connect_timeout(&target.into(), PATIENCE)?;
     let mut stream = TcpStream::from(socket);
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let length = offer.len();
+    let Request { method, path, token, content_type, body } = request;
+    let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+    let length = body.len();
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {target}\r\nAuthorization: Bearer {token}\r\n\
-         Content-Type: application/sdp\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{offer}"
+        "{method} {path} HTTP/1.1\r\nHost: {target}\r\n{authorization}Content-Type: {content_type}\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes())?;
     let mut response = String::new();
     stream.read_to_string(&mut response)?;
-    Ok(response)
+    let (head, body) = response.split_once("\r\n\r\n").context("no end of the head")?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
+    Ok(Response { status, head: head.to_owned(), body: unchunked(head, body) })
 }
 
 fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {

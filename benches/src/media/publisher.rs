@@ -10,7 +10,8 @@ use turnpike_rtp::{
 use turnpike_udp::Received;
 
 use super::{
-    description::{EXTENSION_MID, EXTENSION_TWCC, SSRC, VP8},
+    command::Rate,
+    description::{EXTENSION_MID, EXTENSION_TWCC, Role, SSRC, VP8},
     peer::{Door, Media, Peer},
 };
 
@@ -18,6 +19,10 @@ use super::{
 pub(crate) const PACKET_BYTES: usize = 1_184;
 const FRAME: Duration = Duration::from_nanos(33_333_333);
 const TICKS_PER_FRAME: u32 = 3_000;
+/// A keyframe is so many times the size of another frame, or a little less.
+const KEYFRAME_TIMES: f64 = 4.0;
+/// Two requests a second apart at the relay may come a little closer to each other than that.
+const SECOND: Duration = Duration::from_millis(980);
 /// Between two bursts of a frame, as libwebrtc's pacer has it.
 const BURST_PAUSE: Duration = Duration::from_millis(5);
 
@@ -31,8 +36,9 @@ pub(crate) struct Publisher {
     wants_keyframe: bool,
     /// The present frame is one.
     is_keyframe: bool,
-    pub(crate) keyframe_requests: u64,
+    pub(crate) keyframe_requests: Vec<Instant>,
     pub(crate) published: u64,
+    pub(crate) frames: u64,
 }
 
 /// A stretch of sending.
@@ -49,17 +55,20 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(now: Instant, kbps: u32, burst: u32) -> Self {
-        let bytes_per_frame = f64::from(kbps) * 125.0 * FRAME.as_secs_f64();
+    /// `share` of a frame's time later than others.
+    pub(crate) fn new(now: Instant, rate: Rate, share: f64) -> Self {
+        let now = now + FRAME.mul_f64(share);
+        let burst = rate.burst;
+        let bytes_per_frame = f64::from(rate.kbps) * 125.0 * FRAME.as_secs_f64();
         let packets_per_frame = bytes_per_frame / (PACKET_BYTES as f64 + 16.0);
         Self { frame_at: now, burst_at: now, left: 0, count: 0, owed: 0.0, packets_per_frame, burst }
     }
 }
 
 impl Publisher {
-    pub(crate) fn open(door: &mut Door, start: Instant) -> anyhow::Result<Self> {
+    pub(crate) fn open(door: &mut Door, stream: u32, start: Instant) -> anyhow::Result<Self> {
         Ok(Self {
-            peer: Peer::open(door, "/whip/bench", true)?,
+            peer: Peer::open(door, Role::Publisher, stream)?,
             start,
             sequence: 1_000,
             twcc: 0,
@@ -67,8 +76,9 @@ impl Publisher {
             picture: 0,
             wants_keyframe: true,
             is_keyframe: false,
-            keyframe_requests: 0,
+            keyframe_requests: Vec::new(),
             published: 0,
+            frames: 0,
         })
     }
 
@@ -79,7 +89,7 @@ impl Publisher {
             let messages = Compound::new(bytes).map_while(Result::ok);
             requests += messages.filter(|it| matches!(it, Message::Pli(_) | Message::Fir(_))).count() as u64;
         })?;
-        self.keyframe_requests += requests;
+        self.keyframe_requests.extend((0..requests).map(|_| now));
         self.wants_keyframe |= requests > 0;
         Ok(())
     }
@@ -88,14 +98,15 @@ impl Publisher {
     pub(crate) fn play(&mut self, pace: &mut Pace, now: Instant) {
         if pace.left == 0 && now >= pace.frame_at {
             pace.frame_at += FRAME;
-            pace.owed += pace.packets_per_frame;
+            self.is_keyframe = std::mem::take(&mut self.wants_keyframe);
+            pace.owed += pace.packets_per_frame * if self.is_keyframe { KEYFRAME_TIMES } else { 1.0 };
             pace.count = pace.owed as u32;
             pace.owed -= f64::from(pace.count);
             pace.left = pace.count;
             pace.burst_at = now;
             self.timestamp = self.timestamp.wrapping_add(TICKS_PER_FRAME);
             self.picture = self.picture.wrapping_add(1) & 0x7fff;
-            self.is_keyframe = std::mem::take(&mut self.wants_keyframe);
+            self.frames += u64::from(pace.count > 0);
         }
         if pace.left == 0 || now < pace.burst_at {
             return;
@@ -106,6 +117,15 @@ impl Publisher {
             pace.left -= 1;
         }
         self.peer.flush();
+    }
+
+    /// Of those since `begun`, as many as came within one second at most.
+    pub(crate) fn keyframe_requests_in_a_second(&self, begun: Instant) -> u64 {
+        let requests: Vec<Instant> =
+            self.keyframe_requests.iter().copied().filter(|at| *at >= begun).collect();
+        let within =
+            |from: &Instant| requests.iter().filter(|at| **at >= *from && **at < *from + SECOND).count();
+        requests.iter().map(within).max().unwrap_or(0) as u64
     }
 
     fn packet(&mut self, is_first: bool, is_last: bool) {

@@ -4,10 +4,7 @@ use std::time::Instant;
 
 use turnpike_rtp::{Packet, rtcp::TwccBuilder};
 
-use super::{
-    description::{EXTENSION_TWCC, VP8},
-    peer::Media,
-};
+use super::description::Terms;
 
 /// Numbers behind the latest of which it is known whether they came.
 const WINDOW: u64 = 64;
@@ -27,23 +24,22 @@ pub(crate) struct Tally {
     pub(crate) repeated: u64,
     pub(crate) malformed: u64,
     pub(crate) latencies_us: Vec<u32>,
+    /// At the last report: the latest number, and how many had come.
+    reported: Option<(u64, u64)>,
+    came: u64,
 }
 
 impl Tally {
-    pub(crate) fn take(&mut self, media: &Media<'_>, start: Instant, came: Instant) {
-        let Media::Rtp(bytes) = media else { return };
-        let Ok(packet) = Packet::parse(bytes) else {
-            self.malformed += 1;
-            return;
-        };
-        if let Some(number) = packet.extension(EXTENSION_TWCC).and_then(|value| value.first_chunk()) {
+    pub(crate) fn take(&mut self, packet: &Packet<'_>, terms: Terms, start: Instant, came: Instant) {
+        let number = terms.twcc.and_then(|id| packet.extension(id));
+        if let Some(number) = number.and_then(|value| value.first_chunk()) {
             // What time is counted in there: quarters of a millisecond.
             let time = (came.saturating_duration_since(start).as_micros() / 250) as i64;
             self.feed(u16::from_be_bytes(*number), time);
         }
         // Padding and repairs are nobody's first copy of anything.
         let header = packet.header;
-        let sent = packet.payload().get(16..24).filter(|_| header.payload_type == VP8);
+        let sent = packet.payload().get(16..24).filter(|_| header.payload_type == terms.vp8);
         let Some(sent) = sent.and_then(|sent| sent.try_into().ok()) else { return };
         self.ssrc = header.ssrc;
         if !self.is_new(header.sequence) {
@@ -51,6 +47,7 @@ impl Tally {
             return;
         }
         self.deliveries += 1;
+        self.came += 1;
         let came = came.saturating_duration_since(start).as_nanos() as u64;
         let nanos = came.saturating_sub(u64::from_be_bytes(sent));
         self.latencies_us.push((nanos / 1_000) as u32);
@@ -95,9 +92,19 @@ impl Tally {
         self.first.map_or(0, |first| (self.highest - first + 1).saturating_sub(self.deliveries))
     }
 
+    /// Of 256, since the last call.
+    pub(crate) fn fraction_lost(&mut self) -> u8 {
+        let now = (self.highest, self.came);
+        let Some((highest, came)) = self.reported.replace(now) else { return 0 };
+        let expected = now.0.saturating_sub(highest);
+        let lost = expected.saturating_sub(now.1 - came);
+        (lost * 256).checked_div(expected).unwrap_or(0).min(255) as u8
+    }
+
     /// Counting begins anew.
     pub(crate) fn forget(&mut self) {
         self.first = None;
+        self.reported = None;
         self.deliveries = 0;
         self.repeated = 0;
         self.latencies_us.clear();
@@ -107,6 +114,15 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tenth_lost_is_told_as_such() {
+        let mut tally = Tally { highest: 100, came: 50, ..Tally::default() };
+        assert_eq!(tally.fraction_lost(), 0, "nothing is known of before");
+        (tally.highest, tally.came) = (200, 140);
+        assert_eq!(tally.fraction_lost(), 25);
+        assert_eq!(tally.fraction_lost(), 0);
+    }
 
     #[test]
     fn each_number_counts_once() {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    command::{Command, Report},
+    command::{Command, Dialect, Report},
     studio::Studio,
 };
 use crate::measure::process;
@@ -18,7 +18,7 @@ use crate::measure::process;
 const BREATH_SECONDS: f64 = 0.002;
 
 /// Serves until stdin ends.
-pub(crate) fn serve(target: SocketAddr, secret: &str) -> anyhow::Result<()> {
+pub(crate) fn serve(target: SocketAddr, dialect: Dialect, secret: &str) -> anyhow::Result<()> {
     // The driver sends the next command only after the answer to the last.
     let (sender, commands) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
@@ -29,7 +29,7 @@ pub(crate) fn serve(target: SocketAddr, secret: &str) -> anyhow::Result<()> {
             }
         }
     });
-    let mut studio = Studio::new(target, secret)?;
+    let mut studio = Studio::new(target, dialect, secret)?;
     loop {
         let command = match commands.try_recv() {
             Ok(command) => command,
@@ -58,9 +58,11 @@ pub(crate) fn serve(target: SocketAddr, secret: &str) -> anyhow::Result<()> {
 
 fn perform(studio: &mut Studio, command: &Command, report: &mut Report) -> anyhow::Result<()> {
     match *command {
-        Command::Publish => studio.publish()?,
+        Command::Publish { streams } => studio.publish(streams)?,
+        Command::Look(look) => studio.look(look),
         Command::Watch { count, at_once } => report.join = studio.watch(count, at_once)?,
-        Command::Play { seconds, kbps, burst } => studio.play(seconds, kbps, burst, report)?,
+        Command::Burst { count, seconds, rate } => studio.burst(count, seconds, rate, report)?,
+        Command::Play { seconds, rate } => studio.play(seconds, rate, report)?,
         Command::Idle { seconds } => studio.idle(seconds)?,
     }
     Ok(())

@@ -1,14 +1,8 @@
 //! One publisher of 2.5 Mb/s, and viewers who all get everything: what a forwarded packet costs, and what a viewer holds.
 
-use super::{Bench, Contender, Figure, Sample, Scenario};
-use crate::{
-    media::{Driver, command::Command},
-    server::{SECRET, Setting},
-};
+use super::{Bench, Figure, RELAYS, STREAM, Sample, Scenario};
+use crate::media::command::Command;
 
-const KBPS: u32 = 2_500;
-/// What comes out of libwebrtc's pacer at this rate.
-const BURST: u32 = 3;
 /// Opened at once, so that the handshakes of the load do not wait for each other.
 const AT_ONCE: u32 = 16;
 
@@ -34,16 +28,15 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             goal: Some(64.0),
         },
     ],
-    contenders: &[Contender::Turnpike, Contender::Floor],
+    contenders: RELAYS,
     rounds: 3,
     measure,
 };
 
 fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
-    let server = bench.serve(Setting { is_relay: true, ..Setting::default() })?;
-    let mut driver = Driver::start(server.address, SECRET, bench.load_core)?;
+    let (server, mut driver) = bench.relay()?;
     let mut sample = Sample::new();
-    driver.call(&Command::Publish)?;
+    driver.call(&Command::Publish { streams: 1 })?;
 
     let mut viewers = 0;
     let mut first = None;
@@ -64,8 +57,8 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     ] {
         driver.call(&Command::Watch { count: count - viewers, at_once: AT_ONCE })?;
         viewers = count;
-        let play = |seconds| Command::Play { seconds, kbps: KBPS, burst: BURST };
-        driver.call(&play(bench.seconds(2.0, 0.5)))?;
+        let play = |seconds| Command::Play { seconds, rate: STREAM };
+        driver.call(&play(bench.seconds(2.0, 1.2)))?;
         let Some(key) = key else {
             first = Some((count, server.resident_bytes()?));
             continue;
@@ -73,11 +66,11 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
         let before = server.cpu_seconds()?;
         let report = driver.call(&play(bench.seconds(5.0, 0.5)))?;
         let cpu = server.cpu_seconds()? - before;
-        let expected = report.published * u64::from(count);
         anyhow::ensure!(
-            report.deliveries == expected && report.missing == 0,
-            "{} of {expected} packets were delivered, {} are missing",
+            report.deliveries == report.expected && report.missing == 0,
+            "{} of {} packets were delivered, {} are missing",
             report.deliveries,
+            report.expected,
             report.missing
         );
         sample.insert(key, cpu / report.deliveries as f64 * 1e6);

@@ -1,10 +1,7 @@
 //! Viewers come while the publisher is silent: description, ICE and DTLS, and nothing else.
 
-use super::{Bench, Contender, Figure, Sample, Scenario};
-use crate::{
-    media::{Driver, command::Command},
-    server::{SECRET, Setting},
-};
+use super::{Bench, Figure, RELAYS, STREAM, Sample, Scenario};
+use crate::media::command::Command;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "relay-join",
@@ -14,16 +11,15 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         unit: "CPU ms",
         goal: Some(0.8),
     }],
-    contenders: &[Contender::Turnpike, Contender::Floor],
+    contenders: RELAYS,
     rounds: 3,
     measure,
 };
 
 fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
-    let server = bench.serve(Setting { is_relay: true, ..Setting::default() })?;
-    let mut driver = Driver::start(server.address, SECRET, bench.load_core)?;
-    driver.call(&Command::Publish)?;
-    driver.call(&Command::Play { seconds: 0.2, kbps: 1_000, burst: 3 })?;
+    let (server, mut driver) = bench.relay()?;
+    driver.call(&Command::Publish { streams: 1 })?;
+    driver.call(&Command::Play { seconds: 0.2, rate: STREAM })?;
     driver.call(&Command::Watch { count: bench.pick(20, 2), at_once: 4 })?;
     // Three seconds of silence: what only happens with time is measured and taken off.
     let before = server.cpu_seconds()?;
