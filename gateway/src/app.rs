@@ -83,7 +83,13 @@ impl App {
 
     /// With credentials that begin now, for whoever has a use for them.
     pub(crate) fn ice_servers_of(&self, identity: &Identity, now_ms: u64) -> Vec<IceServer<'_>> {
-        if identity.uses_media() { self.ice_servers.of(&identity.user, now_ms / 1000) } else { Vec::new() }
+        if !identity.uses_media() {
+            return Vec::new();
+        }
+        let servers = self.ice_servers.of(&identity.user, now_ms / 1000);
+        let credentials = servers.iter().filter(|server| server.credential.is_some()).count();
+        self.meters.turn_credentials.inc_by(credentials as u64);
+        servers
     }
 
     /// Whoever is to be asked at this gate, if anybody.

@@ -23,6 +23,7 @@ pub(crate) struct Meters {
     pub(crate) volatile: IntCounter,
     tokens_refused: IntCounterVec,
     api_requests: IntCounterVec,
+    pub(crate) turn_credentials: IntCounter,
 }
 
 impl Meters {
@@ -43,6 +44,11 @@ impl Meters {
             // Present from the start, at nought.
             api_requests.with_label_values(&[operation, &status.to_string()]);
         }
+        let turn_credentials = IntCounter::new(
+            "turnpike_gateway_turn_credentials_total",
+            "Credentials of TURN servers given to clients, each good for minutes.",
+        )?;
+        registry.register(Box::new(turn_credentials.clone()))?;
         let cells = (ClientEvent::ALL.len() + 1) * (Code::ALL.len() + 1);
         Ok(Self {
             events: vec(
@@ -60,6 +66,7 @@ impl Meters {
                 &["reason"],
             )?,
             api_requests,
+            turn_credentials,
         })
     }
 

@@ -139,6 +139,9 @@ fn who_can_reach_nothing_but_a_turn_server_publishes_and_watches() {
     }
     assert_eq!(lines[2]["preflight"], Value::Null, "{}", lines[2]);
     assert!(lines[2]["frames"].as_u64().unwrap() >= 30);
+    // One for each page that entered, and one for the session over HTTP; none for what came without a token.
+    assert_eq!(turnpike.metric("turnpike_gateway_turn_credentials_total"), 1);
+    assert_eq!(turnpike.metric("turnpike_media_turn_credentials_total"), 1);
     for (peers, code) in [(&DENIED[..], 403), (&ALLOWED[..], 0)] {
         for peer in peers {
             assert_eq!(lines[3][peer], code, "{peer}");

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
+use prometheus::{IntCounter, Registry};
 use turnpike_cluster::Cluster;
 use turnpike_daemon::tasks::Tasks;
 use turnpike_engine::PeerAddress;
@@ -56,12 +57,13 @@ pub(crate) fn ice_servers(config: &Config) -> IceServers {
     IceServers::new(texts(stun), turn)
 }
 
-/// The same for those who come over HTTP: each URL is a header.
-fn whip_ice_servers(servers: IceServers) -> turnpike_media_relay::IceServers {
+/// The same for those who come over HTTP: each URL is a header. Counts the credentials.
+fn whip_ice_servers(servers: IceServers, credentials: IntCounter) -> turnpike_media_relay::IceServers {
     Arc::new(move |user| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let links = servers.of(user, now).into_iter().flat_map(|server| {
             let credential = server.credential;
+            credentials.inc_by(u64::from(credential.is_some()));
             server.urls.iter().map(move |url| IceServer {
                 url: url.clone(),
                 username: credential.as_ref().map(|credential| credential.username.clone()),
@@ -91,7 +93,13 @@ pub(crate) fn open(
     cluster: &Cluster,
     tokens: Verifier,
     tasks: &Tasks,
-) -> Opened {
+    registry: &Registry,
+) -> Result<Opened, prometheus::Error> {
+    let credentials = IntCounter::new(
+        "turnpike_media_turn_credentials_total",
+        "Credentials of TURN servers given to clients of WHIP and WHEP, each good for minutes.",
+    )?;
+    registry.register(Box::new(credentials.clone()))?;
     let shards = relay.local_addrs().len();
     let homes_config = HomesConfig {
         sessions_max: config.media.sessions_max * shards,
@@ -115,7 +123,7 @@ pub(crate) fn open(
         node: cluster.membership.own().0,
         tokens: Arc::new(tokens),
         origins: (!origins.iter().any(Origin::is_any)).then(named),
-        ice_servers: whip_ice_servers(ice_servers(config)),
+        ice_servers: whip_ice_servers(ice_servers(config), credentials),
         places: Arc::new(Arc::clone(&homes)),
         posts_per_minute_max: POSTS_PER_MINUTE_MAX,
         changes_per_minute_max: CHANGES_PER_MINUTE_MAX,
@@ -126,5 +134,5 @@ pub(crate) fn open(
         }
         next.run(request).await
     }));
-    Opened { routes, homes }
+    Ok(Opened { routes, homes })
 }

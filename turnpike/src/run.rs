@@ -90,7 +90,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         if let Some(relay) = &relay {
             let tokens = gateway::verifier(config, &secret)?;
             linked = links::start(config, &secret, &cluster, relay, &registry)?;
-            let opened = media::open(config, relay, linked.as_ref(), &cluster, tokens, &tasks);
+            let opened = media::open(config, relay, linked.as_ref(), &cluster, tokens, &tasks, &registry)?;
             routes = routes.merge(opened.routes);
             homes = Some(opened.homes);
         }

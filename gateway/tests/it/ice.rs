@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::house::{House, claims, signed, token, unix_seconds};
 
 const STUN: &str = "stun:stun.example.org";
+const CREDENTIALS: &str = "turnpike_gateway_turn_credentials_total";
 const TURN: &str = "turn:turn.example.org:3478?transport=udp";
 
 fn house() -> House {
@@ -40,6 +41,7 @@ async fn who_may_publish_or_watch_is_told_of_the_servers_and_given_a_credential(
     check(&session["ice_servers"]);
     let (_bob, session) = Client::enter_with(&house, &json!({ "token": token("bob") })).await;
     assert_eq!(session.get("ice_servers"), None, "a relay for anything is not for everybody");
+    assert_eq!(house.metric(CREDENTIALS, &[]), 1);
 }
 
 #[tokio::test]
@@ -53,6 +55,7 @@ async fn a_refresh_brings_another_credential_and_may_take_it_away() {
     assert!(check(&refreshed["ice_servers"]) > first);
     let refreshed = alice.ask("auth:refresh", &json!({ "token": signed(&claims("alice")) })).await;
     assert_eq!((&refreshed["ok"], refreshed.get("ice_servers")), (&json!(true), None));
+    assert_eq!(house.metric(CREDENTIALS, &[]), 2);
 }
 
 #[tokio::test]
@@ -60,4 +63,5 @@ async fn where_no_server_is_configured_nothing_is_said_of_any() {
     let house = House::start();
     let (_alice, session) = Client::enter_with(&house, &json!({ "token": signed(&viewer()) })).await;
     assert_eq!(session.get("ice_servers"), None);
+    assert_eq!(house.metric(CREDENTIALS, &[]), 0);
 }

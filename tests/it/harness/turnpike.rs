@@ -1,6 +1,7 @@
 //! The real binary as a server of these tests, and tokens for it.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output, Stdio};
 
 use turnpike_lab::{Node, SECRET};
@@ -18,6 +19,18 @@ impl Turnpike {
     pub fn start(environment: &[(&str, &str)]) -> Self {
         let node = Node::start(environment).unwrap();
         Self { admin: node.admin, server: Server::of_node(node) }
+    }
+
+    /// Over all labels; none: nought.
+    pub fn metric(&self, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        let mut metrics = String::new();
+        stream.read_to_string(&mut metrics).unwrap();
+        let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let values =
+            metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum::<f64>() as u64
     }
 
     /// What `turnpike token` prints.
