@@ -49,11 +49,12 @@ async fn shake(inner: Arc<Inner>, incoming: Incoming, permit: OwnedSemaphorePerm
     drop(permit);
     let error = match shaken {
         Ok(Ok(connection)) => {
-            if let Some(peer) = peer_of(&connection).filter(|peer| *peer != inner.own) {
+            let peer = peer_of(&connection).filter(|peer| *peer != inner.own);
+            if let Some(peer) = peer.filter(|peer| inner.has_room_for(*peer)) {
                 inner.add(Link::begin(&inner, connection, peer, false));
                 return;
             }
-            "its certificate names no other relay".to_owned()
+            "it is no other relay, or has connections enough".to_owned()
         }
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it took too long".to_owned(),

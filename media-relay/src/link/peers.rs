@@ -20,6 +20,8 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_secs(5);
 const GOOD: Duration = Duration::from_secs(5);
 /// Connections at once. A relay has a few neighbours and the homes of what is watched at it.
 const LINKS_MAX: usize = 1_024;
+/// Of one relay: one that each side dialled, and the same again while those are dying.
+const LINKS_PER_PEER_MAX: usize = 4;
 
 #[derive(Default)]
 pub(super) struct Peers {
@@ -70,6 +72,10 @@ impl Inner {
 
     pub(super) fn is_full(&self) -> bool {
         lock(&self.peers).links >= LINKS_MAX
+    }
+
+    pub(super) fn has_room_for(&self, peer: u64) -> bool {
+        lock(&self.peers).by_incarnation.get(&peer).is_none_or(|peer| peer.links.len() < LINKS_PER_PEER_MAX)
     }
 
     async fn dial(self: &Arc<Self>, to: LinkTarget) -> Option<Arc<Link>> {

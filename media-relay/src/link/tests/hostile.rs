@@ -67,6 +67,21 @@ async fn garbage_ends_its_pipe_and_nothing_else() {
     assert_eq!(one.metric("connections"), 1);
 }
 
+/// One relay cannot take the places of all others.
+#[tokio::test]
+async fn a_relay_has_few_connections() {
+    let one = Node::start(1);
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        kept.push(mad(&one).await);
+    }
+    let trust = Trust::new(&SECRET, 66).unwrap();
+    assert!(dial(one.target(), trust.client).await.is_err());
+    assert_eq!(one.metric("connections"), 4);
+    let two = Node::start(2);
+    two.links.attach(&live(), one.target()).await.unwrap();
+}
+
 #[tokio::test]
 async fn who_does_not_read_costs_no_memory() {
     let one = Node::start(1);

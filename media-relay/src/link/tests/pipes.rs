@@ -163,7 +163,8 @@ async fn who_leaves_says_goodbye_and_who_falls_silent_is_lost() {
     let took = since.elapsed();
     assert_eq!(dead, Some(2), "who said goodbye is not lost");
     println!("known after {took:?}");
-    assert!(took < Duration::from_millis(1_800), "known after {took:?}");
+    // 1.25 s, and what a busy machine adds.
+    assert!(took < Duration::from_millis(2_500), "known after {took:?}");
     assert_eq!(three.next().await, (from_two, Delivered::Down(Down::Over)));
     assert_eq!(three.metric("lost_relays_total"), 1);
     // It is still watched, and found again.
