@@ -18,6 +18,8 @@ pub(super) fn bind(config: &RelayConfig, index: usize) -> Result<Sockets, StartE
     let options = Options {
         receive_buffer_bytes: Some(SOCKET_BUFFER_BYTES),
         send_buffer_bytes: Some(SOCKET_BUFFER_BYTES),
+        // Publishers are told how long their packets were under way.
+        note_time: true,
         ..Options::default()
     };
     let udp = Socket::bind(address, options).map_err(|error| StartError::Bind { address, error })?;

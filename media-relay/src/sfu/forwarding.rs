@@ -1,6 +1,5 @@
 //! From a track to those who watch it: choosing, pacing, writing and sealing, in place.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
@@ -12,8 +11,8 @@ use turnpike_rtp::extension::AbsSendTime;
 use turnpike_rtp::rewriter::Output;
 use turnpike_rtp::rtcp::{SenderInfo, Writer};
 use turnpike_rtp::{Element, ExtensionKind, Fields, rtx, write_header};
-use turnpike_transport::Transport;
 use turnpike_transport::srtp::OVERHEAD_BYTES_MAX;
+use turnpike_transport::{Path, Transport};
 
 use super::counters::{Counters, Ignored};
 use super::forwarder::{Passing, Way};
@@ -66,7 +65,7 @@ impl Sfu {
             self.busy = Some(Busy::Peer(*peer_key));
             let Some(peer) = self.peers.get_mut(*peer_key) else { continue };
             let Peer { role: Role::Viewer(viewer), transport, .. } = peer else { continue };
-            let Some(to) = transport.remote().filter(|_| viewer.is_ready && !is_muted) else { continue };
+            let Some(path) = transport.path().filter(|_| viewer.is_ready && !is_muted) else { continue };
             for packet in &fresh {
                 let Some(cached) =
                     track.layers.get(usize::from(packet.layer)).and_then(|l| l.cache.get(packet.seq))
@@ -78,7 +77,7 @@ impl Sfu {
                 let passing = forwarder.consider(key, packet.layer, track, cached, packet.is_late, ms);
                 if let Some(passing) = passing {
                     let passing = Passing { forwarder: *index as u8, ..passing };
-                    let way = Sending { now, epoch: self.epoch, to, counters: &self.counters };
+                    let way = Sending { now, epoch: self.epoch, path, counters: &self.counters };
                     if way.admit(viewer, transport, track, cached, passing, out) {
                         // It waits for its turn.
                         self.agenda.note(*peer_key, viewer.pacer.next_due());
@@ -112,7 +111,7 @@ impl Sfu {
         let Some(Peer { role: Role::Viewer(viewer), transport, stream, .. }) = self.peers.get_mut(key) else {
             return;
         };
-        let Some(to) = transport.remote().filter(|_| viewer.is_ready) else { return };
+        let Some(path) = transport.path().filter(|_| viewer.is_ready) else { return };
         let tracks = &mut self.tracks;
         let chooses = viewer.is_choosing(now);
         let is_changed = viewer.allocate(now, |forwarder| {
@@ -131,7 +130,7 @@ impl Sfu {
                 waiting.push((forwarder.track.unwrap_or_default(), layer, index));
             }
         }
-        let way = Sending { now, epoch: self.epoch, to, counters: &self.counters };
+        let way = Sending { now, epoch: self.epoch, path, counters: &self.counters };
         let mut keyframes: SmallVec<[(TrackKey, u8); 4]> = SmallVec::new();
         for (track_key, layer, index) in waiting {
             let Some(track) = tracks.get(track_key).filter(|track| !track.muted) else { continue };
@@ -230,8 +229,8 @@ fn rungs(now: Instant, track: &Track) -> Vec<Rung> {
 }
 
 /// Seals a compound and puts it into the batch.
-pub(super) fn send_rtcp(transport: &mut Transport, to: SocketAddr, compound: &[u8], out: &mut impl Outlet) {
-    let slot = out.slot(to, compound.len() + OVERHEAD_BYTES_MAX);
+pub(super) fn send_rtcp(transport: &mut Transport, path: Path, compound: &[u8], out: &mut impl Outlet) {
+    let slot = out.slot(path, compound.len() + OVERHEAD_BYTES_MAX);
     slot[..compound.len()].copy_from_slice(compound);
     if let Ok(len) = transport.seal_rtcp(slot, compound.len()) {
         out.commit(len);
@@ -242,7 +241,7 @@ pub(super) fn send_rtcp(transport: &mut Transport, to: SocketAddr, compound: &[u
 struct Sending<'s> {
     now: Instant,
     epoch: Instant,
-    to: SocketAddr,
+    path: Path,
     counters: &'s Counters,
 }
 
@@ -402,7 +401,7 @@ impl Sending<'_> {
             elements.push(Element { id, value: &descriptor });
         }
 
-        let slot = out.slot(self.to, HEADER_BYTES_MAX + payload.len() + 1 + OVERHEAD_BYTES_MAX);
+        let slot = out.slot(self.path, HEADER_BYTES_MAX + payload.len() + 1 + OVERHEAD_BYTES_MAX);
         let header = match repaired {
             None => write_header(slot, &fields, &elements),
             Some(original) => rtx::write_header_for(slot, &fields, &elements, original),
@@ -465,7 +464,7 @@ impl Sending<'_> {
             }
         }
         if !compound.is_empty() {
-            send_rtcp(transport, self.to, compound.written(), out);
+            send_rtcp(transport, self.path, compound.written(), out);
         }
     }
 }

@@ -68,10 +68,17 @@ const PASSES_PER_ROUND: usize = 4;
 
 /// Where datagrams are written to, in place.
 pub(crate) trait Outlet {
-    /// Room for one datagram to that address. What is not committed is not sent.
-    fn slot(&mut self, to: SocketAddr, bytes_max: usize) -> &mut [u8];
+    /// Room for one datagram that goes that way. What is not committed is not sent.
+    fn slot(&mut self, path: Path, bytes_max: usize) -> &mut [u8];
 
     fn commit(&mut self, bytes: usize);
+}
+
+/// Which way a datagram came, and when: that may have been before the time at which it was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Came {
+    pub(crate) path: Path,
+    pub(crate) at: Instant,
 }
 
 /// Something that is asked of this shard.
@@ -162,16 +169,17 @@ impl Sfu {
     }
 
     /// Takes a datagram.
-    pub(crate) fn datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &mut [u8]) {
-        let Some(key) = self.peer_of(from, bytes) else {
+    pub(crate) fn datagram(&mut self, now: Instant, came: Came, bytes: &mut [u8]) {
+        let Some(key) = self.peer_of(came.path.remote, bytes) else {
             return self.counters.ignore(Ignored::UnknownPeer);
         };
         let peer = &mut self.peers[key];
-        match peer.transport.handle(now, Path { local, remote: from }, bytes) {
+        match peer.transport.handle(now, came.path, bytes) {
             Input::Rtp(packet) => {
                 self.counters.packet_in(packet.len());
                 if let Role::Publisher(publisher) = &mut peer.role
-                    && let Some(track) = publisher.packet(now, &mut self.tracks, packet, &self.counters)
+                    && let Some(track) =
+                        publisher.packet(now, came.at, &mut self.tracks, packet, &self.counters)
                     && let Some(published) = self.tracks.get(track)
                     && published.fresh.len() == 1
                 {
@@ -293,7 +301,8 @@ impl Sfu {
         self.busy = Some(Busy::Peer(key));
         let Some(peer) = self.peers.get_mut(key) else { return };
         while let Some(transmit) = peer.transport.poll_transmit() {
-            let slot = out.slot(transmit.to, transmit.data.len());
+            let path = Path { local: transmit.local, remote: transmit.to };
+            let slot = out.slot(path, transmit.data.len());
             slot[..transmit.data.len()].copy_from_slice(&transmit.data);
             out.commit(transmit.data.len());
         }
@@ -341,10 +350,10 @@ impl Sfu {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let due = match &mut peer.role {
             Role::Publisher(publisher) => {
-                if let Some(to) = peer.transport.remote() {
+                if let Some(path) = peer.transport.path() {
                     let transport = &mut peer.transport;
                     publisher.tell(now, &mut self.tracks, &self.counters, |compound| {
-                        forwarding::send_rtcp(transport, to, compound, out);
+                        forwarding::send_rtcp(transport, path, compound, out);
                     });
                     publisher.due(now, &self.tracks)
                 } else {
@@ -438,8 +447,8 @@ impl Sfu {
 }
 
 impl crate::shard::Core for Sfu {
-    fn datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &mut [u8]) {
-        self.datagram(now, local, from, bytes);
+    fn datagram(&mut self, now: Instant, came: Came, bytes: &mut [u8]) {
+        self.datagram(now, came, bytes);
     }
 
     fn command(&mut self, now: Instant, command: Command) {

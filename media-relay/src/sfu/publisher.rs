@@ -95,10 +95,11 @@ impl Publisher {
         self.sources.retain(|source| source.track != track);
     }
 
-    /// A packet that has been opened. Gives the track if it brought it something new.
+    /// A packet that has been opened; `came` is for what the publisher is told of its path. Gives the track if it brought it something new.
     pub(crate) fn packet(
         &mut self,
         now: Instant,
+        came: Instant,
         tracks: &mut Slab<Track>,
         bytes: &mut [u8],
         counters: &Counters,
@@ -110,7 +111,7 @@ impl Publisher {
         if let Some(sequence) =
             self.value(&packet, ExtensionKind::TransportSequence).and_then(transport_sequence)
         {
-            self.arrivals.record(sequence, now);
+            self.arrivals.record(sequence, came);
         }
         let Some(source) = self.source(packet.header.ssrc).or_else(|| self.learn(&packet, tracks)) else {
             counters.ignore(Ignored::UnknownSource);

@@ -27,7 +27,7 @@ use turnpike_wire::{Code, Failure, RoomId};
 pub(crate) use counters::Counters;
 
 use crate::carry::{Blocked, Delivered, FeedNews, PipeId};
-use crate::sfu::{Command, Effect, Outlet};
+use crate::sfu::{Came, Command, Effect, Outlet};
 use crate::{Ask, Notice, Told};
 
 /// Words that wait for a shard. A full inbox refuses: whoever asks is told to come again.
@@ -43,7 +43,7 @@ const SILENT_MAX: Duration = Duration::from_secs(3);
 /// What a shard drives.
 pub(crate) trait Core: Send + 'static {
     /// Takes a datagram, which may be changed in place.
-    fn datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &mut [u8]);
+    fn datagram(&mut self, now: Instant, came: Came, bytes: &mut [u8]);
 
     fn command(&mut self, now: Instant, command: Command);
 

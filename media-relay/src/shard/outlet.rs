@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use super::counters::TcpCounters;
 use super::tcp::Tcp;
+use turnpike_transport::Path;
+
 use crate::sfu::Outlet;
 
 /// What a slot may be at most when the batch is full: more than any packet of media.
@@ -49,15 +51,17 @@ impl<'a> Batch<'a> {
 }
 
 impl Outlet for Batch<'_> {
-    fn slot(&mut self, to: SocketAddr, bytes_max: usize) -> &mut [u8] {
+    fn slot(&mut self, path: Path, bytes_max: usize) -> &mut [u8] {
         self.to_connection = None;
-        if Tcp::is_path(to)
+        if Tcp::is_path(path.remote)
             && let Some(tcp) = &mut self.tcp
         {
-            self.to_connection = Some(to);
+            self.to_connection = Some(path.remote);
             return tcp.slot(bytes_max);
         }
-        if let Some(slot) = self.outlet.slot(None, to, bytes_max) {
+        // Who asked at one of several addresses is answered from that one.
+        let from = Some(path.local.ip()).filter(|ip| !ip.is_unspecified());
+        if let Some(slot) = self.outlet.slot(from, path.remote, bytes_max) {
             return slot;
         }
         if self.scratch.0.len() < bytes_max {

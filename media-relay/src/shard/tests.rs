@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::net::UdpSocket;
 use std::sync::mpsc as std_mpsc;
 
+use turnpike_transport::Path;
 use turnpike_udp::Options;
 use turnpike_wire::media::{Phase, StreamState};
 
@@ -13,7 +14,7 @@ const BROKEN: Duration = Duration::from_secs(10);
 /// A core that sends back what it gets, and does what a datagram's first byte says.
 #[derive(Default)]
 struct Echo {
-    out: VecDeque<(SocketAddr, Vec<u8>)>,
+    out: VecDeque<(Path, Vec<u8>)>,
     effects: VecDeque<Effect>,
     abandoned: Option<std_mpsc::Sender<Option<Suspect>>>,
     panics_at_advance: bool,
@@ -26,15 +27,22 @@ const PANIC: u8 = 1;
 const PANIC_LATER: u8 = 2;
 const SOON: u8 = 3;
 const BURST: u8 = 4;
+/// Answered with how old it was when it was read.
+const AGE: u8 = 5;
 
 impl Core for Echo {
-    fn datagram(&mut self, now: Instant, _: SocketAddr, from: SocketAddr, bytes: &mut [u8]) {
+    fn datagram(&mut self, now: Instant, came: Came, bytes: &mut [u8]) {
+        let from = came.path;
         match bytes.first() {
             Some(&PANIC) => panic!("as the datagram said"),
             Some(&PANIC_LATER) => self.panics_at_advance = true,
             Some(&SOON) => {
                 self.due = Some(now + Duration::from_millis(20));
                 self.out.push_back((from, bytes.to_vec()));
+            }
+            Some(&AGE) => {
+                let age = now.saturating_duration_since(came.at).as_millis() as u64;
+                self.out.push_back((from, age.to_be_bytes().to_vec()));
             }
             Some(&BURST) => self.out.extend((0..10).map(|_| (from, bytes.to_vec()))),
             _ => self.out.push_back((from, bytes.to_vec())),
@@ -167,6 +175,42 @@ fn datagrams_go_in_and_out_and_are_counted() {
     assert!(shard.handle().is_well());
     client.send(&[9; 3_000]).unwrap();
     until(|| counters.truncated_in.get() == 1);
+    shard.stop();
+}
+
+#[test]
+fn the_kernel_says_when_a_datagram_came() {
+    let options = Options { note_time: true, ..Options::default() };
+    let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), options).unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(socket.local_addr()).unwrap();
+    client.set_read_timeout(Some(BROKEN)).unwrap();
+    // Before anybody reads.
+    client.send(&[AGE]).unwrap();
+    thread::sleep(Duration::from_millis(60));
+    let (shard, _notices) =
+        Shard::start(Config::default(), socket.into(), Echo::default(), mpsc::channel(8).0).unwrap();
+    let mut age = [0; 8];
+    client.recv(&mut age).unwrap();
+    let age = u64::from_be_bytes(age);
+    // The shard's first round may begin a little before the datagram is read.
+    assert!(age >= 50, "{age} ms");
+    shard.stop();
+}
+
+#[test]
+fn an_answer_leaves_from_where_it_was_asked() {
+    let socket = Socket::bind("0.0.0.0:0".parse().unwrap(), Options::default()).unwrap();
+    let port = socket.local_addr().port();
+    let (shard, _notices) =
+        Shard::start(Config::default(), socket.into(), Echo::default(), mpsc::channel(8).0).unwrap();
+    for address in ["127.0.0.1", "127.0.0.2", "127.1.2.3"] {
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(BROKEN)).unwrap();
+        // A connected socket hears nobody else.
+        client.connect((address, port)).unwrap();
+        echo(&client, &[9, 1, 2]);
+    }
     shard.stop();
 }
 

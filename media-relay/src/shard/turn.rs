@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use turnpike_transport::Path;
 use turnpike_udp::{Outgoing, Received, Socket};
 use turnpike_wire::media::MediaSession;
 use turnpike_wire::{Code, Failure, RoomId};
@@ -26,7 +27,7 @@ use super::pipes::Exit;
 use super::tcp::Tcp;
 use super::{Config, Core, News, Shared, Sockets, Suspect, Word};
 use crate::carry::FeedNews;
-use crate::sfu::{Command, Effect};
+use crate::sfu::{Came, Command, Effect};
 use crate::{Notice, Told};
 
 const SOCKET: Token = Token(0);
@@ -52,6 +53,8 @@ const ALIVE_EVERY: Duration = Duration::from_millis(500);
 /// When the kernel's buffer is full, or nobody hears notices. Waiting to be told would cost a look at every datagram that
 /// leaves the machine.
 const AGAIN_AFTER: Duration = Duration::from_millis(1);
+/// No datagram waits for longer to be read.
+const WAITED_MAX: Duration = Duration::from_secs(10);
 /// After an error of the system's that says nothing, so that it does not become a loop.
 const FAULT_PAUSE: Duration = Duration::from_millis(10);
 /// So many panics within [`PANICS_WITHIN`] mean that the shard ails.
@@ -274,7 +277,10 @@ impl<C: Core> Turn<C> {
             if !self.is_readable {
                 break;
             }
-            match self.socket.receive(&mut self.received) {
+            let received = self.socket.receive(&mut self.received);
+            // The kernel notes times by the other clock.
+            let read_at = (Instant::now(), SystemTime::now());
+            match received {
                 Ok(messages) => {
                     self.is_readable = messages == Received::CAPACITY;
                     counters.batches_in.add(u64::from(messages > 0));
@@ -302,7 +308,9 @@ impl<C: Core> Turn<C> {
                             continue;
                         }
                         from = Some(Suspect::Address(datagram.from));
-                        core.datagram(now, datagram.local, datagram.from, datagram.bytes);
+                        let path = Path { local: datagram.local, remote: datagram.from };
+                        let at = came_at(read_at, datagram.time);
+                        core.datagram(now, Came { path, at }, datagram.bytes);
                     }
                 }));
                 if taken.is_ok() {
@@ -329,7 +337,7 @@ impl<C: Core> Turn<C> {
         let taken = catch_unwind(AssertUnwindSafe(|| {
             tcp.read(counters, |local, remote, bytes| {
                 from = Some(remote);
-                core.datagram(now, local, remote, bytes);
+                core.datagram(now, Came { path: Path { local, remote }, at: now }, bytes);
             });
         }));
         if taken.is_err() {
@@ -434,6 +442,14 @@ impl<C: Core> Turn<C> {
         abandon(&mut self.core, from);
         note_panic(&mut self.panicked, &self.shared, now);
     }
+}
+
+/// When a datagram came, by our clock. `read_at`: one moment by both.
+fn came_at(read_at: (Instant, SystemTime), noted: Option<SystemTime>) -> Instant {
+    let age = noted.and_then(|noted| read_at.1.duration_since(noted).ok());
+    // Of a system's clock that was set meanwhile nothing can be told.
+    let age = age.filter(|age| *age <= WAITED_MAX).unwrap_or_default();
+    read_at.0.checked_sub(age).unwrap_or(read_at.0)
 }
 
 /// A core that cannot even do this is left as it is: health says that it ails.

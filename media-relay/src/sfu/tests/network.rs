@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use turnpike_transport::Path;
+
 use crate::sfu::Outlet;
 use crate::sfu::chance::Chance;
 
@@ -78,7 +80,9 @@ pub(super) struct Batch {
 }
 
 impl Outlet for Batch {
-    fn slot(&mut self, to: SocketAddr, bytes_max: usize) -> &mut [u8] {
+    fn slot(&mut self, path: Path, bytes_max: usize) -> &mut [u8] {
+        let to = path.remote;
+        assert_eq!(path.local.port(), 5_000, "from an address of the relay's");
         assert!(self.fault != Some(to), "a fault that was asked for");
         self.to = Some(to);
         self.buffer.clear();

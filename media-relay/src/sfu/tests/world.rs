@@ -22,7 +22,7 @@ use super::network::{Batch, CLEAR, Datagram, Weather, Wire};
 use super::publisher::Publisher;
 use super::viewer::Viewer;
 use crate::carry::FeedNews;
-use crate::sfu::{Command, Counters, Effect, Limits, Sfu, SfuConfig};
+use crate::sfu::{Came, Command, Counters, Effect, Limits, Sfu, SfuConfig};
 use crate::{Ask, Most, Notice, Opened, Told};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -287,7 +287,8 @@ impl World {
         let mut is_busy = vec![false; 1 + self.others.len()];
         while let Some((from, to, mut bytes)) = self.wire.take(now) {
             if let Some(relay) = (0..is_busy.len()).find(|relay| to == address(*relay)) {
-                self.relay(relay).datagram(now, to, from, &mut bytes);
+                let came = Came { path: Path { local: to, remote: from }, at: now };
+                self.relay(relay).datagram(now, came, &mut bytes);
                 is_busy[relay] = true;
             } else if let Some(end) = self.ends.iter_mut().find(|end| end.address == to && !end.dead) {
                 end.take(now, self.start, from, &mut bytes, &mut self.wire);
