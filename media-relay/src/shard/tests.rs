@@ -180,22 +180,34 @@ fn datagrams_go_in_and_out_and_are_counted() {
 
 #[test]
 fn the_kernel_says_when_a_datagram_came() {
-    let options = Options { note_time: true, ..Options::default() };
-    let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), options).unwrap();
-    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client.connect(socket.local_addr()).unwrap();
-    client.set_read_timeout(Some(BROKEN)).unwrap();
-    // Before anybody reads.
-    client.send(&[AGE]).unwrap();
-    thread::sleep(Duration::from_millis(60));
-    let (shard, _notices) =
-        Shard::start(Config::default(), socket.into(), Echo::default(), mpsc::channel(8).0).unwrap();
-    let mut age = [0; 8];
-    client.recv(&mut age).unwrap();
-    let age = u64::from_be_bytes(age);
-    // The shard's first round may begin a little before the datagram is read.
-    assert!(age >= 50, "{age} ms");
-    shard.stop();
+    let bind = || {
+        let options = Options { note_time: true, ..Options::default() };
+        Socket::bind("127.0.0.1:0".parse().unwrap(), options).unwrap()
+    };
+    // The first socket of a machine that wants times has the kernel begin to note them, which takes it a moment.
+    let _keeps_it_noting = bind();
+    let began = Instant::now();
+    loop {
+        let socket = bind();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(socket.local_addr()).unwrap();
+        client.set_read_timeout(Some(BROKEN)).unwrap();
+        // Before anybody reads.
+        client.send(&[AGE]).unwrap();
+        thread::sleep(Duration::from_millis(60));
+        let news = mpsc::channel(8).0;
+        let (shard, _notices) =
+            Shard::start(Config::default(), socket.into(), Echo::default(), news).unwrap();
+        let mut age = [0; 8];
+        client.recv(&mut age).unwrap();
+        shard.stop();
+        let age = u64::from_be_bytes(age);
+        // The shard's first round may begin a little before the datagram is read.
+        if age >= 50 {
+            return;
+        }
+        assert!(began.elapsed() < BROKEN, "{age} ms");
+    }
 }
 
 #[test]
