@@ -92,8 +92,14 @@ pub(crate) fn beside(name: &str) -> anyhow::Result<std::path::PathBuf> {
 }
 
 /// Packages with tests whose names begin with `fuzz_`.
-const FUZZED: [&str; 5] =
-    ["turnpike-engine", "turnpike-media-relay", "turnpike-rtp", "turnpike-sdp", "turnpike-transport"];
+const FUZZED: [&str; 6] = [
+    "turnpike-engine",
+    "turnpike-guard",
+    "turnpike-media-relay",
+    "turnpike-rtp",
+    "turnpike-sdp",
+    "turnpike-transport",
+];
 
 pub(crate) fn fuzz(target: Option<&str>, seconds: u64) -> anyhow::Result<bool> {
     const SEED: &str = "TURNPIKE_FUZZ_SEED";

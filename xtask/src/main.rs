@@ -27,7 +27,7 @@ cargo xtask <task>
   bench [...]                     side-by-side figures; arguments go to turnpike-benches
   cluster up [--gateways N] [--port-base PORT] | down | status
                                   a Redis Cluster and gateways on this machine, to try things on
-  fuzz [target] [--seconds N]     the fuzz tests, for longer: frame, packet, rtp, sdp, stun, ...
+  fuzz [target] [--seconds N]     the fuzz tests, for longer: frame, packet, rtp, sdp, stun, token, ...
 
 Steps of test: install, fmt, clippy, build, rust, e2e, doc. --long also runs the tests marked as ignored.";
 

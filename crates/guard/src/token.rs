@@ -13,7 +13,7 @@ use crate::claims::Claims;
 use crate::grant::{Grant, MediaGrant};
 use crate::identity::Identity;
 use crate::json::{DUPLICATE, Keys, is_shallow};
-use crate::key::TokenKey;
+use crate::ring::{KeyRing, candidates};
 
 /// How far the clocks of issuer and node may differ.
 const LEEWAY_SECONDS: u64 = 30;
@@ -23,7 +23,8 @@ const LEEWAY_SECONDS: u64 = 30;
 const HEADERS_REFUSED: &[&str] =
     &["jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "enc", "zip"];
 
-/// Why a token is refused. What is shown to the client says what to fix, never what was expected in secret.
+/// Why a token is refused: for metrics and audit. The client is told whether it has expired, and nothing else: whoever
+/// tries tokens would learn from each answer how far the last one came.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("a token has at most {TOKEN_BYTES_MAX} bytes")]
@@ -44,6 +45,12 @@ pub enum TokenError {
     Type,
     #[error("the algorithm is not the one of the key")]
     Algorithm,
+    #[error("the header has a parameter of the wrong type")]
+    HeaderForm,
+    #[error("no key has the id that the token names")]
+    UnknownKey,
+    #[error("the token names no key, and there are too many to try")]
+    AmbiguousKey,
     #[error("the signature does not match")]
     Signature,
     #[error("a claim is missing or of the wrong form: {0}")]
@@ -99,6 +106,9 @@ impl TokenError {
             Self::HeaderRefused(_) => "header",
             Self::Type => "type",
             Self::Algorithm => "algorithm",
+            Self::HeaderForm => "header_form",
+            Self::UnknownKey => "key",
+            Self::AmbiguousKey => "key_ambiguous",
             Self::Signature => "signature",
             Self::Claim(_) => "claim",
             Self::TooManyGrants => "grants",
@@ -113,14 +123,14 @@ impl TokenError {
 
 impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Self {
-        Failure::new(error.code(), error.to_string())
+        error.code().into()
     }
 }
 
-/// Says of a token who it is. Made once from the configuration.
+/// Says of a token who it is. Made once from the configuration; its keys may change while it is used.
 #[derive(Debug, Clone)]
 pub struct Verifier {
-    key: TokenKey,
+    keys: KeyRing,
     issuer: Option<String>,
     audience: Option<String>,
     default_rooms: Arc<[Grant]>,
@@ -133,13 +143,16 @@ struct Header<'a> {
     alg: std::borrow::Cow<'a, str>,
     #[serde(borrow, default)]
     typ: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow, default)]
+    kid: Option<std::borrow::Cow<'a, str>>,
 }
 
 impl Verifier {
-    /// `default_rooms` is what a token without the claim `rooms` may do.
-    pub fn new(key: TokenKey, default_rooms: Vec<Grant>) -> Self {
+    /// One key, or a ring of which the caller keeps a clone to replace its keys. `default_rooms` is what a token without the
+    /// claim `rooms` may do.
+    pub fn new(keys: impl Into<KeyRing>, default_rooms: Vec<Grant>) -> Self {
         Self {
-            key,
+            keys: keys.into(),
             issuer: None,
             audience: None,
             default_rooms: default_rooms.into(),
@@ -175,21 +188,21 @@ impl Verifier {
         if payload.contains('.') {
             return Err(TokenError::Form);
         }
-        self.check_header(header)?;
-        self.check_signature(message, signature)?;
+        self.check_origin(header, message, signature)?;
         let claims = read_claims(payload)?;
         self.check_claims(&claims, now)?;
         Ok(self.identity(claims))
     }
 
-    fn check_header(&self, header: &str) -> Result<(), TokenError> {
+    /// That the header asks for nothing unusual, and that a key of ours has signed.
+    fn check_origin(&self, header: &str, message: &str, signature: &str) -> Result<(), TokenError> {
         let part = Part::Header;
         let text = decode(header, part)?;
-        let keys = read_keys(&text, part)?;
-        if let Some(refused) = HEADERS_REFUSED.iter().find(|name| keys.0.iter().any(|key| key == *name)) {
+        let names = read_keys(&text, part)?;
+        if let Some(refused) = HEADERS_REFUSED.iter().find(|name| names.0.iter().any(|key| key == *name)) {
             return Err(TokenError::HeaderRefused(refused));
         }
-        let header: Header<'_> = serde_json::from_slice(&text).map_err(|_| TokenError::Algorithm)?;
+        let header: Header<'_> = serde_json::from_slice(&text).map_err(|_| fault_of_header(&text))?;
         // RFC 7515 4.1.9 and RFC 9068 2.1; compared without case as RFC 7519 5.1 asks.
         let typed = header
             .typ
@@ -198,24 +211,19 @@ impl Verifier {
             return Err(TokenError::Type);
         }
         // The name is compared exactly, so `none` in any spelling is just another wrong name.
-        let named = header.alg.parse::<jsonwebtoken::Algorithm>().ok();
-        if named != Some(self.key.algorithm) {
-            return Err(TokenError::Algorithm);
+        let algorithm = header.alg.parse().map_err(|_| TokenError::Algorithm)?;
+        let keys = self.keys.keys();
+        for key in candidates(&keys, algorithm, header.kid.as_deref())? {
+            // A base64url text that decodes loosely would give one token many spellings, and each would be a new one to
+            // a list of revoked tokens; jsonwebtoken's decoder is strict in the same way as ours.
+            let sound =
+                jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.decoding, key.algorithm)
+                    .map_err(|_| TokenError::Encoding { part: Part::Signature })?;
+            if sound {
+                return Ok(());
+            }
         }
-        Ok(())
-    }
-
-    fn check_signature(&self, message: &str, signature: &str) -> Result<(), TokenError> {
-        // A base64url text that decodes loosely would give one token many spellings, and each would be a new one to a
-        // list of revoked tokens; jsonwebtoken's decoder is strict in the same way as ours.
-        let sound = jsonwebtoken::crypto::verify(
-            signature,
-            message.as_bytes(),
-            &self.key.decoding,
-            self.key.algorithm,
-        )
-        .map_err(|_| TokenError::Encoding { part: Part::Signature })?;
-        if sound { Ok(()) } else { Err(TokenError::Signature) }
+        Err(TokenError::Signature)
     }
 
     fn check_claims(&self, claims: &Claims, now: u64) -> Result<(), TokenError> {
@@ -262,6 +270,17 @@ impl Verifier {
             media: claims.media.map_or_else(|| Arc::clone(&self.default_media), Into::into),
         }
     }
+}
+
+/// Of one that could not be read.
+fn fault_of_header(text: &[u8]) -> TokenError {
+    #[derive(Deserialize)]
+    struct Algorithm<'a> {
+        #[serde(borrow, rename = "alg")]
+        _name: std::borrow::Cow<'a, str>,
+    }
+    let named = serde_json::from_slice::<Algorithm<'_>>(text).is_ok();
+    if named { TokenError::HeaderForm } else { TokenError::Algorithm }
 }
 
 fn decode(text: &str, part: Part) -> Result<Vec<u8>, TokenError> {

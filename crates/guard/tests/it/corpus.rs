@@ -3,10 +3,9 @@
 //! Unless the point is the signature, each bears a genuine one: so it is refused for what it says and for nothing else.
 
 use jsonwebtoken::Algorithm;
-use turnpike_guard::Verifier;
 use turnpike_wire::{Code, Failure};
 
-use crate::tokens::{HEADER, NOW, SECRET, base64url, payload, sign, token, verifier};
+use crate::tokens::{HEADER, NOW, SECRET, base64url, payload, refused, sign, token, verifier};
 
 fn with_header(more: &str) -> String {
     token(format!(r#"{{"alg":"HS256"{more}}}"#), payload(""))
@@ -14,20 +13,6 @@ fn with_header(more: &str) -> String {
 
 fn with_payload(more: &str) -> String {
     token(HEADER, payload(more))
-}
-
-fn refused(verifier: &Verifier, cases: &[(&str, String, &str)]) {
-    let mut wrong = Vec::new();
-    for (what, token, slug) in cases {
-        match verifier.check(token, NOW) {
-            Ok(identity) => wrong.push(format!("{what}: accepted as {}", identity.user)),
-            Err(error) if error.slug() != *slug => {
-                wrong.push(format!("{what}: {slug} expected, got {error:?}"));
-            }
-            Err(_) => {}
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -271,15 +256,18 @@ fn issuer_and_audience() {
     );
 }
 
+/// Whether it has expired, and nothing else: how far a forged token came is for us to know.
 #[test]
 fn what_the_client_is_told() {
     let told = |token: &str| Failure::from(verifier().check(token, NOW).expect_err("a bad token"));
     let expired = told(&token(HEADER, r#"{"sub":"alice","exp":1}"#));
-    assert_eq!((expired.code, &*expired.message), (Code::TokenExpired, "the token has expired"));
-    let forged = told(&sign(
+    assert_eq!((expired.code, expired), (Code::TokenExpired, Code::TokenExpired.into()));
+    let forged = sign(
         &format!("{}.{}", base64url(HEADER), base64url(payload(""))),
         b"another secret of thirty-two bytes",
         Algorithm::HS256,
-    ));
-    assert_eq!((forged.code, &*forged.message), (Code::Unauthorized, "the signature does not match"));
+    );
+    for token in [&forged, "", "no token", &with_payload(r#","aud":"elsewhere""#), &token(HEADER, "{}")] {
+        assert_eq!(told(token), Code::Unauthorized.into());
+    }
 }

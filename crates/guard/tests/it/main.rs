@@ -3,5 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod corpus;
+mod fuzz_token;
 mod good;
+mod jwks;
+mod keys;
+mod rotation;
+mod signers;
+mod speed;
 mod tokens;

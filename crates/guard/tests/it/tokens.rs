@@ -36,3 +36,18 @@ pub(crate) fn token(header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> Stri
 pub(crate) fn payload(more: &str) -> String {
     format!(r#"{{"sub":"alice","exp":{}{more}}}"#, NOW + 3600)
 }
+
+/// Each with the reason that it must be refused for.
+pub(crate) fn refused(verifier: &Verifier, cases: &[(&str, String, &str)]) {
+    let mut wrong = Vec::new();
+    for (what, token, slug) in cases {
+        match verifier.check(token, NOW) {
+            Ok(identity) => wrong.push(format!("{what}: accepted as {}", identity.user)),
+            Err(error) if error.slug() != *slug => {
+                wrong.push(format!("{what}: {slug} expected, got {error:?}"));
+            }
+            Err(_) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
