@@ -24,7 +24,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         Figure { key: "first_frame_millis_p50", title: "the same, median", unit: "ms", goal: None },
     ],
     contenders: &[Contender::Turnpike, Contender::Webrtc, Contender::Janus],
-    rounds: 3,
+    rounds: 2,
     measure,
 };
 

@@ -48,7 +48,7 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
         sample.insert("delay_millis_max", latency.max / 1e3);
     }
     sample.insert("packets_per_second", report.deliveries as f64 / report.seconds);
-    sample.insert("packets_missing", (report.expected - report.deliveries) as f64);
+    sample.insert("packets_missing", report.expected.saturating_sub(report.deliveries) as f64);
     sample.insert("server_core_share", cpu / report.seconds);
     sample.insert("load_core_share", (report.cpu_seconds - warm.cpu_seconds) / report.seconds);
     Ok(sample)

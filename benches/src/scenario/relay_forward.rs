@@ -58,13 +58,13 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
         driver.call(&Command::Watch { count: count - viewers, at_once: AT_ONCE })?;
         viewers = count;
         let play = |seconds| Command::Play { seconds, rate: STREAM };
-        driver.call(&play(bench.seconds(2.0, 1.2)))?;
+        driver.call(&play(bench.seconds(1.5, 1.2)))?;
         let Some(key) = key else {
             first = Some((count, server.resident_bytes()?));
             continue;
         };
         let before = server.cpu_seconds()?;
-        let report = driver.call(&play(bench.seconds(5.0, 0.5)))?;
+        let report = driver.call(&play(bench.seconds(4.0, 0.5)))?;
         let cpu = server.cpu_seconds()? - before;
         anyhow::ensure!(
             report.deliveries == report.expected && report.missing == 0,

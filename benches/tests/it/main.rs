@@ -25,10 +25,15 @@ fn a_server_that_does_it_right_passes() {
         "deflate-broadcast",
         "relay-forward",
         "relay-join",
+        "relay-delay",
     ] {
         let output = quick(scenario, "");
         assert!(output.status.success(), "{scenario}: {}", stdout(&output));
-        assert!(stdout(&output).contains("cpu_"), "{scenario} printed no figure: {}", stdout(&output));
+        assert!(
+            ["cpu_", "delay_"].iter().any(|figure| stdout(&output).contains(figure)),
+            "{scenario} printed no figure: {}",
+            stdout(&output)
+        );
     }
 }
 
@@ -74,5 +79,22 @@ fn two_nodes_on_a_redis_cluster_lose_and_double_nothing() {
         let told = stdout(&output);
         assert!(output.status.success(), "{scenario}: {told}{}", String::from_utf8_lossy(&output.stderr));
         assert!(told.contains("redis_commands_per_"), "{scenario} printed no figure: {told}");
+    }
+}
+
+/// Needs the server beside this test's driver, too.
+#[test]
+fn who_comes_and_who_loses_packets_gets_a_picture() {
+    for (scenario, figures) in [
+        ("relay-burst", ["first_frame_millis_p95", "keyframe_requests_in_a_second 1.0000"]),
+        ("relay-loss", ["frozen_percent", "restored_per_loss"]),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_turnpike-benches"))
+            .args([scenario, "--quick", "--no-build"])
+            .output()
+            .expect("the driver is built for this test");
+        let told = stdout(&output);
+        assert!(output.status.success(), "{scenario}: {told}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(figures.iter().all(|figure| told.contains(figure)), "{scenario}: {told}");
     }
 }
