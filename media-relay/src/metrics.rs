@@ -57,6 +57,11 @@ const SHARD_TOTALS: &[(&str, &str, OfShard)] = &[
     ("inbox_refused_total", "Questions refused because a shard was full.", |h| {
         h.counters().inbox_refused.get()
     }),
+    (
+        "piped_dropped_total",
+        "Packets from other shards and relays that were dropped because a shard was behind.",
+        |h| h.counters().piped_dropped.get(),
+    ),
     ("notices_dropped_total", "Notices that nobody heard in time.", |h| h.counters().notices_dropped.get()),
     ("tcp_accepted_total", "Connections of peers begun.", |h| h.counters().tcp.accepted.get()),
     ("tcp_refused_total", "Connections of peers beyond the limits.", |h| h.counters().tcp.refused.get()),

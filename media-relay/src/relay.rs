@@ -3,6 +3,7 @@
 //! It knows neither how media is forwarded nor who asks.
 
 mod bind;
+mod spread;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -20,6 +21,7 @@ use turnpike_wire::media::MediaSession;
 use turnpike_wire::media::relay::Role;
 use turnpike_wire::{Code, Failure, RoomId};
 
+use self::spread::{Loads, Seat, Spread, Way};
 use crate::carry::{Blocked, Delivered, Downward, FeedNews, PipeId, Upward};
 use crate::metrics::Metrics;
 use crate::record::{Begun, RecordConfig, Recordings};
@@ -86,19 +88,28 @@ struct Inner {
     hash: RandomState,
     recordings: Option<Recordings>,
     pipes: AtomicU64,
+    loads: Loads,
+    spread: Spread,
+    /// For what is to be known of pipes between shards.
+    told: mpsc::Sender<(RoomId, FeedNews)>,
+    /// What is to be known of others.
     news: Mutex<Option<mpsc::Receiver<(RoomId, FeedNews)>>>,
 }
 
 struct Entry {
     /// [`NOWHERE`]: somebody listens already, and it has not begun.
     shard: usize,
+    /// Its place there.
+    seat: Option<Seat>,
+    /// What it watches.
+    stream: Option<RoomId>,
     role: Role,
     listener: Option<mpsc::Sender<Notice>>,
 }
 
 impl Entry {
     fn new() -> Self {
-        Self { shard: NOWHERE, role: Role::Viewer, listener: None }
+        Self { shard: NOWHERE, seat: None, stream: None, role: Role::Viewer, listener: None }
     }
 }
 
@@ -129,7 +140,8 @@ impl Relay {
         let transport = Arc::new(transport);
         let (mut shards, mut handles, mut all_notices, mut counters) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (news_sender, news) = mpsc::channel(NEWS_MAX);
+        let (told, heard) = mpsc::channel(NEWS_MAX);
+        let (outwards, news) = mpsc::channel(NEWS_MAX);
         for index in 0..config.shards.max(1) {
             let sockets = bind::bind(config, index)?;
             let listener = sockets.tcp.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -150,7 +162,7 @@ impl Relay {
             let core = Sfu::new(sfu_config, Arc::clone(&own), Instant::now());
             let shard_config = shard::Config { index, ..shard::Config::default() };
             let (shard, notices) =
-                Shard::start(shard_config, sockets, core, news_sender.clone()).map_err(StartError::Thread)?;
+                Shard::start(shard_config, sockets, core, told.clone()).map_err(StartError::Thread)?;
             handles.push(shard.handle().clone());
             counters.push(own);
             shards.push(shard);
@@ -160,6 +172,9 @@ impl Relay {
         let recorded = recordings.as_ref().map(Recordings::counters).unwrap_or_default();
         Metrics::register(registry, counters, handles.clone(), recorded).map_err(StartError::Metrics)?;
         let inner = Arc::new(Inner {
+            loads: Loads::new(handles.len()),
+            spread: Spread::default(),
+            told,
             handles,
             shards: Mutex::new(shards),
             sessions: DashMap::new(),
@@ -171,6 +186,7 @@ impl Relay {
         for notices in all_notices {
             tokio::spawn(spread(Arc::downgrade(&inner), notices));
         }
+        tokio::spawn(hear(Arc::downgrade(&inner), heard, outwards));
         Ok(Self { inner })
     }
 
@@ -203,23 +219,15 @@ impl Relay {
     pub async fn ask(&self, ask: Ask) -> Result<Told, Failure> {
         let inner = &self.inner;
         match &ask {
-            Ask::Publish { session, stream, .. } | Ask::Watch { session, stream, .. } => {
+            Ask::Publish { session, stream, .. } => {
                 let (session, shard) = (*session, inner.shard_of(stream));
-                {
-                    let mut entry = inner.sessions.entry(session).or_insert_with(Entry::new);
-                    if entry.shard != NOWHERE {
-                        return Err(Failure::new(Code::LimitReached, "the session has begun already"));
-                    }
-                    entry.shard = shard;
-                    if matches!(ask, Ask::Publish { .. }) {
-                        entry.role = Role::Publisher;
-                    }
-                }
-                let told = inner.handles[shard].ask(ask).await;
-                if told.is_err() {
-                    inner.sessions.remove(&session);
-                }
-                told
+                inner.enter(session, shard, Role::Publisher, None)?;
+                inner.open(session, shard, ask).await
+            }
+            Ask::Watch { session, stream, .. } => {
+                let session = *session;
+                let shard = inner.place(session, stream).await?;
+                inner.open(session, shard, ask).await
             }
             Ask::Answer { session, .. }
             | Ask::Offer { session, .. }
@@ -239,9 +247,10 @@ impl Relay {
             }
             Ask::Streams => {
                 let mut all: Vec<StreamInfo> = Vec::new();
-                for handle in &inner.handles {
+                for (shard, handle) in inner.handles.iter().enumerate() {
                     if let Told::Streams(streams) = handle.ask(Ask::Streams).await? {
-                        all.extend(streams);
+                        // Its own shard knows of all who watch it.
+                        all.extend(streams.into_iter().filter(|info| inner.shard_of(&info.stream) == shard));
                     }
                 }
                 Ok(Told::Streams(all))
@@ -318,9 +327,83 @@ impl Relay {
 }
 
 impl Inner {
-    /// All of a stream is at one shard.
+    /// Where a stream is; others are given it from there.
     fn shard_of(&self, stream: &RoomId) -> usize {
         (self.hash.hash_one(stream) % self.handles.len() as u64) as usize
+    }
+
+    /// A session is to begin at that shard.
+    fn enter(
+        &self,
+        session: MediaSession,
+        shard: usize,
+        role: Role,
+        stream: Option<RoomId>,
+    ) -> Result<(), Failure> {
+        let mut entry = self.sessions.entry(session).or_insert_with(Entry::new);
+        if entry.shard != NOWHERE {
+            return Err(Failure::new(Code::LimitReached, "the session has begun already"));
+        }
+        (entry.shard, entry.role, entry.stream) = (shard, role, stream);
+        entry.seat = Some(self.loads.sit(shard));
+        Ok(())
+    }
+
+    async fn open(&self, session: MediaSession, shard: usize, ask: Ask) -> Result<Told, Failure> {
+        let told = self.handles[shard].ask(ask).await;
+        if told.is_err() {
+            self.sessions.remove(&session);
+        }
+        told
+    }
+
+    /// Chooses where a viewer watches, and sees to it that the stream is there.
+    async fn place(&self, session: MediaSession, stream: &RoomId) -> Result<usize, Failure> {
+        let own = self.shard_of(stream);
+        let shard = self.loads.place(own);
+        // It is noted before, so that nobody closes the pipe that it needs.
+        self.enter(session, shard, Role::Viewer, Some(stream.clone()))?;
+        if shard == own || self.reach(stream, shard).await.is_ok() {
+            return Ok(shard);
+        }
+        // The stream is not here, or has as many branches as it may.
+        if let Some(mut entry) = self.sessions.get_mut(&session) {
+            (entry.shard, entry.seat) = (own, Some(self.loads.sit(own)));
+        }
+        Ok(own)
+    }
+
+    async fn reach(&self, stream: &RoomId, shard: usize) -> Result<(), Failure> {
+        let (upper, lower) = (self.shard(stream), &self.handles[shard]);
+        let way = Way { stream, upper, lower, shard, news: &self.told };
+        self.spread.reach(&way, || PipeId(self.pipes.fetch_add(1, Ordering::Relaxed))).await
+    }
+
+    /// Whether somebody watches the stream at that shard, or is about to.
+    fn is_watched_at(&self, stream: &RoomId, shard: usize) -> bool {
+        self.sessions.iter().any(|entry| entry.shard == shard && entry.stream.as_ref() == Some(stream))
+    }
+
+    /// Somebody hears what becomes of pipes to other relays. Without, there are none but of those that are closed already.
+    fn has_listener(&self) -> bool {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Something has become of a pipe between two shards.
+    async fn mind(&self, stream: &RoomId, shard: usize, news: FeedNews) {
+        let (upper, lower) = (self.shard(stream), &self.handles[shard]);
+        match news {
+            FeedNews::Unwatched(pipe) => {
+                self.spread.close(pipe, upper, lower, || self.is_watched_at(stream, shard)).await;
+            }
+            FeedNews::Over(pipe) | FeedNews::Blocked(pipe) => {
+                self.spread.close(pipe, upper, lower, || false).await;
+                if self.is_watched_at(stream, shard) && self.reach(stream, shard).await.is_err() {
+                    // It is over where it comes from, so it is over here. It may be already.
+                    let _ = lower.ask(Ask::End { stream: stream.clone() }).await;
+                }
+            }
+        }
     }
 
     fn shard(&self, stream: &RoomId) -> &Handle {
@@ -362,6 +445,24 @@ impl Inner {
         recordings.leave(stream);
         shard.ask(Ask::Tap { stream: stream.clone(), tap: None }).await?;
         Ok(Told::Recording { name })
+    }
+}
+
+/// Minds the pipes between shards, and hands on what is said of others.
+async fn hear(
+    inner: std::sync::Weak<Inner>,
+    mut heard: mpsc::Receiver<(RoomId, FeedNews)>,
+    outwards: mpsc::Sender<(RoomId, FeedNews)>,
+) {
+    while let Some((stream, news)) = heard.recv().await {
+        let Some(inner) = inner.upgrade() else { return };
+        let (FeedNews::Over(pipe) | FeedNews::Unwatched(pipe) | FeedNews::Blocked(pipe)) = news;
+        if let Some((stream, shard)) = inner.spread.lower_end(pipe).await {
+            inner.mind(&stream, shard, news).await;
+        } else if inner.has_listener() {
+            // While whoever attaches streams is behind, this waits, and what is said waits in the shards.
+            let _ = outwards.send((stream, news)).await;
+        }
     }
 }
 

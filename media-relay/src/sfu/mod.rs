@@ -250,6 +250,12 @@ impl Sfu {
         self.tell_news(now);
     }
 
+    /// It ends: all that is given to others is over.
+    pub(crate) fn close(&mut self) {
+        let keys: Vec<usize> = self.streams.iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.end_branches(key));
+    }
+
     pub(crate) fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
@@ -443,6 +449,7 @@ impl Sfu {
         self.stream_names.remove(&stream.name);
         self.news.forget(key);
         self.carrying.forget(key);
+        self.count();
     }
 }
 
@@ -461,6 +468,10 @@ impl crate::shard::Core for Sfu {
 
     fn advance(&mut self, now: Instant, out: &mut impl Outlet) {
         self.advance(now, out);
+    }
+
+    fn close(&mut self) {
+        self.close();
     }
 
     fn next_effect(&mut self) -> Option<Effect> {

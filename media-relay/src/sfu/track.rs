@@ -274,7 +274,7 @@ impl Layer {
     }
 
     /// The numbers with which somebody who comes now can begin: a keyframe and all that came since, without a gap.
-    pub(crate) fn beginning(&self, now: Instant, age_max: Duration) -> Option<std::ops::RangeInclusive<u64>> {
+    pub(crate) fn beginning(&self, now: Instant, age_max: Duration) -> Option<RangeInclusive<u64>> {
         let first = self.beginning.filter(|_| !self.stands_alone)?;
         let newest = self.cache.newest()?;
         let keyframe = self.cache.get(first)?;

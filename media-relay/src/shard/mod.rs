@@ -53,6 +53,9 @@ pub(crate) trait Core: Send + 'static {
     /// Sends what follows from what came in, and what is due.
     fn advance(&mut self, now: Instant, out: &mut impl Outlet);
 
+    /// The shard ends: others are not to wait for it.
+    fn close(&mut self);
+
     /// What is to be told, until there is nothing more.
     fn next_effect(&mut self) -> Option<Effect>;
 

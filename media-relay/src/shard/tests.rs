@@ -80,6 +80,8 @@ impl Core for Echo {
         self.effects.push_back(Effect::Feed { stream: "stream".parse().unwrap(), news });
     }
 
+    fn close(&mut self) {}
+
     fn advance(&mut self, now: Instant, out: &mut impl Outlet) {
         assert!(!std::mem::take(&mut self.panics_at_advance), "as the datagram said");
         if self.due.is_some_and(|due| now < due) {

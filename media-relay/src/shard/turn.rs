@@ -215,7 +215,13 @@ impl<C: Core> Turn<C> {
                     self.shared.counters.inbox_depth.sub(1);
                     self.take_word(now, *ask, answer);
                 }
-                Ok(Word::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Ok(Word::Stop) | Err(TryRecvError::Disconnected) => {
+                    let core = &mut self.core;
+                    if catch_unwind(AssertUnwindSafe(|| core.close())).is_err() {
+                        note_panic(&mut self.panicked, &self.shared, now);
+                    }
+                    return false;
+                }
                 Err(TryRecvError::Empty) => {
                     self.is_asked = false;
                     return true;

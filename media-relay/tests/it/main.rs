@@ -9,6 +9,7 @@ mod hostile;
 mod independent;
 mod links;
 mod peer;
+mod shards;
 mod threads;
 mod whip;
 
