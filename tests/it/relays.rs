@@ -3,6 +3,8 @@
 
 mod browsers;
 mod house;
+mod peer;
+mod viewers;
 
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 
 use self::browsers::Browsers;
 use self::house::House;
+use self::viewers::{Client, Entry, Viewer};
 
 /// A relay that is killed is missed for no longer than this.
 const BACK_WITHIN_MS: u64 = 2_000;
@@ -112,4 +115,45 @@ fn alone_a_node_that_leaves_takes_no_picture_with_it() {
     }
     assert_eq!(house.metric(2, "turnpike_media_publishers"), 1.0);
     assert_eq!(house.metric(2, "turnpike_media_viewers"), 3.0);
+}
+
+/// A viewer's picture stands still for no longer than this while a relay leaves.
+const FROZEN_MAX: Duration = Duration::from_millis(250);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alone_a_hundred_viewers_of_a_relay_that_leaves_see_nothing_of_it() {
+    const VIEWERS: usize = 100;
+    let mut house = House::start(&[("a", &[]), ("b", &[]), ("c", &[])]);
+    let [a, b, c] = [0, 1, 2].map(|node: usize| house.nodes[node].gateway);
+    let _publisher = Client::new(&house.token("publisher", "publish"), 0).publish(a, STREAM).await;
+    let (token, entry) = (house.token("viewer", "subscribe"), Entry::to(vec![b]));
+    let mut viewers = Vec::new();
+    for number in 0..VIEWERS {
+        viewers.push(Client::new(&token, number).watch(entry.clone(), STREAM).await);
+    }
+    assert_eq!(house.metric(1, "turnpike_media_viewers") as usize, VIEWERS);
+    let longest = |viewers: &[Viewer]| viewers.iter().map(|viewer| viewer.picture.longest()).max().unwrap();
+    longest(&viewers);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let quiet = longest(&viewers);
+    entry.set(vec![a, c]);
+    let begun = std::time::Instant::now();
+    house.nodes[1].terminate().unwrap();
+    let (status, house) = tokio::task::spawn_blocking(move || {
+        let status = house.nodes[1].wait(Duration::from_secs(30)).unwrap();
+        (status, house)
+    })
+    .await
+    .unwrap();
+    let (took, frozen) = (begun.elapsed(), longest(&viewers));
+    println!("{frozen:?} at most, and {quiet:?} before that; gone after {took:?}");
+    assert!(status.success(), "{status}");
+    let moves = viewers.iter().map(|viewer| viewer.moves.load(std::sync::atomic::Ordering::Relaxed));
+    assert!(moves.clone().all(|moves| moves == 1), "{:?}", moves.collect::<Vec<_>>());
+    let there = [0, 2].map(|node| house.metric(node, "turnpike_media_viewers") as usize);
+    assert_eq!(there.iter().sum::<usize>(), VIEWERS, "{there:?}");
+    assert!(there.iter().all(|viewers| *viewers > 0), "both took some: {there:?}");
+    assert!(frozen <= FROZEN_MAX, "{frozen:?}, and {quiet:?} while nothing happened");
+    // Before the nodes: nobody is to see those end.
+    drop(viewers);
 }

@@ -235,7 +235,9 @@ async fn drain(
             tracing::warn!("the other nodes could not be told: they send newcomers here");
         }
     };
-    let work = async { drop(tokio::join!(announce, close, move_on)) };
+    let work = async {
+        tokio::join!(announce, close, move_on);
+    };
     drain.phase("close connections", window + FAREWELL_MAX, || connections() + sessions(), work).await;
     // Waits for threads, which must not hold up this one.
     let stop = tokio::task::spawn_blocking(|| gateway.shutdown());

@@ -17,6 +17,9 @@ use turnpike_wire::media::relay::{Answered, Refusal, TO_RELAYS, ToRelay};
 /// Redis dies, and then for longer than this.
 const AGAIN_AFTER: Duration = Duration::from_millis(400);
 
+/// The same for a sign of life. Whoever waits for it sees a picture that stands still.
+const SIGN_AFTER: Duration = Duration::from_millis(250);
+
 /// Sessions that one letter keeps. Some 40 KB.
 const KEPT_PER_LETTER_MAX: usize = 512;
 
@@ -89,17 +92,18 @@ impl Letters {
         client: Option<Asking>,
         word: impl FnOnce(u64) -> ToRelay,
     ) -> Result<Reply, Silence> {
-        self.ask_within(self.deadline, relay, client, word).await
+        self.ask_within(self.deadline, AGAIN_AFTER, relay, client, word).await
     }
 
     /// Whether the relay says anything at all. It is asked twice.
     pub(super) async fn lives(&self, relay: Incarnation) -> bool {
-        self.ask_within(AGAIN_AFTER * 2, relay, None, |id| ToRelay::Ping { id }).await.is_ok()
+        self.ask_within(SIGN_AFTER * 2, SIGN_AFTER, relay, None, |id| ToRelay::Ping { id }).await.is_ok()
     }
 
     async fn ask_within(
         &self,
         deadline: Duration,
+        mut pause: Duration,
         relay: Incarnation,
         client: Option<Asking>,
         word: impl FnOnce(u64) -> ToRelay,
@@ -110,7 +114,6 @@ impl Letters {
         self.unanswered().insert(id, Unanswered { relay, client, reply });
         let _waiting = Waiting { letters: self, id };
         let word = word(id);
-        let mut pause = AGAIN_AFTER;
         loop {
             self.write(relay, std::slice::from_ref(&word));
             let again = Instant::now() + pause;
