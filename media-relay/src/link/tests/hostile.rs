@@ -7,7 +7,7 @@ use turnpike_fuzz::fuzz;
 use super::house::{BROKEN, Node, SECRET, live, packet, until};
 use super::proxy::Proxy;
 use super::trust::dial;
-use crate::carry::{CarriedStream, Down, read_down, read_packet, read_up};
+use crate::carry::{CarriedStream, Delivered, Down, read_down, read_packet, read_up};
 use crate::link::LinkTarget;
 use crate::link::trust::Trust;
 use crate::link::words::{Answer, Open};
@@ -64,6 +64,33 @@ async fn garbage_ends_its_pipe_and_nothing_else() {
     let mut one = one;
     let (_, word) = one.next().await;
     assert_eq!(format!("{word:?}"), "Up(Keyframe { track: 1, layer: 2 })");
+    assert_eq!(one.metric("connections"), 1);
+}
+
+/// Whatever strangers send: nobody answers them much, and nobody minds.
+#[tokio::test]
+async fn noise_is_not_heard() {
+    let (one, mut two) = (Node::start(1), Node::start(2));
+    let pipe = two.links.attach(&live(), one.target()).await.unwrap();
+    two.next().await;
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(one.links.local_addr()).await.unwrap();
+    let mut state = 9_u64;
+    for round in 0..20_000_usize {
+        let mut datagram: Vec<u8> = (0..round % 1_300)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 56) as u8
+            })
+            .collect();
+        // Half of them begin as a handshake does: its form, the version, an id of eight bytes.
+        if round % 2 == 0 && datagram.len() > 20 {
+            datagram[..6].copy_from_slice(&[0xc3, 0, 0, 0, 1, 8]);
+        }
+        let _ = socket.send(&datagram).await;
+    }
+    one.say(&packet(1, 500));
+    assert_eq!(two.next().await, (pipe, Delivered::Down(packet(1, 500))));
     assert_eq!(one.metric("connections"), 1);
 }
 
