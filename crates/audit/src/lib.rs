@@ -6,6 +6,7 @@
 //!
 //! It must not know who calls it: no engine, no cluster, no configuration.
 
+mod anchors;
 mod canonical;
 mod chain;
 mod digest;
@@ -35,6 +36,7 @@ mod time;
 mod verify;
 mod writer;
 
+pub use self::anchors::anchors_in;
 pub use self::chain::LINE_BYTES_MAX;
 pub use self::digest::{Digest, NotADigest};
 pub use self::disk::{Directory, Disk, Medium};

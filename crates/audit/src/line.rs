@@ -183,3 +183,86 @@ fn committed<'a>(members: &'a Map<String, Value>, field: &str) -> Option<&'a str
     }
     part.get(name)?.as_str()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::chain::{Chain, Stamp};
+    use crate::{Event, Kind, Note, Object, Outcome, PublicKey, Record, SegmentName, Signer, Time};
+
+    fn line(user: &str, detail: &str) -> Vec<u8> {
+        let mut chain = Chain::new("a/b".into());
+        let event = Event::new(Kind::BanPlaced, Outcome::Success)
+            .user(user)
+            .on(Object::Room, detail)
+            .detail("x", detail)
+            .detail("n", 5_u64);
+        let mut out = Vec::new();
+        let mut number = 0;
+        let mut salt = || {
+            number += 1;
+            [number; 16]
+        };
+        chain.append(&event, Stamp { time: Time(5), mono: 7 }, &mut salt, &mut out);
+        out.pop();
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_whoever_chose_the_texts(user in any::<String>(), detail in any::<String>()) {
+            let line = line(&user, &detail);
+            let read = Line::read(&line).unwrap();
+            let missing = |line: &Line| match &line.body {
+                Body::Record { erased, .. } => erased.len(),
+                Body::Husk => usize::MAX,
+            };
+            prop_assert_eq!(missing(&read), 0);
+
+            let erased = read.without_personal().unwrap();
+            let again = Line::read(&erased[..erased.len() - 1]).unwrap();
+            prop_assert_eq!(again.hash, read.hash);
+            prop_assert_eq!(missing(&again), 2);
+
+            let husk = read.husk(&line).unwrap();
+            let husk = Line::read(&husk[..husk.len() - 1]).unwrap();
+            prop_assert_eq!((husk.hash, husk.seq, husk.body), (read.hash, 0, Body::Husk));
+            let of_erased = again.husk(&erased[..erased.len() - 1]);
+            prop_assert_eq!(of_erased, read.husk(&line), "a husk of a record is the same before and after erasure");
+        }
+
+        #[test]
+        fn no_bytes_do_harm(bytes in proptest::collection::vec(any::<u8>(), 0..300), at in any::<usize>(), with in any::<u8>()) {
+            let read = |bytes: &[u8]| {
+                let text = String::from_utf8_lossy(bytes);
+                let _ = (Note::parse(&text), text.parse::<PublicKey>(), text.parse::<Signer>(), text.parse::<Time>());
+                let _ = (SegmentName::parse(&text), text.parse::<Digest>(), Record::read(bytes));
+                Line::read(bytes)
+            };
+            prop_assert!(read(&bytes).is_err());
+            let mut line = line("alice", "lobby");
+            let at = at % line.len();
+            prop_assume!(line[at] != with);
+            line[at] = with;
+            prop_assert!(read(&line).is_err(), "{}", String::from_utf8_lossy(&line));
+        }
+    }
+
+    #[test]
+    fn nothing_hides_in_a_husk_or_beside() {
+        let line = line("alice", "lobby");
+        let husk = Line::read(&line).unwrap().husk(&line).unwrap();
+        let husk = String::from_utf8(husk).unwrap();
+        let more = husk.trim_end().replacen("\"seq\"", "\"reason\":\"x\",\"seq\"", 1);
+        assert_eq!(Line::read(more.as_bytes()), Err(BadLine::Unreadable));
+        let text = String::from_utf8(line).unwrap();
+        let beside = text.replacen("\"object.id\"", "\"object.ie\"", 1);
+        assert_eq!(Line::read(beside.as_bytes()), Err(BadLine::Beside));
+        let empty = text.find(",\"beside\"").unwrap()..text.find(",\"class\"").unwrap();
+        let mut empty_beside = text.clone();
+        empty_beside.replace_range(empty, ",\"beside\":{}");
+        assert_eq!(Line::read(empty_beside.as_bytes()), Err(BadLine::Beside));
+    }
+}
