@@ -7,14 +7,15 @@ use turnpike_daemon::config::{
 };
 
 use crate::config::{self, Config};
-use crate::token;
+use crate::{audit, token};
 
-const SWITCHES: &[&str] = &["help", "h", "version", "V", "json"];
+const SWITCHES: &[&str] = &["help", "h", "version", "V", "json", "follow", "without-anchors"];
 
 pub(crate) enum Command {
     /// The whole system in one process.
     Run(Box<Config>),
     Token(token::Request, Box<Config>),
+    Audit(audit::Request, Box<Config>),
     Doctor {
         json: bool,
         config: Box<Config>,
@@ -45,7 +46,7 @@ pub(crate) fn parse(
     let mut faults = Faults::default();
     let words = std::mem::take(&mut arguments.words);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (mut token, mut json) = (None, false);
+    let (mut token, mut json, mut audited) = (None, false, None);
     match words[..] {
         [] | ["config", "check" | "print"] => {}
         ["token"] => token = token::Request::parse(&mut arguments, &mut faults),
@@ -54,10 +55,15 @@ pub(crate) fn parse(
             arguments.flags.retain(|flag| flag.name != "json" || flag.value.is_some());
             json = arguments.flags.len() < given;
         }
+        ["audit", ref rest @ ..] => match audit::Request::parse(rest, &mut arguments, &mut faults) {
+            Some(request) => audited = Some(request),
+            None => faults.push(unknown_command(&words)),
+        },
         _ => faults.push(unknown_command(&words)),
     }
     let other_flags = match words[..] {
         ["token"] => token::FLAGS,
+        ["audit", ..] => audit::FLAGS,
         ["doctor"] => &["json"],
         _ => &["help", "version"],
     };
@@ -69,6 +75,9 @@ pub(crate) fn parse(
         return Err(faults.into());
     }
     let config = Box::new(loaded.settings);
+    if let Some(request) = audited {
+        return Ok(Command::Audit(request, config));
+    }
     Ok(match (words.as_slice(), token) {
         (_, Some(request)) => Command::Token(request, config),
         (["doctor"], _) => Command::Doctor { json, config },
@@ -87,7 +96,7 @@ fn unknown_command(words: &[&str]) -> Fault {
         place: Place::Line,
         value: Some(words.join(" ")),
         problem: "is not a command".into(),
-        remedy: "expected none (to run), `token`, `doctor`, `config check` or `config print`".into(),
+        remedy: "expected none (to run), `token`, `doctor`, `audit verify|tail|query|export|prove|keys`, `config check` or `config print`".into(),
     }
 }
 
@@ -99,14 +108,18 @@ Turnpike: a realtime gateway for Socket.IO clients and plain websockets.
 Usage: turnpike [FLAGS]                  runs the whole system in this process
        turnpike token --user ID [...]    prints a token that the system accepts
        turnpike doctor [--json]         looks for what would keep it from serving well, and says what to do
+       turnpike audit verify|tail|query|export|prove|keys
+                                        reads, checks and proves the audit log
        turnpike config check|print       checks the configuration, or prints what is in effect
        turnpike help | --version
 
 {token}
+{audit}
 Configuration, for every command (docs/configuration.md says more):
   --config PATH: a TOML file. Each key is also an environment variable; flags win over the environment, that over the file.
 {keys}",
         token = token::HELP,
+        audit = audit::HELP,
         keys = as_flags(&Config::sections()),
     )
 }

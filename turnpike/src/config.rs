@@ -2,9 +2,11 @@
 //!
 //! A key stands here (or with its part in `turnpike-daemon`) once its feature exists, not before.
 
+mod audit;
 mod check;
 mod gates;
 mod grants;
+mod keys;
 mod links;
 mod media;
 mod node_id;
@@ -26,17 +28,18 @@ use turnpike_daemon::log::Log;
 use turnpike_daemon::{choice, section, settings};
 use turnpike_guard::{Grant, MediaGrant};
 
+pub(crate) use self::audit::Audit;
 pub(crate) use self::check::{check, secret_weakness};
 pub(crate) use self::gates::{Gate, Gates, Unanswered};
 pub(crate) use self::grants::{Grants, MediaGrants};
+pub(crate) use self::keys::{PublicKey, is_loopback, key, read};
 pub(crate) use self::links::Links;
 pub(crate) use self::media::{Ice, Media};
 pub(crate) use self::node_id::NodeId;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::redis::{Advertised, Durability, Redis};
 pub(crate) use self::turn::{IceUrl, Turn};
-pub(crate) use self::webhooks::{Event, Webhooks};
-use crate::development::{self, SecretError};
+pub(crate) use self::webhooks::{Event, HttpUrl, Webhooks};
 
 settings! {
     pub(crate) struct Config {
@@ -57,6 +60,7 @@ settings! {
         media: Media,
         links: Links,
         turn: Turn,
+        audit: Audit,
         admin: Admin,
         log: Log,
         drain: DrainWindow,
@@ -87,14 +91,6 @@ impl Config {
             Some(grants) => grants.as_slice().to_vec(),
             None if self.is_production() => Vec::new(),
             None => vec!["*=publish,subscribe,record".parse().expect("this is a grant")],
-        }
-    }
-
-    /// That of the configuration, or the one that development makes for itself.
-    pub(crate) fn token_secret(&self) -> Result<Secret, SecretError> {
-        match &self.auth.jwt_secret {
-            Some(secret) => Ok(secret.clone()),
-            None => development::secret(&self.node.data_dir),
         }
     }
 }
@@ -140,8 +136,24 @@ section! {
 section! {
     /// Who may enter.
     pub(crate) struct Auth in "auth" {
-        /// Secret of the tokens (HS256), at least 32 bytes. Required in production; in development one is made on first use.
+        /// Secret of the tokens (HS256), at least 32 bytes. Required in production where there are no public keys; in development one is made on first use.
         jwt_secret: Option<Secret> = "", "JWT_SECRET";
+        /// Tokens that are signed with this are accepted as well: the other secret while one is exchanged for another.
+        jwt_secret_next: Option<Secret> = "", "TURNPIKE_JWT_SECRET_NEXT";
+        /// Public keys of the tokens: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA). Files are read again when they change.
+        public_keys: List<PublicKey> = "", "TURNPIKE_JWT_PUBLIC_KEYS";
+        /// Where the issuer of the tokens publishes its keys (JWKS), asked every 30 s. https; in development http to this machine too.
+        jwks_url: Option<HttpUrl> = "", "TURNPIKE_JWKS_URL";
+        /// That address may be one that is not public: the own machine, the private network.
+        jwks_allow_private: bool = "false", "TURNPIKE_JWKS_ALLOW_PRIVATE";
+        /// How long the keys of an issuer that does not answer any more are still accepted.
+        jwks_stale_max: Duration = "1h", "TURNPIKE_JWKS_STALE_MAX", "1m" to "7d";
+        /// What the nodes of a system prove to one another that they belong together with, at least 32 bytes. Not set: `jwt_secret`.
+        cluster_secret: Option<Secret> = "", "TURNPIKE_CLUSTER_SECRET";
+        /// What was proven with this counts as well: the other one while one is exchanged for another.
+        cluster_secret_next: Option<Secret> = "", "TURNPIKE_CLUSTER_SECRET_NEXT";
+        /// WHIP and WHEP take tokens from `?token=` of their URL as well, which ends up in the logs of whatever is in between.
+        query_tokens: bool = "false", "TURNPIKE_QUERY_TOKENS";
         /// Tokens must bear this `iss`. Not set: any, or none.
         issuer: Option<String> = "", "TURNPIKE_JWT_ISSUER";
         /// Tokens must name this in their `aud`. Not set: tokens for an audience are refused.

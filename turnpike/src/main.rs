@@ -3,6 +3,7 @@
 //! Nothing is done here that a part could do itself. This is the only crate that sees all the others.
 
 mod announce;
+mod audit;
 mod cluster;
 mod command;
 mod config;
@@ -50,6 +51,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(config) => run::run(&config),
         Command::Token(request, config) => token::print(&request, &config),
         Command::Doctor { json, config } => return doctor::examine(&config, json),
+        Command::Audit(request, config) => return audit::execute(&request, &config),
         Command::ConfigCheck { keys, given } => print(&format!(
             "the configuration is sound: {keys} keys, {given} of them given, the others at their defaults"
         )),
@@ -58,6 +60,11 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Version => print(concat!("turnpike ", env!("CARGO_PKG_VERSION"))),
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// For people, beside what is printed for scripts.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "turnpike: {text}");
 }
 
 /// A reader that has gone (`| head`) is no failure.

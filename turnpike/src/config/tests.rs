@@ -43,6 +43,7 @@ fn names_are_unique_and_ours_bear_our_prefix() {
     const EXPECTED: &[&str] = &[
         "SERVER_ID",
         "DATA_DIR",
+        "AUDIT_DIR",
         "HOST",
         "PORT",
         "MAX_CONNECTIONS",
@@ -68,7 +69,8 @@ fn names_are_unique_and_ours_bear_our_prefix() {
         let name = key.environment;
         assert!(EXPECTED.contains(&name) || name.starts_with("TURNPIKE_"), "{name}");
     }
-    let reserved = ["config", "help", "version", "h", "V"].iter().chain(crate::token::FLAGS);
+    let reserved =
+        ["config", "help", "version", "h", "V"].iter().chain(crate::token::FLAGS).chain(crate::audit::FLAGS);
     for flag in reserved {
         assert!(keys.iter().all(|key| key.flag() != *flag), "{flag}");
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, where it is allowed")]
 
 mod architecture;
+mod audit;
 mod configuration;
 mod doctor;
 mod leaving;
