@@ -20,10 +20,10 @@ impl Sfu {
     pub(crate) fn command(&mut self, now: Instant, command: Command) {
         let Command { ticket, ask, chance } = command;
         let fresh = Fresh::of(&chance);
-        let answer = match self.await_stream(now, ticket, ask, fresh) {
-            Ok(()) => return,
-            Err((ask, fresh)) => self.answer(now, ask, fresh),
-        };
+        if let Some(stream) = self.awaited(&ask) {
+            return self.wait(now, stream, ticket, ask, fresh);
+        }
+        let answer = self.answer(now, ask, fresh);
         self.effects.push_back(Effect::Answer { ticket, answer });
     }
 

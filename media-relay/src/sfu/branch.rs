@@ -17,7 +17,7 @@ pub(crate) const LAYERS_MAX: usize = 8;
 /// Tracks of which somebody wants layers: as many as a stream has at most, and some that are gone.
 const WANTS_MAX: usize = 512;
 /// Whoever comes and goes is told so often at most: the count has to be right within a second through several relays.
-const VIEWERS_INTERVAL: Duration = Duration::from_millis(200);
+const VIEWERS_INTERVAL: Duration = Duration::from_millis(100);
 /// What layers cost wavers all the time.
 const RUNGS_INTERVAL: Duration = Duration::from_millis(500);
 /// As long as nothing is heard from the other end, it may not have been there when it was told.
@@ -316,7 +316,7 @@ mod tests {
                 told.push(ms);
             }
         }
-        assert_eq!(told, [0, 250, 500, 1_010, 1_210, 1_410, 1_610, 1_810]);
+        assert_eq!(told, [0, 250, 500, 1_010, 1_110, 1_210, 1_310, 1_410, 1_510, 1_610, 1_710, 1_810, 1_910]);
     }
 
     #[test]

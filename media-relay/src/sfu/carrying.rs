@@ -81,26 +81,21 @@ impl Sfu {
         self.carrying.note(key, due);
     }
 
-    /// Keeps somebody who wants to watch what is only just being attached.
-    pub(super) fn await_stream(
-        &mut self,
-        now: Instant,
-        ticket: u64,
-        ask: Ask,
-        fresh: Fresh,
-    ) -> Result<(), (Ask, Fresh)> {
-        let Ask::Watch { stream, .. } = &ask else { return Err((ask, fresh)) };
-        let Some(key) = self.stream_names.get(stream).copied() else { return Err((ask, fresh)) };
-        let stream = &mut self.streams[key];
+    /// The stream that somebody wants to watch, if it is only just being attached and they can wait for it.
+    pub(super) fn awaited(&self, ask: &Ask) -> Option<usize> {
+        let Ask::Watch { stream, .. } = ask else { return None };
+        let key = *self.stream_names.get(stream)?;
+        let stream = &self.streams[key];
         let is_awaited = stream.tracks.is_empty()
             && stream.publishers.is_empty()
             && stream.feed.as_ref().is_some_and(|feed| feed.is_awaited());
-        if !is_awaited || stream.waiting.len() >= WAITING_MAX {
-            return Err((ask, fresh));
-        }
-        stream.waiting.push(Waiting { ticket, ask, fresh, until: now + WAIT_MAX });
-        self.carrying.note(key, Some(now + WAIT_MAX));
-        Ok(())
+        (is_awaited && stream.waiting.len() < WAITING_MAX).then_some(key)
+    }
+
+    pub(super) fn wait(&mut self, now: Instant, key: usize, ticket: u64, ask: Ask, fresh: Fresh) {
+        let until = now + WAIT_MAX;
+        self.streams[key].waiting.push(Waiting { ticket, ask, fresh, until });
+        self.carrying.note(key, Some(until));
     }
 
     /// Answers those who have waited for the stream, or for too long.
@@ -115,7 +110,7 @@ impl Sfu {
         }
     }
 
-    pub(super) fn refuse(&mut self, waiting: Waiting) {
+    pub(super) fn refuse(&mut self, waiting: &Waiting) {
         let answer = Err(Failure::from(Code::NoSuchStream).retry_after_ms(LOOK_AGAIN_MS));
         self.effects.push_back(Effect::Answer { ticket: waiting.ticket, answer });
     }

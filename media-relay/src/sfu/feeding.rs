@@ -253,8 +253,9 @@ impl Sfu {
 
     fn remove_fed(&mut self, key: usize, track: TrackKey) {
         let number = self.tracks.get(track).map(|track| track.number);
-        if let Some(feed) = self.streams.get_mut(key).and_then(|stream| stream.feed.as_mut()) {
-            number.into_iter().for_each(|number| feed.forget(number));
+        let feed = self.streams.get_mut(key).and_then(|stream| stream.feed.as_mut());
+        if let (Some(feed), Some(number)) = (feed, number) {
+            feed.forget(number);
         }
         self.remove_track(track);
         self.orphaned.push(key);

@@ -253,7 +253,9 @@ impl Sfu {
     /// It ends: all that is given to others is over.
     pub(crate) fn close(&mut self) {
         let keys: Vec<usize> = self.streams.iter().map(|(key, _)| key).collect();
-        keys.into_iter().for_each(|key| self.end_branches(key));
+        for key in keys {
+            self.end_branches(key);
+        }
     }
 
     pub(crate) fn next_effect(&mut self) -> Option<Effect> {
@@ -440,7 +442,7 @@ impl Sfu {
         }
         self.end_branches(key);
         for waiting in std::mem::take(&mut self.streams[key].waiting) {
-            self.refuse(waiting);
+            self.refuse(&waiting);
         }
         let stream = self.streams.remove(key);
         for track in stream.tracks {

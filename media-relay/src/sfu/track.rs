@@ -329,7 +329,7 @@ impl Track {
     /// Orders the layers by what flows in them: nobody says which of its names is which quality.
     pub(crate) fn put_in_order(&mut self) {
         let Self { layers, order, .. } = self;
-        let bits = |index: &u8| layers.get(usize::from(*index)).map_or(0, |layer| layer.bits_per_second());
+        let bits = |index: &u8| layers.get(usize::from(*index)).map_or(0, Layer::bits_per_second);
         let is_wrong = order.windows(2).any(|pair| {
             let (less, more) = (bits(&pair[0]), bits(&pair[1]));
             // Not for what wavers: a layer that is there twice as much is another quality.

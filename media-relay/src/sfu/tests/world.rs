@@ -146,10 +146,6 @@ impl World {
         if relay == 0 { &mut self.sfu } else { &mut self.others[relay - 1] }
     }
 
-    pub(super) fn relays(&self) -> impl Iterator<Item = &Sfu> {
-        std::iter::once(&self.sfu).chain(&self.others)
-    }
-
     pub(super) fn ask(&mut self, ask: Ask) -> Result<Told, Failure> {
         self.ask_at(0, ask)
     }
