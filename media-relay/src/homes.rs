@@ -340,3 +340,6 @@ fn claim_of(stream: &RoomId, entry: &StreamEntry) -> Claim {
 fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,6 +96,12 @@ impl Attachments {
         attachment.changed.notify_one();
     }
 
+    /// Whether there is one, and when somebody last asked for it.
+    #[cfg(test)]
+    pub(super) fn asked(&self, stream: &RoomId, change: impl FnOnce(&mut Instant)) -> bool {
+        self.all().get_mut(stream).map(|attachment| change(&mut attachment.asked)).is_some()
+    }
+
     /// Before another pipe is opened: what was said of earlier ones is of no interest any more.
     fn clear(&self, stream: &RoomId) {
         if let Some(attachment) = self.all().get_mut(stream) {
