@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::event::Event;
-use crate::key::Signer;
+use crate::event::{Event, Object, Value};
+use crate::key::{PublicKey, Signer};
+use crate::kind::{Kind, Outcome};
 use crate::note::Note;
 use crate::queue::{Order, Queue};
 
@@ -16,7 +17,7 @@ use crate::queue::{Order, Queue};
 #[derive(Clone)]
 pub struct Audit {
     pub(crate) queue: Arc<Queue>,
-    pub(crate) health: watch::Receiver<Health>,
+    pub(crate) health: Arc<watch::Sender<Health>>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) on_failure: OnFailure,
     pub(crate) decide_wait_max: Duration,
@@ -113,7 +114,17 @@ impl Audit {
             Ok(answer) => match tokio::time::timeout(self.decide_wait_max, answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(NotRecorded::Closed),
-                Err(_) => Err(NotRecorded::Late),
+                Err(_) => {
+                    // The writer cannot say it: it waits for the disk. It takes it back with the next write that succeeds.
+                    self.health.send_if_modified(|health| {
+                        let was_well = *health == Health::Well;
+                        if was_well {
+                            *health = Health::Failing("the disk does not answer".into());
+                        }
+                        was_well
+                    });
+                    Err(NotRecorded::Late)
+                }
             },
         };
         self.by_policy(outcome)
@@ -142,9 +153,22 @@ impl Audit {
         }
     }
 
+    /// Keeps another node's checkpoint in this log, for whoever verifies that node's. Only if it is signed by that node's key: else anybody who
+    /// can reach this node could fill the log.
+    pub fn witness(&self, note: &Note, key: &PublicKey) -> bool {
+        let signed = note.is_signed_by(key) && note.checkpoint.origin == key.name();
+        if signed {
+            let event = Event::new(Kind::Anchor, Outcome::Success)
+                .on(Object::Node, note.checkpoint.origin.as_str())
+                .detail("note", Value::Own(note.text().into()));
+            self.note(event);
+        }
+        signed
+    }
+
     /// How it is, and when that changes.
     pub fn health(&self) -> watch::Receiver<Health> {
-        self.health.clone()
+        self.health.subscribe()
     }
 
     pub fn figures(&self) -> &Figures {

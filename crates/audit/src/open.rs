@@ -112,7 +112,7 @@ impl Audit {
 
         let queue = Arc::new(Queue::new(settings.queue_records_max));
         let figures = Arc::new(Figures::default());
-        let (health, watched) = watch::channel(if reserved { Health::Well } else { Health::Reserve });
+        let health = Arc::new(watch::Sender::new(if reserved { Health::Well } else { Health::Reserve }));
         let writer = Writer {
             queue: queue.clone(),
             disk,
@@ -121,7 +121,7 @@ impl Audit {
             handing_over,
             anchor,
             figures: figures.clone(),
-            health,
+            health: health.clone(),
             limits: Limits {
                 segment_bytes_max: settings.segment_bytes_max,
                 reserve_bytes: settings.reserve_bytes,
@@ -130,7 +130,7 @@ impl Audit {
             },
             own: events,
             previous,
-            state: State::new(),
+            state: State::new(reserved),
             _lock: Some(lock),
         };
         let thread = std::thread::Builder::new()
@@ -139,7 +139,7 @@ impl Audit {
             .map_err(io_error("start the thread that writes", directory))?;
         let audit = Self {
             queue: queue.clone(),
-            health: watched,
+            health,
             figures,
             on_failure: settings.on_failure,
             decide_wait_max: settings.decide_wait_max,

@@ -43,7 +43,7 @@ pub(crate) struct Writer {
     pub handing_over: Option<Signer>,
     pub anchor: Box<dyn Anchor>,
     pub figures: Arc<Figures>,
-    pub health: watch::Sender<Health>,
+    pub health: Arc<watch::Sender<Health>>,
     pub limits: Limits,
     /// What the log itself has to say, to be written before anything else.
     pub own: Vec<Event>,
@@ -74,13 +74,14 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new() -> Self {
+    /// `reserved`: whether there is something to fall back to when the disk is full.
+    pub(crate) fn new(reserved: bool) -> Self {
         let now = Instant::now();
         Self {
             began: now,
             open: None,
             merger: Merger::default(),
-            trouble: Trouble::default(),
+            trouble: Trouble::new(reserved),
             salts: Salts::default(),
             signed: 0,
             sign_at: now,
@@ -90,7 +91,7 @@ impl State {
 }
 
 /// Whoever waits must not wait for ever, should this thread end before its time.
-struct Closes(Arc<Queue>, watch::Sender<Health>);
+struct Closes(Arc<Queue>, Arc<watch::Sender<Health>>);
 
 impl Drop for Closes {
     fn drop(&mut self) {
@@ -114,7 +115,9 @@ impl Writer {
 
     fn deadline(&self) -> Instant {
         let now = Instant::now();
-        let sign = (self.chain.seq > self.state.signed).then_some(self.state.sign_at);
+        // While the disk refuses, nothing is signed before the next attempt.
+        let waiting = self.state.trouble.is_waiting(now);
+        let sign = (self.chain.seq > self.state.signed && !waiting).then_some(self.state.sign_at);
         let times = [sign, self.state.merger.next(), self.state.trouble.retry_at()];
         times.into_iter().flatten().min().unwrap_or(now + IDLE)
     }
@@ -279,6 +282,7 @@ impl Writer {
         self.chain = chain;
         self.own.clear();
         self.state.trouble.over();
+        self.state.trouble.cut_again();
         if let Some(open) = &mut self.state.open {
             open.bytes += bytes;
         }

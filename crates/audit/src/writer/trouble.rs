@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Writer;
+use crate::disk::Medium;
 use crate::event::Event;
 use crate::handle::Health;
 use crate::kind::{Kind, Outcome};
@@ -25,9 +26,24 @@ pub(super) struct Trouble {
     kept: Vec<Event>,
     pub refused: u64,
     dropped: u64,
+    /// Files that were left and could not be cut to what is known to be on disk: that many bytes. What is behind them would look like
+    /// records that stand twice.
+    uncut: Vec<(Box<dyn Medium>, u64)>,
 }
 
+/// Of files that wait to be cut. A disk that fails so often will not come back.
+const UNCUT_MAX: usize = 64;
+
 impl Trouble {
+    pub(super) fn new(reserved: bool) -> Self {
+        Self { refill_at: (!reserved).then(Instant::now), ..Self::default() }
+    }
+
+    pub(super) fn cut_again(&mut self) {
+        self.uncut
+            .retain_mut(|(medium, bytes)| medium.truncate(*bytes).and_then(|()| medium.sync()).is_err());
+    }
+
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry_at.into_iter().chain(self.refill_at).min()
     }
@@ -72,8 +88,8 @@ impl Trouble {
 
     pub(super) fn over(&mut self) {
         let refill_at = self.refill_at;
-        let kept = self.kept();
-        *self = Self { refill_at, kept, ..Self::default() };
+        let (kept, uncut) = (self.kept(), std::mem::take(&mut self.uncut));
+        *self = Self { refill_at, kept, uncut, ..Self::default() };
     }
 }
 
@@ -94,7 +110,7 @@ impl Writer {
             return true;
         }
         if !full || cut.is_err() {
-            self.leave_segment();
+            self.leave_segment(cut.is_err());
             if !self.state.trouble.moved {
                 self.state.trouble.moved = true;
                 let failed = Event::new(Kind::DiskFailed, Outcome::Failure).reason("disk_error");
@@ -117,12 +133,15 @@ impl Writer {
         false
     }
 
-    fn leave_segment(&mut self) {
+    fn leave_segment(&mut self, uncut: bool) {
         if let Some(open) = self.state.open.take() {
             if open.bytes == 0 {
                 let _ = self.disk.remove(&open.name.plain());
             } else {
                 self.previous = Some(open.name.to_string());
+                if uncut && self.state.trouble.uncut.len() < UNCUT_MAX {
+                    self.state.trouble.uncut.push((open.medium, open.bytes));
+                }
             }
         }
     }

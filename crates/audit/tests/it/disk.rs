@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use turnpike_audit::{
     Audit, Closing, Directory, Disk, Health, Medium, NotRecorded, OnFailure, Settings, Verdict,
@@ -19,6 +20,10 @@ struct Faults {
     spare: AtomicU64,
     reserved: AtomicBool,
     sync_fails: AtomicBool,
+    /// The next write succeeds, and after it nothing does.
+    dies_after_writing: AtomicBool,
+    /// A sync does not return for so long.
+    hangs: AtomicBool,
     /// Nothing can be made, cut or written.
     dead: AtomicBool,
 }
@@ -75,10 +80,17 @@ impl Medium for FailingFile {
             }
             self.1.spare.store(spare - 1, Ordering::SeqCst);
         }
-        self.0.append(bytes)
+        let written = self.0.append(bytes);
+        if self.1.dies_after_writing.swap(false, Ordering::SeqCst) {
+            self.1.dead.store(true, Ordering::SeqCst);
+        }
+        written
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        while self.1.hangs.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         if self.1.sync_fails.swap(false, Ordering::SeqCst) || self.1.dead.load(Ordering::SeqCst) {
             return Err(refused());
         }
@@ -170,6 +182,45 @@ fn with_the_other_policy_decisions_take_effect_and_are_written_once_it_is_back()
     assert_eq!(text.matches("\"activity\":\"gap\"").count(), 1);
     assert_eq!(audit.figures().degraded.load(Ordering::Relaxed), 20);
     assert_eq!(place.verify().verdict, Verdict::Sound, "{:?}", place.verify());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_does_not_answer_is_not_waited_for() {
+    let place = Place::new();
+    let (audit, closing, faults) = open(&place, OnFailure::Deny);
+    audit.decide(login("before")).await.unwrap();
+    faults.hangs.store(true, Ordering::SeqCst);
+    let began = Instant::now();
+    assert_eq!(audit.decide(login("late")).await, Err(NotRecorded::Late));
+    assert!(began.elapsed() < Duration::from_secs(5), "a second, on a machine that is not busy");
+    assert!(matches!(health(&audit), Health::Failing(_)));
+    // Queued behind the one that hangs, and refused before it could be written: so it never is.
+    assert_eq!(audit.decide(login("never")).await, Err(NotRecorded::Late));
+    faults.hangs.store(false, Ordering::SeqCst);
+    audit.decide(login("after")).await.unwrap();
+    assert_eq!(health(&audit), Health::Well);
+    tokio::task::spawn_blocking(|| closing.close()).await.unwrap();
+    let text = place.text();
+    assert!(text.contains("\"after\"]") && !text.contains("\"never\"]"));
+    assert_eq!(place.verify().verdict, Verdict::Sound);
+}
+
+/// What was half written to a disk that then refused everything is taken back once it answers: nothing stands twice.
+#[test]
+fn what_could_not_be_taken_back_at_once_is_taken_back_later() {
+    let place = Place::new();
+    let (audit, closing, faults) = open(&place, OnFailure::Deny);
+    audit.decide_blocking(login("before")).unwrap();
+    faults.dies_after_writing.store(true, Ordering::SeqCst);
+    assert_eq!(audit.decide_blocking(login("half")), Err(NotRecorded::Failing));
+    assert!(place.text().contains("\"half\"]"), "it stands there");
+    faults.dead.store(false, Ordering::SeqCst);
+    until("it recovers", || health(&audit) == Health::Well);
+    audit.decide_blocking(login("after")).unwrap();
+    closing.close();
+    assert!(!place.text().contains("\"half\"]"));
+    let report = place.verify();
+    assert_eq!((report.verdict, report.segments), (Verdict::Sound, 2), "{report:?}");
 }
 
 #[test]

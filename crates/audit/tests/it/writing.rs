@@ -170,6 +170,25 @@ fn checkpoints_reach_the_anchor_and_vouch_for_the_end() {
 }
 
 #[test]
+fn another_nodes_log_vouches_for_this_one() {
+    let [place, other] = [Place::new(), Place::new()];
+    let witness = Witness::default();
+    let (audit, closing) =
+        Audit::open(&place.settings(), vec![signer(1)], Box::new(witness.clone())).unwrap();
+    audit.decide_blocking(login("alice")).unwrap();
+    closing.close();
+    let (audit, closing) = Audit::open(&other.settings(), vec![signer(2)], Box::new(())).unwrap();
+    for note in witness.notes() {
+        assert!(audit.witness(&note, signer(1).public()));
+        assert!(!audit.witness(&note, signer(2).public()));
+    }
+    closing.close();
+    let anchors = turnpike_audit::anchors_in(other.path()).unwrap();
+    let report = place.verify_with(turnpike_audit::Trust { anchors, ..trust() }, true);
+    assert_eq!((report.verdict, report.tail.anchored), (Verdict::Sound, Some(4)), "{report:?}");
+}
+
+#[test]
 fn planted_secrets_do_not_stand_in_the_log() {
     let place = Place::new();
     let (audit, closing) = place.open();
