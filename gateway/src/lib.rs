@@ -49,4 +49,4 @@ pub use gates::{Gate, Gates, Unanswered};
 pub use gateway::{Bound, Gateway};
 pub use mirror::RingLimits;
 pub use signaling::MediaLimits;
-pub use webhooks::{WebhookEvent, Webhooks};
+pub use webhooks::{Resolver, WebhookEvent, Webhooks, is_forbidden, is_public};

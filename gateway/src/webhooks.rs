@@ -15,6 +15,7 @@ mod event;
 mod meters;
 mod offline;
 mod reports;
+mod resolver;
 mod signature;
 
 use std::io;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 use turnpike_wire::UserId;
 use turnpike_wire::media::relay::{Note, Noted};
 
+pub use self::address::is_public;
 use self::batch::Queued;
 pub use self::config::Webhooks;
 use self::debt::Debt;
@@ -38,6 +40,7 @@ pub use self::event::WebhookEvent;
 use self::event::{Event, RoomTurn, What};
 use self::meters::WebhookMeters;
 use self::offline::Reported;
+pub use self::resolver::{Resolver, is_forbidden};
 use crate::clock::unix_ms;
 
 /// Conversations that are remembered as reported: some megabytes.

@@ -21,6 +21,8 @@ pub(crate) enum SecretError {
     Read { path: PathBuf, source: io::Error },
     #[error("the development secret {} is not one of ours; remove the file and start again", path.display())]
     Foreign { path: PathBuf },
+    #[error("there is nothing to derive the secrets of this system from: set TURNPIKE_CLUSTER_SECRET")]
+    NoRoot,
 }
 
 pub(crate) fn secret_path(data_dir: &Path) -> PathBuf {

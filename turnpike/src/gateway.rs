@@ -8,21 +8,23 @@ use turnpike_gateway::{
     ApiKeys, Development, Gate, Gates, GatewayConfig, Limits, MediaLimits, RingLimits, Unanswered,
     WebhookEvent, Webhooks,
 };
-use turnpike_guard::{KeyError, TokenKey, Verifier};
+use turnpike_guard::{KeyRing, Verifier};
 
 use crate::config::{self, Config, Origin};
 use crate::media;
 use crate::purpose::Purpose;
+use crate::secrets::Secrets;
 
 pub(crate) fn config(
     config: &Config,
-    secret: &Secret,
+    secrets: &Secrets,
+    keys: KeyRing,
     connections_max: usize,
-) -> Result<GatewayConfig, KeyError> {
-    let tokens = verifier(config, secret)?;
-    Ok(GatewayConfig {
+) -> GatewayConfig {
+    let tokens = verifier(config, keys);
+    GatewayConfig {
         address: SocketAddr::new(config.gateway.host, config.gateway.port),
-        engine: engine(config, secret, connections_max),
+        engine: engine(config, secrets, connections_max),
         tokens,
         api_keys: api_keys(&config.api),
         recovery_window: config.recovery.window,
@@ -44,17 +46,17 @@ pub(crate) fn config(
         ice_servers: media::ice_servers(config),
         webhooks: webhooks(&config.webhooks),
         gates: gates(&config.gates),
-        development: (!config.is_production()).then(|| Development {
+        development: secrets.token.as_ref().filter(|_| !config.is_production()).map(|secret| Development {
             secret: secret.reveal().as_bytes().to_vec(),
             issuer: config.auth.issuer.clone(),
             audience: config.auth.audience.clone(),
         }),
-    })
+    }
 }
 
 /// Says of a token who it is.
-pub(crate) fn verifier(config: &Config, secret: &Secret) -> Result<Verifier, KeyError> {
-    let mut tokens = Verifier::new(TokenKey::hs256(secret.reveal().as_bytes())?, config.default_grants());
+pub(crate) fn verifier(config: &Config, keys: KeyRing) -> Verifier {
+    let mut tokens = Verifier::new(keys, config.default_grants());
     tokens = tokens.media(config.default_media_grants());
     if let Some(issuer) = &config.auth.issuer {
         tokens = tokens.issuer(issuer);
@@ -62,7 +64,7 @@ pub(crate) fn verifier(config: &Config, secret: &Secret) -> Result<Verifier, Key
     if let Some(audience) = &config.auth.audience {
         tokens = tokens.audience(audience);
     }
-    Ok(tokens)
+    tokens
 }
 
 fn api_keys(config: &config::Api) -> ApiKeys {
@@ -70,7 +72,7 @@ fn api_keys(config: &config::Api) -> ApiKeys {
     ApiKeys::new(keys.into_iter().flatten().map(|key| key.reveal().as_bytes()))
 }
 
-fn secrets<'a>(given: impl IntoIterator<Item = &'a Option<Secret>>) -> Vec<Vec<u8>> {
+fn bytes<'a>(given: impl IntoIterator<Item = &'a Option<Secret>>) -> Vec<Vec<u8>> {
     given.into_iter().flatten().map(|secret| secret.reveal().as_bytes().to_vec()).collect()
 }
 
@@ -78,7 +80,7 @@ fn gates(config: &config::Gates) -> Option<Gates> {
     let url = config.url.as_ref()?;
     Some(Gates {
         url: url.as_str().to_owned(),
-        secrets: secrets([&config.secret, &config.secret_next]),
+        secrets: bytes([&config.secret, &config.secret_next]),
         asked: config.asked.0.iter().copied().map(gate).collect(),
         timeout: config.timeout,
         unanswered: match config.unanswered {
@@ -103,7 +105,7 @@ fn webhooks(config: &config::Webhooks) -> Vec<Webhooks> {
     let Some(url) = &config.url else { return Vec::new() };
     let first = Webhooks {
         url: url.as_str().to_owned(),
-        secrets: secrets([&config.secret, &config.secret_next]),
+        secrets: bytes([&config.secret, &config.secret_next]),
         events: config.events.0.iter().copied().map(webhook_event).collect(),
         timeout: config.timeout,
         deadline: config.deadline,
@@ -112,7 +114,7 @@ fn webhooks(config: &config::Webhooks) -> Vec<Webhooks> {
     };
     let others = config.others.0.iter().map(|other| Webhooks {
         url: other.url.as_str().to_owned(),
-        secrets: if other.secret.is_some() { secrets([&other.secret]) } else { first.secrets.clone() },
+        secrets: if other.secret.is_some() { bytes([&other.secret]) } else { first.secrets.clone() },
         events: other.events.iter().copied().map(webhook_event).collect(),
         ..first.clone()
     });
@@ -133,7 +135,7 @@ fn webhook_event(event: config::Event) -> WebhookEvent {
 }
 
 #[allow(clippy::needless_update, reason = "needless until the engine gains a field")]
-fn engine(config: &Config, secret: &Secret, connections_max: usize) -> EngineConfig {
+fn engine(config: &Config, secrets: &Secrets, connections_max: usize) -> EngineConfig {
     let Config { gateway, heartbeat, queue, limits, compression, .. } = config;
     let defaults = EngineConfig::default();
     EngineConfig {
@@ -173,7 +175,7 @@ fn engine(config: &Config, secret: &Secret, connections_max: usize) -> EngineCon
         handshakes_burst: limits.handshakes_burst,
         inbox_commands_max: limits.inbox_commands_max,
         // The same on every node with the same token secret, so that a client can return to another node.
-        ticket_secrets: vec![Purpose::RecoveryTicket.secret(secret).to_vec()],
+        ticket_secrets: secrets.roots().map(|root| Purpose::RecoveryTicket.secret(root).to_vec()).collect(),
         origins: origins(&gateway.cors_origin.0),
         // Nothing, as a test holds; but what the engine gains must not keep the product from being built.
         ..defaults
@@ -191,6 +193,7 @@ fn origins(listed: &[Origin]) -> Origins {
 #[cfg(test)]
 mod tests {
     use turnpike_daemon::config::{Environment, Sources, load};
+    use turnpike_guard::TokenKey;
 
     use super::*;
 
@@ -198,7 +201,10 @@ mod tests {
         let environment = environment.iter().copied().collect::<Environment>();
         let loaded = load::<Config>(Sources { environment, ..Sources::default() });
         assert!(loaded.faults.is_empty(), "{}", loaded.faults);
-        config(&loaded.settings, &Secret::new("x".repeat(32)), 7).unwrap()
+        let mut settings = loaded.settings;
+        settings.auth.jwt_secret = Some(Secret::new("x".repeat(32)));
+        let key = TokenKey::hs256(&[b'x'; 32]).unwrap();
+        config(&settings, &Secrets::of(&settings).unwrap(), key.into(), 7)
     }
 
     /// Fields and values, one a line, as `{:#?}` prints them.

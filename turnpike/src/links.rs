@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use prometheus::Registry;
 use turnpike_cluster::Cluster;
-use turnpike_daemon::config::Secret;
 use turnpike_media_relay::{Links, LinksConfig, Relay};
 
 use crate::config::Config;
 use crate::purpose::Purpose;
 use crate::redis;
+use crate::secrets::Secrets;
 
 /// Opened, and where other relays are told to come.
 pub(crate) struct Linked {
@@ -21,7 +21,7 @@ pub(crate) struct Linked {
 /// None: this process is the whole system.
 pub(crate) fn start(
     config: &Config,
-    token_secret: &Secret,
+    secrets: &Secrets,
     cluster: &Cluster,
     relay: &Relay,
     registry: &Registry,
@@ -33,7 +33,7 @@ pub(crate) fn start(
     let wanted = LinksConfig {
         incarnation: cluster.membership.own().0,
         address,
-        secret: Purpose::LinkAuthority.secret(token_secret),
+        secret: Purpose::LinkAuthority.secret(secrets.root()),
     };
     let links = Links::start(&wanted, relay.clone(), registry).with_context(|| {
         format!("other relays cannot be linked at {address} (set TURNPIKE_LINK_HOST and TURNPIKE_LINK_PORT)")

@@ -11,11 +11,13 @@ mod development;
 mod doctor;
 mod gateway;
 mod kept;
+mod keys;
 mod links;
 mod media;
 mod purpose;
 mod redis;
 mod run;
+mod secrets;
 mod token;
 
 use std::io::Write as _;

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Uri;
 use axum::middleware::{Next, from_fn};
 use prometheus::{IntCounter, Registry};
 use turnpike_cluster::Cluster;
@@ -78,6 +79,18 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// As if it had never been there.
+fn without_token(uri: &Uri) -> Uri {
+    let query = uri.query().unwrap_or_default();
+    if !query.split('&').any(|pair| pair.starts_with("token=")) {
+        return uri.clone();
+    }
+    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("token=")).collect();
+    let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+    // A part of what was a URI is one.
+    format!("{}{query}", uri.path()).parse().unwrap_or_default()
+}
+
 /// The relay with the ways to it.
 pub(crate) struct Opened {
     /// Of WHIP and WHEP.
@@ -128,11 +141,34 @@ pub(crate) fn open(
         posts_per_minute_max: POSTS_PER_MINUTE_MAX,
         changes_per_minute_max: CHANGES_PER_MINUTE_MAX,
     });
-    let routes = whip.router().layer(from_fn(async |mut request: Request, next: Next| {
+    let query_tokens = config.auth.query_tokens;
+    let routes = whip.router().layer(from_fn(move |mut request: Request, next: Next| {
+        if !query_tokens {
+            // What is not there is in no log, and counts for nothing.
+            *request.uri_mut() = without_token(request.uri());
+        }
         if let Some(PeerAddress(address)) = request.extensions().get().copied() {
             request.extensions_mut().insert(ClientAddress(address.ip()));
         }
-        next.run(request).await
+        next.run(request)
     }));
     Ok(Opened { routes, homes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_taken_out_of_a_url() {
+        for (uri, left) in [
+            ("/whip/a", "/whip/a"),
+            ("/whip/a?x=1&tokens=2", "/whip/a?x=1&tokens=2"),
+            ("/whip/a?token=e30.e30.AA", "/whip/a"),
+            ("/whip/a?x=1&token=e30&y&token=", "/whip/a?x=1&y"),
+            ("http://a.example/whip/a?token=e30", "/whip/a"),
+        ] {
+            assert_eq!(without_token(&uri.parse().unwrap()).to_string(), left);
+        }
+    }
 }

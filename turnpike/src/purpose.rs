@@ -1,5 +1,5 @@
-//! Secrets that all nodes of a system share without being told them: each is derived from the token secret for one purpose,
-//! and neither the token secret nor another one can be found from it.
+//! Secrets that all nodes of a system share without being told them: each is derived from one root (the cluster secret, or
+//! without one the token secret) for one purpose, and neither the root nor another one can be found from it.
 
 use aws_lc_rs::hmac;
 use turnpike_daemon::config::Secret;
@@ -20,8 +20,8 @@ impl Purpose {
         }
     }
 
-    pub(crate) fn secret(self, token_secret: &Secret) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, token_secret.reveal().as_bytes());
+    pub(crate) fn secret(self, root: &Secret) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, root.reveal().as_bytes());
         hmac::sign(&key, self.text()).as_ref().try_into().expect("SHA-256 gives 32 bytes")
     }
 }
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_depend_on_the_token_secret_and_on_the_purpose() {
+    fn they_depend_on_the_root_and_on_the_purpose() {
         let secret = "c3f1a97be0d2465890fe17ab34cd62b8";
         let of = |secret: &str| Purpose::RecoveryTicket.secret(&Secret::new(secret));
         assert_eq!(of(secret), of(secret));

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use prometheus::Registry;
 use turnpike_cluster::Cluster;
 use turnpike_daemon::admin::Admin;
-use turnpike_daemon::config::{Secret, Setting as _};
+use turnpike_daemon::config::Setting as _;
 use turnpike_daemon::descriptors::{self, Descriptors};
 use turnpike_daemon::drain::Drain;
 use turnpike_daemon::health::{Check, Health};
@@ -23,6 +23,8 @@ use turnpike_media_relay::{Homes, Relay};
 use turnpike_wire::UserId;
 
 use crate::config::Config;
+use crate::keys::Keys;
+use crate::secrets::Secrets;
 use crate::{announce, cluster, development, doctor, gateway, links, media, redis, token};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -50,7 +52,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let started = SystemTime::now();
     let log = config.log.install();
     let descriptors = descriptors::raise();
-    let secret = config.token_secret()?;
+    let secrets = Secrets::of(config)?;
     // The shards have threads of their own; this is for the admin listener and background tasks.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome: anyhow::Result<Ended> = runtime.block_on(async {
@@ -65,7 +67,9 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let connections_max = connections_max(config, descriptors);
 
         // Everything is bound before anything is served: an address in use must be found now.
-        let wanted = gateway::config(config, &secret, connections_max)?;
+        let keys = Keys::new(config, &secrets, &registry)?;
+        let tokens = gateway::verifier(config, keys.ring());
+        let wanted = gateway::config(config, &secrets, keys.ring(), connections_max);
         let address = wanted.address;
         let gateway = Gateway::bind(wanted, &registry)
             .with_context(|| format!("the gateway cannot listen on {address} (set HOST and PORT)"))?;
@@ -81,6 +85,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let addresses = Addresses { gateway: gateway.local_addr(), admin: admin.address };
 
         let tasks = Tasks::new(health.clone());
+        keys.keep(&tasks, &health);
         let cluster = match redis::config(config, addresses.gateway) {
             Some(redis) => cluster::on_redis(redis, &registry).await?,
             None => cluster::embedded(config, announce::reachable(addresses.gateway), &registry)?,
@@ -88,8 +93,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let mut routes = health.public_routes();
         let (mut homes, mut linked) = (None, None);
         if let Some(relay) = &relay {
-            let tokens = gateway::verifier(config, &secret)?;
-            linked = links::start(config, &secret, &cluster, relay, &registry)?;
+            linked = links::start(config, &secrets, &cluster, relay, &registry)?;
             let opened = media::open(config, relay, linked.as_ref(), &cluster, tokens, &tasks, &registry)?;
             routes = routes.merge(opened.routes);
             homes = Some(opened.homes);
@@ -113,7 +117,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
             tokio::select! { () = admin => {}, () = stop.requested() => {} }
         });
         started_up(config, descriptors, addresses);
-        announce(config, &secret, addresses, descriptors, connections_max)?;
+        announce(config, &secrets, addresses, descriptors, connections_max)?;
 
         let ended = tokio::select! {
             ending = signals.next() => {
@@ -283,13 +287,13 @@ fn started_up(config: &Config, descriptors: Descriptors, Addresses { gateway, ad
 
 fn announce(
     config: &Config,
-    secret: &Secret,
+    secrets: &Secrets,
     Addresses { gateway, admin }: Addresses,
     descriptors: Descriptors,
     connections_max: usize,
 ) -> anyhow::Result<()> {
     let mut out = String::new();
-    if !config.is_production() {
+    if let Some(secret) = secrets.token.as_ref().filter(|_| !config.is_production()) {
         let mut request = token::Request::new(UserId::parse(DEVELOPMENT_USER)?);
         request.rooms = Some(vec!["*=join,send,history,presence,typing".parse::<Grant>()?]);
         request.ttl = DEVELOPMENT_TOKEN_TTL;

@@ -127,7 +127,10 @@ fn parsed<T, E: Display>(flag: &str, text: &str, outcome: Result<T, E>, faults: 
 pub(crate) fn print(request: &Request, config: &Config) -> anyhow::Result<()> {
     let directory = &config.node.data_dir;
     let secret_is_new = config.auth.jwt_secret.is_none() && !development::secret_path(directory).exists();
-    let token = mint(request, config, &config.token_secret()?)?;
+    let secret = config.token_secret()?.context(
+        "there is no JWT_SECRET: tokens are made where the private key is, and this process has the public one alone",
+    )?;
+    let token = mint(request, config, &secret)?;
     if secret_is_new {
         // Somebody in the wrong directory would else wonder why the system refuses the token.
         let path = std::path::absolute(development::secret_path(directory))?;

@@ -1,18 +1,16 @@
 //! A backend that is spoken to by HTTP: where it is, what it is sent, and what its answer means.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 
 use super::address::is_public;
+use super::resolver::{Resolver, is_forbidden};
 use super::signature::{keys, sign};
 use crate::clock::unix_ms;
 
@@ -107,7 +105,7 @@ impl Endpoint {
             return Err(invalid("without a secret nobody can tell where they come from"));
         }
         let client = Client::builder()
-            .dns_resolver(Checked { allow_private: target.allow_private })
+            .dns_resolver(Resolver::new(target.allow_private))
             .redirect(redirect::Policy::none())
             // A proxy would look the name up itself.
             .no_proxy()
@@ -162,44 +160,4 @@ pub(crate) fn failed(error: &reqwest::Error) -> Outcome {
 
 fn invalid(problem: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("webhooks: {problem}"))
-}
-
-/// Looks names up and gives only addresses that may be connected to. What is checked here is what is connected to: no
-/// other look-up comes between.
-struct Checked {
-    allow_private: bool,
-}
-
-impl Resolve for Checked {
-    fn resolve(&self, name: Name) -> Resolving {
-        let allow_private = self.allow_private;
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let is_sound = allow_private || found.iter().all(|address| is_public(address.ip()));
-            if is_sound { Ok(Box::new(found.into_iter()) as Addrs) } else { Err(Box::new(NotPublic) as _) }
-        })
-    }
-}
-
-/// One such address is enough: a name that has both is not what it says.
-#[derive(Debug)]
-struct NotPublic;
-
-impl fmt::Display for NotPublic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name leads to an address that is not public")
-    }
-}
-
-impl Error for NotPublic {}
-
-fn is_forbidden(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<NotPublic>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

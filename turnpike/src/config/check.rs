@@ -1,5 +1,7 @@
 //! What must hold between keys, and what production asks of them.
 
+mod keys;
+
 use turnpike_daemon::config::{Loaded, Secret};
 use turnpike_guard::SECRET_BYTES_MIN;
 
@@ -9,31 +11,10 @@ use crate::development;
 
 /// What no key can be wrong about alone.
 pub(crate) fn check(loaded: &mut Loaded<Config>) {
-    let Config {
-        node,
-        gateway,
-        auth,
-        queue,
-        recovery,
-        history,
-        limits,
-        redis,
-        api,
-        webhooks,
-        gates,
-        turn,
-        ..
-    } = &loaded.settings;
+    let Config { node, gateway, queue, recovery, history, limits, redis, api, webhooks, gates, turn, .. } =
+        &loaded.settings;
     // A value that does not fit is treated as the strict one, so that the faults of production are in the same list.
     let production = node.environment == Kind::Production || loaded.faults.concern("node.environment");
-    let secret_problem = match &auth.jwt_secret {
-        _ if loaded.faults.concern("auth.jwt_secret") => None,
-        None => production.then(|| "is required in production".to_owned()),
-        Some(secret) if secret.reveal().len() < SECRET_BYTES_MIN => {
-            Some(format!("has {} bytes, and whoever guesses it is everybody", secret.reveal().len()))
-        }
-        Some(secret) => secret_weakness(secret.reveal()).filter(|_| production).map(ToOwned::to_owned),
-    };
     let any_beside_others =
         gateway.cors_origin.0.len() > 1 && gateway.cors_origin.0.iter().any(Origin::is_any);
     let media_anywhere = loaded.settings.media.enabled
@@ -86,9 +67,7 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
             loaded.refuse(key, format!("has {length} bytes"), random_bytes());
         }
     }
-    if let Some(problem) = secret_problem {
-        loaded.refuse("auth.jwt_secret", problem, random_bytes());
-    }
+    keys::check(loaded, production);
     if media_anywhere {
         loaded.refuse(
             "media.announce",

@@ -114,7 +114,13 @@ fn is_turnpike(address: SocketAddr) -> bool {
 fn secret(config: &Config) -> Finding {
     const CHECK: &str = "secret";
     const REMEDY: &str = "set JWT_SECRET to what `openssl rand -base64 48` prints";
-    match &config.auth.jwt_secret {
+    let auth = &config.auth;
+    match &auth.jwt_secret {
+        None if auth.cluster_secret.is_some()
+            && !(auth.public_keys.0.is_empty() && auth.jwks_url.is_none()) =>
+        {
+            Finding::ok(CHECK, "tokens are signed with private keys, which are elsewhere")
+        }
         None if !config.redis.nodes.0.is_empty() => Finding::warn(
             CHECK,
             "none is set: nodes with other data directories make others, and refuse each other's tokens",

@@ -1,6 +1,7 @@
 //! A value that is never shown.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use super::value::Setting;
 
@@ -8,16 +9,24 @@ const FILE_PREFIX: &str = "file:";
 
 /// Text that must not reach a log, an error or a metric: it has no `Display`, and its `Debug` says only that it is there.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    file: Option<PathBuf>,
+}
 
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), file: None }
     }
 
     /// The secret itself. Calls of this are what a reviewer looks for.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Where it was read, if that was a file.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     pub(super) fn is_file_reference(text: &str) -> bool {
@@ -43,7 +52,10 @@ impl Setting for Secret {
             .map_err(|error| format!("names a file that cannot be read: {error}"))?;
         // Editors and `echo` end a file with a line break that nobody means to be part of the secret.
         let content = content.trim_end_matches(['\r', '\n']);
-        if content.is_empty() { Err("names an empty file".into()) } else { Ok(Self::new(content)) }
+        if content.is_empty() {
+            return Err("names an empty file".into());
+        }
+        Ok(Self { text: content.into(), file: Some(path.into()) })
     }
 
     fn show(&self) -> String {
