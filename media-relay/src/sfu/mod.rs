@@ -430,6 +430,7 @@ impl Sfu {
         for key in self.changed.drain(..) {
             let Some(stream) = self.streams.get_mut(key) else { continue };
             if std::mem::take(&mut stream.is_touched) && stream.has_pipes() {
+                stream.branches_due = (!stream.branches.is_empty()).then_some(now);
                 self.carrying.note(key, Some(now));
             }
         }
