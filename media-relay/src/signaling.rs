@@ -5,6 +5,7 @@
 //! that candidates belong to.
 
 mod candidates;
+mod metrics;
 mod outbox;
 mod perform;
 mod replies;
@@ -22,6 +23,8 @@ use turnpike_wire::media::relay::{self, Answered, FromRelay, Refusal, Request, R
 use turnpike_wire::media::{MediaSession, Sdp, StreamState};
 use turnpike_wire::{Code, Failure};
 
+pub use self::metrics::SignalingMetrics;
+use self::metrics::{END, RECORD, kind_of};
 use self::outbox::Outbox;
 use self::perform::{Finished, Performed};
 use self::replies::{Replies, Seen};
@@ -40,7 +43,13 @@ const TAKEN_AT_ONCE: usize = 256;
 const TICK: Duration = Duration::from_secs(1);
 
 /// Brings requests to the relay until it is over; then everybody is told that this relay leaves.
-pub async fn run<F: Face>(face: F, homes: Arc<Homes<F>>, cluster: Cluster, over: impl Future<Output = ()>) {
+pub async fn run<F: Face>(
+    face: F,
+    homes: Arc<Homes<F>>,
+    cluster: Cluster,
+    metrics: SignalingMetrics,
+    over: impl Future<Output = ()>,
+) {
     let mut letters = cluster.post.listen(TO_RELAYS);
     let (notices_in, mut notices) = mpsc::channel(NOTICES_MAX);
     let (finished_in, mut finished) = mpsc::channel(UNDER_WAY_MAX);
@@ -50,6 +59,7 @@ pub async fn run<F: Face>(face: F, homes: Arc<Homes<F>>, cluster: Cluster, over:
         face,
         homes,
         own,
+        metrics,
         sessions: Sessions::default(),
         replies: Replies::default(),
         outbox: Outbox::default(),
@@ -78,6 +88,7 @@ pub async fn run<F: Face>(face: F, homes: Arc<Homes<F>>, cluster: Cluster, over:
             },
             _ = tick.tick() => desk.tick(*lease.borrow() == Lease::Held),
         }
+        desk.metrics.sessions.set(desk.sessions.len().cast_signed() as i64);
         desk.outbox.flush(&*cluster.post);
     }
     for session in desk.sessions.all() {
@@ -90,6 +101,7 @@ struct Desk<F> {
     face: F,
     homes: Arc<Homes<F>>,
     own: Incarnation,
+    metrics: SignalingMetrics,
     sessions: Sessions,
     replies: Replies,
     outbox: Outbox,
@@ -102,6 +114,7 @@ impl<F: Face> Desk<F> {
     fn letter(&mut self, letter: &Letter) {
         let gateway = letter.from;
         let Ok(words) = serde_json::from_slice::<Vec<&RawValue>>(&letter.words) else {
+            self.metrics.refused.inc();
             return tracing::warn!(%gateway, "a letter of a gateway is no list of words");
         };
         for word in words {
@@ -109,6 +122,7 @@ impl<F: Face> Desk<F> {
             if let Ok(word) = serde_json::from_str(word.get()) {
                 self.word(gateway, word);
             } else {
+                self.metrics.refused.inc();
                 tracing::warn!(%gateway, "a gateway was not understood");
             }
         }
@@ -118,17 +132,17 @@ impl<F: Face> Desk<F> {
         let now = Instant::now();
         match word {
             ToRelay::Request(request) => {
-                if self.is_new(gateway, request.id, now) {
+                if self.is_new(gateway, request.id, kind_of(&request.ask), now) {
                     self.request(gateway, *request, now);
                 }
             }
             ToRelay::End { id, stream } => {
-                if self.is_new(gateway, id, now) {
+                if self.is_new(gateway, id, END, now) {
                     self.perform(gateway, id, None, Ask::End { stream });
                 }
             }
             ToRelay::Record { id, stream, wanted } => {
-                if self.is_new(gateway, id, now) {
+                if self.is_new(gateway, id, RECORD, now) {
                     self.perform(gateway, id, None, Ask::Record { stream, wanted });
                 }
             }
@@ -151,15 +165,17 @@ impl<F: Face> Desk<F> {
     }
 
     /// Whether it has to be begun. If it was answered before, it is answered again.
-    fn is_new(&mut self, gateway: Incarnation, id: u64, now: Instant) -> bool {
+    fn is_new(&mut self, gateway: Incarnation, id: u64, kind: &'static str, now: Instant) -> bool {
         if self.under_way >= UNDER_WAY_MAX {
+            self.metrics.put_off.inc();
             return false;
         }
-        match self.replies.look(gateway, id, now) {
+        match self.replies.look(gateway, id, kind, now) {
             Seen::Never => return true,
             Seen::Answered(reply) => self.outbox.put(gateway, *reply),
             Seen::UnderWay => {}
         }
+        self.metrics.repeated.inc();
         false
     }
 
@@ -331,7 +347,9 @@ impl<F: Face> Desk<F> {
     }
 
     fn reply(&mut self, gateway: Incarnation, id: u64, reply: FromRelay) {
-        self.replies.answer(gateway, id, &reply);
+        if let Some(kind) = self.replies.answer(gateway, id, &reply) {
+            self.metrics.replied(kind, &reply);
+        }
         self.outbox.put(gateway, reply);
     }
 

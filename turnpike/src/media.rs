@@ -126,8 +126,9 @@ pub(crate) fn open(
     let kept = Arc::clone(&homes);
     tasks.spawn("media homes", |mut stop| async move { kept.keep(stop.requested()).await });
     let (face, asked, plane) = (relay.clone(), Arc::clone(&homes), cluster.clone());
+    let metrics = signaling::SignalingMetrics::register(registry)?;
     tasks.spawn("media signaling", |mut stop| async move {
-        signaling::run(face, asked, plane, stop.requested()).await;
+        signaling::run(face, asked, plane, metrics, stop.requested()).await;
     });
     let origins = &config.gateway.cors_origin.0;
     let named = || origins.iter().map(turnpike_daemon::config::Setting::show).collect();

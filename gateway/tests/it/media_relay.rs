@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use turnpike_media_relay::signaling::SignalingMetrics;
 use turnpike_media_relay::{Homes, HomesConfig, Relay, RelayConfig, signaling};
 use turnpike_wire::Code;
 
@@ -31,7 +32,8 @@ impl Stage {
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&homes).keep(std::future::pending()));
         let cluster = house.cluster.clone();
-        tasks.spawn(signaling::run(relay.clone(), homes, cluster, std::future::pending()));
+        let metrics = SignalingMetrics::register(&prometheus::Registry::new()).unwrap();
+        tasks.spawn(signaling::run(relay.clone(), homes, cluster, metrics, std::future::pending()));
         let mut nodes = house.cluster.membership.nodes();
         let offered = nodes.wait_for(|nodes| nodes.iter().any(|node| node.relay.is_some()));
         tokio::time::timeout(BROKEN, offered).await.expect("the relay is offered").unwrap();

@@ -72,6 +72,10 @@ impl Sessions {
         self.0.get_mut(&session)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn contains(&self, session: MediaSession) -> bool {
         self.0.contains_key(&session)
     }

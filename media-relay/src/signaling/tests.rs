@@ -59,6 +59,7 @@ impl Face for Played {
 }
 
 struct Stage {
+    registry: prometheus::Registry,
     cluster: Cluster,
     face: Played,
     asked: mpsc::UnboundedReceiver<Asked>,
@@ -85,10 +86,25 @@ impl Stage {
         let config = HomesConfig { sessions_max: 100, ..HomesConfig::default() };
         let homes = Homes::new(face.clone(), &cluster, config);
         let (over, is_over) = oneshot::channel();
-        let work = run(face.clone(), Arc::clone(&homes), cluster.clone(), async { drop(is_over.await) });
+        let registry = prometheus::Registry::new();
+        let metrics = SignalingMetrics::register(&registry).unwrap();
+        let work =
+            run(face.clone(), Arc::clone(&homes), cluster.clone(), metrics, async { drop(is_over.await) });
         let task = tokio::spawn(work);
         let (waiting, notes) = (VecDeque::new(), VecDeque::new());
-        Self { cluster, face, asked, heard, waiting, notes, over, task, homes, drawn: 0 }
+        Self { registry, cluster, face, asked, heard, waiting, notes, over, task, homes, drawn: 0 }
+    }
+
+    /// A counter or level of the signaling.
+    fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        let name = format!("turnpike_media_signaling_{name}");
+        let family = self.registry.gather().into_iter().find(|family| family.name() == name);
+        let family = family.unwrap_or_else(|| panic!("no metric {name}"));
+        let is_meant = |metric: &&prometheus::proto::Metric| {
+            metric.get_label().iter().map(|label| label.value()).eq(labels.iter().copied())
+        };
+        let found = family.get_metric().iter().find(is_meant);
+        found.map_or(0, |one| (one.get_counter().get_value() + one.get_gauge().get_value()) as u64)
     }
 
     fn own(&self) -> Incarnation {
@@ -316,6 +332,9 @@ async fn a_recording_is_answered_with_its_name() {
     reply.send(Err(Code::NoSuchStream.into())).unwrap();
     let (id, refusal) = stage.failed().await;
     assert_eq!((id, refusal.code), (100, Code::NoSuchStream));
+    assert_eq!(stage.metric("requests_total", &["record", "ok"]), 2);
+    assert_eq!(stage.metric("requests_total", &["record", "no_such_stream"]), 1);
+    assert_eq!(stage.metric("repeated_total", &[]), 2);
 }
 
 #[tokio::test]
@@ -331,6 +350,8 @@ async fn what_is_refused_has_not_begun() {
         stage.face.listeners.lock().unwrap().clear();
         assert_eq!(stage.failed().await.1.code, Code::NoSuchStream);
     }
+    assert_eq!(stage.metric("requests_total", &["subscribe", "no_such_stream"]), 2);
+    assert_eq!(stage.metric("sessions", &[]), 0);
     let session = stage.session(7);
     stage.say(&ToRelay::Keep { sessions: vec![Kept { session, heard: 0 }] }).await;
     assert_eq!(stage.told().await, FromRelay::Over { sessions: vec![session] });
@@ -379,6 +400,10 @@ async fn nonsense_of_a_gateway_harms_nobody() {
     assert!(matches!(stage.told().await, FromRelay::Over { .. }));
     stage.notice(7, Notice::State(Arc::new(live(1)))).await;
     assert_eq!(stage.event().await.0, 1, "{session:?} goes on");
+    // Letters that are no lists, and words.
+    assert_eq!(stage.metric("refused_total", &[]), 4 + 6);
+    assert_eq!(stage.metric("requests_total", &["publish", "ok"]), 1);
+    assert_eq!(stage.metric("sessions", &[]), 1);
 }
 
 #[tokio::test]
