@@ -391,7 +391,7 @@ fn lines_deleted_swapped_doubled_replaced_or_cut_are_found_at_the_first_bad_reco
 
 /// `AUDIT_MANIPULATIONS=50000`, in both tests, is the figure of the goals.
 fn rounds() -> u64 {
-    std::env::var("AUDIT_MANIPULATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000)
+    std::env::var("AUDIT_MANIPULATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(500)
 }
 
 /// `SEED=7` runs one again; each failure names its own.
