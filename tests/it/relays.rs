@@ -23,6 +23,9 @@ const MOVED_WITHIN_MS: u64 = 1_000;
 
 const STREAM: &str = "live:show";
 
+/// What the viewers without a browser watch, in which frames are numbered.
+const NUMBERED: &str = "live:numbered";
+
 #[test]
 fn alone_one_copy_crosses_a_link_however_many_watch_behind_it() {
     let house = House::start(&[("a", &[]), ("b", &[])]);
@@ -47,8 +50,9 @@ fn alone_one_copy_crosses_a_link_however_many_watch_behind_it() {
     assert!(link > 0.0 && (2.5..3.5).contains(&(sent / link)), "{link} packets for {sent}");
 }
 
-#[test]
-fn alone_viewers_of_a_relay_that_is_killed_are_back_at_another() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alone_viewers_of_a_relay_that_is_killed_are_back_at_another() {
+    const LOAD: usize = 50;
     // The publisher's relay has room for nobody else, so all who watch are at one of the others.
     let full = [("TURNPIKE_MEDIA_SESSIONS_MAX", "1"), ("TURNPIKE_MEDIA_SHARDS", "1")];
     let mut house = House::start(&[("a", &full), ("b", &[]), ("c", &[])]);
@@ -61,9 +65,16 @@ fn alone_viewers_of_a_relay_that_is_killed_are_back_at_another() {
         browsers.ask(&json!({ "do": "sees", "name": name }));
     }
     let lost = if house.metric(1, "turnpike_media_viewers") > 0.0 { 1 } else { 2 };
-    let others = 3 - lost;
-    let viewers = [1, 2].map(|node| house.metric(node, "turnpike_media_viewers"));
-    println!("viewers at the two others: {viewers:?}");
+    let other = 3 - lost;
+    let entry = Entry::to(vec![house.nodes[lost].gateway]);
+    let _publisher =
+        Client::new(&house.token("studio", "publish"), 0).publish(house.nodes[other].gateway, NUMBERED).await;
+    let (token, mut load) = (house.token("crowd", "subscribe"), Vec::new());
+    for number in 0..LOAD {
+        load.push(Client::new(&token, number).watch(entry.clone(), NUMBERED).await);
+    }
+    entry.set(vec![house.nodes[other].gateway]);
+    longest(&load);
     house.nodes[lost].kill();
     for name in ["v1", "v2", "v3"] {
         let seen = browsers.ask(&json!({ "do": "sees", "name": name, "frames": 60 }));
@@ -71,7 +82,12 @@ fn alone_viewers_of_a_relay_that_is_killed_are_back_at_another() {
         assert!(seen["longest_ms"].as_u64().unwrap() <= BACK_WITHIN_MS, "{name}: {seen}");
         assert_eq!(seen["sessions"], 1, "{name}: {seen}");
     }
-    assert_eq!(house.metric(others, "turnpike_media_viewers"), 3.0);
+    let of_load = longest(&load);
+    println!("of those over WHEP, who see that their node is gone: {of_load:?}");
+    assert!(of_load <= Duration::from_millis(BACK_WITHIN_MS), "{of_load:?}");
+    let viewers = house.metric(other, "turnpike_media_viewers") as usize;
+    assert_eq!(viewers, 3 + LOAD);
+    drop(load);
 }
 
 #[test]
@@ -117,6 +133,10 @@ fn alone_a_node_that_leaves_takes_no_picture_with_it() {
     assert_eq!(house.metric(2, "turnpike_media_viewers"), 3.0);
 }
 
+fn longest(viewers: &[Viewer]) -> Duration {
+    viewers.iter().map(|viewer| viewer.picture.longest()).max().unwrap()
+}
+
 /// A viewer's picture stands still for no longer than this while a relay leaves.
 const FROZEN_MAX: Duration = Duration::from_millis(250);
 
@@ -125,14 +145,13 @@ async fn alone_a_hundred_viewers_of_a_relay_that_leaves_see_nothing_of_it() {
     const VIEWERS: usize = 100;
     let mut house = House::start(&[("a", &[]), ("b", &[]), ("c", &[])]);
     let [a, b, c] = [0, 1, 2].map(|node: usize| house.nodes[node].gateway);
-    let _publisher = Client::new(&house.token("publisher", "publish"), 0).publish(a, STREAM).await;
+    let _publisher = Client::new(&house.token("publisher", "publish"), 0).publish(a, NUMBERED).await;
     let (token, entry) = (house.token("viewer", "subscribe"), Entry::to(vec![b]));
     let mut viewers = Vec::new();
     for number in 0..VIEWERS {
-        viewers.push(Client::new(&token, number).watch(entry.clone(), STREAM).await);
+        viewers.push(Client::new(&token, number).watch(entry.clone(), NUMBERED).await);
     }
     assert_eq!(house.metric(1, "turnpike_media_viewers") as usize, VIEWERS);
-    let longest = |viewers: &[Viewer]| viewers.iter().map(|viewer| viewer.picture.longest()).max().unwrap();
     longest(&viewers);
     tokio::time::sleep(Duration::from_secs(3)).await;
     let quiet = longest(&viewers);

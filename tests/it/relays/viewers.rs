@@ -140,17 +140,22 @@ impl Client {
     /// It watches when this returns.
     pub async fn watch(self, entry: Entry, stream: &str) -> Viewer {
         let (picture, moves) = (Arc::<Picture>::default(), Arc::<AtomicUsize>::default());
-        let mut session = self.open(&entry, &format!("/whep/{stream}"), &picture).await;
+        let endpoint = format!("/whep/{stream}");
+        let mut session = self.open(&entry, &endpoint, &picture).await;
         session.shows().await;
         let (seen, moved) = (Arc::clone(&picture), Arc::clone(&moves));
         let task = tokio::spawn(async move {
             loop {
-                let path = session.reconnect().await;
-                let next = self.open(&entry, &path, &seen).await;
-                next.shows().await;
-                let ended = self.ask(session.node, "DELETE", &session.location, "text/plain", "").await;
-                assert_eq!(ended.status, 200);
-                session = next;
+                if let Some(path) = session.reconnect().await {
+                    let next = self.open(&entry, &path, &seen).await;
+                    next.shows().await;
+                    let ended = self.ask(session.node, "DELETE", &session.location, "text/plain", "").await;
+                    assert_eq!(ended.status, 200);
+                    session = next;
+                } else {
+                    // The node is gone, and the session with it.
+                    session = self.open(&entry, &endpoint, &seen).await;
+                }
                 moved.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -168,15 +173,16 @@ impl Session {
         timeout(BROKEN, shows).await.expect("a picture");
     }
 
-    /// Where it is told to go.
-    async fn reconnect(&mut self) -> String {
+    /// Where it is told to go. None: nobody tells it anything any more.
+    async fn reconnect(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
-            let count = self.events.read_line(&mut line).await.unwrap();
-            assert!(count > 0, "the events have ended without a word");
+            if !self.events.read_line(&mut line).await.is_ok_and(|count| count > 0) {
+                return None;
+            }
             if let Some(data) = line.strip_prefix("data:") {
                 let data: serde_json::Value = serde_json::from_str(data).unwrap();
-                return data["url"].as_str().unwrap().to_owned();
+                return Some(data["url"].as_str().unwrap().to_owned());
             }
         }
     }
