@@ -12,6 +12,7 @@ mod repair;
 mod telling;
 mod viewer;
 mod viewing;
+mod words;
 mod world;
 
 use description::Wish;
