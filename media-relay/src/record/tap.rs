@@ -39,7 +39,7 @@ pub struct Tap {
 
 /// The recorder's end.
 pub(crate) struct Intake {
-    pub(super) fed: Receiver<Fed>,
+    pub(crate) fed: Receiver<Fed>,
     pub(super) shared: Arc<Shared>,
 }
 

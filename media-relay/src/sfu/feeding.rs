@@ -164,6 +164,10 @@ impl Sfu {
                 feed.found(number);
             } else if feed.misses(now, number, is_first) {
                 self.remove_fed(key, track);
+            } else if let Some(missed) = self.tracks.get_mut(track) {
+                // Whoever watches it is shown something else soon, if there is something.
+                let told = missed.layers.iter_mut().filter_map(|layer| layer.told.as_mut());
+                told.for_each(|told| told.is_active = false);
             }
         }
         self.bind_all(now, key);

@@ -473,6 +473,26 @@ fn what_nobody_watches_is_given_up_and_leaves_nothing() {
 }
 
 #[test]
+fn what_is_recorded_at_a_leaf_comes_there_without_a_viewer() {
+    let (mut world, _) = chain(1, Wish { audio: true, ..LAYERS });
+    world.pass(SECOND);
+    let (tap, intake) = crate::record::tap(std::sync::Arc::default());
+    world.ask_at(LEAF, Ask::Tap { stream: "live".parse().unwrap(), tap: Some(tap) }).unwrap();
+    world.pass(8 * SECOND);
+    let fed: Vec<_> = intake.fed.try_iter().collect();
+    let tracks: std::collections::BTreeSet<_> = fed.iter().map(|fed| fed.track).collect();
+    assert_eq!(tracks.len(), 2, "sound and picture");
+    for track in tracks {
+        let numbers: Vec<u64> = fed.iter().filter(|fed| fed.track == track).map(|fed| fed.seq).collect();
+        assert!(numbers.len() > 300, "{}", numbers.len());
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "something is missing");
+    }
+    // Of the picture only the best.
+    assert!(world.links.all[1].packets.keys().all(|(_, layer)| *layer == 0 || *layer == 2));
+    assert!(!world.news.contains(&(LEAF, FeedNews::Unwatched(pipe(1)))));
+}
+
+#[test]
 fn the_end_of_a_stream_is_heard_everywhere() {
     let (mut world, _) = chain(1, BOTH);
     let viewers = [MIDDLE, LEAF].map(|relay| world.watch_at(relay, BOTH));
