@@ -20,8 +20,8 @@ pub(crate) enum Command {
     Look(Look),
     /// Further viewers, of one stream after the other; answered when all are connected.
     Watch { count: u32, at_once: u32 },
-    /// Further viewers within so many seconds, evenly, while the publishers send; answered when each that can has shown
-    /// a frame, and a second after the last came.
+    /// Further viewers within so many seconds, evenly, while the publishers send; answered when all have shown a frame or
+    /// there is no hope for the others, and not before a second after the last came.
     Burst { count: u32, seconds: f64, rate: Rate },
     /// The publishers send for so long.
     Play { seconds: f64, rate: Rate },
@@ -64,6 +64,8 @@ pub(crate) struct Report {
     pub(crate) join: Option<Latency>,
     /// From the request to the first frame that could be shown.
     pub(crate) first_frame: Option<Latency>,
+    /// Those of a burst who have seen nothing.
+    pub(crate) waiting: u64,
     pub(crate) keyframe_requests: u64,
     /// To one publisher, within the second with the most.
     pub(crate) keyframe_requests_in_a_second: u64,

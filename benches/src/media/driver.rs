@@ -35,14 +35,9 @@ impl Driver {
         Ok(Self { child, input, output })
     }
 
+    /// What went wrong with anybody is an error.
     pub(crate) fn call(&mut self, command: &Command) -> anyhow::Result<Report> {
-        let mut line = serde_json::to_vec(command)?;
-        line.push(b'\n');
-        self.input.write_all(&line).context("the media load has gone")?;
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        let report: Report =
-            serde_json::from_str(&line).with_context(|| format!("the media load said {line:?}"))?;
+        let report = self.attempt(command)?;
         anyhow::ensure!(
             report.failures == 0,
             "the media load: {} failures: {}",
@@ -50,6 +45,16 @@ impl Driver {
             report.failed.join("; ")
         );
         Ok(report)
+    }
+
+    /// What went wrong is in the report.
+    pub(crate) fn attempt(&mut self, command: &Command) -> anyhow::Result<Report> {
+        let mut line = serde_json::to_vec(command)?;
+        line.push(b'\n');
+        self.input.write_all(&line).context("the media load has gone")?;
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        serde_json::from_str(&line).with_context(|| format!("the media load said {line:?}"))
     }
 }
 
