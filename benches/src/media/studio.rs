@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TRAIL: Duration = Duration::from_millis(300);
 /// Requests at the same time when many come at once: the browsers of hundreds do not wait for one another.
 const ASKING: usize = 16;
+/// Whoever has no picture so long after that gets none.
+const HOPE: Duration = Duration::from_secs(10);
 /// How long after the last viewer of a burst the publishers still count what they are asked for.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
@@ -178,7 +180,7 @@ impl Studio {
             self.turn()?;
             let waiting = self.viewers[first..].iter().filter(|viewer| has_seen(viewer).is_none()).count();
             report.waiting = u64::from(left) + waiting as u64;
-            if now >= came_by && (report.waiting == 0 || now >= came_by + PATIENCE) {
+            if now >= came_by && (report.waiting == 0 || now >= came_by + HOPE) {
                 break;
             }
         }

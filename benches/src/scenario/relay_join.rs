@@ -12,7 +12,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         goal: Some(0.8),
     }],
     contenders: RELAYS,
-    rounds: 3,
+    rounds: 2,
     measure,
 };
 
