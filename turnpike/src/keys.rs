@@ -88,8 +88,9 @@ impl Keys {
         if let Some(files) = &files {
             parts.set(Source::Files, files.keys());
         }
+        let requests = issuer::requests(registry)?;
         let issuer =
-            config.auth.jwks_url.as_ref().map(|url| Issuer::new(url, &config.auth, registry)).transpose()?;
+            config.auth.jwks_url.as_ref().map(|url| Issuer::new(url, &config.auth, requests)).transpose()?;
         Ok(Self { parts, files, issuer })
     }
 

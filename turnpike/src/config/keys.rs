@@ -48,13 +48,12 @@ impl Setting for PublicKey {
 
 pub(crate) fn key(content: &str, id: Option<&str>) -> Result<TokenKey, String> {
     let key = TokenKey::public(content).map_err(|error| error.to_string())?;
-    let key = match id {
+    match id {
         Some(id) => {
             key.with_id(id).map_err(|_| "has an id that is empty, too long or not to be printed".to_owned())
         }
         None => Ok(key),
-    };
-    key
+    }
 }
 
 /// No more than a key can have, whatever the file is.

@@ -80,17 +80,22 @@ impl From<reqwest::Error> for Failed {
 
 const TAKEN: &str = "taken";
 
+/// There in every system, so that an alert can be written before there is an issuer.
+pub(super) fn requests(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let about = Opts::new(
+        "turnpike_jwks_requests_total",
+        "Requests to the issuer of tokens for its keys, by how they ended.",
+    );
+    let requests = IntCounterVec::new(about, &["outcome"])?;
+    registry.register(Box::new(requests.clone()))?;
+    for outcome in Failed::SLUGS.into_iter().chain([TAKEN]) {
+        requests.with_label_values(&[outcome]);
+    }
+    Ok(requests)
+}
+
 impl Issuer {
-    pub(super) fn new(url: &HttpUrl, auth: &Auth, registry: &Registry) -> anyhow::Result<Self> {
-        let about = Opts::new(
-            "turnpike_jwks_requests_total",
-            "Requests to the issuer of tokens for its keys, by how they ended.",
-        );
-        let requests = IntCounterVec::new(about, &["outcome"])?;
-        registry.register(Box::new(requests.clone()))?;
-        for outcome in Failed::SLUGS.into_iter().chain([TAKEN]) {
-            requests.with_label_values(&[outcome]);
-        }
+    pub(super) fn new(url: &HttpUrl, auth: &Auth, requests: IntCounterVec) -> anyhow::Result<Self> {
         // Plain HTTP is refused before, but to this machine.
         let local = url.as_str().starts_with("http://") && is_loopback(url);
         let client = Client::builder()

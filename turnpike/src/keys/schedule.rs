@@ -48,7 +48,7 @@ mod tests {
     fn an_answer_counts_for_a_while() {
         let begin = Instant::now();
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
-        let mut schedule = Schedule::new(Duration::from_secs(60));
+        let mut schedule = Schedule::new(Duration::from_mins(1));
         assert_eq!(schedule.standing(at(0)), Standing::Stale);
         schedule.answered(at(1));
         assert_eq!(schedule.standing(at(61)), Standing::Fresh);

@@ -6,6 +6,7 @@ mod architecture;
 mod audit;
 mod configuration;
 mod doctor;
+mod keys;
 mod leaving;
 mod listening;
 mod metrics;

@@ -7,6 +7,9 @@ const API_CANARY: &str = "0d97b2ce64fa4d1b8be35f02a7c1693d";
 const HOOK_CANARY: &str = "b81f6e0c5a7249d3af20d97c4be3168e";
 const GATE_CANARY: &str = "5e3d07c9b1f84a62d8a94cf07be1632f";
 
+const NEXT_CANARY: &str = "94e1d3b7f02c4a58b6c7d80e29f5a31b";
+const CLUSTER_CANARY: &str = "e60b8f7d1c9245a3970d1e4fb82c6a35";
+
 const TURN_CANARY: &str = "72af09e1c4d85b36a0f27e14b8d9c653";
 
 const PRODUCTION: (&str, &str) = ("TURNPIKE_ENV", "production");
@@ -16,6 +19,8 @@ fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
     let directory = Directory::new();
     let environment = [
         ("JWT_SECRET", CANARY),
+        ("TURNPIKE_JWT_SECRET_NEXT", NEXT_CANARY),
+        ("TURNPIKE_CLUSTER_SECRET", CLUSTER_CANARY),
         ("TURNPIKE_API_KEY", API_CANARY),
         ("TURNPIKE_WEBHOOK_URL", "https://app.example.com/turnpike"),
         ("TURNPIKE_WEBHOOK_SECRET", HOOK_CANARY),
@@ -49,7 +54,7 @@ fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
         seen.contains("turnpike is up") && seen.contains("jwt_secret is set and hidden"),
         "it looked somewhere"
     );
-    for canary in [CANARY, API_CANARY, HOOK_CANARY, GATE_CANARY, TURN_CANARY] {
+    for canary in [CANARY, NEXT_CANARY, CLUSTER_CANARY, API_CANARY, HOOK_CANARY, GATE_CANARY, TURN_CANARY] {
         // One that is too short by a character is as secret.
         assert!(!seen.contains(&canary[..31]));
     }

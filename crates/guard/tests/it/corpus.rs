@@ -271,3 +271,17 @@ fn what_the_client_is_told() {
         assert_eq!(told(token), Code::Unauthorized.into());
     }
 }
+
+/// Operators look reasons up by the label of a metric.
+#[test]
+fn the_document_names_every_reason() {
+    let code = include_str!("../../src/token.rs");
+    let document = include_str!("../../../../docs/tokens.md");
+    let (_, slugs) = code.split_once("fn slug(").expect("reasons have names");
+    let (slugs, _) = slugs.split_once("\n    }\n").expect("and that ends");
+    let slugs: Vec<&str> = slugs.lines().filter_map(|line| line.split('"').nth(1)).collect();
+    assert!(slugs.len() > 15, "{slugs:?}");
+    for slug in slugs {
+        assert!(document.contains(&format!("`{slug}`")), "{slug}");
+    }
+}

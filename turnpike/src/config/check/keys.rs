@@ -24,10 +24,10 @@ pub(super) fn check(loaded: &mut Loaded<Config>, production: bool) {
     if production {
         found.extend(files(config));
     }
+    // A key may have several faults of its own; but one whose value was not understood has a default, which is not to blame.
+    found.retain(|(key, ..)| !loaded.faults.concern(key));
     for (key, problem, remedy) in found {
-        if !loaded.faults.concern(key) {
-            loaded.refuse(key, problem, remedy);
-        }
+        loaded.refuse(key, problem, remedy);
     }
 }
 
