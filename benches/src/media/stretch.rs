@@ -21,6 +21,15 @@ impl Stretch {
         Self { begun: now, before }
     }
 
+    /// Whether more can come to viewers who count; those on a bad path never get all.
+    pub(crate) fn has_all(&self, publishers: &[Publisher], viewers: &[Viewer]) -> bool {
+        viewers.iter().all(|viewer| {
+            let stream = viewer.peer.stream as usize;
+            let sent = publishers[stream].published - self.before[stream].0;
+            viewer.peer.path.is_some() || viewer.ears.tally.deliveries >= sent
+        })
+    }
+
     /// The publishers were silent from `end` on.
     pub(crate) fn finish(
         self,

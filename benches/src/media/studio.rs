@@ -32,6 +32,8 @@ const TICK: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// After the last packet of a stretch, for what is on its way.
 const TRAIL: Duration = Duration::from_millis(300);
+/// What comes later than that is late by more than anybody waits for.
+const TRAIL_MAX: Duration = Duration::from_secs(2);
 /// Requests at the same time when many come at once: the browsers of hundreds do not wait for one another.
 const ASKING: usize = 16;
 /// Whoever has no picture so long after that gets none.
@@ -198,11 +200,12 @@ impl Studio {
         let mut paces = self.paces(begun, rate);
         loop {
             let now = Instant::now();
-            if now >= end + TRAIL {
-                break;
-            }
             if now < end {
                 self.play_due(&mut paces, now);
+            } else if now >= end + TRAIL
+                && (now >= end + TRAIL_MAX || stretch.has_all(&self.publishers, &self.viewers))
+            {
+                break;
             }
             self.turn()?;
         }

@@ -16,6 +16,8 @@ pub(crate) struct Tally {
     pub(crate) left_over: Option<(u16, i64)>,
     /// The relay's name for the stream.
     pub(crate) ssrc: u32,
+    /// On the publisher's clock.
+    since: u64,
     first: Option<u64>,
     pub(crate) highest: u64,
     /// Of the last numbers, the latest in the lowest bit.
@@ -42,6 +44,10 @@ impl Tally {
         let sent = packet.payload().get(16..24).filter(|_| header.payload_type == terms.vp8);
         let Some(sent) = sent.and_then(|sent| sent.try_into().ok()) else { return };
         self.ssrc = header.ssrc;
+        let sent = u64::from_be_bytes(sent);
+        if sent < self.since {
+            return;
+        }
         if !self.is_new(header.sequence) {
             self.repeated += 1;
             return;
@@ -49,7 +55,7 @@ impl Tally {
         self.deliveries += 1;
         self.came += 1;
         let came = came.saturating_duration_since(start).as_nanos() as u64;
-        let nanos = came.saturating_sub(u64::from_be_bytes(sent));
+        let nanos = came.saturating_sub(sent);
         self.latencies_us.push((nanos / 1_000) as u32);
     }
 
@@ -101,8 +107,9 @@ impl Tally {
         (lost * 256).checked_div(expected).unwrap_or(0).min(255) as u8
     }
 
-    /// Counting begins anew.
-    pub(crate) fn forget(&mut self) {
+    /// Counting begins anew. What was sent before counts no more, however late it comes.
+    pub(crate) fn forget(&mut self, since: u64) {
+        self.since = since;
         self.first = None;
         self.reported = None;
         self.deliveries = 0;

@@ -90,7 +90,8 @@ impl Viewer {
     /// Counting begins anew.
     pub(crate) fn forget(&mut self, now: Instant) {
         (self.peer.replayed, self.ears.restored) = (0, 0);
-        self.ears.tally.forget();
+        let since = now.saturating_duration_since(self.ears.start);
+        self.ears.tally.forget(since.as_nanos() as u64);
         if let Some(path) = &mut self.peer.path {
             path.lost = 0;
         }
