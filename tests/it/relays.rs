@@ -48,6 +48,13 @@ fn alone_one_copy_crosses_a_link_however_many_watch_behind_it() {
     let (link, sent) = (link - link_before, sent - sent_before);
     println!("{link} packets over the link, {sent} to viewers");
     assert!(link > 0.0 && (2.5..3.5).contains(&(sent / link)), "{link} packets for {sent}");
+    // The end of a stream is one for everybody, wherever they are.
+    house.end(1, STREAM);
+    for name in ["v1", "v2", "v3"] {
+        browsers.ask(&json!({ "do": "hears", "name": name, "of": "home", "state": "ended", "code": 120 }));
+    }
+    house.until("nobody watches", |house| house.metric(1, "turnpike_media_viewers") == 0.0);
+    house.until("nothing goes over the link", |house| house.labelled(1, "turnpike_media_link_pipes") == 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

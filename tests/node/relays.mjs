@@ -55,6 +55,11 @@ const commands = {
   async sessions({ name, of }) {
     return { sessions: await (await page(of)).evaluate((n) => guest_sessions(n), name) };
   },
+  async hears({ name, of, state, code }) {
+    const heard = ([n, s, c]) => until(`${n} hears ${s}`, () => guest_states(n).some((one) => one.state === s && one.code === c));
+    await (await page(of)).evaluate(heard, [name, state, code]);
+    return {};
+  },
   async states({ name, of }) {
     return { states: await (await page(of)).evaluate((n) => guest_states(n), name) };
   },

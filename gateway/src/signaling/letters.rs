@@ -109,7 +109,7 @@ impl Letters {
         word: impl FnOnce(u64) -> ToRelay,
     ) -> Result<Reply, Silence> {
         let until = Instant::now() + deadline;
-        let id = self.drawn.fetch_add(1, Ordering::Relaxed);
+        let id = self.draw();
         let (reply, mut answer) = oneshot::channel();
         self.unanswered().insert(id, Unanswered { relay, client, reply });
         let _waiting = Waiting { letters: self, id };
@@ -125,6 +125,11 @@ impl Letters {
             self.repeated.fetch_add(1, Ordering::Relaxed);
             pause *= 2;
         }
+    }
+
+    /// For something that is asked, also where nobody waits for the answer.
+    pub(super) fn draw(&self) -> u64 {
+        self.drawn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// What was asked under this id, if it was that relay that was asked, and nobody has answered it.

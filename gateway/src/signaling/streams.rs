@@ -32,7 +32,15 @@ impl Signaling {
 
     /// Ends the stream for everybody.
     pub(crate) async fn end_stream(&self, stream: RoomId) -> Result<(), Failure> {
-        self.ask_home(stream, |id, stream| ToRelay::End { id, stream }).await.map(|_| ())
+        self.ask_home(stream.clone(), |id, stream| ToRelay::End { id, stream }).await?;
+        // Relays that have it from there would wait for its publisher to come back. One whom this does not reach gives it up
+        // by itself, later.
+        let nodes = self.nodes();
+        for relay in nodes.iter().filter(|node| node.relay.is_some()) {
+            let id = self.letters.draw();
+            self.letters.write(relay.incarnation, &[ToRelay::End { id, stream: stream.clone() }]);
+        }
+        Ok(())
     }
 
     /// Begins the recording of a stream, or ends it. Gives what the names of its files begin with.

@@ -710,7 +710,7 @@ async fn a_relay_that_another_has_lost_is_asked_itself() {
     ask(&mut alice, &mut relay, "media:mute", &data, Role::Publisher).await;
     // It does not answer, whoever waits for it waits no longer, and its sessions are over.
     let begun = std::time::Instant::now();
-    let (_, answer) = tokio::join!(
+    let ((), answer) = tokio::join!(
         async {
             relay.request().await;
             relay.say(&lost);

@@ -32,6 +32,10 @@ const RELAYS_ASKED_MAX: usize = 6;
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(2);
 
+/// How long those who watch wait for a publisher that nobody knows of. A home that has died is missed for less, and then the
+/// publisher comes back.
+const HOMELESS_MAX: Duration = Duration::from_secs(30);
+
 /// What holds for less is no success: it counts as one more failed attempt.
 const HELD_MIN: Duration = Duration::from_secs(1);
 
@@ -183,16 +187,18 @@ impl<F: Face> Homes<F> {
         }
     }
 
-    /// Until nobody watches any more, or the stream is nowhere to be had at first.
+    /// Until nobody watches any more, or the stream is nowhere to be had.
     async fn hold(&self, links: &dyn Uplinks, stream: &RoomId, changed: &Notify) {
         let begun = Instant::now();
         let (mut was_there, mut pause) = (false, Duration::ZERO);
+        // Since when nobody knows of a publisher.
+        let mut homeless: Option<Instant> = None;
         loop {
             self.attachments.clear(stream);
             match self.attach(links, stream).await {
                 Ok(Found::Here) => return self.attachments.end(stream, Step::Attached),
                 Ok(Found::Through(pipe)) => {
-                    was_there = true;
+                    (was_there, homeless) = (true, None);
                     let since = Instant::now();
                     self.attachments.set(stream, Step::Attached);
                     if !self.follow(stream, pipe, changed).await {
@@ -202,15 +208,20 @@ impl<F: Face> Homes<F> {
                         pause = Duration::ZERO;
                     }
                 }
-                Err(failure) => {
-                    let is_final = failure.code == Code::NoSuchStream || begun.elapsed() >= READY_MAX;
-                    if !was_there && is_final {
+                Err(failure) if !was_there => {
+                    if failure.code == Code::NoSuchStream || begun.elapsed() >= READY_MAX {
                         return self.attachments.end(stream, Step::Failed(failure));
                     }
-                    if was_there
-                        && !self.is_watched(stream).await
-                        && self.attachments.remove_unwatched(stream)
-                    {
+                }
+                Err(failure) => {
+                    let is_homeless = failure.code == Code::NoSuchStream;
+                    homeless = is_homeless.then(|| homeless.unwrap_or_else(Instant::now));
+                    if homeless.is_some_and(|since| since.elapsed() >= HOMELESS_MAX) {
+                        tracing::info!(%stream, "nobody publishes it any more, so it ends here as well");
+                        let _ = self.face.ask(Ask::End { stream: stream.clone() }).await;
+                        return self.attachments.end(stream, Step::Failed(failure));
+                    }
+                    if !self.is_watched(stream).await && self.attachments.remove_unwatched(stream) {
                         return;
                     }
                 }

@@ -65,6 +65,20 @@ impl House {
         }
     }
 
+    /// A backend ends a stream for everybody.
+    pub fn end(&self, node: usize, stream: &str) {
+        let token = self.nodes[0].token(&["--user", "backend", "--role", "service"]).unwrap();
+        let node = self.nodes[node].gateway;
+        let mut connection = TcpStream::connect(node).unwrap();
+        let request = format!(
+            "DELETE /api/v1/streams/{stream} HTTP/1.1\r\nHost: {node}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+    }
+
     fn metrics(&self, node: usize) -> String {
         let mut stream = TcpStream::connect(self.nodes[node].admin).unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
