@@ -1,5 +1,7 @@
 //! From a track to those who watch it: choosing, pacing, writing and sealing, in place.
 
+mod padding;
+
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
@@ -308,8 +310,10 @@ impl Sending<'_> {
                         self.send(viewer, transport, cached, handle, probe, out);
                     }
                 }
-                Some(Release::Padding { probe, .. }) => {
-                    if !self.pad(viewer, transport, tracks, probe, out) {
+                Some(Release::Padding { probe, bytes }) => {
+                    if !self.pad(viewer, transport, tracks, probe, out)
+                        && !self.pad_with_nothing(viewer, transport, bytes, probe, out)
+                    {
                         viewer.pacer.cancel_probe();
                     }
                 }

@@ -71,6 +71,9 @@ fn again(now: Instant, viewer: &mut Viewer, tracks: &Slab<Track>, nack: &Nack<'_
     };
     for sequence in nack.sequences() {
         counters.nack_in();
+        if !viewer.may_ask() {
+            return counters.ignore(Ignored::Excess);
+        }
         let Some(passing) = repair(viewer, index, tracks, sequence) else { continue };
         if !viewer.lately.sends(now, index as u8, sequence) {
             counters.ignore(Ignored::Repeated);

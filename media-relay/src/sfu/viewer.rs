@@ -22,6 +22,9 @@ const ALLOCATION_INTERVAL: Duration = Duration::from_millis(100);
 const SENT_PACKETS_MAX: usize = 1_024;
 /// A viewer asks for no more in a second: beyond that a keyframe helps it more.
 const REPAIRS_PER_SECOND_MAX: u32 = 500;
+/// Numbers that a viewer asks for in a second, the ones among them that it does not get. One datagram can name twenty thousand,
+/// and to look for each takes time that is everybody's.
+const ASKED_PER_SECOND_MAX: u32 = 4_096;
 /// Packets that a viewer tells of in a second. Four times what the fastest path brings; one datagram can tell of two hundred
 /// thousand, which would take the time of everybody else.
 const ACKNOWLEDGED_PER_SECOND_MAX: u32 = 8_192;
@@ -40,6 +43,7 @@ pub(crate) struct Viewer {
     allocation_due: Instant,
     reports: Vec<Report>,
     repairs_left: u32,
+    asked_left: u32,
     acknowledged_left: u32,
     pub(crate) lately: Lately,
     /// To be sent again in this round; no more than may be asked for in a second.
@@ -68,6 +72,7 @@ impl Viewer {
             allocation_due: now,
             reports: Vec::new(),
             repairs_left: REPAIRS_PER_SECOND_MAX,
+            asked_left: ASKED_PER_SECOND_MAX,
             acknowledged_left: ACKNOWLEDGED_PER_SECOND_MAX,
             lately: Lately::default(),
             repairs: Vec::new(),
@@ -112,6 +117,13 @@ impl Viewer {
         self.reports = reports;
     }
 
+    /// Whether another number that it asks for is looked for.
+    pub(crate) fn may_ask(&mut self) -> bool {
+        let may = self.asked_left > 0;
+        self.asked_left = self.asked_left.saturating_sub(1);
+        may
+    }
+
     /// Whether another packet may be sent again.
     pub(crate) fn may_repair(&mut self) -> bool {
         let may = self.repairs_left > 0;
@@ -129,6 +141,7 @@ impl Viewer {
     pub(crate) fn report_told(&mut self, now: Instant) {
         self.report_due = now + REPORT_INTERVAL;
         self.repairs_left = REPAIRS_PER_SECOND_MAX;
+        self.asked_left = ASKED_PER_SECOND_MAX;
         self.acknowledged_left = ACKNOWLEDGED_PER_SECOND_MAX;
     }
 

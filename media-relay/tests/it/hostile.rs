@@ -24,8 +24,10 @@ use crate::peer::{OBS, Peer, plain_watch};
 
 /// The relay's processor time for one datagram. A build without optimisation takes several times as long.
 const EACH_MAX: Duration = Duration::from_micros(if cfg!(debug_assertions) { 200 } else { 20 });
-/// What the whole process may have grown by at the end. A hundred bytes kept of each would be six times as much.
+/// What the whole process may have grown by at the end, alone, or with other tests in the same process, as without nextest.
+/// A hundred bytes kept of each would be a hundred megabytes.
 const GROWTH_BYTES_MAX: u64 = 12 * 1024 * 1024;
+const GROWTH_BESIDE_OTHERS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Datagrams that the relay has not read yet: what its socket holds is the kernel's, and what does not fit is lost to
 /// everybody.
 const UNREAD_MAX: u64 = 192;
@@ -171,7 +173,9 @@ fn attack(seed: u64, count: u64) {
     // At most one a second for each of the viewers that may ask, and some in the beginning.
     let seconds = outcome.published.packets / 50 + 5;
     assert!(outcome.published.asked <= seconds, "{:?} in {seconds} s", outcome.published);
-    assert!(growth < GROWTH_BYTES_MAX, "{growth} bytes");
+    let is_alone = std::env::var_os("NEXTEST").is_some();
+    let growth_max = if is_alone { GROWTH_BYTES_MAX } else { GROWTH_BESIDE_OTHERS_BYTES_MAX };
+    assert!(growth < growth_max, "{growth} bytes");
     assert_eq!(dear, [], "more than {EACH_MAX:?}");
     scene.relay.stop();
 }

@@ -37,6 +37,7 @@ struct Client {
     /// Datagrams of media that came, for what is lost of them.
     media_in: usize,
     loses: bool,
+    frame_bytes: usize,
 }
 
 impl Client {
@@ -75,6 +76,7 @@ impl Client {
             keyframes_asked: 0,
             media_in: 0,
             loses: false,
+            frame_bytes: FRAME_BYTES,
         }
     }
 
@@ -140,8 +142,8 @@ impl Client {
 }
 
 /// A frame of VP8 as far as anybody on the way looks at it (RFC 6386 9.1): whether it is a keyframe, and of what size.
-fn picture(number: u32, is_keyframe: bool) -> Vec<u8> {
-    let mut frame = vec![number as u8; FRAME_BYTES];
+fn picture(number: u32, is_keyframe: bool, bytes: usize) -> Vec<u8> {
+    let mut frame = vec![number as u8; bytes];
     frame[..3].copy_from_slice(&[0x10 | u8::from(!is_keyframe), 0, 0]);
     if is_keyframe {
         frame[3..10].copy_from_slice(&[0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00]);
@@ -181,7 +183,7 @@ fn play(publisher: &mut Client, viewer: &mut Client, frames: u32) {
             (picture_at, pictures) = (picture_at + FRAME, pictures + 1);
             let is_keyframe = pictures == 1 || publisher.keyframes_asked > keyframes;
             keyframes = publisher.keyframes_asked;
-            publisher.write(video, pictures, &picture(pictures, is_keyframe));
+            publisher.write(video, pictures, &picture(pictures, is_keyframe, publisher.frame_bytes));
         }
         if now >= voice_at && pictures < frames {
             (voice_at, voices) = (voice_at + VOICE, voices + 1);
@@ -207,7 +209,7 @@ fn check(viewer: &Client, frames: u32) {
     assert_eq!(numbers, (first..=frames).collect::<Vec<_>>(), "each once, and in order");
     for (frame, number) in viewer.pictures.iter().zip(numbers) {
         let is_keyframe = frame[0] & 1 == 0;
-        assert!(**frame == *picture(number, is_keyframe), "{number} is another");
+        assert!(**frame == *picture(number, is_keyframe, FRAME_BYTES), "{number} is another");
     }
     let voices: Vec<u32> = viewer.voices.iter().map(|packet| number(packet, 1)).collect();
     assert!(voices.len() > 20 && voices.is_sorted(), "{voices:?}");
@@ -243,4 +245,18 @@ async fn what_a_viewer_loses_it_gets_again() {
     assert!(asked >= 10 && again >= 10);
     leave(&house, &viewer).await;
     leave(&house, &publisher).await;
+}
+
+/// The only layer that there is does not fit into what the path is taken for at first. A probe finds that it does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_that_was_left_out_comes_back() {
+    let house = House::build().await;
+    let mut publisher = Client::begin(&house, "/whip/live:a", Direction::SendOnly).await;
+    publisher.frame_bytes = 2 * FRAME_BYTES;
+    let mut viewer = Client::begin(&house, "/whep/live:a", Direction::RecvOnly).await;
+    play(&mut publisher, &mut viewer, 400);
+    let numbers: Vec<u32> = viewer.pictures.iter().map(|frame| number(frame, 10)).collect();
+    let dark = numbers.windows(2).map(|pair| pair[1] - pair[0]).max();
+    println!("{} pictures, at most {dark:?} left out", numbers.len());
+    assert!(numbers.is_sorted() && numbers.len() > 200, "{numbers:?}");
 }
