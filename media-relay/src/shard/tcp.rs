@@ -42,7 +42,7 @@ pub(super) struct Tcp {
     /// Those with something to write.
     dirty: Vec<usize>,
     is_acceptable: bool,
-    scratch: Box<[u8; READ_BYTES_PER_ROUND]>,
+    scratch: Vec<u8>,
 }
 
 struct Connection {
@@ -76,7 +76,7 @@ impl Tcp {
             readable: VecDeque::new(),
             dirty: Vec::new(),
             is_acceptable: true,
-            scratch: Box::new([0; READ_BYTES_PER_ROUND]),
+            scratch: vec![0; READ_BYTES_PER_ROUND],
         })
     }
 

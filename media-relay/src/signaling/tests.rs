@@ -101,7 +101,7 @@ impl Stage {
         let family = self.registry.gather().into_iter().find(|family| family.name() == name);
         let family = family.unwrap_or_else(|| panic!("no metric {name}"));
         let is_meant = |metric: &&prometheus::proto::Metric| {
-            metric.get_label().iter().map(|label| label.value()).eq(labels.iter().copied())
+            metric.get_label().iter().map(prometheus::proto::LabelPair::value).eq(labels.iter().copied())
         };
         let found = family.get_metric().iter().find(is_meant);
         found.map_or(0, |one| (one.get_counter().get_value() + one.get_gauge().get_value()) as u64)

@@ -101,7 +101,7 @@ impl Stage {
 
     /// Whoever asked has begun to watch, or has gone, for long.
     pub(super) fn long_ago(&self) {
-        let earlier = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        let earlier = Instant::now().checked_sub(Duration::from_mins(1)).unwrap();
         self.homes.attachments.asked(&stream(), |asked| *asked = earlier);
     }
 }

@@ -87,24 +87,22 @@ async fn forward(front: Arc<UdpSocket>, to: SocketAddr, way: Arc<Way>) {
     let mut buffer = vec![0; 65_536];
     loop {
         let Ok((len, from)) = front.recv_from(&mut buffer).await else { continue };
-        let back = match backs.get(&from) {
-            Some(back) => back,
-            None => {
-                let back = Arc::new(bind().await);
-                let (front, way, own) = (Arc::clone(&front), Arc::clone(&way), Arc::clone(&back));
-                tasks.spawn(async move {
-                    let mut buffer = vec![0; 65_536];
-                    loop {
-                        let Ok((len, _)) = own.recv_from(&mut buffer).await else { continue };
-                        if way.cut_back.load(Ordering::Relaxed) {
-                            continue;
-                        }
-                        way.send(&front, &buffer[..len], from, 1).await;
+        if !backs.contains_key(&from) {
+            let back = Arc::new(bind().await);
+            let (front, way, own) = (Arc::clone(&front), Arc::clone(&way), Arc::clone(&back));
+            tasks.spawn(async move {
+                let mut buffer = vec![0; 65_536];
+                loop {
+                    let Ok((len, _)) = own.recv_from(&mut buffer).await else { continue };
+                    if way.cut_back.load(Ordering::Relaxed) {
+                        continue;
                     }
-                });
-                backs.entry(from).or_insert(back)
-            }
-        };
+                    way.send(&front, &buffer[..len], from, 1).await;
+                }
+            });
+            backs.insert(from, back);
+        }
+        let back = &backs[&from];
         way.send(back, &buffer[..len], to, 0).await;
     }
 }
