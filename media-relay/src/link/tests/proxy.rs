@@ -87,7 +87,9 @@ async fn forward(front: Arc<UdpSocket>, to: SocketAddr, way: Arc<Way>) {
     let mut buffer = vec![0; 65_536];
     loop {
         let Ok((len, from)) = front.recv_from(&mut buffer).await else { continue };
-        if !backs.contains_key(&from) {
+        let back = if let Some(back) = backs.get(&from) {
+            back
+        } else {
             let back = Arc::new(bind().await);
             let (front, way, own) = (Arc::clone(&front), Arc::clone(&way), Arc::clone(&back));
             tasks.spawn(async move {
@@ -100,9 +102,8 @@ async fn forward(front: Arc<UdpSocket>, to: SocketAddr, way: Arc<Way>) {
                     way.send(&front, &buffer[..len], from, 1).await;
                 }
             });
-            backs.insert(from, back);
-        }
-        let back = &backs[&from];
+            backs.entry(from).or_insert(back)
+        };
         way.send(back, &buffer[..len], to, 0).await;
     }
 }
