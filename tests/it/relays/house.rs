@@ -38,8 +38,8 @@ impl House {
         self.nodes[0].token(&["--user", user, "--stream", &format!("live:*={rights}")]).unwrap()
     }
 
-    /// One without labels.
-    pub fn metric(&self, node: usize, name: &str) -> f64 {
+    /// One without labels, that counts something.
+    pub fn metric(&self, node: usize, name: &str) -> u64 {
         let found = self
             .metrics(node)
             .lines()
@@ -48,11 +48,11 @@ impl House {
     }
 
     /// The sum over all labels.
-    pub fn labelled(&self, node: usize, name: &str) -> f64 {
+    pub fn labelled(&self, node: usize, name: &str) -> u64 {
         let text = self.metrics(node);
         let of = |line: &str| {
             let rest = line.strip_prefix(name)?;
-            rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
+            rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next()?.parse::<u64>().ok()).flatten()
         };
         text.lines().filter_map(of).sum()
     }

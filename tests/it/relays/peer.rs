@@ -101,7 +101,8 @@ pub async fn offer(is_publisher: bool) -> Offered {
          a=rtcp-fb:{VP8} nack pli\r\na=rtpmap:{RTX} rtx/90000\r\na=fmtp:{RTX} apt={VP8}\r\n"
     );
     if is_publisher {
-        sdp.push_str(&format!("a=msid:test video\r\na=ssrc:{SSRC} cname:test\r\n"));
+        use std::fmt::Write as _;
+        let _ = write!(sdp, "a=msid:test video\r\na=ssrc:{SSRC} cname:test\r\n");
     }
     Offered { socket, ours, sdp }
 }
@@ -123,15 +124,13 @@ impl Offered {
         };
         let theirs = Credentials::new(&attribute("ice-ufrag"), &attribute("ice-pwd")).unwrap();
         let fingerprints = vec![Fingerprint::parse(&attribute("fingerprint")).unwrap()];
-        let candidates = answer.lines().filter_map(|line| line.trim_end().strip_prefix("a=candidate:"));
-        let remote: SocketAddr = candidates
-            .filter_map(|line| {
-                let words: Vec<&str> = line.split(' ').collect();
-                let is_udp = words[2].eq_ignore_ascii_case("udp");
-                is_udp.then(|| format!("{}:{}", words[4], words[5]).parse().ok()).flatten()
-            })
-            .next()
-            .expect("an address over UDP");
+        let mut candidates = answer.lines().filter_map(|line| line.trim_end().strip_prefix("a=candidate:"));
+        let udp = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let is_udp = words[2].eq_ignore_ascii_case("udp");
+            is_udp.then(|| format!("{}:{}", words[4], words[5]).parse().ok()).flatten()
+        };
+        let remote: SocketAddr = candidates.find_map(udp).expect("an address over UDP");
         let now = Instant::now();
         let mut transaction = [0; 12];
         transaction.fill_with(random);
