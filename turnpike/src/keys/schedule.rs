@@ -16,7 +16,7 @@ pub(super) enum Standing {
     Stale,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Schedule {
     stale_max: Duration,
     /// When the request began that brought the last answer: nothing that happened later can be in it.
