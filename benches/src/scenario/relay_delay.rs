@@ -27,7 +27,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         },
     ],
     contenders: &[Contender::Turnpike, Contender::Floor],
-    rounds: 3,
+    rounds: 2,
     measure,
 };
 

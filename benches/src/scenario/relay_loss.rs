@@ -32,7 +32,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         },
     ],
     contenders: &[Contender::Turnpike, Contender::Webrtc, Contender::Janus],
-    rounds: 2,
+    rounds: 1,
     measure,
 };
 
@@ -45,7 +45,7 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     let play = |seconds| Command::Play { seconds, rate: STREAM };
     // Until reports have gone to and fro, which tell the servers how long the path is.
     driver.call(&play(bench.pick(4.0, 2.5)))?;
-    let seconds = bench.seconds(10.0, 1.0);
+    let seconds = bench.seconds(15.0, 1.0);
     let before = server.cpu_seconds()?;
     let report = driver.call(&play(seconds))?;
     let cpu = server.cpu_seconds()? - before;
