@@ -124,8 +124,9 @@ fn promoted_without_the_latest(durability: &str) -> Vec<Violation> {
     // Long enough for every sender to have been answered, on a busy machine as well.
     std::thread::sleep(Duration::from_secs(4));
     redis.kill(master);
-    redis.network().mend();
+    // Before the link is mended: what waits in it would still reach the replica.
     redis.wait_served(PATIENCE).unwrap();
+    redis.network().mend();
     redis.restart(master).unwrap();
     redis.wait_healthy(PATIENCE).unwrap();
     roamers.tell("end");
