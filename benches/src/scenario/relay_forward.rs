@@ -66,7 +66,8 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
         driver.call(&Command::Watch { count: count - viewers, at_once: AT_ONCE })?;
         viewers = count;
         let play = |seconds| Command::Play { seconds, rate: STREAM };
-        driver.call(&play(bench.seconds(1.5, 1.2)))?;
+        // What a relay keeps of the stream itself is there before the first viewers are weighed.
+        driver.call(&play(if keys.is_some() { bench.seconds(1.5, 1.2) } else { bench.seconds(4.0, 1.2) }))?;
         let Some([key, p50, p99, delivered, core_share]) = keys else {
             first = Some((count, server.resident_bytes()?));
             continue;
