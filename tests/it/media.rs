@@ -1,31 +1,21 @@
 //! Live video with a real browser, whose camera and microphone are not there: over WHIP and WHEP, and over the gateway.
 
-use std::process::{Command, Stdio};
-
 use serde_json::Value;
 
+use crate::harness::script;
 use crate::harness::turnpike::Turnpike;
-use crate::harness::{home, require_packages};
 
 /// What a page printed of each step.
 fn steps(turnpike: &Turnpike, names: &[&str]) -> Vec<Value> {
-    require_packages();
     let token =
         |user: &str, rights: &str| turnpike.token(&["--user", user, "--stream", &format!("live:*={rights}")]);
-    let output = Command::new("node")
-        .current_dir(home().join("node"))
-        .arg("media.mjs")
-        .arg(format!("--url=http://{}", turnpike.server.address))
-        .arg(format!("--publisher={}", token("publisher", "publish")))
-        .arg(format!("--viewer={}", token("viewer", "subscribe")))
-        .arg(format!("--steps={}", names.join(",")))
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
-    println!("{printed}");
-    let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let options = [
+        ("url", format!("http://{}", turnpike.server.address)),
+        ("publisher", token("publisher", "publish")),
+        ("viewer", token("viewer", "subscribe")),
+        ("steps", names.join(",")),
+    ];
+    let lines = script::seen("media.mjs", &options);
     assert_eq!(lines.len(), names.len(), "a line a step");
     for (line, name) in lines.iter().zip(names) {
         assert_eq!(line["step"], *name);

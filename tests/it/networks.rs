@@ -1,28 +1,17 @@
 //! Live video over ways that are worse than this machine's own: a browser and the server in a network of their own.
 
-use std::process::{Command, Stdio};
-
 use serde_json::Value;
 
-use crate::harness::{home, require_packages};
+use crate::harness::script;
 
 /// A packet that was lost a moment before somebody looked is still on its way.
 const ON_THE_WAY_MAX: i64 = 3;
 
 /// What the script saw. None: this machine makes no namespaces, and nobody else is to have a worse network.
 fn seen(script: &str) -> Option<Value> {
-    require_packages();
-    let output = Command::new("node")
-        .current_dir(home().join("node"))
-        .arg(script)
-        .arg(format!("--server={}", turnpike_lab::turnpike().unwrap().display()))
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
-    println!("{printed}");
-    let seen: Value = serde_json::from_str(printed.trim()).unwrap();
+    let server = turnpike_lab::turnpike().unwrap();
+    let lines = script::seen(script, &[("server", server.display().to_string())]);
+    let [seen] = <[Value; 1]>::try_from(lines).expect("it says all at once");
     if seen["isolated"] == false {
         println!("SKIPPED: this machine makes no namespaces");
         return None;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use turnpike_lab::{Directory, Process};
 
 use crate::harness::turnpike::Turnpike;
-use crate::harness::{home, require_packages};
+use crate::harness::{home, require_packages, script};
 
 const SECRET: &str = "3e91c0d84b7f4a26a5b1f0978cde6243";
 /// Before the secret was exchanged.
@@ -106,23 +106,17 @@ fn who_can_reach_nothing_but_a_turn_server_publishes_and_watches() {
     let turnpike = Turnpike::start(&[("TURNPIKE_TURN_URLS", url.as_str()), ("TURNPIKE_TURN_SECRET", SECRET)]);
     let token =
         |user: &str, rights: &str| turnpike.token(&["--user", user, "--stream", &format!("live:*={rights}")]);
-    let output = Command::new("node")
-        .current_dir(home().join("node"))
-        .arg("turn.mjs")
-        .arg(format!("--url=http://{}", turnpike.server.address))
-        .arg(format!("--turn={url}"))
-        .arg(format!("--secret={SECRET}"))
-        .arg(format!("--previous={PREVIOUS}"))
-        .arg(format!("--publisher={}", token("publisher", "publish")))
-        .arg(format!("--viewer={}", token("viewer", "subscribe")))
-        .arg(format!("--peers={}", DENIED.iter().chain(&ALLOWED).copied().collect::<Vec<_>>().join(",")))
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
-    println!("{printed}");
-    let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let peers: Vec<&str> = DENIED.iter().chain(&ALLOWED).copied().collect();
+    let options = [
+        ("url", format!("http://{}", turnpike.server.address)),
+        ("turn", url),
+        ("secret", SECRET.to_owned()),
+        ("previous", PREVIOUS.to_owned()),
+        ("publisher", token("publisher", "publish")),
+        ("viewer", token("viewer", "subscribe")),
+        ("peers", peers.join(",")),
+    ];
+    let lines = script::seen("turn.mjs", &options);
     let names: Vec<_> = lines.iter().map(|line| line["step"].as_str().unwrap_or("?")).collect();
     assert_eq!(names, ["network", "publish", "watch", "peers", "credentials"]);
     for line in &lines {

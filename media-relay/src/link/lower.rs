@@ -170,15 +170,9 @@ async fn tell(inner: &Inner, stream: &RoomId, pipe: PipeId) {
 
 async fn hear(inner: &Inner, stream: &RoomId, pipe: PipeId, from: &mut Words) -> Over {
     loop {
-        let word = match from.next(WORD_BYTES_MAX).await {
-            Ok(Some(word)) => read_down(word),
-            Ok(None) | Err(WordError::Broken(_)) => return Over::Ended,
-            Err(_) => return Over::Unreadable,
-        };
-        let word = match word {
+        let word = match from.known(read_down).await {
             Ok(Some(word)) => word,
-            // Of a later version.
-            Ok(None) => continue,
+            Ok(None) | Err(WordError::Broken(_)) => return Over::Ended,
             Err(_) => return Over::Unreadable,
         };
         if let Down::Stream(stream) = &word

@@ -157,15 +157,9 @@ async fn say(inner: &Inner, branch: &mut Branch, first: Option<Down>, send: &mut
 
 async fn hear(inner: &Inner, stream: &RoomId, pipe: PipeId, from: &mut Words) -> Over {
     loop {
-        let word = match from.next(WORD_BYTES_MAX).await {
-            Ok(Some(word)) => read_up(word),
-            Ok(None) | Err(WordError::Broken(_)) => return Over::Ended,
-            Err(_) => return Over::Unreadable,
-        };
-        let word = match word {
+        let word = match from.known(read_up).await {
             Ok(Some(word)) => word,
-            // Of a later version.
-            Ok(None) => continue,
+            Ok(None) | Err(WordError::Broken(_)) => return Over::Ended,
             Err(_) => return Over::Unreadable,
         };
         if let Up::Again { sequences, .. } = &word {

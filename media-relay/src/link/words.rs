@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream};
 use turnpike_wire::RoomId;
 
-use crate::carry::Unreadable;
+use crate::carry::{Unreadable, WORD_BYTES_MAX};
 
 /// Of the question and its answer.
 pub(super) const OPEN_BYTES_MAX: usize = 1_024;
@@ -141,6 +141,19 @@ impl Words {
                 None => return Err(WordError::Cut),
             }
         }
+    }
+
+    /// The next word of a pipe that is known here; those of a later version are passed over. Otherwise as [`Self::next`].
+    pub(super) async fn known<W>(
+        &mut self,
+        read: impl Fn(Bytes) -> Result<Option<W>, Unreadable>,
+    ) -> Result<Option<W>, WordError> {
+        while let Some(word) = self.next(WORD_BYTES_MAX).await? {
+            if let Some(word) = read(word)? {
+                return Ok(Some(word));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn stream_mut(&mut self) -> &mut RecvStream {
