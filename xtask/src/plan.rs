@@ -121,7 +121,7 @@ impl Runner {
             self.ledger.settle(&mut outcome);
         }
         if !finished.status.success() {
-            println!("{}", finished.output.join("\n"));
+            println!("{}", telling(&finished.output));
         }
         Ok((finished.status.success(), outcome))
     }
@@ -169,6 +169,12 @@ impl Runner {
         cargo.args(["test", "--locked", "--no-fail-fast", "--all-targets"]).args(packages);
         if self.long { cargo.args(["--", "--include-ignored"]) } else { cargo }
     }
+}
+
+/// Of a failed step's output what may say why: not that thousands of tests have passed.
+fn telling(output: &[String]) -> String {
+    let passed = |line: &str| line.trim_start().starts_with("PASS [");
+    output.iter().map(String::as_str).filter(|line| !passed(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn has_nextest() -> bool {
