@@ -20,6 +20,7 @@ mod marks;
 mod membership;
 mod message;
 mod occupancy;
+pub mod placement;
 mod post;
 mod presence;
 mod quota;
