@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use turnpike_audit::Audit;
 use turnpike_cluster::{Cluster, Command, Control, Message, Signal, Unavailable};
 use turnpike_engine::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Kind, Refusal, SocketId,
@@ -67,6 +68,7 @@ pub(crate) struct App {
     pub(crate) handle: Handle,
     pub(crate) outgoing: Outgoing,
     pub(crate) meters: Meters,
+    pub(crate) audit: Audit,
     pub(crate) webhooks: Option<Hooks>,
     /// There if a backend wants to know of it.
     pub(crate) occupancy: Option<Arc<Occupancy>>,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use turnpike_audit::Audit;
 use turnpike_engine::EngineConfig;
 use turnpike_guard::{IceServers, Verifier};
 
@@ -34,6 +35,8 @@ pub struct GatewayConfig {
     pub webhooks: Vec<Webhooks>,
     /// Who is asked before somebody may do something, if anybody.
     pub gates: Option<Gates>,
+    /// Where what decides over access is written down before it takes effect.
+    pub audit: Audit,
     /// Present in development alone: anybody is given a token for any name.
     pub development: Option<Development>,
 }

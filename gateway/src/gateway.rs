@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use prometheus::Registry;
+use turnpike_audit::Audit;
 use turnpike_cluster::Cluster;
 use turnpike_engine::{Counters, Origins, Server, packet};
 use turnpike_guard::{IceServers, Verifier};
@@ -62,6 +63,7 @@ struct Told {
     webhooks: Vec<webhooks::Receiver>,
     gates: Option<gates::Keeper>,
     origins: Origins,
+    audit: Audit,
     development: Option<Development>,
 }
 
@@ -88,6 +90,7 @@ impl Gateway {
             ice_servers,
             webhooks,
             gates,
+            audit,
             development,
         } = config;
         let told = Told {
@@ -106,6 +109,7 @@ impl Gateway {
             webhooks: webhooks.into_iter().map(webhooks::Receiver::new).collect::<io::Result<_>>()?,
             gates: gates.map(gates::Keeper::new).transpose()?,
             origins: engine.origins.clone(),
+            audit,
             development,
         };
         Ok(Bound { engine: Server::bind(address, engine)?, config: told, registry: registry.clone() })
@@ -199,6 +203,7 @@ impl Bound {
             handle: handle(),
             outgoing,
             meters: Meters::register(&registry).map_err(io::Error::other)?,
+            audit: config.audit,
             webhooks: hooks,
             occupancy,
             gates,

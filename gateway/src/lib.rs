@@ -7,6 +7,7 @@
 mod agenda;
 mod api_keys;
 mod app;
+pub mod audited;
 mod background;
 mod clock;
 mod config;

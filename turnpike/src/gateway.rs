@@ -46,6 +46,7 @@ pub(crate) fn config(
         ice_servers: media::ice_servers(config),
         webhooks: webhooks(&config.webhooks),
         gates: gates(&config.gates),
+        audit: turnpike_audit::Audit::nowhere(),
         development: secrets.token.as_ref().filter(|_| !config.is_production()).map(|secret| Development {
             secret: secret.reveal().as_bytes().to_vec(),
             issuer: config.auth.issuer.clone(),

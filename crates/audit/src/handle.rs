@@ -16,7 +16,8 @@ use crate::queue::{Order, Queue};
 /// The log of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Audit {
-    pub(crate) queue: Arc<Queue>,
+    /// `None`: it goes nowhere.
+    pub(crate) queue: Option<Arc<Queue>>,
     pub(crate) health: Arc<watch::Sender<Health>>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) on_failure: OnFailure,
@@ -101,15 +102,41 @@ impl Anchor for () {
     fn checkpoint(&mut self, _: &Note) {}
 }
 
+impl std::fmt::Debug for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_written() { "Audit" } else { "Audit(nowhere)" })
+    }
+}
+
 impl Audit {
+    /// A log that is written nowhere: for tests and benchmarks of something else, and where the configuration wants none. All decisions
+    /// take effect.
+    pub fn nowhere() -> Self {
+        Self {
+            queue: None,
+            health: Arc::new(watch::Sender::new(Health::Well)),
+            figures: Arc::default(),
+            on_failure: OnFailure::Degrade,
+            decide_wait_max: Duration::ZERO,
+        }
+    }
+
+    /// Whether anything is written. Who has an event to put together may ask first.
+    pub fn is_written(&self) -> bool {
+        self.queue.is_some()
+    }
+
     /// It is written soon. When too much waits it is dropped, counted, and the count written.
     pub fn note(&self, event: Event) {
-        self.queue.note(event);
+        if let Some(queue) = &self.queue {
+            queue.note(event);
+        }
     }
 
     /// Returns once the record is on disk. Whatever the event is about must take effect after that, and not at all if this fails.
     pub async fn decide(&self, event: Event) -> Result<Recorded, NotRecorded> {
-        let outcome = match self.queue.decide(event) {
+        let Some(queue) = &self.queue else { return Ok(Recorded { seq: None }) };
+        let outcome = match queue.decide(event) {
             Err(error) => Err(error),
             Ok(answer) => match tokio::time::timeout(self.decide_wait_max, answer).await {
                 Ok(Ok(outcome)) => outcome,
@@ -132,10 +159,9 @@ impl Audit {
 
     /// The same for a thread that may block. It waits for as long as the disk takes.
     pub fn decide_blocking(&self, event: Event) -> Result<Recorded, NotRecorded> {
-        let outcome = self
-            .queue
-            .decide(event)
-            .and_then(|answer| answer.blocking_recv().unwrap_or(Err(NotRecorded::Closed)));
+        let Some(queue) = &self.queue else { return Ok(Recorded { seq: None }) };
+        let outcome =
+            queue.decide(event).and_then(|answer| answer.blocking_recv().unwrap_or(Err(NotRecorded::Closed)));
         self.by_policy(outcome)
     }
 
@@ -177,18 +203,19 @@ impl Audit {
 
     /// Events that wait to be written.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
     /// Signs with this key from now on; the key before signs for it once more.
     pub fn rotate_key(&self, signer: Signer) -> bool {
-        self.queue.order(Order::Key(Box::new(signer)))
+        self.queue.as_ref().is_some_and(|queue| queue.order(Order::Key(Box::new(signer))))
     }
 
     /// Begins another file, so that the one before can be packed or rewritten. Blocks for as long as the disk takes.
     pub fn rotate_blocking(&self) -> bool {
         let (done, wait) = oneshot::channel();
-        self.queue.order(Order::Rotate(done)) && wait.blocking_recv().is_ok()
+        self.queue.as_ref().is_some_and(|queue| queue.order(Order::Rotate(done)))
+            && wait.blocking_recv().is_ok()
     }
 }
 

@@ -138,7 +138,7 @@ impl Audit {
             .spawn(move || writer.run())
             .map_err(io_error("start the thread that writes", directory))?;
         let audit = Self {
-            queue: queue.clone(),
+            queue: Some(queue.clone()),
             health,
             figures,
             on_failure: settings.on_failure,

@@ -68,6 +68,17 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// As a token has it.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Service => "service",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 impl std::str::FromStr for Role {
     type Err = String;
 

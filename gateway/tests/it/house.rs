@@ -72,6 +72,7 @@ impl House {
             ice_servers: IceServers::default(),
             webhooks: Vec::new(),
             gates: None,
+            audit: turnpike_audit::Audit::nowhere(),
             development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),
         };
         let mut plan = Plan { gateway, cluster: embedded::Config::new("n1"), exposed: None };
