@@ -2,6 +2,7 @@
 //!
 //! A key stands here (or with its part in `turnpike-daemon`) once its feature exists, not before.
 
+mod admin;
 mod audit;
 mod check;
 mod gates;
@@ -21,13 +22,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use turnpike_daemon::admin::Admin;
 use turnpike_daemon::config::{ByteSize, List, OrOff, Secret};
 use turnpike_daemon::drain::DrainWindow;
 use turnpike_daemon::log::Log;
 use turnpike_daemon::{choice, section, settings};
 use turnpike_guard::{Grant, MediaGrant};
 
+pub(crate) use self::admin::Admin;
 pub(crate) use self::audit::Audit;
 pub(crate) use self::check::{check, secret_weakness};
 pub(crate) use self::gates::{Gate, Gates, Unanswered};

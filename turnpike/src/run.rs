@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use prometheus::Registry;
 use turnpike_cluster::Cluster;
-use turnpike_daemon::admin::Admin;
+use turnpike_daemon::admin;
 use turnpike_daemon::config::Setting as _;
 use turnpike_daemon::descriptors::{self, Descriptors};
 use turnpike_daemon::drain::Drain;
@@ -50,7 +50,7 @@ struct Addresses {
 
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let started = SystemTime::now();
-    let log = config.log.install();
+    let (log, _dial) = config.log.install();
     let descriptors = descriptors::raise();
     let secrets = Secrets::of(config)?;
     // The shards have threads of their own; this is for the admin listener and background tasks.
@@ -73,9 +73,8 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let address = wanted.address;
         let gateway = Gateway::bind(wanted, &registry)
             .with_context(|| format!("the gateway cannot listen on {address} (set HOST and PORT)"))?;
-        let Admin { host, port } = config.admin;
-        let admin = config.admin.bind().await.with_context(|| {
-            let address = SocketAddr::new(host, port);
+        let address = config.admin.address();
+        let admin = admin::bind(address).await.with_context(|| {
             format!("the admin listener cannot listen on {address} (set ADMIN_HOST and ADMIN_PORT)")
         })?;
         let relay = media::config(config).map(|media| Relay::start(&media, &registry)).transpose();
@@ -112,7 +111,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
             let check = health.check("media");
             tasks.spawn("media watch", |stop| watch_relay(relay, check, stop));
         }
-        let admin = admin.serve(health.clone(), registry);
+        let admin = admin.serve(admin::open(&health, registry));
         tasks.spawn("admin listener", |mut stop| async move {
             tokio::select! { () = admin => {}, () = stop.requested() => {} }
         });

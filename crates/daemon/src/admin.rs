@@ -1,14 +1,18 @@
 //! The admin listener: probes and metrics, apart from where users come in, on loopback unless configured otherwise.
+//!
+//! What else is answered there is a router that the process hands in, and so is who may ask.
+
+mod names;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse as _;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::{Extension, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,18 +20,9 @@ use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+pub use self::names::is_literal;
 use crate::health::Health;
 use crate::metrics;
-
-crate::section! {
-    /// The admin listener: `/live`, `/ready`, `/health` and `/metrics`.
-    pub struct Admin in "admin" {
-        /// Address to listen on. Whoever reaches it reads the metrics, so anything but loopback belongs behind a firewall.
-        host: IpAddr = "127.0.0.1", "ADMIN_HOST";
-        /// TCP port; 0 lets the system choose.
-        port: u16 = "3011", "ADMIN_PORT", "0" to "65535";
-    }
-}
 
 /// Probes and scrapers are few; a connection more waits in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 64;
@@ -42,21 +37,36 @@ pub struct Bound {
     pub address: SocketAddr,
 }
 
+/// Who asks: in the extensions of each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+pub async fn bind(address: SocketAddr) -> io::Result<Bound> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok(Bound { listener, address })
+}
+
 impl Bound {
-    pub async fn serve(self, health: Health, registry: Registry) {
-        let router = router(&health, registry);
+    pub async fn serve(self, router: Router) {
+        let router = if self.address.ip().is_loopback() {
+            router.layer(middleware::from_fn(names::only_this_machine))
+        } else {
+            router
+        };
+        let router = router.layer(middleware::map_response(guard_browsers));
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes this semaphore");
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "admin listener cannot accept");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let service = TowerToHyperService::new(router.clone());
+            let service = TowerToHyperService::new(router.clone().layer(Extension(Peer(peer))));
             tokio::spawn(async move {
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -70,15 +80,18 @@ impl Bound {
     }
 }
 
-impl Admin {
-    pub async fn bind(&self) -> io::Result<Bound> {
-        let listener = TcpListener::bind((self.host, self.port)).await?;
-        let address = listener.local_addr()?;
-        Ok(Bound { listener, address })
-    }
+/// `/live`, `/ready` and `/health` with every detail, and `/metrics`.
+pub fn open(health: &Health, registry: Registry) -> Router {
+    health.routes().merge(metrics_route(registry))
 }
 
-fn router(health: &Health, registry: Registry) -> Router {
+/// The same in two halves. The first is for everybody and tells the outcome alone; the second, with all that is to be read
+/// (`/health` and `/metrics`), is for those whom the process lets in.
+pub fn apart(health: &Health, registry: Registry) -> (Router, Router) {
+    (health.outcome_routes(), health.detail_route().merge(metrics_route(registry)))
+}
+
+fn metrics_route(registry: Registry) -> Router {
     let metrics = get(async move || match metrics::render(&registry) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
@@ -86,5 +99,16 @@ fn router(health: &Health, registry: Registry) -> Router {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     });
-    health.routes().route("/metrics", metrics)
+    Router::new().route("/metrics", metrics)
+}
+
+/// A browser takes an answer for what we say it is, and never inside of another page.
+async fn guard_browsers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    response
 }

@@ -139,24 +139,34 @@ impl Health {
 
     /// `/live`, `/ready` and `/health` with every detail, for the admin listener.
     pub fn routes(&self) -> Router {
-        self.routes_with(|answer| answer.body)
+        self.shallow_routes(|answer| answer.body).merge(self.detail_route())
     }
 
     /// The same for the listener that everybody reaches: the outcome without names and reasons.
     pub fn public_routes(&self) -> Router {
-        self.routes_with(|answer| json!({ "status": if answer.good { "ok" } else { "failing" } }))
+        self.outcome_routes().merge(self.health_route(outcome))
     }
 
-    fn routes_with(&self, show: fn(Answer) -> Value) -> Router {
-        let respond = move |answer: Answer| {
-            let status = if answer.good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            json_response(status, &show(answer))
-        };
-        let (for_ready, for_health) = (self.clone(), self.clone());
+    /// `/live` and `/ready` without names and reasons.
+    pub(crate) fn outcome_routes(&self) -> Router {
+        self.shallow_routes(outcome)
+    }
+
+    /// `/health` with every detail.
+    pub(crate) fn detail_route(&self) -> Router {
+        self.health_route(|answer| answer.body)
+    }
+
+    fn shallow_routes(&self, show: fn(Answer) -> Value) -> Router {
+        let health = self.clone();
         Router::new()
             .route("/live", get(async || json_response(StatusCode::OK, &json!({ "status": "ok" }))))
-            .route("/ready", get(async move || respond(for_ready.ready())))
-            .route("/health", get(async move || respond(for_health.healthy())))
+            .route("/ready", get(async move || respond(health.ready(), show)))
+    }
+
+    fn health_route(&self, show: fn(Answer) -> Value) -> Router {
+        let health = self.clone();
+        Router::new().route("/health", get(async move || respond(health.healthy(), show)))
     }
 
     pub(crate) fn task(&self, name: &'static str) -> usize {
@@ -206,6 +216,15 @@ impl State {
             .as_ref()
             .map_or(Value::Null, |drain| json!({ "phase": drain.phase, "left": drain.left }))
     }
+}
+
+fn outcome(answer: Answer) -> Value {
+    json!({ "status": if answer.good { "ok" } else { "failing" } })
+}
+
+fn respond(answer: Answer, show: fn(Answer) -> Value) -> Response {
+    let status = if answer.good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json_response(status, &show(answer))
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {

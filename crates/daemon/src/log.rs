@@ -4,6 +4,7 @@
 //! drive a terminal. A reader of stderr that stalls costs lines (counted), never a stalled thread. Knows nothing of what
 //! is logged.
 
+mod dial;
 mod escape;
 mod layer;
 mod line;
@@ -14,8 +15,10 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+pub use dial::{Dial, Turned};
 pub use escape::escaped;
 pub use writer::Writer;
 
@@ -69,10 +72,11 @@ impl Setting for Levels {
 }
 
 impl Log {
-    /// Makes this the log of the process, panics included. The writer tells what was dropped, and flushes at the end.
+    /// Makes this the log of the process, panics included. The writer tells what was dropped, and flushes at the end; the
+    /// dial changes what is logged meanwhile.
     ///
     /// Later calls in one process change nothing; tests may start several systems.
-    pub fn install(&self) -> Writer {
+    pub fn install(&self) -> (Writer, Dial) {
         let text = match self.format {
             Format::Auto => std::io::stderr().is_terminal(),
             Format::Json => false,
@@ -81,12 +85,12 @@ impl Log {
         let form = if text { line::Form::Text } else { line::Form::Json };
         let writer = Writer::to_stderr();
         let layer = layer::Lines::new(form, writer.clone());
-        let installed =
-            tracing_subscriber::registry().with(self.level.targets.clone()).with(layer).try_init();
+        let (targets, handle) = reload::Layer::new(self.level.targets.clone());
+        let installed = tracing_subscriber::registry().with(targets).with(layer).try_init();
         if installed.is_ok() {
             log_panics(writer.clone());
         }
-        writer
+        (writer, Dial::new(self.level.clone(), handle))
     }
 }
 

@@ -2,9 +2,9 @@ use std::time::{Duration, SystemTime};
 
 use prometheus::Registry;
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use turnpike_daemon::admin::Admin;
+use turnpike_daemon::admin;
 use turnpike_daemon::config::Setting as _;
 use turnpike_daemon::health::Health;
 use turnpike_daemon::log::{Format, Levels, Log};
@@ -13,9 +13,13 @@ use turnpike_daemon::metrics::Process;
 use crate::http::get;
 
 async fn start(health: &Health, registry: Registry) -> std::net::SocketAddr {
-    let bound = Admin { host: [127, 0, 0, 1].into(), port: 0 }.bind().await.unwrap();
+    serve(admin::open(health, registry)).await
+}
+
+async fn serve(router: axum::Router) -> std::net::SocketAddr {
+    let bound = admin::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = bound.address;
-    tokio::spawn(bound.serve(health.clone(), registry));
+    tokio::spawn(bound.serve(router));
     address
 }
 
@@ -85,9 +89,48 @@ async fn the_public_form_tells_the_outcome_alone() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_read_can_be_kept_apart_from_what_probes_need() {
+    let health = Health::new("secret-version");
+    health.check("internal-name").fail("internal reason");
+    let (open, kept) = admin::apart(&health, Registry::new());
+    let (open, kept) = (serve(open).await, serve(kept).await);
+    assert_eq!(get(open, "/live").await.status, 200);
+    let ready = get(open, "/ready").await;
+    assert_eq!((ready.status, ready.json()), (503, json!({ "status": "failing" })));
+    for (path, status) in [("/health", 200), ("/metrics", 200), ("/ready", 404)] {
+        assert_eq!(get(kept, path).await.status, status, "{path}");
+        assert!(path == "/ready" || get(open, path).await.status == 404, "{path}");
+    }
+    assert_eq!(get(kept, "/health").await.json()["version"], json!("secret-version"));
+}
+
+#[tokio::test]
+async fn a_listener_on_loopback_answers_to_no_name_that_could_be_a_pages() {
+    let admin = start(&Health::new("0"), Registry::new()).await;
+    let asked = async |host: &str| {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    for (host, status) in [
+        (format!("localhost:{}", admin.port()), "200"),
+        ("127.0.0.1".into(), "200"),
+        (format!("evil.example:{}", admin.port()), "421"),
+        ("127.0.0.1\r\nHost: evil.example".into(), "421"),
+    ] {
+        let answer = asked(&host).await;
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{host}");
+        assert!(answer.contains("nosniff") && answer.contains("frame-ancestors 'none'"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_of_the_process() {
     let registry = Registry::new();
-    let log = Log { level: Levels::parse("off").unwrap(), format: Format::Json }.install();
+    let (log, _) = Log { level: Levels::parse("off").unwrap(), format: Format::Json }.install();
     Process::register(&registry, "1.2.3", "abc", SystemTime::now(), log.clone()).unwrap();
     assert!(Process::register(&registry, "1.2.3", "abc", SystemTime::now(), log).is_err(), "names are taken");
     let admin = start(&Health::new("1.2.3"), registry).await;
