@@ -1,7 +1,8 @@
-//! Who may enter, and what they may do there: tokens, the grants they carry, and credentials for TURN servers.
+//! Who may enter, and what they may do there: addresses, tokens, the grants they carry, and credentials for TURN servers.
 //!
 //! Everything here is a question about values: the time is an argument, and nothing is looked up elsewhere.
 
+pub mod address;
 mod claims;
 mod grant;
 mod identity;
