@@ -13,6 +13,7 @@ mod pem;
 mod ring;
 mod token;
 mod turn;
+mod warden;
 
 pub use claims::{Audience, Claims, Name, NumericDate, Role};
 pub use grant::{Grant, GrantError, MediaGrant, MediaRight, MediaRights, Pattern, Right, Rights};
@@ -23,3 +24,6 @@ pub use pem::KEY_FILE_BYTES_MAX;
 pub use ring::{KEYS_MAX, KEYS_TRIED_MAX, KeyRing, TooManyKeys};
 pub use token::{TokenError, Verifier};
 pub use turn::{IceServers, TURN_CREDENTIAL_TTL_MAX, Turn};
+pub use warden::{
+    At, Ban, Evidence, Measure, Rung, Signal, Standing, Suspect, Turned, Warden, WardenConfig, Whom,
+};
