@@ -7,6 +7,7 @@ mod fuzz_token;
 mod good;
 mod jwks;
 mod keys;
+mod rights;
 mod rotation;
 mod signers;
 mod speed;
