@@ -10,12 +10,13 @@ use turnpike_audit::Audit;
 use turnpike_cluster::{Cluster, Command, Control, Message, Signal, Unavailable};
 use turnpike_engine::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Kind, Refusal, SocketId,
-    SocketRef, Step, packet,
+    SocketRef, Step, Traffic, packet,
 };
 use turnpike_guard::{IceServers, Identity, Verifier};
 use turnpike_wire::{Disconnect, IceServer, RoomId, UserId};
 
 use crate::api_keys::ApiKeys;
+use crate::audited::{self, By, Carried};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::ending::dismiss;
@@ -35,7 +36,7 @@ use crate::sessions::Sessions;
 use crate::signaling::{Client, Signaling};
 use crate::step::step;
 use crate::typing::Typing;
-use crate::webhooks::Hooks;
+use crate::webhooks::{Hooks, slug};
 use crate::{connect, events, membership, refill};
 
 /// The one namespace there is.
@@ -250,11 +251,20 @@ impl Application for Node {
         events::handle(&self.0, session, event)
     }
 
-    fn disconnect(&self, session: &Arc<Session>, socket: &SocketRef, reason: &DisconnectReason) {
+    fn disconnect(
+        &self,
+        session: &Arc<Session>,
+        socket: &SocketRef,
+        reason: &DisconnectReason,
+        traffic: Traffic,
+    ) {
         let app = &*self.0;
         let id = socket.id();
         app.part(session, socket, reason);
         app.report_closed(id, &session.user, reason);
+        let carried = Carried { traffic, lasted_ms: app.clock.steady_ms().saturating_sub(session.since_ms) };
+        let by = By::user(&session.user).over(id).at(session.address);
+        audited::connection_closed(&app.audit, by, slug(reason), carried);
         let mut state = session.state();
         if !state.is_connected_as(socket) {
             return;

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use turnpike_audit::{Audit, Event, Kind, Object, Outcome, Text};
-use turnpike_engine::SocketId;
+use turnpike_engine::{ConnectRequest, Kind as Protocol, SocketId, Traffic};
 use turnpike_guard::{Identity, Role};
 use turnpike_wire::{Code, Failure, RoomId, UserId};
 
@@ -39,6 +39,23 @@ impl<'a> By<'a> {
 
     pub fn address(address: IpAddr) -> Self {
         Self { address: Some(address), ..Self::default() }
+    }
+
+    /// Who has not said yet who they are.
+    pub(crate) fn comer(request: &'a ConnectRequest) -> Self {
+        let handshake = &request.handshake;
+        let transport = match request.kind {
+            Protocol::SocketIo => "socketio",
+            Protocol::Raw => "raw",
+        };
+        Self {
+            address: Some(handshake.peer.ip()),
+            agent: handshake.header("user-agent"),
+            origin: handshake.header("origin"),
+            request: handshake.header("x-request-id"),
+            transport: Some(transport),
+            ..Self::default()
+        }
     }
 
     #[must_use]
@@ -197,8 +214,7 @@ pub fn connection_opened(audit: &Audit, by: By<'_>, recovered: bool) {
 /// What went over a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Carried {
-    pub received_bytes: u64,
-    pub sent_bytes: u64,
+    pub traffic: Traffic,
     pub lasted_ms: u64,
 }
 
@@ -206,8 +222,8 @@ pub fn connection_closed(audit: &Audit, by: By<'_>, reason: &str, carried: Carri
     note(audit, || {
         by.event(Kind::ConnectionClosed, Outcome::Success)
             .reason(reason)
-            .detail("received_bytes", carried.received_bytes)
-            .detail("sent_bytes", carried.sent_bytes)
+            .detail("received_bytes", carried.traffic.received_bytes)
+            .detail("sent_bytes", carried.traffic.sent_bytes)
             .detail("lasted_ms", carried.lasted_ms)
     });
 }

@@ -12,6 +12,7 @@ use turnpike_engine::SocketRef;
 use turnpike_wire::Disconnect;
 
 use crate::app::App;
+use crate::audited::{self, By};
 use crate::clock::unix_ms;
 use crate::ending::dismiss;
 use crate::expiry::Due;
@@ -120,6 +121,8 @@ fn end_of_token(app: &Arc<App>, due: Due, now: u64) {
         socket
     };
     if due.over && due.expires_at <= now {
+        let by = By::user(&session.user).over(socket.id()).at(session.address);
+        audited::expired(&app.audit, by);
         dismiss(app, &socket, Disconnect::TokenExpired);
     } else {
         // When the inbox is full the client learns it from the end itself.

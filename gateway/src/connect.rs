@@ -11,6 +11,7 @@ use turnpike_wire::event::server::{Disconnecting, Resync};
 use turnpike_wire::{Code, DeviceId, Disconnect, Failure, RoomId, UserId};
 
 use crate::app::{App, NAMESPACE};
+use crate::audited::{self, By};
 use crate::clock::unix_ms;
 use crate::gates::{Gate, Subject};
 use crate::membership::{Held, keep_record, open, unavailable};
@@ -20,7 +21,7 @@ use crate::past::{After, Wanted};
 use crate::presence::Who;
 use crate::replay::{Loss, Member, replay};
 use crate::resume::{Resumed, resume};
-use crate::session::{Session, Whereabouts, leave_all};
+use crate::session::{Arrival, Session, Whereabouts, leave_all};
 
 pub(crate) type Admitted = Result<Admission<Arc<Session>>, Refusal>;
 
@@ -55,16 +56,26 @@ pub(crate) async fn admit(app: Arc<App>, request: ConnectRequest) -> Admitted {
     };
     if let Some(user) = comer(&request, identified.as_ref().ok()) {
         let device = device.as_ref().ok().and_then(Option::as_ref);
-        ask(&app, &request, &user, device).await.map_err(|failure| refusal(request.kind, &failure))?;
+        if let Err(failure) = ask(&app, &request, &user, device).await {
+            let by = By { user: Some(user.as_str()), ..By::comer(&request) };
+            audited::login_failed(&app.audit, by, failure.code.slug()).await;
+            return Err(refusal(request.kind, &failure));
+        }
     }
     match resume(&app, &request, identified.as_ref().ok()).await {
         Resumed::Yes(admission) => Ok(admission),
         Resumed::Unavailable(error) => Err(come_again(request.kind, error)),
         Resumed::No { lost } => {
-            let identity = identified.map_err(|error| {
-                app.meters.token_refused(error.as_ref().map_or("missing", TokenError::slug));
-                refusal(request.kind, &error.map_or_else(|| Code::Unauthorized.into(), Failure::from))
-            })?;
+            let identity = match identified {
+                Ok(identity) => identity,
+                Err(error) => {
+                    let reason = error.as_ref().map_or("missing", TokenError::slug);
+                    app.meters.token_refused(reason);
+                    audited::login_failed(&app.audit, By::comer(&request), reason).await;
+                    let failure = error.map_or_else(|| Code::Unauthorized.into(), Failure::from);
+                    return Err(refusal(request.kind, &failure));
+                }
+            };
             let device = device.map_err(|error| {
                 refusal(request.kind, &Failure::new(Code::BadRequest, format!("auth: {error}")))
             })?;
@@ -151,8 +162,13 @@ async fn enter(
     let (joined, first_seq) = (inbox.joined, inbox.first_seq);
     let member = Member { room: held.keep(), joined, presence: false };
     let device = device.map(|device| device.as_str().into());
+    let by = By::comer(request).identified(&identity).over(socket.id());
+    audited::login(&app.audit, by, expires_at, false).await.map_err(|failure| {
+        again(Unavailable { retry_after_ms: failure.retry_after_ms.unwrap_or_default() })
+    })?;
     let at = Whereabouts::Connected(socket);
-    let session = Session::new(Arc::clone(&identity), request.kind, device, at, vec![member]);
+    let session =
+        Session::new(Arc::clone(&identity), request.kind, device, at, vec![member], app.came(request));
     let mut entering = Entering { app, socket, session: Some(Arc::clone(&session)) };
     keep_record(app, &session, &socket).await.map_err(|failure| {
         again(Unavailable { retry_after_ms: failure.retry_after_ms.unwrap_or_default() })
@@ -190,6 +206,7 @@ async fn enter(
     entering.session = None;
     app.seat(socket, &session, expires_at);
     app.report_opened(socket.id(), &session.user, false);
+    audited::connection_opened(&app.audit, By::comer(request).identified(&identity).over(socket.id()), false);
     Ok(Admission { socket: session, recovered: false, ticket })
 }
 
@@ -241,6 +258,10 @@ impl Inbox {
 }
 
 impl App {
+    pub(crate) fn came(&self, request: &ConnectRequest) -> Arrival {
+        Arrival { address: Some(request.handshake.peer.ip()), since_ms: self.clock.steady_ms() }
+    }
+
     pub(crate) fn is_recoverable(&self, kind: Kind) -> bool {
         self.recovery_window_ms > 0 && kind == Kind::SocketIo
     }

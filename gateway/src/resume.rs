@@ -7,6 +7,7 @@ use turnpike_engine::{Admission, ConnectRequest, Kind, Overloaded, SocketId, Soc
 use turnpike_guard::{Identity, Right};
 
 use crate::app::{App, NAMESPACE};
+use crate::audited::{self, By};
 use crate::clock::unix_ms;
 use crate::membership::open;
 use crate::mirror::Reached;
@@ -16,7 +17,7 @@ use crate::past::{self, After, Wanted};
 use crate::presence::Showing;
 use crate::record;
 use crate::replay::{Loss, Member, Replay, replay};
-use crate::session::{Session, Whereabouts, leave_all};
+use crate::session::{Arrival, Session, Whereabouts, leave_all};
 use crate::signaling::Client;
 
 pub(crate) enum Resumed {
@@ -64,8 +65,14 @@ impl Drop for Taken<'_> {
             let until_ms = self.app.clock.steady_ms() + self.app.recovery_window_ms;
             let at = Whereabouts::Away { until_ms };
             let rooms = std::mem::take(&mut self.rooms);
-            let session =
-                Session::new(Arc::clone(&self.identity), Kind::SocketIo, self.device.take(), at, rooms);
+            let session = Session::new(
+                Arc::clone(&self.identity),
+                Kind::SocketIo,
+                self.device.take(),
+                at,
+                rooms,
+                Arrival::default(),
+            );
             session.state().showing = std::mem::take(&mut self.showing);
             self.app.sessions.insert(self.id, session);
             if let Some(crowded_out) = self.app.sessions.wait_for(self.id, until_ms, &self.app.mirror) {
@@ -113,12 +120,16 @@ pub(crate) async fn resume(
         .rooms
         .iter()
         .map(|member| {
-            let after = came[member.lane().index()].max(member.joined);
+            let after = came[member.lane().index()].or_joined(member.joined);
             Wanted { room: member.room.clone(), after: After::Lane(after) }
         })
         .collect();
     if let Err(error) = past::catch_up(&app.mirror, &*app.cluster.broker, &wanted, &heard).await {
         return error.into();
+    }
+    let by = By::comer(request).identified(&identity).over(socket.id());
+    if let Err(failure) = audited::login(&app.audit, by, identity.expires_at, true).await {
+        return Unavailable { retry_after_ms: failure.retry_after_ms.unwrap_or_default() }.into();
     }
     let (lanes, found) = match app.find(&wanted).await {
         Ok(found) => found,
@@ -142,19 +153,21 @@ pub(crate) async fn resume(
     for member in &mut taken.rooms {
         let now = reached.at(member.lane());
         if member.joined.epoch != now.epoch {
-            let after = came[member.lane().index()].max(member.joined);
+            let after = came[member.lane().index()].or_joined(member.joined);
             member.joined = LanePosition { pos: after.pos, ..now };
         }
     }
     let rooms = std::mem::take(&mut taken.rooms);
     taken.done = true;
     let at = Whereabouts::Connected(socket);
-    let session = Session::new(Arc::clone(&identity), request.kind, taken.device.take(), at, rooms);
+    let session =
+        Session::new(Arc::clone(&identity), request.kind, taken.device.take(), at, rooms, app.came(request));
     session.state().showing = std::mem::take(&mut taken.showing);
     app.seat(socket, &session, identity.expires_at);
     app.resume_media(Client { socket, identity: Arc::clone(&identity) });
     drop(lanes);
     app.report_opened(socket.id(), &session.user, true);
+    audited::connection_opened(&app.audit, By::comer(request).identified(&identity).over(socket.id()), true);
     let ticket = app.ticket(request.kind, &identity);
     Resumed::Yes(Admission { socket: session, recovered: true, ticket })
 }
@@ -173,7 +186,7 @@ fn in_present_epochs(
             return from;
         }
         let after =
-            rooms.iter().filter(|member| member.lane() == lane).map(|member| from.max(member.joined).pos);
+            rooms.iter().filter(|member| member.lane() == lane).map(|member| from.or_joined(member.joined).pos);
         LanePosition { pos: after.min().unwrap_or(from.pos.min(now.pos)), ..now }
     })
 }

@@ -3,6 +3,7 @@
 //! It outlives its connection by the recovery window. A connection that resumes it takes the rooms over into a session
 //! object of its own, so whatever the earlier connection still does finds nothing and is refused.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +20,10 @@ use crate::replay::Member;
 pub(crate) struct Session {
     pub(crate) user: UserId,
     pub(crate) kind: Kind,
+    /// Where its connection comes from. None: it is kept for somebody who is away.
+    pub(crate) address: Option<IpAddr>,
+    /// When its connection came, by the steady clock.
+    pub(crate) since_ms: u64,
     /// Which of the user's devices this is, if the client said so.
     pub(crate) device: Option<Box<str>>,
     /// Held from writing the record down until the session is what was written, so that of two records the later one says more.
@@ -47,6 +52,13 @@ pub(crate) enum Whereabouts {
     Gone,
 }
 
+/// Of a session's connection. Nothing is known of one that is kept for somebody who is away.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Arrival {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) since_ms: u64,
+}
+
 impl Session {
     pub(crate) fn new(
         identity: Arc<Identity>,
@@ -54,12 +66,14 @@ impl Session {
         device: Option<Box<str>>,
         at: Whereabouts,
         rooms: Vec<Member>,
+        came: Arrival,
     ) -> Arc<Self> {
         let user = identity.user.clone();
         let showing = Showing { device: device.clone(), ..Showing::default() };
         let state = Mutex::new(State { identity, at, rooms, showing });
         let (recording, unanswered) = (tokio::sync::Mutex::default(), AtomicU32::new(0));
-        Arc::new(Self { user, kind, device, recording, unanswered, state })
+        let Arrival { address, since_ms } = came;
+        Arc::new(Self { user, kind, address, since_ms, device, recording, unanswered, state })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

@@ -40,6 +40,7 @@ pub use self::event::WebhookEvent;
 use self::event::{Event, RoomTurn, What};
 use self::meters::WebhookMeters;
 use self::offline::Reported;
+pub(crate) use self::reports::slug;
 pub use self::resolver::{Resolver, is_forbidden};
 use crate::clock::unix_ms;
 

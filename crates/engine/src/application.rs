@@ -65,7 +65,8 @@ pub trait Application: Send + Sync + 'static {
 
     fn event(&self, socket: &Self::Socket, event: Event) -> Step<()>;
 
-    fn disconnect(&self, socket: &Self::Socket, id: &SocketRef, reason: &DisconnectReason);
+    /// The socket is no more. `traffic` is that of its connection, which may go on with others.
+    fn disconnect(&self, socket: &Self::Socket, id: &SocketRef, reason: &DisconnectReason, traffic: Traffic);
 
     /// Where another node of the same engine takes requests. A request for a session that it owns, which it says in the
     /// session's id, is passed on there. Asked for each such request, with whatever name a client made up.
@@ -166,6 +167,13 @@ impl Event {
     pub fn name(&self) -> &str {
         self.args.name().unwrap_or_default()
     }
+}
+
+/// What went over a connection since it began, in bytes of its transport: frames of a websocket, bodies of polls and posts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
 }
 
 /// Why a socket ended.

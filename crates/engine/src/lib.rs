@@ -31,7 +31,7 @@ mod whereabouts;
 pub use ack::{AckError, AckReply, Answers};
 pub use application::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handshake, Kind, Refusal, Resume, Step,
-    TicketClaims,
+    TicketClaims, Traffic,
 };
 pub use command::Close;
 pub use config::{EngineConfig, Origins, SHARDS_MAX};

@@ -9,6 +9,7 @@ use turnpike_wire::event::client::{AuthRefresh, AuthRefreshed};
 use turnpike_wire::{Code, Failure, RoomId};
 
 use super::{Caller, Outcome, Reply, data};
+use crate::audited::{self, By};
 use crate::clock::unix_ms;
 use crate::membership::{self, gone, keep_record};
 use crate::past::After;
@@ -22,15 +23,22 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
     let Caller { app, session, socket } = caller;
     let now_ms = unix_ms();
     let now = now_ms / 1000;
-    let identity = app.tokens.check(&refresh.token, now).map_err(|error| {
-        app.meters.token_refused(error.slug());
-        Failure::from(error)
-    })?;
+    let by = By::user(&session.user).over(socket.id()).at(session.address);
+    let identity = match app.tokens.check(&refresh.token, now) {
+        Ok(identity) => identity,
+        Err(error) => {
+            app.meters.token_refused(error.slug());
+            audited::login_failed(&app.audit, by, error.slug()).await;
+            return Err(error.into());
+        }
+    };
     if identity.user != session.user {
+        audited::login_failed(&app.audit, by, "another_user").await;
         return Err(Failure::new(Code::Forbidden, "the token is another user's"));
     }
     let expires_at = identity.expires_at;
     let identity = Arc::new(identity);
+    audited::refreshed(&app.audit, by.identified(&identity), expires_at).await?;
     let (lost, hidden): (Vec<RoomId>, Vec<RoomId>) = {
         let mut state = session.state();
         if !state.is_connected_as(socket) {

@@ -34,7 +34,7 @@ impl App {
         if let Some(hooks) = &self.webhooks
             && hooks.wants(WebhookEvent::ConnectionClosed)
         {
-            hooks.report(user, What::Closed { connection: id.to_string(), reason: slug(reason) });
+            hooks.report(user, What::Closed { connection: id.to_string(), reason: slug(reason).to_owned() });
         }
     }
 
@@ -104,10 +104,10 @@ impl Herald for App {
 }
 
 /// A name that receivers can compare: what this node decided is said more closely.
-fn slug(reason: &DisconnectReason) -> String {
+pub(crate) fn slug(reason: &DisconnectReason) -> &'static str {
     let known = match reason {
         DisconnectReason::Server { code, .. } => Disconnect::ALL.iter().find(|known| known.code() == *code),
         _ => None,
     };
-    known.map_or(reason.slug(), |known| known.slug()).to_owned()
+    known.map_or(reason.slug(), |known| known.slug())
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::connection::State;
 use super::{Conn, Shard, timers};
 use crate::ack::{AckError, Answer, Waiter};
-use crate::application::Application;
+use crate::application::{Application, Traffic};
 use crate::command::{Close, Command};
 use crate::ids::{Key, SocketId, SocketRef};
 use crate::packet::{Args, Dialect, Encoded, EventBuilder};
@@ -324,12 +324,13 @@ impl<A: Application> Shard<A> {
     }
 
     fn close(&self, socket: &SocketRef, close: &Close) {
-        let mut gone = SmallVec::new();
+        let (mut gone, mut traffic) = (SmallVec::new(), Traffic::default());
         let _ = self.with_socket(socket, |conn, state, index| {
+            traffic = state.traffic;
             gone = self.close_socket(conn, state, index, close);
         }) || self.hold(socket, |held, _| held.close(close.clone()));
         for gone in gone {
-            self.forget_socket(socket.key, gone, &close.as_reason());
+            self.forget_socket(socket.key, gone, &close.as_reason(), traffic);
         }
     }
 }

@@ -17,7 +17,7 @@ use super::Shard;
 use super::namespaces::{Asked, Pending};
 use super::polls::PollSide;
 use crate::ack::Waiter;
-use crate::application::{Application, DisconnectReason, Handshake, Kind};
+use crate::application::{Application, DisconnectReason, Handshake, Kind, Traffic};
 use crate::frame::{self, Incoming, Opcode, ReadError, Reader, Role};
 use crate::ids::{Key, SessionSecret, SocketId};
 use crate::outbox::{Form, Outbox};
@@ -70,6 +70,7 @@ pub(crate) struct State<A: Application> {
     pub(super) poll: Option<Box<PollSide>>,
     pub(super) secret: Option<SessionSecret>,
     pub(super) peer: SocketAddr,
+    pub(super) traffic: Traffic,
     /// Until the first namespace was entered.
     pub(super) handshake: Option<Arc<Handshake>>,
 }
@@ -133,6 +134,7 @@ impl<A: Application> Conn<A> {
             poll: None,
             secret: None,
             peer: handshake.peer,
+            traffic: Traffic::default(),
             handshake: Some(handshake),
         };
         Self { key, stream: RefCell::new(stream), state: RefCell::new(state), waker: RefCell::default() }
@@ -276,7 +278,7 @@ impl<A: Application> Shard<A> {
 
     /// Takes bytes that came from a websocket.
     pub(super) fn read_bytes(self: &Rc<Self>, conn: &Rc<Conn<A>>, state: &mut State<A>, bytes: &mut [u8]) {
-        self.counters.bytes_in.add(bytes.len() as u64);
+        self.count_received(state, bytes.len());
         let max = self.config.payload_bytes_max;
         let limits = frame::Limits { frame_bytes_max: max, message_bytes_max: max };
         let mut reader = std::mem::replace(&mut state.reader, Reader::new(Role::Server, false));
@@ -295,6 +297,16 @@ impl<A: Application> Shard<A> {
                 self.close_for(conn, state, DisconnectReason::ProtocolError(error.to_string()), code);
             }
         }
+    }
+
+    pub(super) fn count_received(&self, state: &mut State<A>, bytes: usize) {
+        self.counters.bytes_in.add(bytes as u64);
+        state.traffic.received_bytes += bytes as u64;
+    }
+
+    pub(super) fn count_sent(&self, state: &mut State<A>, bytes: usize) {
+        self.counters.bytes_out.add(bytes as u64);
+        state.traffic.sent_bytes += bytes as u64;
     }
 
     /// Memory for a message that has begun is the client's to use, but not for ever.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::connection::{Ending, State};
 use super::{Conn, Shard, Socket, timers};
 use crate::ack::AckError;
-use crate::application::{Application, DisconnectReason, Kind};
+use crate::application::{Application, DisconnectReason, Kind, Traffic};
 use crate::command::Close;
 use crate::frame;
 use crate::ids::Key;
@@ -158,6 +158,7 @@ impl<A: Application> Shard<A> {
             self.sessions.borrow_mut().remove(&secret);
         }
         self.answer_last_poll(&mut state);
+        let traffic = state.traffic;
         let sockets = std::mem::take(&mut state.sockets);
         let was_websocket = state.session.transport() == Transport::Websocket;
         let flushed = state.outbox.is_empty();
@@ -166,7 +167,7 @@ impl<A: Application> Shard<A> {
         state.waiting.clear();
         drop(state);
         if let Some(pending) = pending {
-            self.abandon(conn.key, *pending, reason);
+            self.abandon(conn.key, *pending, reason, traffic);
         }
         if let Some(stream) = conn.stream.borrow_mut().take()
             && flushed
@@ -180,13 +181,19 @@ impl<A: Application> Shard<A> {
         }
         self.count_end(reason);
         for socket in sockets {
-            self.forget_socket(conn.key, socket, reason);
+            self.forget_socket(conn.key, socket, reason, traffic);
         }
         conn.wake();
     }
 
     /// A socket that is in no connection any more.
-    pub(super) fn forget_socket(&self, key: Key, mut socket: Socket<A>, reason: &DisconnectReason) {
+    pub(super) fn forget_socket(
+        &self,
+        key: Key,
+        mut socket: Socket<A>,
+        reason: &DisconnectReason,
+        traffic: Traffic,
+    ) {
         self.counters.sockets_now.sub(1);
         for room in std::mem::take(&mut socket.rooms) {
             self.exit_room(key, room);
@@ -199,7 +206,7 @@ impl<A: Application> Shard<A> {
             waiter.answer(socket.id, Err(AckError::Gone));
         }
         let id = self.socket_ref(key, &socket);
-        self.guarded(|| self.app.disconnect(&socket.app, &id, reason));
+        self.guarded(|| self.app.disconnect(&socket.app, &id, reason, traffic));
     }
 
     /// Closes all connections, evenly over the window, and takes no new ones.

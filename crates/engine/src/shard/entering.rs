@@ -17,6 +17,7 @@ use crate::ack::{AckError, Waiter};
 use crate::admission::Comer;
 use crate::application::{
     Admission, Application, ConnectRequest, DisconnectReason, Kind, Refusal, Resume, Step, TicketClaims,
+    Traffic,
 };
 use crate::ids::{Key, SocketId, SocketRef};
 use crate::packet::{Encoded, Reply, Str};
@@ -289,7 +290,7 @@ impl<A: Application> Shard<A> {
 
     /// The connection has ended while the application was deciding. It decides to the end, and if it admits the socket
     /// it is told at once that it is gone: what was half done can then be undone in one place.
-    pub(super) fn abandon(&self, key: Key, pending: Pending<A>, reason: &DisconnectReason) {
+    pub(super) fn abandon(&self, key: Key, pending: Pending<A>, reason: &DisconnectReason, traffic: Traffic) {
         let Pending { work, entering } = pending;
         let Some(Entering { mut socket, resumed, held, .. }) = entering else { return };
         self.release_held(key, socket.id, held);
@@ -301,7 +302,7 @@ impl<A: Application> Shard<A> {
                     if let Some((earlier, _)) = resumed.filter(|_| admission.recovered) {
                         socket.id = earlier;
                     }
-                    app.disconnect(&admission.socket, &socket, &reason);
+                    app.disconnect(&admission.socket, &socket, &reason, traffic);
                 }
                 Some(Err(_)) => {}
                 None => counters.panics.add(1),

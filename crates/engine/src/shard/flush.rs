@@ -139,7 +139,7 @@ impl<A: Application> Shard<A> {
             let bytes = state.outbox.next_bytes(state.form, &mut scratch);
             match stream.try_write(bytes) {
                 Ok(written) => {
-                    self.counters.bytes_out.add(written as u64);
+                    self.count_sent(state, written);
                     state.outbox.advance(state.form, written);
                     if state.write_timer_armed {
                         state.stalled_since_ms = self.now_ms();

@@ -224,7 +224,7 @@ impl<A: Application> Shard<A> {
             Asked::Leave { namespace } => {
                 if let Some(index) = self.socket_of(state, &namespace) {
                     let socket = state.sockets.remove(index);
-                    self.forget_socket(conn.key, socket, &DisconnectReason::ClientLeft);
+                    self.forget_socket(conn.key, socket, &DisconnectReason::ClientLeft, state.traffic);
                 }
             }
         }

@@ -123,7 +123,7 @@ impl<A: Application> Shard<A> {
             Get::Answer => {
                 let dialect = state.form.dialect;
                 let body = state.outbox.take_polling(dialect, self.config.payload_bytes_max);
-                self.counters.bytes_out.add(body.len() as u64);
+                self.count_sent(&mut state, body.len());
                 self.flush(&conn, &mut state);
                 Gotten::Now(self.packets(body, gzip))
             }
@@ -158,7 +158,7 @@ impl<A: Application> Shard<A> {
         let gzip = side.gzip;
         state.session.unpark();
         let body = state.outbox.take_polling(state.form.dialect, self.config.payload_bytes_max);
-        self.counters.bytes_out.add(body.len() as u64);
+        self.count_sent(state, body.len());
         if parked.send(self.packets(body, gzip)).is_err() {
             self.hang_up(conn, state);
         }
@@ -198,6 +198,7 @@ impl<A: Application> Shard<A> {
             if body.is_empty() {
                 body = b"1".to_vec();
             }
+            self.count_sent(state, body.len());
             // A client that hung up needs no answer.
             let _ = parked.send(self.packets(body, side.gzip));
         }
@@ -206,8 +207,11 @@ impl<A: Application> Shard<A> {
     /// Takes the packets of a post, in slices, and no faster than the application does: what waits, waits in the body.
     pub(crate) async fn post(self: &Rc<Self>, secret: SessionSecret, body: Bytes) -> PollAnswer {
         self.counters.posts.add(1);
-        self.counters.bytes_in.add(body.len() as u64);
-        let Some(conn) = self.session(secret) else { return HttpFault::SessionUnknown.answer() };
+        let Some(conn) = self.session(secret) else {
+            self.counters.bytes_in.add(body.len() as u64);
+            return HttpFault::SessionUnknown.answer();
+        };
+        self.count_received(&mut conn.state.borrow_mut(), body.len());
         let Some(mut posting) = Posting::begin(self, &conn) else { return HttpFault::BadRequest.answer() };
         let answer = self.take_post(&conn, &body).await;
         posting.answered = true;

@@ -132,7 +132,7 @@ impl<A: Application> Shard<A> {
                     };
                     match written {
                         Some(count) if count == PING_FRAME.len() => {
-                            self.counters.bytes_out.add(PING_FRAME.len() as u64);
+                            self.count_sent(&mut state, PING_FRAME.len());
                         }
                         // Half a frame, and the rest of it can never be put in its place.
                         Some(_) => self.doom(conn, &mut state, DisconnectReason::TransportError),

@@ -9,7 +9,7 @@ use serde_json::{json, value::RawValue};
 use turnpike_engine::packet::{Args, Class, Encoded, EventBuilder};
 use turnpike_engine::{
     AckError, Admission, Application, Close, ConnectRequest, DisconnectReason, Event, Handle, Refusal,
-    SocketRef, Step, TicketClaims,
+    SocketRef, Step, TicketClaims, Traffic,
 };
 
 use crate::log::{Entry, Log};
@@ -141,7 +141,7 @@ impl Application for Conformance {
         self.handle_event(member, event).unwrap_or(Step::Now(()))
     }
 
-    fn disconnect(&self, member: &Arc<Member>, id: &SocketRef, reason: &DisconnectReason) {
+    fn disconnect(&self, member: &Arc<Member>, id: &SocketRef, reason: &DisconnectReason, _: Traffic) {
         let mut log = self.log();
         match reason {
             DisconnectReason::ClientLeft

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 use turnpike_engine::packet::{Class, Encoded};
 use turnpike_engine::{
     AckReply, Admission, Application, Close, ConnectRequest, DisconnectReason, EngineConfig, Event, Handle,
-    Refusal, Server, SocketRef, Step, TicketClaims,
+    Refusal, Server, SocketRef, Step, TicketClaims, Traffic,
 };
 
 /// Longer than anything here takes on a busy machine: only a fault runs into it.
@@ -174,7 +174,7 @@ impl Application for App {
         Step::Now(())
     }
 
-    fn disconnect(&self, (): &(), _: &SocketRef, reason: &DisconnectReason) {
+    fn disconnect(&self, (): &(), _: &SocketRef, reason: &DisconnectReason, _: Traffic) {
         let _ = self.told.send(Told::Disconnected(reason.clone()));
         assert!(!self.panics.load(Ordering::Relaxed), "as asked");
     }
