@@ -54,7 +54,7 @@ async fn try_refill(
             if !state.is_connected_as(socket) {
                 return true;
             }
-            let after = |member: &Member| from[member.lane().index()].max(member.joined);
+            let after = |member: &Member| from[member.lane().index()].or_joined(member.joined);
             let wanted =
                 |member: &Member| Wanted { room: member.room.clone(), after: After::Lane(after(member)) };
             state.rooms.iter().map(wanted).collect()

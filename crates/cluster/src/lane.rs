@@ -43,9 +43,34 @@ pub struct LanePosition {
     pub pos: u64,
 }
 
+impl LanePosition {
+    /// From where a member of a room is given its messages who came in at `joined` and has come this far in the lane.
+    ///
+    /// A later place of an earlier epoch stays what it is: the client has been given what lies between, while whoever wrote
+    /// the place of its joining as one of a newer epoch knew of less. Whether its own was kept the broker can tell.
+    #[must_use]
+    pub fn or_joined(self, joined: Self) -> Self {
+        if self.epoch < joined.epoch && self.pos > joined.pos { self } else { self.max(joined) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_been_given_more_since_is_not_sent_back_to_where_they_joined() {
+        let at = |epoch, pos| LanePosition { epoch, pos };
+        assert_eq!(at(1, 9).or_joined(at(1, 4)), at(1, 9));
+        assert_eq!(at(1, 4).or_joined(at(1, 9)), at(1, 9));
+        assert_eq!(at(2, 4).or_joined(at(1, 9)), at(2, 4));
+        // The room was joined after the lane went on, and nothing of it is owed from before.
+        assert_eq!(at(1, 4).or_joined(at(2, 4)), at(2, 4));
+        assert_eq!(at(1, 3).or_joined(at(2, 4)), at(2, 4));
+        // An attempt to come back of which the client never heard has moved the place to the new epoch, and another node
+        // that had not heard of it has given the client more.
+        assert_eq!(at(1, 9).or_joined(at(2, 4)), at(1, 9));
+    }
 
     #[test]
     fn rooms_spread_over_all_lanes() {

@@ -258,7 +258,7 @@ impl World {
         let wanted: Vec<Wanted> = members
             .iter()
             .map(|member| {
-                let after = After::Lane(from[member.lane().index()].max(member.joined));
+                let after = After::Lane(from[member.lane().index()].or_joined(member.joined));
                 Wanted { room: member.room.clone(), after }
             })
             .collect();

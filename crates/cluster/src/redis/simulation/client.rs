@@ -216,7 +216,9 @@ impl World {
         let resume = subscriber.session.map(|session| (session, subscriber.offset.clone()));
         let name = subscriber.name.clone();
         self.record(&name, What::Connect { user: name.clone(), device: String::new() });
-        let (at, delay) = (self.here(node), self.random.between(0, 5));
+        let is_late = self.late && self.random.percent(15);
+        let delay = if is_late { self.random.between(0, 2_000) } else { self.random.between(0, 5) };
+        let at = self.here(node);
         let said = Said::Connect { subscriber: number, resume };
         self.later(delay, Happening::ToNode { at, connection, said });
     }

@@ -178,7 +178,9 @@ impl World {
     /// The socket is gone; the session may come back.
     pub(super) fn unseat(&mut self, node: usize, connection: u64) {
         self.nodes[node].sockets.remove(&connection);
-        self.nodes[node].resumes.remove(&connection);
+        if !self.late {
+            self.nodes[node].resumes.remove(&connection);
+        }
         for lane in &mut self.nodes[node].lanes {
             for view in lane.rooms.values_mut() {
                 view.members.remove(&connection);

@@ -21,10 +21,12 @@ mod world;
 use turnpike_history::{Law, Violation, check};
 
 use self::planted::Planted;
-use self::world::World;
+use self::world::{LATE_FROM, World};
 
 /// In the tests that run always.
 const SCHEDULES: u64 = 600;
+/// Of clients that are late.
+const SCHEDULES_LATE: u64 = 300;
 /// And so many more when there is time.
 const SCHEDULES_LONG: u64 = 2_500;
 /// Each of these has found a fault that was mended.
@@ -65,13 +67,14 @@ fn the_laws_hold() {
             None => hold(std::iter::once(number(&seed))),
         };
     }
-    hold((0..SCHEDULES).chain(FOUND));
+    hold((0..SCHEDULES).chain(FOUND).chain(LATE_FROM..LATE_FROM + SCHEDULES_LATE));
 }
 
 #[test]
 #[ignore = "minutes; cargo xtask test --long"]
 fn the_laws_hold_for_long() {
     hold(SCHEDULES..SCHEDULES + SCHEDULES_LONG);
+    hold(LATE_FROM + SCHEDULES_LATE..LATE_FROM + SCHEDULES_LONG);
 }
 
 #[test]

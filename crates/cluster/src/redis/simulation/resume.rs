@@ -177,7 +177,7 @@ impl World {
         let tail = |after: &dyn Fn(&Message) -> bool| -> Vec<Arc<Message>> {
             view.ring.iter().filter(|message| after(message)).cloned().collect()
         };
-        let after = resume.from[lane_of(room)].max(missed.joined);
+        let after = resume.from[lane_of(room)].or_joined(missed.joined);
         if missed.broken {
             return Here::Found { messages: Vec::new(), broken: true };
         }
@@ -246,7 +246,7 @@ impl World {
             .map(|(lane, (from, now))| {
                 // A place of an earlier epoch says nothing here; where each room was found to go on does.
                 let after = resume.rooms.iter().filter(|(room, _)| lane_of(room) == lane);
-                let after = after.map(|(_, missed)| (*from).max(missed.joined).pos).min();
+                let after = after.map(|(_, missed)| from.or_joined(missed.joined).pos).min();
                 let pos =
                     if from.epoch == now.epoch { from.pos } else { after.unwrap_or(from.pos.min(now.pos)) };
                 LanePosition { pos, ..*now }
@@ -261,7 +261,7 @@ impl World {
         for (room, missed) in &resume.rooms {
             let now = reached[lane_of(room)];
             // Nothing behind that was lost, so it is a place of the present epoch as well.
-            let after = resume.from[lane_of(room)].max(missed.joined);
+            let after = resume.from[lane_of(room)].or_joined(missed.joined);
             let is_present = missed.joined.epoch == now.epoch;
             let joined = if is_present { missed.joined } else { LanePosition { pos: after.pos, ..now } };
             rooms.insert(room.clone(), joined);

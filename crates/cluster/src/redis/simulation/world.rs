@@ -150,6 +150,9 @@ pub(super) struct Record {
     pub(super) rooms: BTreeMap<String, LanePosition>,
 }
 
+/// Schedules from this seed on have clients that are late. Those before are what they were when faults were found with them.
+pub(super) const LATE_FROM: u64 = 1_000_000;
+
 pub(super) struct World {
     pub(super) now_ms: u64,
     pub(super) random: Random,
@@ -162,6 +165,8 @@ pub(super) struct World {
     pub(super) sessions: HashMap<u64, Record>,
     pub(super) calm: bool,
     pub(super) faults_left: u32,
+    /// What clients ask for may come late, and is done to the end though they have gone and come elsewhere meanwhile.
+    pub(super) late: bool,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     happenings: HashMap<u64, Happening>,
     drawn: u64,
@@ -191,6 +196,7 @@ impl World {
             sessions: HashMap::new(),
             calm: false,
             faults_left: random.between(2, 10) as u32,
+            late: seed >= LATE_FROM,
             queue: BinaryHeap::new(),
             happenings: HashMap::new(),
             drawn: 0,
