@@ -112,6 +112,28 @@ const TOTALS: &[(&str, &str, Read<Counters>)] = &[
         c.connections_refused_full
     }),
     (
+        "connections_turned_away_total",
+        "TCP connections dropped before anything was read of them, by their address.",
+        |c| c.connections_turned_away,
+    ),
+    (
+        "introductions_refused_total",
+        "Connections that had to begin with a PROXY header of version 2 and did not.",
+        |c| c.introductions_refused,
+    ),
+    ("requests_turned_away_total", "HTTP requests refused by the address of their client.", |c| {
+        c.requests_turned_away
+    }),
+    ("sessions_turned_away_total", "New sessions refused by the address of their client.", |c| {
+        c.sessions_turned_away
+    }),
+    ("origins_refused_total", "Requests of web pages that may not connect.", |c| c.origins_refused),
+    (
+        "requests_timed_out_total",
+        "HTTP requests that did not arrive in time, and connections on which none was begun.",
+        |c| c.requests_timed_out,
+    ),
+    (
         "handshakes_put_off_total",
         "New sessions that were told to try again later because too many came at once.",
         |c| c.handshakes_put_off,

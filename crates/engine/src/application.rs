@@ -4,12 +4,15 @@
 //! returns [`Step::Later`], and until that is done the connection's next events wait.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use crate::ack::AckReply;
+use crate::arrival::{Introduction, Noticed, TurnedAway};
 use crate::command::Close;
 use crate::ids::{SocketId, SocketRef};
 use crate::packet::Args;
@@ -35,6 +38,62 @@ const TRY_AGAIN_LATER: u16 = 1013;
 pub trait Application: Send + Sync + 'static {
     /// What the application keeps with a socket; it lives on the shard, and is cloned for calls that wait.
     type Socket: Clone + 'static;
+
+    /// A TCP connection was accepted, and nothing was read of it. False: it is dropped. Otherwise
+    /// [`Application::hung_up`] is called once when it is closed, whatever it has become by then.
+    ///
+    /// Asked again for the client of a connection that was introduced, which then counts in place of the proxy.
+    fn knock(&self, peer: IpAddr) -> bool {
+        let _ = peer;
+        true
+    }
+
+    fn hung_up(&self, peer: IpAddr) {
+        let _ = peer;
+    }
+
+    /// Whether connections of this peer have to say first of all for whom they are made; see
+    /// [`Application::introduction`].
+    fn must_be_introduced(&self, peer: IpAddr) -> bool {
+        let _ = peer;
+        false
+    }
+
+    /// Reads the beginning of such a connection. First asked without a byte.
+    fn introduction(&self, bytes: &[u8]) -> Introduction {
+        let _ = bytes;
+        Introduction::Refused
+    }
+
+    /// Whose a request is, where its peer speaks for others. All that follows is asked and told of this address, and a
+    /// request that is passed on to another node bears it under a seal.
+    fn client_of(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+        let _ = headers;
+        peer
+    }
+
+    /// Whether a request of this client is read any further. Asked for every request, polls included.
+    fn may_ask(&self, client: IpAddr) -> Result<(), TurnedAway> {
+        let _ = client;
+        Ok(())
+    }
+
+    /// A session begins: over polling, on a websocket or at the raw path. If it may, [`Application::depart`] is called once
+    /// when it has ended, also when it came to nothing.
+    fn arrive(&self, client: IpAddr) -> Result<(), TurnedAway> {
+        let _ = client;
+        Ok(())
+    }
+
+    fn depart(&self, client: IpAddr) {
+        let _ = client;
+    }
+
+    /// Somebody behaves in a way that the application may want to count. The address is that of the client, or where that
+    /// could not be read, of the other end of its connection.
+    fn noticed(&self, client: IpAddr, what: Noticed) {
+        let _ = (client, what);
+    }
 
     /// A client asks to enter a namespace.
     ///

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::ack::{AckError, Answer, Waiter};
 use crate::application::DisconnectReason;
+use crate::arrival::Visit;
 use crate::ids::{Key, SessionSecret, SocketId, SocketRef};
 use crate::packet::{Args, Encoded, EventBuilder};
 use crate::polling::PollAnswer;
@@ -73,6 +74,7 @@ pub(crate) enum Command {
         stream: TcpStream,
         unread: Bytes,
         deflate: bool,
+        visit: Arc<Visit>,
     },
     Drain {
         window: Duration,

@@ -58,6 +58,18 @@ counters! {
     timers_now,
     connections_opened,
     connections_refused_full,
+    /// TCP connections that the application did not want, before anything was read of them.
+    connections_turned_away,
+    /// Those that had to begin with an introduction and did not.
+    introductions_refused,
+    /// Requests that the application did not want, by their client's address.
+    requests_turned_away,
+    /// Sessions that the application did not want, by their client's address.
+    sessions_turned_away,
+    /// Requests of pages that may not talk to us.
+    origins_refused,
+    /// Requests whose headers or body did not arrive in time, and connections that sent none.
+    requests_timed_out,
     /// New sessions that were told to try again later because too many came at once.
     handshakes_put_off,
     /// Sockets that were not let in for the same reason.

@@ -10,6 +10,7 @@
 mod ack;
 mod admission;
 mod application;
+mod arrival;
 mod command;
 mod config;
 mod counters;
@@ -33,6 +34,7 @@ pub use application::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handshake, Kind, Refusal, Resume, Step,
     TicketClaims, Traffic,
 };
+pub use arrival::{Introduction, Noticed, TurnedAway};
 pub use command::Close;
 pub use config::{EngineConfig, Origins, SHARDS_MAX};
 pub use counters::Counters;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::arrival::TurnedAway;
+
 /// A server that is full or going down will be no better in a moment.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -15,8 +17,10 @@ pub(crate) struct PollAnswer {
     pub(crate) body: Vec<u8>,
     pub(crate) gzip: bool,
     pub(crate) json: bool,
-    /// Of a 503.
+    /// Of a 503 or a 429.
     pub(crate) retry_after: Option<Duration>,
+    /// There is no such session.
+    pub(crate) session_unknown: bool,
 }
 
 /// Faults of a handshake or a poll. The numbers are those that Engine.IO servers have always sent.
@@ -53,11 +57,31 @@ impl HttpFault {
             _ => None,
         };
         let body = format!("{{\"code\":{code},\"message\":\"{message}\"}}").into_bytes();
-        PollAnswer { status, body, gzip: false, json: true, retry_after }
+        PollAnswer {
+            status,
+            body,
+            gzip: false,
+            json: true,
+            retry_after,
+            session_unknown: self == Self::SessionUnknown,
+        }
     }
 }
 
 impl PollAnswer {
+    /// With the number that Engine.IO has for all that is forbidden.
+    pub(crate) fn turned_away(turned: &TurnedAway) -> Self {
+        let body = format!("{{\"code\":4,\"message\":\"{}\"}}", turned.slug).into_bytes();
+        Self {
+            status: turned.status,
+            body,
+            gzip: false,
+            json: true,
+            retry_after: turned.retry_after,
+            session_unknown: false,
+        }
+    }
+
     /// The packets of a poll, compressed if that is worth it and the client can read it.
     pub(crate) fn packets(body: Vec<u8>, compress_above: Option<usize>) -> Self {
         match compress_above {
@@ -66,13 +90,27 @@ impl PollAnswer {
                 let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2), Compression::fast());
                 encoder.write_all(&body).expect("a Vec takes everything");
                 let body = encoder.finish().expect("a Vec takes everything");
-                Self { status: 200, body, gzip: true, json: false, retry_after: None }
+                Self { status: 200, body, gzip: true, json: false, retry_after: None, session_unknown: false }
             }
-            _ => Self { status: 200, body, gzip: false, json: false, retry_after: None },
+            _ => Self {
+                status: 200,
+                body,
+                gzip: false,
+                json: false,
+                retry_after: None,
+                session_unknown: false,
+            },
         }
     }
 
     pub(crate) fn ok() -> Self {
-        Self { status: 200, body: b"ok".to_vec(), gzip: false, json: false, retry_after: None }
+        Self {
+            status: 200,
+            body: b"ok".to_vec(),
+            gzip: false,
+            json: false,
+            retry_after: None,
+            session_unknown: false,
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,9 +25,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::caller::Caller;
 use super::http::{announced_bytes, body_bytes_max, respond};
-use super::mark::Marks;
+use super::mark::{self, Marks};
 use super::open::Open;
+use super::query::Query;
 use super::tunnel;
 use crate::application::Application;
 use crate::config::EngineConfig;
@@ -51,7 +54,7 @@ const HOP_BY_HOP_BY_CUSTOM: [&str; 2] = ["keep-alive", "proxy-connection"];
 /// A shard's way to other nodes.
 pub(super) struct Forwarder {
     client: Client<HttpConnector, Limited<Incoming>>,
-    pub(super) marks: Marks,
+    marks: Marks,
     /// Longer than any poll waits.
     timeout: Duration,
     body_bytes_max: usize,
@@ -62,7 +65,7 @@ pub(super) struct Errand<'a> {
     pub(super) owner: SocketAddr,
     pub(super) sid: &'a str,
     /// Whose it is.
-    pub(super) peer: SocketAddr,
+    pub(super) caller: &'a Caller,
     pub(super) websocket: bool,
 }
 
@@ -90,6 +93,15 @@ impl Forwarder {
             timeout: config.ping_interval + config.ping_timeout + config.http_body_timeout + SPARE,
             body_bytes_max: body_bytes_max(config),
         }
+    }
+
+    /// Whose a request is that another node passed on, if it says so under the seal that nodes share.
+    pub(super) fn sealed_client(&self, request: &Request<Incoming>) -> Option<SocketAddr> {
+        if !mark::is_marked(request.headers()) {
+            return None;
+        }
+        let sid = Query::parse(request.uri().query()?).sid?;
+        self.marks.peer(request.headers(), sid)
     }
 
     /// What cannot be answered in any other way is answered here.
@@ -159,7 +171,8 @@ impl Forwarder {
             return respond(HttpFault::SessionUnknown.answer());
         };
         let owner = hyper::upgrade::on(&mut response);
-        tokio::task::spawn_local(tunnel::begin(Rc::clone(shard), client, owner));
+        let visit = Arc::clone(&errand.caller.visit);
+        tokio::task::spawn_local(tunnel::begin(Rc::clone(shard), client, owner, visit));
         response.map(|_| Body::empty())
     }
 
@@ -185,7 +198,7 @@ impl Forwarder {
             parts.headers.insert(CONNECTION, http::HeaderValue::from_static("Upgrade"));
             parts.headers.insert(UPGRADE, upgrade);
         }
-        self.marks.put(&mut parts.headers, errand.peer, errand.sid);
+        self.marks.put(&mut parts.headers, errand.caller.peer, errand.sid);
         Some(Request::from_parts(parts, Limited::new(body, self.body_bytes_max)))
     }
 }

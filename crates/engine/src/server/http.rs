@@ -1,7 +1,7 @@
 //! HTTP in front of the sessions: handshakes, polls, posts. hyper reads the requests.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,24 +22,27 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tower_service::Service as _;
 
+use super::caller::Caller;
 use super::cors::{self, Access};
 use super::forward::{Errand, Forwarder};
 use super::mark;
 use super::open::Open;
 use super::query::Query;
+use super::timely::Timely;
 use super::upgrade::{Target, websocket};
 use crate::application::{Application, Handshake};
+use crate::arrival::Noticed;
 use crate::command::{Command, PollRequest};
 use crate::config::EngineConfig;
 use crate::ids::{SessionAddress, SessionSecret};
 use crate::polling::{HttpFault, PollAnswer};
-use crate::shard::Shard;
+use crate::shard::{Begun, Shard};
 
 /// The headers of a handshake that the application gets to see.
 pub const KEPT_HEADERS: [&str; 6] =
     ["authorization", "origin", "user-agent", "x-forwarded-for", "forwarded", "x-request-id"];
 
-/// What an application's router finds in its requests' extensions: the other end of the connection.
+/// What an application's router finds in its requests' extensions: whose they are, as [`Application::client_of`] says.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub SocketAddr);
 
@@ -54,8 +57,10 @@ pub(super) async fn accept<A: Application>(front: Rc<Front<A>>, listener: TcpLis
         match listener.accept().await {
             Ok(_) if shard.is_out_of_sockets() => shard.counters.connections_refused_full.add(1),
             Ok((stream, peer)) => {
+                // Before anything is read of it, and before it costs more than this.
+                let Some(caller) = Caller::knocks(shard, peer) else { continue };
                 let open = Open::count(&shard.counters);
-                tokio::task::spawn_local(serve(Rc::clone(&front), open, stream, peer));
+                tokio::task::spawn_local(serve(Rc::clone(&front), open, stream, caller));
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "connection not accepted");
@@ -72,40 +77,59 @@ pub(super) struct Front<A: Application> {
     pub(super) forwarder: Forwarder,
 }
 
-async fn serve<A: Application>(front: Rc<Front<A>>, _open: Open, stream: TcpStream, peer: SocketAddr) {
-    let config = &front.shard.config;
+async fn serve<A: Application>(front: Rc<Front<A>>, _open: Open, mut stream: TcpStream, caller: Caller) {
+    let shard = &front.shard;
+    let config = &shard.config;
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let Some(caller) = caller.introduced(shard, &mut stream).await else { return };
+    let peer = caller.peer;
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(config.http_header_timeout)
         .max_buf_size(config.http_header_bytes_max.max(8 * 1024));
     let service = service_fn(|request| {
-        let front = Rc::clone(&front);
-        async move { Ok::<_, Infallible>(answer(&front, peer, request).await) }
+        let (front, caller) = (Rc::clone(&front), caller.clone());
+        async move { Ok::<_, Infallible>(answer(&front, &caller, request).await) }
     });
     // Whatever ends a connection badly is the client's business, and hyper has told it.
     if let Err(error) = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await {
+        if error.is_timeout() {
+            shard.counters.requests_timed_out.add(1);
+        } else if error.is_parse() {
+            // Whose it was, nobody could read: of a proxy's connection it is the proxy's.
+            shard.notice(
+                peer.ip(),
+                if error.is_parse_too_large() { Noticed::TooLarge } else { Noticed::Malformed },
+            );
+        }
         tracing::trace!(error = &error as &dyn std::error::Error, "http connection ended");
     }
 }
 
 async fn answer<A: Application>(
     front: &Front<A>,
-    peer: SocketAddr,
+    caller: &Caller,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     let shard = &front.shard;
     let path = request.uri().path();
-    let raw = path == RAW_PATH;
-    if !raw && !SOCKET_IO_PATHS.contains(&path) {
-        request.extensions_mut().insert(PeerAddress(peer));
-        let Ok(response) = front.router.clone().call(request.map(Body::new)).await;
+    let (raw, socket_io) = (path == RAW_PATH, SOCKET_IO_PATHS.contains(&path));
+    let sealed = if socket_io { front.forwarder.sealed_client(&request) } else { None };
+    let client = sealed.unwrap_or_else(|| shard.client_of(caller.peer, request.headers()));
+    if let Err(turned) = shard.may_ask(client.ip()) {
+        return respond(PollAnswer::turned_away(&turned));
+    }
+    if !raw && !socket_io {
+        request.extensions_mut().insert(PeerAddress(client));
+        let Ok(response) = front.router.clone().call(request.map(|body| timely(shard, client, body))).await;
         return response;
     }
     let access = cors::access(&shard.config.origins, request.headers());
     if access == Access::Refused {
+        shard.counters.origins_refused.add(1);
+        shard.notice(client.ip(), Noticed::OriginRefused);
         return respond(HttpFault::Forbidden.answer());
     }
     if request.method() == Method::OPTIONS {
@@ -114,13 +138,26 @@ async fn answer<A: Application>(
         access.allow_requests(response.headers_mut());
         return response;
     }
+    let caller = Caller { peer: client, visit: Arc::clone(&caller.visit) };
     let mut response = if raw {
-        websocket(shard, peer, &mut request, &Target::Raw)
+        websocket(shard, &caller, &mut request, &Target::Raw)
     } else {
-        engine_io(front, peer, request).await
+        engine_io(front, &caller, request).await
     };
     access.allow(response.headers_mut());
     response
+}
+
+/// What the router reads of a body has to be there in time, whatever it makes of it.
+fn timely<A: Application>(shard: &Rc<Shard<A>>, client: SocketAddr, body: Incoming) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    let (app, counters) = (Arc::clone(&shard.app), Arc::clone(&shard.counters));
+    Body::new(Timely::new(body, shard.config.http_body_timeout, move || {
+        counters.requests_timed_out.add(1);
+        app.noticed(client.ip(), Noticed::SlowSender);
+    }))
 }
 
 /// A session that a request names.
@@ -134,7 +171,7 @@ enum Named {
 
 async fn engine_io<A: Application>(
     front: &Front<A>,
-    peer: SocketAddr,
+    caller: &Caller,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     let (shard, forwarder) = (&front.shard, &front.forwarder);
@@ -144,40 +181,48 @@ async fn engine_io<A: Application>(
         return respond(HttpFault::UnsupportedVersion.answer());
     }
     let sid = query.sid.unwrap_or_default();
-    let peer = forwarder.marks.peer(request.headers(), sid).unwrap_or(peer);
     let session = match query.sid.map(|sid| named(shard, sid, request.headers())) {
         None => None,
         Some(Some(Named::Ours(owner, secret))) => Some((owner, secret)),
         Some(Some(Named::Elsewhere(owner))) => {
-            let errand = Errand { owner, sid, peer, websocket: query.transport == Some("websocket") };
+            let errand = Errand { owner, sid, caller, websocket: query.transport == Some("websocket") };
             return forwarder.pass_on(shard, &errand, query.transport, request).await;
         }
-        Some(None) => return respond(HttpFault::SessionUnknown.answer()),
+        Some(None) => {
+            shard.notice(caller.peer.ip(), Noticed::SessionUnknown);
+            return respond(HttpFault::SessionUnknown.answer());
+        }
     };
+    let asked = Asked { shard, client: caller.peer.ip() };
     match (query.transport, session, request.method()) {
         (Some("websocket"), session, &Method::GET) => {
             if let Some((owner, secret)) = session {
-                let answer = poll(shard, owner, secret, PollRequest::Upgrade).await;
+                let answer = asked.poll(owner, secret, PollRequest::Upgrade).await;
                 if answer.status != StatusCode::OK.as_u16() {
                     return respond(answer);
                 }
             }
             let target = session.map_or(Target::NewSession, |(shard, secret)| Target::Session(shard, secret));
-            websocket(shard, peer, &mut request, &target)
+            websocket(shard, caller, &mut request, &target)
         }
         (Some("polling"), None, &Method::GET) => {
-            let opened = shard.may_begin().and_then(|()| shard.open_polling(Arc::new(kept(&request, peer))));
-            match opened {
+            let arrival = match shard.arrives(caller.peer.ip()) {
+                Ok(arrival) => arrival,
+                Err(turned) => return respond(PollAnswer::turned_away(&turned)),
+            };
+            let handshake = Arc::new(kept(&request, caller.peer));
+            let begun = Begun { handshake, visit: None, arrival: Some(arrival) };
+            match shard.may_begin().and_then(|()| shard.open_polling(begun)) {
                 Ok(open) => respond(PollAnswer::packets(open.into_bytes(), None)),
                 Err(fault) => respond(fault.answer()),
             }
         }
         (Some("polling"), Some((owner, secret)), &Method::GET) => {
             let gzip = accepts_gzip(request.headers());
-            respond(poll(shard, owner, secret, PollRequest::Get { gzip }).await)
+            respond(asked.poll(owner, secret, PollRequest::Get { gzip }).await)
         }
-        (Some("polling"), Some((owner, secret)), &Method::POST) => match body(shard, request).await {
-            Ok(body) => respond(poll(shard, owner, secret, PollRequest::Post { body }).await),
+        (Some("polling"), Some((owner, secret)), &Method::POST) => match asked.body(request).await {
+            Ok(body) => respond(asked.poll(owner, secret, PollRequest::Post { body }).await),
             Err(fault) => respond(fault.answer()),
         },
         (Some("polling" | "websocket"), _, _) => respond(HttpFault::BadMethod.answer()),
@@ -198,25 +243,60 @@ fn named<A: Application>(shard: &Shard<A>, sid: &str, headers: &HeaderMap) -> Op
     shard.address_of(address.node).map(Named::Elsewhere)
 }
 
-/// On this shard, or handed over to the one that has the session.
-async fn poll<A: Application>(
-    shard: &Rc<Shard<A>>,
-    owner: usize,
-    secret: SessionSecret,
-    request: PollRequest,
-) -> PollAnswer {
-    if owner != usize::from(shard.index) {
-        shard.counters.handed_over.add(1);
-        let (reply, received) = oneshot::channel();
-        if shard.handle.try_send(owner, Command::Poll { secret, request, reply }).is_err() {
-            return HttpFault::Full.answer();
+/// A request of a session.
+struct Asked<'a, A: Application> {
+    shard: &'a Rc<Shard<A>>,
+    client: IpAddr,
+}
+
+impl<A: Application> Asked<'_, A> {
+    /// On this shard, or handed over to the one that has the session.
+    async fn poll(&self, owner: usize, secret: SessionSecret, request: PollRequest) -> PollAnswer {
+        let answer = self.answered(owner, secret, request).await;
+        if answer.session_unknown {
+            self.shard.notice(self.client, Noticed::SessionUnknown);
         }
-        return received.await.unwrap_or_else(|_| HttpFault::SessionUnknown.answer());
+        answer
     }
-    match request {
-        PollRequest::Get { gzip } => shard.get(secret, gzip).await,
-        PollRequest::Post { body } => shard.post(secret, body).await,
-        PollRequest::Upgrade => shard.may_upgrade(secret),
+
+    async fn answered(&self, owner: usize, secret: SessionSecret, request: PollRequest) -> PollAnswer {
+        let shard = self.shard;
+        if owner != usize::from(shard.index) {
+            shard.counters.handed_over.add(1);
+            let (reply, received) = oneshot::channel();
+            if shard.handle.try_send(owner, Command::Poll { secret, request, reply }).is_err() {
+                return HttpFault::Full.answer();
+            }
+            return received.await.unwrap_or_else(|_| HttpFault::SessionUnknown.answer());
+        }
+        match request {
+            PollRequest::Get { gzip } => shard.get(secret, gzip).await,
+            PollRequest::Post { body } => shard.post(secret, body).await,
+            PollRequest::Upgrade => shard.may_upgrade(secret),
+        }
+    }
+
+    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, HttpFault> {
+        let config = &self.shard.config;
+        let max = body_bytes_max(config);
+        let too_large = || {
+            self.shard.notice(self.client, Noticed::TooLarge);
+            HttpFault::TooLarge
+        };
+        if announced_bytes(&request) > max as u64 {
+            return Err(too_large());
+        }
+        let collected = Limited::new(request.into_body(), max).collect();
+        match tokio::time::timeout(config.http_body_timeout, collected).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => Err(HttpFault::BadRequest),
+            Err(_) => {
+                self.shard.counters.requests_timed_out.add(1);
+                self.shard.notice(self.client, Noticed::SlowSender);
+                Err(HttpFault::BadRequest)
+            }
+        }
     }
 }
 
@@ -228,22 +308,6 @@ pub(super) fn body_bytes_max(config: &EngineConfig) -> usize {
 pub(super) fn announced_bytes(request: &Request<Incoming>) -> u64 {
     let length = request.headers().get(CONTENT_LENGTH);
     length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0)
-}
-
-async fn body<A: Application>(shard: &Rc<Shard<A>>, request: Request<Incoming>) -> Result<Bytes, HttpFault> {
-    let max = body_bytes_max(&shard.config);
-    if announced_bytes(&request) > max as u64 {
-        return Err(HttpFault::TooLarge);
-    }
-    let collected = tokio::time::timeout(
-        shard.config.http_body_timeout,
-        Limited::new(request.into_body(), max).collect(),
-    );
-    match collected.await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(HttpFault::TooLarge),
-        Ok(Err(_)) | Err(_) => Err(HttpFault::BadRequest),
-    }
 }
 
 /// Copies: a header value or a URI that is kept would keep hyper's whole read buffer.
@@ -259,7 +323,7 @@ pub(super) fn kept(request: &Request<Incoming>, peer: SocketAddr) -> Handshake {
 }
 
 pub(super) fn respond(answer: PollAnswer) -> Response<Body> {
-    let PollAnswer { status, body, gzip, json, retry_after } = answer;
+    let PollAnswer { status, body, gzip, json, retry_after, .. } = answer;
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).expect("our own statuses are valid");
     let headers = response.headers_mut();

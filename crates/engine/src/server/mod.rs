@@ -1,11 +1,13 @@
 //! Starts the shards: binds a listener for each, and gives each its thread.
 
+mod caller;
 mod cors;
 mod forward;
 mod http;
 mod mark;
 mod open;
 mod query;
+mod timely;
 mod tunnel;
 mod upgrade;
 

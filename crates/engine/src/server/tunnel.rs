@@ -4,6 +4,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::open::Open;
 use crate::application::Application;
+use crate::arrival::Visit;
 use crate::shard::Shard;
 
 /// Bytes that one side may have been read ahead of the other.
@@ -134,6 +136,8 @@ pub(super) async fn begin<A: Application>(
     shard: Rc<Shard<A>>,
     client: hyper::upgrade::OnUpgrade,
     owner: hyper::upgrade::OnUpgrade,
+    // As long as the client's connection is open.
+    _visit: Arc<Visit>,
 ) {
     let (Ok(client), Ok(owner)) = tokio::join!(client, owner) else { return };
     let (client, owner) = (End::of(client), End::of(owner));

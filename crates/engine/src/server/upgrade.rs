@@ -1,7 +1,6 @@
 //! From a request to a websocket. Once it is agreed on, the bare socket is taken back, and hyper's task and buffers are
 //! gone.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,13 +15,15 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::caller::Caller;
 use super::http::{kept, lists, respond};
 use crate::application::{Application, Handshake, Kind};
+use crate::arrival::{Arrival, Visit};
 use crate::command::Command;
 use crate::frame::handshake;
 use crate::ids::SessionSecret;
-use crate::polling::HttpFault;
-use crate::shard::Shard;
+use crate::polling::{HttpFault, PollAnswer};
+use crate::shard::{Begun, Shard};
 
 /// What an agreed websocket is for.
 pub(super) enum Target {
@@ -34,7 +35,7 @@ pub(super) enum Target {
 
 pub(super) fn websocket<A: Application>(
     shard: &Rc<Shard<A>>,
-    peer: SocketAddr,
+    caller: &Caller,
     request: &mut Request<Incoming>,
     target: &Target,
 ) -> Response<Body> {
@@ -56,11 +57,18 @@ pub(super) fn websocket<A: Application>(
     let Some(Ok(accept)) = text(headers, &SEC_WEBSOCKET_KEY).map(handshake::accept) else {
         return respond(HttpFault::BadRequest.answer());
     };
-    if matches!(target, Target::NewSession | Target::Raw)
-        && let Err(fault) = shard.may_begin()
-    {
-        return respond(fault.answer());
-    }
+    let arrival = if matches!(target, Target::NewSession | Target::Raw) {
+        let arrival = match shard.arrives(caller.peer.ip()) {
+            Ok(arrival) => arrival,
+            Err(turned) => return respond(PollAnswer::turned_away(&turned)),
+        };
+        if let Err(fault) = shard.may_begin() {
+            return respond(fault.answer());
+        }
+        Some(arrival)
+    } else {
+        None
+    };
     let offers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
     let deflate = shard
         .config
@@ -75,13 +83,17 @@ pub(super) fn websocket<A: Application>(
     if let Some(agreed) = deflate {
         answers.insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(agreed));
     }
-    let kept = Arc::new(kept(request, peer));
+    let agreed = Agreed {
+        handshake: Arc::new(kept(request, caller.peer)),
+        visit: Arc::clone(&caller.visit),
+        arrival,
+        deflate: deflate.is_some(),
+    };
     let upgrade = hyper::upgrade::on(request);
     tokio::task::spawn_local(take_over(
         Rc::clone(shard),
         upgrade,
-        kept,
-        deflate.is_some(),
+        agreed,
         match target {
             Target::Raw => Target::Raw,
             Target::NewSession => Target::NewSession,
@@ -91,29 +103,34 @@ pub(super) fn websocket<A: Application>(
     response
 }
 
-/// Once the 101 is out, the socket is ours.
-async fn take_over<A: Application>(
-    shard: Rc<Shard<A>>,
-    upgrade: OnUpgrade,
+/// What is known of a websocket before it is one.
+struct Agreed {
     handshake: Arc<Handshake>,
+    visit: Arc<Visit>,
+    /// Of a new session.
+    arrival: Option<Arrival>,
     deflate: bool,
-    target: Target,
-) {
+}
+
+/// Once the 101 is out, the socket is ours.
+async fn take_over<A: Application>(shard: Rc<Shard<A>>, upgrade: OnUpgrade, agreed: Agreed, target: Target) {
     let Ok(upgraded) = upgrade.await else { return };
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().expect("that is what was served");
     let (stream, unread) = (parts.io.into_inner(), parts.read_buf);
-    match target {
-        Target::Raw => shard.open_websocket(stream, &unread, deflate, Kind::Raw, handshake),
-        Target::NewSession => shard.open_websocket(stream, &unread, deflate, Kind::SocketIo, handshake),
+    let Agreed { handshake, visit, arrival, deflate } = agreed;
+    let kind = match target {
+        Target::Raw => Kind::Raw,
+        Target::NewSession => Kind::SocketIo,
         Target::Session(owner, secret) if owner == usize::from(shard.index) => {
-            shard.attach(secret, stream, unread, deflate);
+            return shard.attach(secret, stream, unread, deflate, visit);
         }
         Target::Session(owner, secret) => {
             shard.counters.handed_over.add(1);
             let Ok(stream) = stream.into_std() else { return };
-            shard.handle.send(owner, Command::Attach { secret, stream, unread, deflate });
+            return shard.handle.send(owner, Command::Attach { secret, stream, unread, deflate, visit });
         }
-    }
+    };
+    shard.open_websocket(stream, &unread, deflate, kind, Begun { handshake, visit: Some(visit), arrival });
 }
 
 fn upgrade_required() -> Response<Body> {

@@ -99,9 +99,9 @@ impl<A: Application> Shard<A> {
             }
             Command::Close { socket, close } => self.close(&socket, &close),
             Command::Poll { secret, request, reply } => self.poll_from_elsewhere(secret, request, reply),
-            Command::Attach { secret, stream, unread, deflate } => {
+            Command::Attach { secret, stream, unread, deflate, visit } => {
                 match tokio::net::TcpStream::from_std(stream) {
-                    Ok(stream) => self.attach(secret, stream, unread, deflate),
+                    Ok(stream) => self.attach(secret, stream, unread, deflate, visit),
                     Err(error) => {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,

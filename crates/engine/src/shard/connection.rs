@@ -13,11 +13,12 @@ use smallvec::SmallVec;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::Shard;
 use super::namespaces::{Asked, Pending};
 use super::polls::PollSide;
+use super::{Begun, Shard};
 use crate::ack::Waiter;
 use crate::application::{Application, DisconnectReason, Handshake, Kind, Traffic};
+use crate::arrival::{Arrival, Visit};
 use crate::frame::{self, Incoming, Opcode, ReadError, Reader, Role};
 use crate::ids::{Key, SessionSecret, SocketId};
 use crate::outbox::{Form, Outbox};
@@ -71,6 +72,9 @@ pub(crate) struct State<A: Application> {
     pub(super) secret: Option<SessionSecret>,
     pub(super) peer: SocketAddr,
     pub(super) traffic: Traffic,
+    /// The connection that it is on, if it is on one.
+    pub(super) visit: Option<Arc<Visit>>,
+    pub(super) arrival: Option<Arrival>,
     /// Until the first namespace was entered.
     pub(super) handshake: Option<Arc<Handshake>>,
 }
@@ -106,8 +110,9 @@ impl<A: Application> Conn<A> {
         session: Session,
         form: Form,
         kind: Kind,
-        handshake: Arc<Handshake>,
+        begun: Begun,
     ) -> Self {
+        let Begun { handshake, visit, arrival } = begun;
         let state = State {
             session,
             reader: Reader::new(Role::Server, form.wire == Wire::WebsocketDeflate),
@@ -135,6 +140,8 @@ impl<A: Application> Conn<A> {
             secret: None,
             peer: handshake.peer,
             traffic: Traffic::default(),
+            visit,
+            arrival,
             handshake: Some(handshake),
         };
         Self { key, stream: RefCell::new(stream), state: RefCell::new(state), waker: RefCell::default() }

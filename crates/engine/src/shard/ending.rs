@@ -13,6 +13,7 @@ use super::connection::{Ending, State};
 use super::{Conn, Shard, Socket, timers};
 use crate::ack::AckError;
 use crate::application::{Application, DisconnectReason, Kind, Traffic};
+use crate::arrival::{Noticed, Visit};
 use crate::command::Close;
 use crate::frame;
 use crate::ids::Key;
@@ -21,6 +22,8 @@ use crate::packet::{Reply, Wire, encode_reply};
 use crate::rooms::Rooms;
 use crate::session::Transport;
 
+/// RFC 6455 7.4.1.
+const MESSAGE_TOO_BIG: u16 = 1009;
 /// How long a socket that we closed waits for its client to close as well, so that the last bytes arrive.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -28,6 +31,7 @@ impl<A: Application> Shard<A> {
     /// Ends the connection as soon as nobody works on it.
     pub(super) fn doom(&self, conn: &Conn<A>, state: &mut State<A>, reason: DisconnectReason) {
         if !state.ended {
+            self.notice_fault(state, &reason, 0);
             state.ending = Ending::AfterFlush(reason.clone());
             self.work.doomed.borrow_mut().push((conn.key, reason));
             self.wake_pump();
@@ -61,6 +65,7 @@ impl<A: Application> Shard<A> {
             Ending::AfterWork(known) => return *known = reason,
             _ => return,
         }
+        self.notice_fault(state, &reason, code);
         let text = match &reason {
             DisconnectReason::Server { reason, .. } | DisconnectReason::ProtocolError(reason) => {
                 reason.clone()
@@ -78,6 +83,21 @@ impl<A: Application> Shard<A> {
         let deadline = self.now_ms() + self.config.write_deadline.as_millis() as u64;
         self.arm(conn.key, timers::Kind::LastWrite, deadline);
         self.flush(conn, state);
+    }
+
+    /// Tells of what a connection ends for, when that is decided: until its last words are written may take a while.
+    fn notice_fault(&self, state: &State<A>, reason: &DisconnectReason, code: u16) {
+        if state.is_ending() || *reason == DisconnectReason::internal() {
+            return;
+        }
+        match reason {
+            DisconnectReason::ProtocolError(_) if code == MESSAGE_TOO_BIG => {
+                self.notice(state.peer.ip(), Noticed::TooLarge);
+            }
+            DisconnectReason::ProtocolError(_) => self.notice(state.peer.ip(), Noticed::Malformed),
+            DisconnectReason::SlowReader => self.notice(state.peer.ip(), Noticed::SlowReader),
+            _ => {}
+        }
     }
 
     /// Closes a socket, or all of the connection, at the application's wish. Gives those that are in no connection any more.
@@ -164,6 +184,7 @@ impl<A: Application> Shard<A> {
         let flushed = state.outbox.is_empty();
         state.outbox.clear();
         let pending = state.pending.take();
+        let (visit, arrival) = (state.visit.take(), state.arrival.take());
         state.waiting.clear();
         drop(state);
         if let Some(pending) = pending {
@@ -173,7 +194,7 @@ impl<A: Application> Shard<A> {
             && flushed
             && !matches!(reason, DisconnectReason::TransportClosed | DisconnectReason::TransportError)
         {
-            tokio::task::spawn_local(linger(stream));
+            tokio::task::spawn_local(linger(stream, visit));
         }
         self.counters.connections_now.sub(1);
         if was_websocket {
@@ -183,6 +204,7 @@ impl<A: Application> Shard<A> {
         for socket in sockets {
             self.forget_socket(conn.key, socket, reason, traffic);
         }
+        drop(arrival);
         conn.wake();
     }
 
@@ -257,7 +279,7 @@ impl<A: Application> Shard<A> {
 
 /// A socket closed with unread input resets the connection, and the reset may overtake our last words. So: no more
 /// from us, and a moment for the client to hang up.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: TcpStream, _visit: Option<Arc<Visit>>) {
     if stream.shutdown().await.is_err() {
         return;
     }

@@ -18,7 +18,7 @@ mod timers;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use tokio::sync::watch;
 use crate::ack::Answer;
 use crate::admission::{Comer, Door};
 use crate::application::{Application, DisconnectReason, Handshake, Kind};
+use crate::arrival::{Arrival, Noticed, Visit};
 use crate::config::EngineConfig;
 use crate::counters::ShardCounters;
 use crate::handle::Handle;
@@ -52,6 +53,14 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 const SOCKETS_SPARE: usize = 64;
 /// How exact deadlines are.
 const TICK_MS: u64 = 50;
+
+/// What a session begins with.
+pub(crate) struct Begun {
+    pub(crate) handshake: Arc<Handshake>,
+    /// None: over polling, where connections come and go.
+    pub(crate) visit: Option<Arc<Visit>>,
+    pub(crate) arrival: Option<Arrival>,
+}
 
 pub(crate) struct Shard<A: Application> {
     pub(crate) index: u16,
@@ -141,7 +150,7 @@ impl<A: Application> Shard<A> {
 
     /// Runs what calls the application. None: it panicked, which costs the connection concerned and nobody else: not
     /// the tasks of the shard, nor what is left to do for others.
-    fn guarded<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
+    pub(crate) fn guarded<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
         let result = catch_unwind(AssertUnwindSafe(call));
         if result.is_err() {
             self.counters.panics.add(1);
@@ -197,6 +206,11 @@ impl<A: Application> Shard<A> {
         self.guarded(|| self.app.address_of(node)).flatten()
     }
 
+    /// Tells the application how somebody behaves.
+    pub(crate) fn notice(&self, client: IpAddr, what: Noticed) {
+        self.guarded(|| self.app.noticed(client, what));
+    }
+
     /// The buffer that is nobody's between two reads.
     pub(crate) fn with_read_buffer<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
         read(&mut self.read_buffer.borrow_mut())
@@ -214,10 +228,10 @@ impl<A: Application> Shard<A> {
     }
 
     /// A new session over polling. Gives the body of the answer.
-    pub(crate) fn open_polling(self: &Rc<Self>, handshake: Arc<Handshake>) -> Result<String, HttpFault> {
+    pub(crate) fn open_polling(self: &Rc<Self>, begun: Begun) -> Result<String, HttpFault> {
         let secret = SessionSecret::random();
         let form = Form { dialect: Dialect::Default, wire: Wire::Polling };
-        let conn = self.register(None, form, Kind::SocketIo, handshake)?;
+        let conn = self.register(None, form, Kind::SocketIo, begun)?;
         self.sessions.borrow_mut().insert(secret, conn.key);
         conn.state.borrow_mut().secret = Some(secret);
         connection::start(self, &conn);
@@ -231,12 +245,12 @@ impl<A: Application> Shard<A> {
         unread: &[u8],
         deflate: bool,
         kind: Kind,
-        handshake: Arc<Handshake>,
+        begun: Begun,
     ) {
         let wire = if deflate { Wire::WebsocketDeflate } else { Wire::Websocket };
         let dialect = if kind == Kind::Raw { Dialect::Raw } else { Dialect::Default };
-        let authorized = kind == Kind::Raw && handshake.header("authorization").is_some();
-        let Ok(conn) = self.register(Some(stream), Form { dialect, wire }, kind, handshake) else { return };
+        let authorized = kind == Kind::Raw && begun.handshake.header("authorization").is_some();
+        let Ok(conn) = self.register(Some(stream), Form { dialect, wire }, kind, begun) else { return };
         let begun = self.guarded(|| {
             let mut state = conn.state.borrow_mut();
             if kind == Kind::SocketIo {
@@ -271,7 +285,7 @@ impl<A: Application> Shard<A> {
         stream: Option<TcpStream>,
         form: Form,
         kind: Kind,
-        handshake: Arc<Handshake>,
+        begun: Begun,
     ) -> Result<Rc<Conn<A>>, HttpFault> {
         // Others may have come since it was looked at.
         if self.is_full() {
@@ -291,7 +305,7 @@ impl<A: Application> Shard<A> {
         let spread = (u64::from(generation.wrapping_mul(0x9E37_79B9)) * (interval / 2)) >> 32;
         let first_ping = now + interval - spread;
         let session = Session::new(transport, first_ping);
-        let conn = Rc::new(Conn::new(key, stream, session, form, kind, handshake));
+        let conn = Rc::new(Conn::new(key, stream, session, form, kind, begun));
         entry.insert(Rc::clone(&conn));
         drop(conns);
         let connect_by = now + self.config.connect_timeout.as_millis() as u64;

@@ -1,6 +1,7 @@
 //! A websocket that takes a polling session over.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -8,6 +9,7 @@ use tokio::net::TcpStream;
 use super::connection::State;
 use super::{Conn, Shard};
 use crate::application::{Application, DisconnectReason};
+use crate::arrival::{Noticed, Visit};
 use crate::frame::{self, Incoming, Opcode, ReadError, Reader, Role};
 use crate::ids::SessionSecret;
 use crate::packet::{Wire, parse_engine};
@@ -24,6 +26,7 @@ impl<A: Application> Shard<A> {
         stream: TcpStream,
         unread: Bytes,
         deflate: bool,
+        visit: Arc<Visit>,
     ) {
         let Some(conn) = self.session(secret) else { return };
         let (shard, timeout) = (Rc::clone(self), self.config.upgrade_timeout);
@@ -31,6 +34,7 @@ impl<A: Application> Shard<A> {
             let mut probe = Probe {
                 reader: Reader::new(Role::Server, deflate),
                 stream: Some(stream),
+                visit: Some(visit),
                 deflate,
                 answered: false,
             };
@@ -51,6 +55,7 @@ impl<A: Application> Shard<A> {
 struct Probe {
     reader: Reader,
     stream: Option<TcpStream>,
+    visit: Option<Arc<Visit>>,
     deflate: bool,
     /// This is the session's probe; others that come meanwhile end without a trace.
     answered: bool,
@@ -146,7 +151,10 @@ impl Probe {
             Ok(()) if switched => None,
             Err(ReadError::Protocol(error)) if switched => Some(error),
             Ok(()) => return Probed::More,
-            Err(_) => return Probed::Failed,
+            Err(_) => {
+                shard.notice(state.peer.ip(), Noticed::Malformed);
+                return Probed::Failed;
+            }
         };
         self.switch(shard, conn, &mut state);
         for incoming in after_switch {
@@ -170,6 +178,7 @@ impl Probe {
         state.form.wire = if self.deflate { Wire::WebsocketDeflate } else { Wire::Websocket };
         state.outbox.switch_to_websocket();
         *conn.stream.borrow_mut() = self.stream.take();
+        state.visit = self.visit.take();
         shard.counters.websockets_now.add(1);
     }
 }

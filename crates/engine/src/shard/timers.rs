@@ -7,6 +7,7 @@ use super::connection::{Ending, State};
 use super::{Conn, Shard, TICK_MS};
 use crate::ack::AckError;
 use crate::application::{Application, DisconnectReason};
+use crate::arrival::Noticed;
 use crate::ids::Key;
 use crate::outbox;
 use crate::packet::Wire;
@@ -197,8 +198,15 @@ impl<A: Application> Shard<A> {
                 None
             }
         };
+        let client = state.peer.ip();
         drop(state);
         if let Some(reason) = end {
+            match kind {
+                Kind::Connect => self.notice(client, Noticed::Idle),
+                Kind::Write => self.notice(client, Noticed::SlowReader),
+                Kind::Attachments | Kind::Message => self.notice(client, Noticed::SlowSender),
+                Kind::Beat | Kind::LastWrite | Kind::Ack(_) => {}
+            }
             self.end(conn, &reason);
         }
     }
