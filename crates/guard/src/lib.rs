@@ -1,4 +1,5 @@
-//! Who may enter, and what they may do there: addresses, tokens, the grants they carry, and credentials for TURN servers.
+//! Who may enter, and what they may do there: addresses, tokens, the grants they carry, credentials for TURN servers, and
+//! who is kept out for what they did.
 //!
 //! Everything here is a question about values: the time is an argument, and nothing is looked up elsewhere.
 
@@ -9,6 +10,7 @@ mod identity;
 mod json;
 mod jwks;
 mod key;
+pub mod limit;
 mod pem;
 mod ring;
 mod token;
@@ -25,5 +27,6 @@ pub use ring::{KEYS_MAX, KEYS_TRIED_MAX, KeyRing, TooManyKeys};
 pub use token::{TokenError, Verifier};
 pub use turn::{IceServers, TURN_CREDENTIAL_TTL_MAX, Turn};
 pub use warden::{
-    At, Ban, Evidence, Measure, Rung, Signal, Standing, Suspect, Turned, Warden, WardenConfig, Whom,
+    At, Ban, Bounds, Door, Doors, Evidence, Levels, Measure, Restraint, Rung, Signal, Standing, Terms,
+    Turned, Warden, WardenConfig, Weight, Whom,
 };
