@@ -3,6 +3,7 @@
 
 mod bounded;
 mod broker;
+mod bulletin;
 mod clock;
 mod directory;
 mod disk;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::broker::EmbeddedBroker;
+use self::bulletin::EmbeddedBulletin;
 use self::clock::{Clock, unix_ms};
 use self::directory::EmbeddedDirectory;
 use self::disk::{Earlier, Medium, Opened, Queue};
@@ -154,6 +156,7 @@ impl Embedded {
         let marks = EmbeddedMarks::new(clock, Arc::clone(&broker), disk.clone(), &mut earlier);
         let presence = EmbeddedPresence::new(own, clock, Arc::clone(&broker), queue.clone(), &mut earlier);
         let presence = Arc::new(presence);
+        let bulletin = Arc::new(EmbeddedBulletin::new(disk.clone(), &mut earlier));
         if let (Some(opened), Some(disk)) = (opened, &disk) {
             opened.start(disk, Arc::downgrade(&broker), Arc::clone(&condition))?;
         }
@@ -170,6 +173,7 @@ impl Embedded {
             quota: Arc::new(EmbeddedQuota::new(clock)),
             occupancy: Arc::new(EmbeddedOccupancy::new()),
             post: Arc::new(EmbeddedPost::new(own)),
+            bulletin: Arc::clone(&bulletin) as _,
             membership: Arc::new(membership),
             condition: condition.subscribe(),
         };
@@ -177,6 +181,7 @@ impl Embedded {
             clock,
             broker: Arc::downgrade(&broker),
             presence: Arc::downgrade(&presence),
+            bulletin: Arc::downgrade(&bulletin),
             own,
             queue,
             held_until_ms: Some(clock.steady_ms() + config.recovery_window_ms),
@@ -213,6 +218,7 @@ struct Sweeper {
     clock: Clock,
     broker: Weak<EmbeddedBroker>,
     presence: Weak<EmbeddedPresence>,
+    bulletin: Weak<EmbeddedBulletin>,
     own: Incarnation,
     queue: Option<Arc<Queue>>,
     /// Until then whoever was there before the process was started may come back.
@@ -229,6 +235,9 @@ impl Sweeper {
             let now_ms = self.clock.steady_ms();
             broker.sweep(now_ms);
             presence.sweep(now_ms);
+            if let Some(bulletin) = self.bulletin.upgrade() {
+                bulletin.sweep();
+            }
             if self.held_until_ms.is_some_and(|until_ms| now_ms > until_ms) {
                 self.held_until_ms = None;
                 broker.end_hold();

@@ -2,13 +2,15 @@
 //!
 //! [`Broker`] gives messages their order and brings them to the nodes, [`Sessions`] remembers who may return to which
 //! rooms, [`Membership`] says which nodes live, [`Presence`] who is where, [`Marks`] who has read how far, [`Directory`]
-//! which node owns a name, [`Quota`] how much of something is left, [`Occupancy`] which rooms somebody is in, and by
-//! [`Post`] one node tells another something. What a caller may rely on is written at the traits, once, and holds for
-//! every implementation.
+//! which node owns a name, [`Quota`] how much of something is left, [`Occupancy`] which rooms somebody is in,
+//! [`Bulletin`] what every node must know, and by [`Post`] one node tells another something. What a caller may rely on is
+//! written at the traits, once, and holds for every implementation.
 //!
 //! It knows no connection, no event of a client and no engine.
 
+mod board;
 mod broker;
+mod bulletin;
 mod deliver;
 mod directory;
 pub mod embedded;
@@ -34,6 +36,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use broker::{Broker, Continuity, Page, Publication, PublishError, Range, Read, Receipt, Standing};
+pub use bulletin::{
+    Bulletin, NOTICE_KEY_BYTES_MAX, NOTICE_VALUE_BYTES_MAX, NOTICES_MAX, NotPosted, Notice, Notices, Topic,
+};
 pub use deliver::{Deliver, Full};
 pub use directory::{Claim, Claimed, Directory};
 pub use history::HistoryLimits;
@@ -62,6 +67,7 @@ pub struct Cluster {
     pub quota: Arc<dyn Quota>,
     pub occupancy: Arc<dyn Occupancy>,
     pub post: Arc<dyn Post>,
+    pub bulletin: Arc<dyn Bulletin>,
     /// How the plane is, for health pages and readiness.
     pub condition: watch::Receiver<Condition>,
 }

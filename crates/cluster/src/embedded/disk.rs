@@ -22,7 +22,7 @@ pub(crate) use self::queue::{Append, Queue, UNAVAILABLE, Work};
 pub(crate) use self::record::{BaseRecord, OwnedSession};
 use self::store::Store;
 pub(crate) use self::store::{Fault, Medium};
-pub(crate) use self::tables::{BASES, CURSORS, LAST_SEEN, MARKS, SESSIONS};
+pub(crate) use self::tables::{BASES, CURSORS, LAST_SEEN, MARKS, NOTICES, SESSIONS};
 use self::writer::{Debts, Writer};
 use super::OpenError;
 use super::broker::EmbeddedBroker;

@@ -5,14 +5,16 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 use fred::types::Value;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::error;
 use turnpike_wire::RoomId;
 
 use super::client::Client;
+use super::config::Report;
 use super::keys::Keys;
 use super::lanes::Lanes;
 use super::reply;
+use super::seal::Seal;
 use super::versions::Versions;
 use crate::letterboxes::Letterboxes;
 use crate::{Deliver, Incarnation, PresenceDelta, Unavailable};
@@ -21,6 +23,7 @@ pub(crate) struct Access {
     pub(crate) client: Arc<Client>,
     pub(crate) keys: Keys,
     pub(crate) own: Incarnation,
+    pub(crate) seal: Seal,
     /// Where the plane's own tasks run; who asks may be on another one, which ends earlier.
     pub(crate) runtime: Handle,
     /// Set when the broker is started; nothing is told before.
@@ -32,6 +35,8 @@ pub(crate) struct Access {
     pub(crate) versions: Versions,
     /// Who on this node listens for which letters.
     pub(crate) letterboxes: Letterboxes,
+    /// Something was posted.
+    pub(crate) posted: Notify,
 }
 
 impl Access {
@@ -68,6 +73,14 @@ impl Access {
         self.client.metrics.undecodable.inc();
         error!(function, "Redis gave an answer that the function does not give");
         Unavailable { retry_after_ms: 1_000 }
+    }
+
+    /// Something came that no node of this cluster has made, or that it made for another place.
+    pub(crate) fn forged(&self, kind: &'static str) {
+        self.client.metrics.forged.with_label_values(&[kind]).inc();
+        if let Some(report) = &self.client.config.report {
+            report(Report::Forged { kind });
+        }
     }
 
     /// What the bus brings of presence goes through here before it is delivered. Of this node's own changes only the

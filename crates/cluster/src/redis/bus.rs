@@ -43,6 +43,9 @@ pub(crate) trait Listen: Send + Sync + 'static {
     fn lagged(&self, lane: Lane);
 
     fn control(&self, frame: &[u8]);
+
+    /// There may be something new on the bulletin.
+    fn posted(&self);
 }
 
 pub(crate) struct Bus {
@@ -55,8 +58,9 @@ struct Shared {
     client: Arc<Client>,
     keys: Keys,
     own: Incarnation,
-    /// Where this node alone is told something, and in which slot that is.
-    own_channel: (String, u16),
+    /// Where this node alone is told something, and where all nodes hear that something was posted; and in which slots
+    /// these are.
+    fixed_channels: [(String, u16); 2],
     slots: [u16; LANES],
     listener: OnceLock<Arc<dyn Listen>>,
     /// The connection that counts for each lane: what comes over an earlier one does not.
@@ -88,15 +92,17 @@ enum Order {
 
 impl Bus {
     pub(crate) fn new(client: Arc<Client>, keys: Keys, own: Incarnation) -> Self {
-        let own_channel = keys.node(own);
-        let slot = slot_of(&own_channel);
+        let fixed_channels = [keys.node(own), keys.bulletin("c")].map(|channel| {
+            let slot = slot_of(&channel);
+            (channel, slot)
+        });
         let slots = std::array::from_fn(|index| Lane::new(index).map_or(0, |lane| slot_of(&keys.meta(lane))));
         let (alive, over) = watch::channel(());
         let shared = Shared {
             client,
             keys,
             own,
-            own_channel: (own_channel, slot),
+            fixed_channels,
             slots,
             listener: OnceLock::new(),
             attached: std::array::from_fn(|_| Mutex::default()),
@@ -202,12 +208,17 @@ enum Channel<'a> {
     Room(Lane, &'a str),
     Probe(Lane),
     Own,
+    Bulletin,
 }
 
 impl Shared {
     fn channel<'a>(&self, name: &'a str) -> Option<Channel<'a>> {
-        if name == self.own_channel.0 {
+        let [own, bulletin] = &self.fixed_channels;
+        if name == own.0 {
             return Some(Channel::Own);
+        }
+        if name == bulletin.0 {
+            return Some(Channel::Bulletin);
         }
         let rest = name.strip_prefix('{')?.strip_prefix(self.keys.prefix())?.strip_prefix(":l")?;
         let (lane, rest) = rest.split_once('}')?;
@@ -225,6 +236,7 @@ impl Shared {
                 listener.announced(*lane, room, frame);
             }
             Channel::Own => listener.control(frame),
+            Channel::Bulletin => listener.posted(),
             Channel::Room(..) | Channel::Probe(_) => {}
         }
     }

@@ -2,16 +2,20 @@
 //! anything may take.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::HistoryLimits;
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RedisConfig {
     /// Where to ask for the cluster's layout. Any of its processes will do, several survive one that is away.
     pub nodes: Vec<(String, u16)>,
     pub username: Option<String>,
     pub password: Option<String>,
+    /// What messages between nodes are sealed with: the first, and any of them is accepted. Without one nothing is sealed,
+    /// and everything believed.
+    pub seal_secrets: Vec<[u8; 32]>,
     /// Begins every key, so that several installations (and tests) share a cluster.
     pub prefix: String,
     pub durability: Durability,
@@ -39,6 +43,20 @@ pub struct RedisConfig {
     pub lease_ms: u64,
     /// How long a session outlives its node.
     pub recovery_window: Duration,
+    /// Told what people who look after the system's safety want to know. Called from where it happens, so it must not wait.
+    pub report: Option<Reporter>,
+}
+
+pub type Reporter = Arc<dyn Fn(Report) + Send + Sync>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// A message between nodes that no node of this cluster has made, or that it made for another place. Each is told:
+    /// whoever writes them down merges them.
+    Forged { kind: &'static str },
+    /// The clock of this machine against that of Redis, when it goes off by more than
+    /// [`CLOCK_OFFSET_MAX`](super::CLOCK_OFFSET_MAX) and when it is right again.
+    Clock { offset_ms: i64, is_right: bool },
 }
 
 /// What an answer to a publication means.
@@ -56,6 +74,7 @@ impl Default for RedisConfig {
             nodes: vec![("127.0.0.1".to_owned(), 7000)],
             username: None,
             password: None,
+            seal_secrets: Vec::new(),
             prefix: "tp".to_owned(),
             durability: Durability::Replicated,
             replicas_min: 1,
@@ -69,6 +88,7 @@ impl Default for RedisConfig {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             lease_ms: 3_000,
             recovery_window: Duration::from_mins(2),
+            report: None,
         }
     }
 }

@@ -54,6 +54,11 @@ impl Keys {
     pub(crate) fn node(&self, node: Incarnation) -> String {
         format!("{{{}:n{node}}}:c", self.prefix)
     }
+
+    /// What is posted for every node lies in one slot; there is little of it.
+    pub(crate) fn bulletin(&self, rest: &str) -> String {
+        format!("{{{}:bulletin}}:{rest}", self.prefix)
+    }
 }
 
 #[cfg(test)]

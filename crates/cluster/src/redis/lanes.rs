@@ -383,6 +383,12 @@ impl Listen for Listener {
         self.with(lane, Follower::lagged);
     }
 
+    fn posted(&self) {
+        if let Some(lanes) = self.0.upgrade() {
+            lanes.access.posted.notify_one();
+        }
+    }
+
     fn control(&self, frame: &[u8]) {
         let Some(lanes) = self.0.upgrade() else { return };
         match frame::parse_own(frame) {

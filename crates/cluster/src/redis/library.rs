@@ -12,7 +12,7 @@ use super::link::{Command, Link};
 use super::reply;
 
 /// In this order: a function may use local ones of the files before its own.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     include_str!("../../lua/library.lua"),
     include_str!("../../lua/fence.lua"),
     include_str!("../../lua/messages.lua"),
@@ -23,6 +23,7 @@ const PARTS: [&str; 10] = [
     include_str!("../../lua/directory.lua"),
     include_str!("../../lua/quota.lua"),
     include_str!("../../lua/occupancy.lua"),
+    include_str!("../../lua/bulletin.lua"),
 ];
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {

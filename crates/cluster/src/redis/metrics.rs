@@ -18,6 +18,8 @@ pub(crate) struct Metrics {
     pub(crate) broken: IntCounter,
     pub(crate) undecodable: IntCounter,
     pub(crate) signals_dropped: IntCounter,
+    pub(crate) forged: IntCounterVec,
+    pub(crate) notices_given_up: IntCounter,
     pub(crate) probe_seconds: Histogram,
     pub(crate) breaker_state: IntGaugeVec,
 }
@@ -110,6 +112,15 @@ impl Metrics {
                 "turnpike_cluster_signals_dropped_total",
                 "Signals that were not sent to other nodes.",
             )?,
+            forged: vec(
+                "turnpike_bus_forged_total",
+                "Messages between nodes that bear no seal of this cluster, or one that was made for something else.",
+                &["kind"],
+            )?,
+            notices_given_up: counter(
+                "turnpike_bulletin_given_up_total",
+                "Bans and revocations for which there was no room any more, before their time was over.",
+            )?,
             probe_seconds: histogram(
                 "turnpike_cluster_probe_seconds",
                 "Time of a probe through a master's announcements and back.",
@@ -135,7 +146,13 @@ mod tests {
         let metrics = Metrics::new(&registry).unwrap();
         // What has labels is there from its first value on.
         metrics.breaker_state.with_label_values(&["x"]).set(0);
-        for counter in [&metrics.commands, &metrics.calls_failed, &metrics.publish_failed, &metrics.gaps] {
+        for counter in [
+            &metrics.commands,
+            &metrics.calls_failed,
+            &metrics.publish_failed,
+            &metrics.gaps,
+            &metrics.forged,
+        ] {
             counter.with_label_values(&["x"]).inc();
         }
         let mut table =

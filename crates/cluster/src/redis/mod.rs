@@ -5,6 +5,7 @@ mod address;
 mod bases;
 mod breaker;
 mod broker;
+mod bulletin;
 mod bus;
 pub mod check;
 mod client;
@@ -33,6 +34,7 @@ mod quota;
 mod record;
 mod reply;
 mod rows;
+mod seal;
 mod sessions;
 #[cfg(test)]
 mod simulation;
@@ -48,7 +50,7 @@ use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::rand;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::error;
 
 use self::access::Access;
@@ -62,13 +64,17 @@ use self::keys::Keys;
 use self::lanes::Lanes;
 use self::metrics::Metrics;
 use self::post::RedisPost;
+use self::seal::Seal;
 use self::stores::Stores;
 use self::surveyor::Surveyor;
 use self::versions::Versions;
 use crate::letterboxes::Letterboxes;
 use crate::{Cluster, Incarnation, Unavailable};
 
-pub use config::{Durability, RedisConfig};
+pub use config::{Durability, RedisConfig, Report, Reporter};
+
+/// Beyond it what is decided by the wall clock (when tokens and bans end) is decided wrongly.
+pub const CLOCK_OFFSET_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Why there is no plane. What is wrong with the cluster, and what to do, says [`check::check`].
 #[derive(Debug, thiserror::Error)]
@@ -95,16 +101,19 @@ pub async fn connect(config: RedisConfig, registry: &prometheus::Registry) -> Re
     let client = Arc::new(Client::new(Arc::clone(&config), surveyor, conditions, metrics));
     client.spread_library();
     let keys = Keys::new(&config.prefix);
+    let own = draw_incarnation();
     let access = Arc::new(Access {
         client: Arc::clone(&client),
         keys: keys.clone(),
-        own: draw_incarnation(),
+        own,
+        seal: Seal::new(&client.config.seal_secrets, own),
         runtime: Handle::current(),
         deliver: OnceLock::new(),
         lanes: OnceLock::new(),
         doubts: watch::Sender::new(0),
         versions: Versions::default(),
         letterboxes: Letterboxes::default(),
+        posted: Notify::new(),
     });
     let stores = Stores::start(Arc::clone(&access)).await?;
     let committer = Committer::start(Arc::clone(&client), &keys);
@@ -120,6 +129,7 @@ pub async fn connect(config: RedisConfig, registry: &prometheus::Registry) -> Re
         quota: stores.quota,
         occupancy: stores.occupancy,
         post,
+        bulletin: stores.bulletin,
         condition,
     })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::access::Access;
+use super::bulletin::RedisBulletin;
 use super::directory::RedisDirectory;
 use super::marks::RedisMarks;
 use super::membership::RedisMembership;
@@ -21,6 +22,7 @@ pub(crate) struct Stores {
     pub(crate) directory: Arc<RedisDirectory>,
     pub(crate) quota: Arc<RedisQuota>,
     pub(crate) occupancy: Arc<RedisOccupancy>,
+    pub(crate) bulletin: Arc<RedisBulletin>,
 }
 
 impl Stores {
@@ -32,7 +34,9 @@ impl Stores {
         access.runtime.spawn(sweep::run(Arc::clone(&access), Arc::clone(shared)));
         access.runtime.spawn(presence_check::run(Arc::clone(&presence)));
         let occupancy = RedisOccupancy::new(Arc::clone(&access), Arc::clone(shared));
+        let bulletin = RedisBulletin::start(Arc::clone(&access), shared.leaving()).await?;
         Ok(Self {
+            bulletin: Arc::new(bulletin),
             occupancy: Arc::new(occupancy),
             sessions: Arc::new(RedisSessions::new(Arc::clone(&access), shared.nodes())),
             membership: Arc::new(membership),

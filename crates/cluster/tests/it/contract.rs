@@ -8,6 +8,7 @@ mod ground;
 mod recorder;
 mod stage;
 
+mod bulletin;
 mod continuity;
 mod dedupe;
 mod delivering;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadableDatabase, ReadableTable, TableError};
 use turnpike_wire::{RoomId, UserId};
 
 use super::record::{BaseRecord, Garbled, IdRecord, LaneRecord, MessageRecord};
 use super::store::{Fault, Store};
-use super::tables::{BASES, CURSORS, EPOCHS, IDS, LANE_RECORDS, LAST_SEEN, MARKS, MESSAGES, ROOMS};
+use super::tables::{BASES, CURSORS, EPOCHS, IDS, LANE_RECORDS, LAST_SEEN, MARKS, MESSAGES, NOTICES, ROOMS};
 use crate::embedded::clock::unix_ms;
 use crate::embedded::log::{Forgotten, Log, Past};
-use crate::{Base, BaseId, HistoryLimits, LANES, Mark, lane_of};
+use crate::{Base, BaseId, HistoryLimits, LANES, Mark, Notice, Topic, lane_of};
 
 /// What earlier processes have left, beside the logs.
 #[derive(Default)]
@@ -20,6 +20,7 @@ pub(crate) struct Earlier {
     pub(crate) cursors: Vec<Noted<(UserId, Box<str>, u64)>>,
     /// With the time by the wall clock.
     pub(crate) last_seen: Vec<Noted<(RoomId, UserId, u64)>>,
+    pub(crate) notices: Vec<Notice>,
     /// The latest time that stands anywhere.
     pub(crate) noted_ms: u64,
     pub(crate) last_turn: u64,
@@ -133,6 +134,18 @@ fn read(database: &Database, limits: &HistoryLimits) -> Result<(Logs, Earlier), 
         let user = UserId::parse(user).map_err(|_| Garbled)?;
         let (unix_ms, noted_ms) = seen.value();
         earlier.last_seen.push((noted_ms, (room, user, unix_ms)));
+    }
+    match transaction.open_table(NOTICES) {
+        Ok(notices) => {
+            for row in notices.iter()? {
+                let (name, notice) = row?;
+                let (topic, key) = name.value().split_once(' ').ok_or(Garbled)?;
+                let (until_ms, value) = notice.value();
+                earlier.notices.push(Notice::new(Topic::parse(topic).ok_or(Garbled)?, key, value, until_ms));
+            }
+        }
+        Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
     }
     earlier.bases.sort_by_key(|(at, _)| *at);
     earlier.marks.sort_by_key(|(at, _)| *at);

@@ -31,6 +31,9 @@ pub(crate) const LAST_SEEN: TableDefinition<'_, &str, (u64, u64)> = TableDefinit
 /// User and device, with a space between: number, and when it moved last.
 pub(crate) const CURSORS: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("cursors");
 
+/// Topic and key, with a space between: until when, and the value. Files of earlier versions are without it.
+pub(crate) const NOTICES: TableDefinition<'_, &str, (u64, &str)> = TableDefinition::new("notices");
+
 /// Makes an empty file one of ours.
 pub(crate) fn found(transaction: &redb::WriteTransaction) -> Result<(), Fault> {
     transaction.open_table(ABOUT)?.insert(FORMAT_KEY, FORMAT)?;
@@ -44,6 +47,7 @@ pub(crate) fn found(transaction: &redb::WriteTransaction) -> Result<(), Fault> {
     transaction.open_table(MARKS)?;
     transaction.open_table(CURSORS)?;
     transaction.open_table(LAST_SEEN)?;
+    transaction.open_table(NOTICES)?;
     Ok(())
 }
 

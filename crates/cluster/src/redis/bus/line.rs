@@ -43,7 +43,8 @@ pub(super) struct Line {
     /// Probes that have not come back, oldest first.
     probes: VecDeque<(Lane, Instant)>,
     to_subscribe: VecDeque<(RoomId, u64)>,
-    has_own_channel: bool,
+    /// Of those that are always subscribed, the ones that are here.
+    has_fixed: [bool; 2],
 }
 
 type Subscribing = FuturesUnordered<BoxFuture<'static, (RoomId, u64, Result<(), Fault>)>>;
@@ -77,7 +78,7 @@ impl Line {
                         lanes: Vec::new(),
                         probes: VecDeque::new(),
                         to_subscribe: VecDeque::new(),
-                        has_own_channel: false,
+                        has_fixed: [false; 2],
                         shared,
                     };
                     let why = line.run(inbox).await;
@@ -204,17 +205,21 @@ impl Line {
                 }
             }
         }
-        if is_here(self.shared.own_channel.1) != self.has_own_channel {
-            self.has_own_channel = !self.has_own_channel;
-            if self.has_own_channel
-                && let Err(fault) = self.link.subscribe(&self.shared.own_channel.0).await
+        for (index, (channel, slot)) in self.shared.fixed_channels.iter().enumerate() {
+            if is_here(*slot) == self.has_fixed[index] {
+                continue;
+            }
+            self.has_fixed[index] = !self.has_fixed[index];
+            if self.has_fixed[index]
+                && let Err(fault) = self.link.subscribe(channel).await
             {
-                self.has_own_channel = false;
+                self.has_fixed[index] = false;
                 self.elsewhere(&fault)?;
             }
-            self.shared
-                .heard
-                .send_if_modified(|heard| std::mem::replace(heard, self.has_own_channel) != *heard);
+            if index == 0 {
+                let own = self.has_fixed[0];
+                self.shared.heard.send_if_modified(|heard| std::mem::replace(heard, own) != *heard);
+            }
         }
         if self.lanes.is_empty() {
             // No probe will say so.
