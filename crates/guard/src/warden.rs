@@ -4,19 +4,33 @@
 //! to be done beyond its own tables is handed to whoever asks what is due.
 
 mod ban;
+mod bounded;
 mod config;
+mod door;
+mod holds;
+mod ladder;
 mod measure;
+mod notice;
+mod score;
 mod signal;
+mod suspects;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use turnpike_wire::UserId;
 
-pub use ban::{Ban, Standing, Turned, Whom};
-pub use config::WardenConfig;
-pub use measure::{Evidence, Measure, Rung, Suspect};
-pub use signal::Signal;
+pub use ban::{Ban, Restraint, Standing, Turned, Whom};
+pub use config::{Bounds, Door, Doors, Terms, WardenConfig};
+pub use measure::{Evidence, Measure, Rung};
+pub use signal::{Signal, Weight};
+
+use crate::address::{AddressKey, AddressRules, Network, Networks, Refused};
+use door::{Closed, Gate};
+use holds::Holds;
+use suspects::{Found, Suspects};
 
 /// What time it is, in both ways: steadily for measuring, and by the wall for what other nodes are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +39,77 @@ pub struct At {
     pub unix_ms: u64,
 }
 
+/// Of the refusals at a door, each of so many counts as one [`Signal::Flood`]: a company behind one address that comes back
+/// after an outage is refused for a while, and must not be taken for somebody who wants nothing else.
+const REFUSALS_A_FLOOD: u32 = 50;
+
+/// Measures that wait for whoever carries them out. More in one moment than that: the oldest are not carried out beyond the
+/// warden's own tables, in which they hold already, and are counted.
+const DUE_MAX: usize = 4_096;
+
 type Waker = Box<dyn Fn() + Send + Sync>;
 
 pub struct Warden {
-    #[expect(dead_code, reason = "read by what is being built on it")]
-    config: WardenConfig,
+    rules: AddressRules,
+    proxies: Networks,
+    terms: Terms,
+    connections: Gate,
+    sessions: Gate,
+    addresses: Suspects<AddressKey>,
+    users: Suspects<UserId>,
+    holds: Holds,
+    due: Mutex<VecDeque<Measure>>,
     waker: OnceLock<Waker>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    signals: [AtomicU64; Signal::ALL.len()],
+    turned: [AtomicU64; Turned::SLUGS.len()],
+    measures: [AtomicU64; Rung::ALL.len()],
+    measures_lost: AtomicU64,
+}
+
+/// How much a warden remembers, and what it has seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Levels {
+    pub bans: usize,
+    pub mutes: usize,
+    /// Addresses that are counted at the doors.
+    pub addresses: usize,
+    /// Addresses and users that something speaks against.
+    pub suspects: usize,
+    /// Each signal with how often it was seen.
+    pub signals: Vec<(Signal, u64)>,
+    /// Each reason with how often somebody was turned away for it at a door.
+    pub turned: Vec<(&'static str, u64)>,
+    /// Each rung with how often it was taken here.
+    pub measures: Vec<(Rung, u64)>,
+    /// Measures that were not carried out because too many were due at once.
+    pub measures_lost: u64,
+    /// What was forgotten before its time because a table was full.
+    pub crowded_out: u64,
+    /// Who was turned away because a table was full of addresses with something open.
+    pub untracked: u64,
 }
 
 impl Warden {
     pub fn new(config: WardenConfig) -> Self {
-        Self { config, waker: OnceLock::new() }
+        let WardenConfig { rules, proxies, doors, terms, bounds } = config;
+        Self {
+            rules,
+            proxies,
+            connections: Gate::new(doors.connections, bounds.addresses_max),
+            sessions: Gate::new(doors.sessions, bounds.addresses_max),
+            addresses: Suspects::new(terms.clone(), bounds.suspects_max),
+            users: Suspects::new(terms.clone(), bounds.suspects_max),
+            holds: Holds::new(bounds.bans_max),
+            terms,
+            due: Mutex::default(),
+            waker: OnceLock::new(),
+            counts: Counts::default(),
+        }
     }
 
     /// Called, on whatever thread a report came from, when something has become due. Set once; it must not block.
@@ -46,51 +120,208 @@ impl Warden {
     /// A TCP connection, before a byte is read. A trusted proxy always passes: its clients are asked about by
     /// [`Warden::arrive`].
     pub fn knock(&self, peer: IpAddr, at: At) -> Result<(), Turned> {
-        let _ = (peer, at);
-        Ok(())
+        if self.proxies.contains(peer) {
+            return Ok(());
+        }
+        let passed = self.pass(&self.connections, peer, at, Rung::Ban);
+        self.count_turned(passed)
     }
 
     /// A connection that passed has ended.
     pub fn hung_up(&self, peer: IpAddr) {
-        let _ = peer;
+        self.left(&self.connections, peer);
     }
 
     /// A session begins; the address is that of the client, resolved behind proxies.
     pub fn arrive(&self, client: IpAddr, at: At) -> Result<(), Turned> {
-        let _ = (client, at);
-        Ok(())
+        if self.proxies.contains(client) {
+            return Ok(());
+        }
+        let passed = self.pass(&self.sessions, client, at, Rung::Mute);
+        self.count_turned(passed)
     }
 
     /// A session that passed has ended.
     pub fn depart(&self, client: IpAddr) {
-        let _ = client;
+        self.left(&self.sessions, client);
     }
 
+    /// Whether somebody may do something over HTTP from there: the rules and bans alone, nothing is counted.
+    pub fn address_stands(&self, client: IpAddr, at: At) -> Result<(), Turned> {
+        let passed = self.check(client, at, Rung::Ban);
+        self.count_turned(passed)
+    }
+
+    /// Something was seen of an address, of a user, or of both.
     pub fn report(&self, client: Option<IpAddr>, user: Option<&UserId>, signal: Signal, at: At) {
-        let _ = (client, user, signal, at);
+        self.counts.signals[signal as usize].fetch_add(1, Ordering::Relaxed);
+        if !self.terms.enabled {
+            return;
+        }
+        let weight = signal.weight();
+        if let Some(user) = user
+            && let Some(found) = self.users.add(user, signal, weight.user, at.steady_ms)
+        {
+            self.take(Whom::User(user.clone()), found, at);
+        }
+        if let Some(address) = client.filter(|address| self.is_scored(*address)) {
+            let weight = if user.is_some() { weight.beside } else { weight.alone };
+            let key = AddressKey::of(address);
+            if let Some(found) = self.addresses.add(&key, signal, weight, at.steady_ms) {
+                self.take(Whom::Network(Network::from(key)), found, at);
+            }
+        }
     }
 
     pub fn user_stands(&self, user: &UserId, at: At) -> Standing {
-        let _ = (user, at);
-        Standing::Free
+        match self.holds.of_user(user, at.unix_ms) {
+            None => Standing::Free,
+            Some((Rung::Ban, until_ms)) => Standing::Banned { until_ms },
+            Some((Rung::Mute | Rung::Disconnect, until_ms)) => {
+                Standing::Muted { retry_after_ms: until_ms - at.unix_ms }
+            }
+        }
+    }
+
+    /// How much speaks against somebody right now.
+    pub fn score(&self, whom: &Whom, at: At) -> f32 {
+        match whom {
+            Whom::User(user) => self.users.score(user, at.steady_ms),
+            Whom::Network(network) => self.addresses.score(&AddressKey::of(network.first()), at.steady_ms),
+        }
     }
 
     /// Shuts somebody out here. Telling the other nodes is the caller's matter.
     pub fn ban(&self, ban: Ban) {
-        let _ = ban;
+        self.holds.place(ban.into(), 0);
     }
 
-    pub fn lift(&self, whom: &Whom) {
-        let _ = whom;
+    /// What holds on another node holds here as well. False if nothing is changed by it.
+    pub fn restrain(&self, restraint: Restraint, at: At) -> bool {
+        self.holds.place(restraint, at.unix_ms)
+    }
+
+    /// Takes back what holds, and forgets what led to it: else the next signal would bring it back.
+    pub fn lift(&self, whom: &Whom) -> Option<Restraint> {
+        match whom {
+            Whom::User(user) => self.users.forgive(user),
+            Whom::Network(network) => self.addresses.forgive(&AddressKey::of(network.first())),
+        }
+        self.holds.lift(whom)
     }
 
     pub fn bans(&self, at: At) -> Vec<Ban> {
-        let _ = at;
-        Vec::new()
+        let bans = self.restraints(at).into_iter().filter(|restraint| restraint.rung == Rung::Ban);
+        bans.map(|Restraint { whom, until_ms, reason, by, .. }| Ban { whom, until_ms, reason, by }).collect()
+    }
+
+    /// Mutes and bans.
+    pub fn restraints(&self, at: At) -> Vec<Restraint> {
+        self.holds.all(at.unix_ms)
     }
 
     /// What has to be done now. Each is given once.
     pub fn due(&self) -> Vec<Measure> {
-        Vec::new()
+        self.queue().drain(..).collect()
+    }
+
+    /// Forgets what is over. Gives the restraints among it. To be called every few seconds.
+    pub fn sweep(&self, at: At) -> Vec<Restraint> {
+        self.connections.sweep(at.steady_ms);
+        self.sessions.sweep(at.steady_ms);
+        self.addresses.sweep(at.steady_ms);
+        self.users.sweep(at.steady_ms);
+        self.holds.over(at.unix_ms)
+    }
+
+    pub fn levels(&self, at: At) -> Levels {
+        let restraints = self.restraints(at);
+        let bans = restraints.iter().filter(|restraint| restraint.rung == Rung::Ban).count();
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counts = &self.counts;
+        Levels {
+            bans,
+            mutes: restraints.len() - bans,
+            addresses: self.connections.addresses() + self.sessions.addresses(),
+            suspects: self.addresses.len() + self.users.len(),
+            signals: Signal::ALL.into_iter().zip(counts.signals.iter().map(read)).collect(),
+            turned: Turned::SLUGS.into_iter().zip(counts.turned.iter().map(read)).collect(),
+            measures: Rung::ALL.into_iter().zip(counts.measures.iter().map(read)).collect(),
+            measures_lost: read(&counts.measures_lost),
+            crowded_out: self.holds.crowded_out() + self.addresses.crowded_out() + self.users.crowded_out(),
+            untracked: self.connections.untracked() + self.sessions.untracked(),
+        }
+    }
+
+    fn is_scored(&self, address: IpAddr) -> bool {
+        !self.rules.is_exempt(address) && !self.proxies.contains(address)
+    }
+
+    /// `refused_from`: from which rung on an address is refused here.
+    fn check(&self, address: IpAddr, at: At, refused_from: Rung) -> Result<(), Turned> {
+        self.rules.check(address).map_err(|refused| match refused {
+            Refused::Address => Turned::Address,
+            Refused::Country => Turned::Country,
+        })?;
+        match self.holds.of_address(address, at.unix_ms) {
+            Some(_) if !self.is_scored(address) => Ok(()),
+            Some((rung, until_ms)) if rung >= refused_from => Err(match rung {
+                Rung::Ban => Turned::Banned { until_ms },
+                Rung::Mute | Rung::Disconnect => Turned::TooMany { retry_after_ms: until_ms - at.unix_ms },
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn pass(&self, gate: &Gate, address: IpAddr, at: At, refused_from: Rung) -> Result<(), Turned> {
+        self.check(address, at, refused_from)?;
+        if self.rules.is_exempt(address) {
+            return Ok(());
+        }
+        gate.enter(AddressKey::of(address), at.steady_ms).map_err(|Closed { retry_after_ms, refused }| {
+            if refused > 0 && refused.is_multiple_of(REFUSALS_A_FLOOD) {
+                self.report(Some(address), None, Signal::Flood, at);
+            }
+            Turned::TooMany { retry_after_ms }
+        })
+    }
+
+    fn left(&self, gate: &Gate, address: IpAddr) {
+        if self.is_scored(address) {
+            gate.leave(AddressKey::of(address));
+        }
+    }
+
+    /// The measure holds from here on; the rest of it is due.
+    fn take(&self, whom: Whom, found: Found, at: At) {
+        let Found { rung, lasts_ms, score, evidence } = found;
+        let until_ms = at.unix_ms.saturating_add(lasts_ms);
+        let measure = Measure { whom, rung, until_ms, score, evidence };
+        self.holds.place(measure.restraint(String::new()), at.unix_ms);
+        self.counts.measures[rung as usize].fetch_add(1, Ordering::Relaxed);
+        let mut due = self.queue();
+        if due.len() >= DUE_MAX {
+            due.pop_front();
+            self.counts.measures_lost.fetch_add(1, Ordering::Relaxed);
+        }
+        due.push_back(measure);
+        drop(due);
+        if let Some(wake) = self.waker.get() {
+            wake();
+        }
+    }
+
+    fn count_turned(&self, passed: Result<(), Turned>) -> Result<(), Turned> {
+        if let Err(turned) = &passed
+            && let Some(place) = Turned::SLUGS.iter().position(|slug| *slug == turned.slug())
+        {
+            self.counts.turned[place].fetch_add(1, Ordering::Relaxed);
+        }
+        passed
+    }
+
+    // What is done under the lock cannot panic half way.
+    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<Measure>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
