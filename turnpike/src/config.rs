@@ -29,7 +29,7 @@ use turnpike_daemon::{choice, section, settings};
 use turnpike_guard::{Grant, MediaGrant};
 
 pub(crate) use self::admin::Admin;
-pub(crate) use self::audit::Audit;
+pub(crate) use self::audit::{Audit, OnFailure};
 pub(crate) use self::check::{check, secret_weakness};
 pub(crate) use self::gates::{Gate, Gates, Unanswered};
 pub(crate) use self::grants::{Grants, MediaGrants};

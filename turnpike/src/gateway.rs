@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use turnpike_audit::Audit;
 use turnpike_daemon::config::Secret;
 use turnpike_engine::{EngineConfig, Origins, packet};
 use turnpike_gateway::{
@@ -20,6 +21,7 @@ pub(crate) fn config(
     secrets: &Secrets,
     keys: KeyRing,
     connections_max: usize,
+    audit: Audit,
 ) -> GatewayConfig {
     let tokens = verifier(config, keys);
     GatewayConfig {
@@ -46,7 +48,7 @@ pub(crate) fn config(
         ice_servers: media::ice_servers(config),
         webhooks: webhooks(&config.webhooks),
         gates: gates(&config.gates),
-        audit: turnpike_audit::Audit::nowhere(),
+        audit,
         development: secrets.token.as_ref().filter(|_| !config.is_production()).map(|secret| Development {
             secret: secret.reveal().as_bytes().to_vec(),
             issuer: config.auth.issuer.clone(),
@@ -205,7 +207,7 @@ mod tests {
         let mut settings = loaded.settings;
         settings.auth.jwt_secret = Some(Secret::new("x".repeat(32)));
         let key = TokenKey::hs256(&[b'x'; 32]).unwrap();
-        config(&settings, &Secrets::of(&settings).unwrap(), key.into(), 7)
+        config(&settings, &Secrets::of(&settings).unwrap(), key.into(), 7, Audit::nowhere())
     }
 
     /// Fields and values, one a line, as `{:#?}` prints them.

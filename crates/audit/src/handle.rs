@@ -21,7 +21,19 @@ pub struct Audit {
     pub(crate) health: Arc<watch::Sender<Health>>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) on_failure: OnFailure,
+    pub(crate) before: Before,
     pub(crate) decide_wait_max: Duration,
+}
+
+/// What the log was like when it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// There was none.
+    Nothing,
+    /// It had ended as intended.
+    Closed,
+    /// It breaks off: whoever wrote it came to an end that was not intended.
+    Broken,
 }
 
 /// The record is where it was promised to be.
@@ -72,6 +84,8 @@ pub struct Figures {
     pub bytes: AtomicU64,
     pub batches: AtomicU64,
     pub checkpoints: AtomicU64,
+    /// Checkpoints of other nodes, kept here.
+    pub witnessed: AtomicU64,
     /// How long the disk took, in sum.
     pub sync_micros: AtomicU64,
     /// Events for which there was no room, or that waited for a disk that did not come back.
@@ -117,6 +131,7 @@ impl Audit {
             health: Arc::new(watch::Sender::new(Health::Well)),
             figures: Arc::default(),
             on_failure: OnFailure::Degrade,
+            before: Before::Nothing,
             decide_wait_max: Duration::ZERO,
         }
     }
@@ -187,9 +202,15 @@ impl Audit {
             let event = Event::new(Kind::Anchor, Outcome::Success)
                 .on(Object::Node, note.checkpoint.origin.as_str())
                 .detail("note", Value::Own(note.text().into()));
+            Figures::add(&self.figures.witnessed, 1);
             self.note(event);
         }
         signed
+    }
+
+    /// How it was when it was opened.
+    pub fn before(&self) -> Before {
+        self.before
     }
 
     /// How it is, and when that changes.

@@ -42,7 +42,7 @@ pub use self::digest::{Digest, NotADigest};
 pub use self::disk::{Directory, Disk, Medium};
 pub use self::event::{DETAIL_ENTRIES_MAX, Event, Object, Value};
 pub use self::export::Form;
-pub use self::handle::{Anchor, Audit, Closing, Figures, Health, NotRecorded, OnFailure, Recorded};
+pub use self::handle::{Anchor, Audit, Before, Closing, Figures, Health, NotRecorded, OnFailure, Recorded};
 pub use self::housekeeping::{Housekeeper, HousekeepingError, Kept};
 pub use self::key::{KeyId, NotAKey, PublicKey, Signer};
 pub use self::kind::{Kind, Outcome, Severity, Wait, classes};

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::chain::Chain;
 use crate::digest::push_hex;
 use crate::disk::{Directory, Disk, FILE_MODE};
-use crate::handle::{Anchor, Audit, Closing, Figures, Health, OnFailure};
+use crate::handle::{Anchor, Audit, Before, Closing, Figures, Health, OnFailure};
 use crate::key::Signer;
 use crate::queue::Queue;
 use crate::recovery::{self, Recovered};
@@ -99,7 +99,12 @@ impl Audit {
 
         let log = format!("{}/{}", settings.node, boot()?);
         finish_rewrites(directory)?;
-        let Recovered { chain, previous, mut events, signed_by } = recovery::recover(directory, &keys)?;
+        let Recovered { chain, previous, mut events, signed_by, closed } = recovery::recover(directory, &keys)?;
+        let before = match (&chain, closed) {
+            (None, _) => Before::Nothing,
+            (Some(_), true) => Before::Closed,
+            (Some(_), false) => Before::Broken,
+        };
         let mut handing_over = None;
         if let Some(before) = signed_by.last().filter(|_| !signed_by.contains(&signer.public().id())) {
             events.push(key_introduced(&signer, before.to_string()));
@@ -142,6 +147,7 @@ impl Audit {
             health,
             figures,
             on_failure: settings.on_failure,
+            before,
             decide_wait_max: settings.decide_wait_max,
         };
         Ok((audit, Closing { queue, writer: Some(thread) }))

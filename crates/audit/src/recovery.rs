@@ -29,12 +29,15 @@ pub(crate) struct Recovered {
     pub events: Vec<Event>,
     /// Who signed the last checkpoint.
     pub signed_by: Vec<KeyId>,
+    /// The log said of itself that it ends there.
+    pub closed: bool,
 }
 
 const QUARANTINE: &str = "quarantine";
 
 pub(crate) fn recover(directory: &Path, keys: &[PublicKey]) -> Result<Recovered, OpenError> {
-    let mut recovered = Recovered { chain: None, previous: None, events: Vec::new(), signed_by: Vec::new() };
+    let mut recovered =
+        Recovered { chain: None, previous: None, events: Vec::new(), signed_by: Vec::new(), closed: false };
     let segments = segments(directory).map_err(io_error("read the directory", directory))?;
     for segment in segments.iter().rev() {
         if recovered.chain.is_some() && !recovered.signed_by.is_empty() {
@@ -72,6 +75,7 @@ pub(crate) fn recover(directory: &Path, keys: &[PublicKey]) -> Result<Recovered,
         if let Some(chain) = scan.chain {
             recovered.previous = Some(segment.name.to_string());
             recovered.chain = Some(chain);
+            recovered.closed = scan.closed;
         }
     }
     Ok(recovered)
@@ -86,12 +90,20 @@ struct Scan {
     /// Whether a checkpoint that one of our keys signed stands behind the first bad record.
     signed_behind: bool,
     signed_by: Vec<KeyId>,
+    /// Nothing but the last checkpoint follows the record of the log's end.
+    closed: bool,
 }
 
 impl Scan {
     fn of(segment: &Segment, keys: &[PublicKey]) -> io::Result<Self> {
-        let mut scan =
-            Self { chain: None, good_bytes: 0, bad_bytes: 0, signed_behind: false, signed_by: Vec::new() };
+        let mut scan = Self {
+            chain: None,
+            good_bytes: 0,
+            bad_bytes: 0,
+            signed_behind: false,
+            signed_by: Vec::new(),
+            closed: false,
+        };
         let mut lines = segment.lines()?;
         while let Some(raw) = lines.next_line()? {
             let bytes = raw.bytes.len() as u64 + u64::from(raw.ended);
@@ -101,8 +113,10 @@ impl Scan {
                 && scan.follows(line, segment)
             {
                 scan.good_bytes += bytes;
+                scan.closed = line.is(Kind::Closed) || scan.closed && line.is(Kind::Checkpoint);
             } else {
                 scan.bad_bytes += bytes;
+                scan.closed = false;
             }
             let Some(note) = line.as_ref().and_then(note_of) else { continue };
             if scan.bad_bytes == 0 {

@@ -73,7 +73,7 @@ pub(crate) fn add(path: &Path) -> Result<PublicKey, KeyFileError> {
 }
 
 /// The name of a node's log, and of its keys.
-fn origin(node: &str) -> String {
+pub(crate) fn origin(node: &str) -> String {
     format!("turnpike/{node}")
 }
 
