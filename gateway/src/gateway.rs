@@ -26,6 +26,7 @@ use crate::http;
 use crate::metrics::{Meters, Readings};
 use crate::mirror::{Mirror, Receiver, RingLimits};
 use crate::occupancy::Occupancy;
+use crate::operator::Operator;
 use crate::outgoing::Outgoing;
 use crate::presence::Presences;
 use crate::receipts::Receipts;
@@ -122,6 +123,11 @@ impl Gateway {
     /// Sums over all shards, for whoever watches from inside the process.
     pub fn counters(&self) -> Counters {
         self.app.handle.counters()
+    }
+
+    /// What operators see and do here.
+    pub fn operator(&self) -> Operator {
+        Operator::new(Arc::clone(&self.app))
     }
 
     /// Counts the shards whose thread has ended, which before a shutdown only a fault brings about.

@@ -3,8 +3,9 @@
 //! All of it works on files: on a copy as well as beside a running process, and with the public key alone where nothing is signed.
 
 mod flags;
-mod key_file;
+pub(crate) mod key_file;
 mod keys;
+mod moment;
 mod prove;
 mod show;
 mod tail;
@@ -16,6 +17,8 @@ use turnpike_daemon::config::{Arguments, Faults};
 
 use self::flags::Flags;
 pub(crate) use self::flags::{FLAGS, HELP};
+pub(crate) use self::moment::moment;
+pub(crate) use self::verify::report_json;
 use crate::config::Config;
 
 /// What is asked.

@@ -7,15 +7,16 @@ use turnpike_daemon::config::{
 };
 
 use crate::config::{self, Config};
-use crate::{audit, token};
+use crate::{audit, remote, token};
 
 const SWITCHES: &[&str] = &["help", "h", "version", "V", "json", "follow", "without-anchors"];
 
 pub(crate) enum Command {
-    /// The whole system in one process.
-    Run(Box<Config>),
+    /// The whole system in one process. Operators may ask what is in effect.
+    Run(Box<Config>, Vec<Effective>),
     Token(token::Request, Box<Config>),
     Audit(audit::Request, Box<Config>),
+    Admin(remote::Request, Box<Config>),
     Doctor {
         json: bool,
         config: Box<Config>,
@@ -46,7 +47,7 @@ pub(crate) fn parse(
     let mut faults = Faults::default();
     let words = std::mem::take(&mut arguments.words);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (mut token, mut json, mut audited) = (None, false, None);
+    let (mut token, mut json, mut audited, mut remote) = (None, false, None, None);
     match words[..] {
         [] | ["config", "check" | "print"] => {}
         ["token"] => token = token::Request::parse(&mut arguments, &mut faults),
@@ -59,11 +60,19 @@ pub(crate) fn parse(
             Some(request) => audited = Some(request),
             None => faults.push(unknown_command(&words)),
         },
+        ["admin", ref rest @ ..] => {
+            let faults_before = faults.0.len();
+            remote = remote::Request::parse(rest, &mut arguments, &mut faults);
+            if remote.is_none() && faults.0.len() == faults_before {
+                faults.push(unknown_command(&words));
+            }
+        }
         _ => faults.push(unknown_command(&words)),
     }
     let other_flags = match words[..] {
         ["token"] => token::FLAGS,
         ["audit", ..] => audit::FLAGS,
+        ["admin", ..] => remote::FLAGS,
         ["doctor"] => &["json"],
         _ => &["help", "version"],
     };
@@ -78,6 +87,9 @@ pub(crate) fn parse(
     if let Some(request) = audited {
         return Ok(Command::Audit(request, config));
     }
+    if let Some(request) = remote {
+        return Ok(Command::Admin(request, config));
+    }
     Ok(match (words.as_slice(), token) {
         (_, Some(request)) => Command::Token(request, config),
         (["doctor"], _) => Command::Doctor { json, config },
@@ -86,7 +98,7 @@ pub(crate) fn parse(
             keys: loaded.effective.len(),
             given: loaded.effective.iter().filter(|effective| effective.place != Place::Default).count(),
         },
-        _ => Command::Run(config),
+        _ => Command::Run(config, loaded.effective),
     })
 }
 
@@ -96,7 +108,7 @@ fn unknown_command(words: &[&str]) -> Fault {
         place: Place::Line,
         value: Some(words.join(" ")),
         problem: "is not a command".into(),
-        remedy: "expected none (to run), `token`, `doctor`, `audit verify|tail|query|export|prove|keys`, `config check` or `config print`".into(),
+        remedy: "expected none (to run), `token`, `doctor`, `audit verify|tail|query|export|prove|keys`, `admin ...`, `config check` or `config print`".into(),
     }
 }
 
@@ -110,16 +122,19 @@ Usage: turnpike [FLAGS]                  runs the whole system in this process
        turnpike doctor [--json]         looks for what would keep it from serving well, and says what to do
        turnpike audit verify|tail|query|export|prove|keys
                                         reads, checks and proves the audit log
+       turnpike admin COMMAND           asks a running node: nodes, bans, revocations, log level, drain, ...
        turnpike config check|print       checks the configuration, or prints what is in effect
        turnpike help | --version
 
 {token}
 {audit}
+{remote}
 Configuration, for every command (docs/configuration.md says more):
   --config PATH: a TOML file. Each key is also an environment variable; flags win over the environment, that over the file.
 {keys}",
         token = token::HELP,
         audit = audit::HELP,
+        remote = remote::HELP,
         keys = as_flags(&Config::sections()),
     )
 }

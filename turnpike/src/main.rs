@@ -2,8 +2,10 @@
 //!
 //! Nothing is done here that a part could do itself. This is the only crate that sees all the others.
 
+mod admin;
 mod announce;
 mod audit;
+mod auditing;
 mod cluster;
 mod command;
 mod config;
@@ -16,6 +18,7 @@ mod links;
 mod media;
 mod purpose;
 mod redis;
+mod remote;
 mod run;
 mod secrets;
 mod token;
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
                 Faults::EXIT_CODE
             } else if error.is::<doctor::Unfit>() {
                 doctor::Unfit::EXIT_CODE
+            } else if let Some(error) = error.downcast_ref::<remote::RemoteError>() {
+                error.exit_code()
             } else {
                 1
             })
@@ -50,9 +55,10 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(config) => run::run(&config),
+        Command::Run(config, effective) => run::run(&config, effective),
         Command::Token(request, config) => token::print(&request, &config),
         Command::Doctor { json, config } => return doctor::examine(&config, json),
+        Command::Admin(request, config) => return remote::execute(&request, &config),
         Command::Audit(request, config) => return audit::execute(&request, &config),
         Command::ConfigCheck { keys, given } => print(&format!(
             "the configuration is sound: {keys} keys, {given} of them given, the others at their defaults"

@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use prometheus::Registry;
+use tokio::sync::watch;
 use turnpike_cluster::Cluster;
-use turnpike_daemon::admin;
-use turnpike_daemon::config::Setting as _;
+use turnpike_daemon::admin as listener;
+use turnpike_daemon::config::{Effective, Setting as _};
 use turnpike_daemon::descriptors::{self, Descriptors};
 use turnpike_daemon::drain::Drain;
 use turnpike_daemon::health::{Check, Health};
@@ -22,10 +23,11 @@ use turnpike_guard::Grant;
 use turnpike_media_relay::{Homes, Relay};
 use turnpike_wire::UserId;
 
+use crate::admin::{self, Desk, Parts};
 use crate::config::Config;
 use crate::keys::Keys;
 use crate::secrets::Secrets;
-use crate::{announce, cluster, development, doctor, gateway, links, media, redis, token};
+use crate::{announce, auditing, cluster, development, doctor, gateway, links, media, redis, token};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set by whoever builds a release.
@@ -48,13 +50,15 @@ struct Addresses {
     admin: SocketAddr,
 }
 
-pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<()> {
     let started = SystemTime::now();
-    let (log, _dial) = config.log.install();
+    let (log, dial) = config.log.install();
     let descriptors = descriptors::raise();
     let secrets = Secrets::of(config)?;
     // The shards have threads of their own; this is for the admin listener and background tasks.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // Behind everything else: what it says comes last.
+    let mut written = None;
     let outcome: anyhow::Result<Ended> = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         tokio::select! {
@@ -65,16 +69,19 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let registry = Registry::new();
         metrics::Process::register(&registry, VERSION, COMMIT, started, log.clone())?;
         let connections_max = connections_max(config, descriptors);
+        let auditing = &*written.insert(auditing::open(config, &registry)?);
+        let audit = auditing.audit();
 
         // Everything is bound before anything is served: an address in use must be found now.
         let keys = Keys::new(config, &secrets, &registry)?;
         let tokens = gateway::verifier(config, keys.ring());
-        let wanted = gateway::config(config, &secrets, keys.ring(), connections_max);
+        let tokens_of_admins = tokens.clone();
+        let wanted = gateway::config(config, &secrets, keys.ring(), connections_max, audit.clone());
         let address = wanted.address;
         let gateway = Gateway::bind(wanted, &registry)
             .with_context(|| format!("the gateway cannot listen on {address} (set HOST and PORT)"))?;
         let address = config.admin.address();
-        let admin = admin::bind(address).await.with_context(|| {
+        let admin = listener::bind(address).await.with_context(|| {
             format!("the admin listener cannot listen on {address} (set ADMIN_HOST and ADMIN_PORT)")
         })?;
         let relay = media::config(config).map(|media| Relay::start(&media, &registry)).transpose();
@@ -84,11 +91,14 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let addresses = Addresses { gateway: gateway.local_addr(), admin: admin.address };
 
         let tasks = Tasks::new(health.clone());
+        auditing.started(config, &effective, VERSION).await?;
+        auditing.keep(&tasks, &health);
         keys.keep(&tasks, &health);
         let cluster = match redis::config(config, addresses.gateway) {
             Some(redis) => cluster::on_redis(redis, &registry).await?,
             None => cluster::embedded(config, announce::reachable(addresses.gateway), &registry)?,
         };
+        auditing.anchor(config, &cluster, &tasks);
         let mut routes = health.public_routes();
         let (mut homes, mut linked) = (None, None);
         if let Some(relay) = &relay {
@@ -111,7 +121,22 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
             let check = health.check("media");
             tasks.spawn("media watch", |stop| watch_relay(relay, check, stop));
         }
-        let admin = admin.serve(admin::open(&health, registry));
+        let (drain_wanted, mut wanted) = watch::channel(false);
+        let parts = Parts {
+            node: config.node_id(),
+            tokens: tokens_of_admins,
+            audit: audit.clone(),
+            audit_directory: config.audit.directory(&config.node.data_dir),
+            audit_key_file: config.audit.keys(&config.node.data_dir),
+            cluster: cluster.clone(),
+            gateway: gateway.operator(),
+            health: health.clone(),
+            dial,
+            drain: drain_wanted,
+            effective,
+        };
+        let desk = Desk::new(parts, &registry)?;
+        let admin = admin.serve(admin::pages(&desk, config.admin.require_token, &health, registry));
         tasks.spawn("admin listener", |mut stop| async move {
             tokio::select! { () = admin => {}, () = stop.requested() => {} }
         });
@@ -123,9 +148,14 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
                 tracing::info!(signal = ending.name, "asked to end");
                 Ended::Asked
             }
+            _ = wanted.wait_for(|wanted| *wanted) => {
+                tracing::info!("asked to end by an operator");
+                Ended::Asked
+            }
             () = cluster::lease_lost(&cluster, &lease) => Ended::LeaseLost(addresses),
         };
         signals.exit_on_next(log.clone());
+        auditing.draining(ended.slug());
         match ended {
             Ended::Asked => drain(gateway, homes.as_deref(), &cluster, &health, config.drain.window).await,
             Ended::LeaseLost(_) => {
@@ -152,6 +182,9 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     });
     // Not by dropping it: that waits for threads, and one that is stuck must not keep the process.
     runtime.shutdown_background();
+    if let Some(written) = written {
+        written.close(outcome.as_ref().map_or("failed", Ended::slug));
+    }
     log.flush();
     match outcome? {
         Ended::Asked => Ok(()),
@@ -166,6 +199,15 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
 enum Ended {
     Asked,
     LeaseLost(Addresses),
+}
+
+impl Ended {
+    fn slug(&self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::LeaseLost(_) => "lease_lost",
+        }
+    }
 }
 
 /// At the same ports, also where the system had chosen them: clients and other nodes come back to what they know.
@@ -280,7 +322,9 @@ fn started_up(config: &Config, descriptors: Descriptors, Addresses { gateway, ad
         "turnpike is up"
     );
     if !admin.ip().is_loopback() {
-        tracing::warn!(%admin, "the admin listener is reachable from other machines and asks nobody who they are");
+        let open =
+            if config.admin.require_token { "nothing but /live and /ready" } else { "metrics and health" };
+        tracing::warn!(%admin, open, "the admin listener is reachable from other machines");
     }
 }
 

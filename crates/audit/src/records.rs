@@ -74,6 +74,7 @@ impl Record {
 /// The records of a directory that a filter finds, oldest first.
 pub struct Records {
     filter: Filter,
+    after: Option<u64>,
     segments: std::vec::IntoIter<Segment>,
     lines: Option<Lines<Box<dyn BufRead + Send>>>,
 }
@@ -86,7 +87,25 @@ impl Records {
             let skipped = segments.iter().skip(1).take_while(|next| next.name.begun < since).count();
             segments.drain(..skipped);
         }
-        Ok(Self { filter, segments: segments.into_iter(), lines: None })
+        Ok(Self { filter, after: None, segments: segments.into_iter(), lines: None })
+    }
+
+    /// Only those with a higher number. Files that cannot have any are not read.
+    #[must_use]
+    pub fn after(mut self, seq: Option<u64>) -> Self {
+        self.after = seq;
+        if let Some(seq) = seq {
+            let rest = self.segments.as_slice();
+            let skipped = rest.iter().skip(1).take_while(|next| next.name.first <= seq + 1).count();
+            self.segments = rest[skipped..].to_vec().into_iter();
+        }
+        self
+    }
+}
+
+impl Records {
+    fn finds(&self, record: &Record) -> bool {
+        self.after.is_none_or(|after| record.seq() > after) && self.filter.finds(&record.0)
     }
 }
 
@@ -110,7 +129,7 @@ impl Iterator for Records {
                 Ok(None) => self.lines = None,
                 Ok(Some(line)) => {
                     if let Some(record) =
-                        Record::read(line.bytes).filter(|record| self.filter.finds(&record.0))
+                        Record::read(line.bytes).filter(|record| self.finds(record))
                     {
                         return Some(Ok(record));
                     }

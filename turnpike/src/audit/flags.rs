@@ -1,10 +1,12 @@
 //! The flags of the commands, taken out one by one; what does not fit is a fault beside all the others.
 
 use std::fmt::Display;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use turnpike_audit::{Outcome, Time};
 use turnpike_daemon::config::{Arguments, Fault, Faults, Place, Setting as _};
+
+use super::moment;
 
 pub(crate) const FLAGS: &[&str] = &[
     "key",
@@ -104,15 +106,7 @@ impl<'a> Flags<'a> {
 
     /// A moment, or how long ago it was.
     pub(super) fn time(&mut self, name: &str) -> Option<Time> {
-        self.parsed(name, "a time", |text| {
-            if text.contains('-') {
-                return text.parse::<Time>().map_err(|error| error.to_string());
-            }
-            let ago = Duration::parse(text)
-                .map_err(|_| "expected a time, or a duration that is meant as ago".to_owned())?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            Ok(Time(u64::try_from(now.saturating_sub(ago).as_millis()).unwrap_or(0)))
-        })
+        self.parsed(name, "a time", moment)
     }
 
     /// One of some words.

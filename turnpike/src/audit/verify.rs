@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 use turnpike_audit::{Finding, PublicKey, Report, Trust, Verify, anchors_in};
 use turnpike_daemon::log::escaped;
 
@@ -90,7 +90,7 @@ pub(super) fn execute(request: &Request, directory: &Path, key_file: &Path) -> a
         })
         .with_context(|| format!("cannot read the audit log in {}", directory.display()))?;
     bar.finish_and_clear();
-    crate::print(&if request.json { as_json(&report) } else { as_text(&report) })?;
+    crate::print(&if request.json { report_json(&report).to_string() } else { as_text(&report) })?;
     Ok(ExitCode::from(report.verdict as u8))
 }
 
@@ -101,7 +101,7 @@ fn style() -> ProgressStyle {
 }
 
 /// Its form is a promise to scripts.
-fn as_json(report: &Report) -> String {
+pub(crate) fn report_json(report: &Report) -> Value {
     let finding = report.finding.as_ref().map(|Finding { seq, signed, segment, problem }| {
         json!({ "record": seq, "signed_before": signed, "file": segment, "problem": problem.slug(), "what": problem.to_string() })
     });
@@ -123,7 +123,6 @@ fn as_json(report: &Report) -> String {
         "torn_bytes": report.torn_bytes,
         "explained": explained,
     })
-    .to_string()
 }
 
 fn as_text(report: &Report) -> String {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use turnpike_daemon::config::Secret;
 use turnpike_daemon::section;
 
 section! {
@@ -13,6 +14,8 @@ section! {
         port: u16 = "3011", "ADMIN_PORT", "0" to "65535";
         /// `/metrics` and `/health` ask for a token of the role `service` or `admin` too; the admin API always asks for one of `admin`. Required in production where it listens beyond this machine.
         require_token: bool = "false", "TURNPIKE_ADMIN_REQUIRE_TOKEN";
+        /// What `turnpike admin` shows the listener: a token of the role `admin`. Not set: it makes one for a minute with `auth.jwt_secret`.
+        token: Option<Secret> = "", "TURNPIKE_ADMIN_TOKEN";
     }
 }
 

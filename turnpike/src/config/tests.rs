@@ -71,7 +71,7 @@ fn names_are_unique_and_ours_bear_our_prefix() {
     }
     let reserved =
         ["config", "help", "version", "h", "V"].iter().chain(crate::token::FLAGS).chain(crate::audit::FLAGS);
-    for flag in reserved {
+    for flag in reserved.chain(crate::remote::FLAGS) {
         assert!(keys.iter().all(|key| key.flag() != *flag), "{flag}");
     }
 }

@@ -1,0 +1,100 @@
+//! What an operator may see and do here: whom a user is connected as, and sending them away.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use turnpike_cluster::{Command, Incarnation, Signal, Status, Unavailable};
+use turnpike_engine::Kind;
+use turnpike_guard::Role;
+use turnpike_wire::{RoomId, UserId};
+
+use crate::app::App;
+use crate::session::Whereabouts;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Operator(Arc<App>);
+
+/// A connection of this node, or one whose client may come back here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connected {
+    pub id: String,
+    pub kind: &'static str,
+    pub is_connected: bool,
+    pub device: Option<String>,
+    pub role: Role,
+    pub rooms: usize,
+    /// Unix seconds.
+    pub expires_at: u64,
+    pub token_id: Option<String>,
+}
+
+/// A device of a user, on any node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// A node that has just come or gone may not be known by name.
+    pub node: Option<String>,
+    pub device: String,
+    pub status: Status,
+}
+
+impl Operator {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        Self(app)
+    }
+
+    /// Of this moment, on this node.
+    pub fn connections(&self) -> u64 {
+        self.0.handle.counters().connections_now
+    }
+
+    pub fn connections_of(&self, user: &UserId) -> Vec<Connected> {
+        let mut found: Vec<Connected> = Vec::new();
+        for (id, session) in self.0.sessions.of_user(user) {
+            let state = session.state();
+            let is_connected = match state.at {
+                Whereabouts::Connected(_) => true,
+                Whereabouts::Away { .. } => false,
+                Whereabouts::Gone => continue,
+            };
+            found.push(Connected {
+                id: id.to_string(),
+                kind: match session.kind {
+                    Kind::SocketIo => "socketio",
+                    Kind::Raw => "raw",
+                },
+                is_connected,
+                device: session.device.as_deref().map(ToOwned::to_owned),
+                role: state.identity.role,
+                rooms: state.rooms.len(),
+                expires_at: state.identity.expires_at,
+                token_id: state.identity.token_id.as_deref().map(ToOwned::to_owned),
+            });
+        }
+        found.sort_by(|one, other| one.id.cmp(&other.id));
+        found
+    }
+
+    /// Wherever they are connected.
+    pub async fn devices(&self, user: &UserId) -> Result<Vec<Device>, Unavailable> {
+        let rows = self.0.presences.devices(user).wait().await?.rows;
+        let nodes = self.0.cluster.membership.nodes().borrow().clone();
+        let names: HashMap<Incarnation, &str> =
+            nodes.iter().map(|node| (node.incarnation, node.name.as_str())).collect();
+        let mut devices: Vec<Device> = rows
+            .into_iter()
+            .map(|(incarnation, key, row)| Device {
+                node: names.get(&incarnation).map(|name| (*name).to_owned()),
+                device: key.device.to_string(),
+                status: row.status,
+            })
+            .collect();
+        devices.sort_by(|one, other| (&one.device, &one.node).cmp(&(&other.device, &other.node)));
+        Ok(devices)
+    }
+
+    /// Asks every node that the user is connected to.
+    pub fn disconnect(&self, user: &UserId, code: u16) {
+        self.0.cluster.broker.signal(&RoomId::personal(user), Signal::Command(Command::Disconnect { code }));
+    }
+}

@@ -1,0 +1,84 @@
+//! What operators act upon: handles to the parts of a running process.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use prometheus::Registry;
+use tokio::sync::{Semaphore, watch};
+use turnpike_audit::Audit;
+use turnpike_cluster::Cluster;
+use turnpike_daemon::config::Effective;
+use turnpike_daemon::health::Health;
+use turnpike_daemon::log::Dial;
+use turnpike_gateway::Operator;
+use turnpike_guard::{At, Verifier};
+
+use super::attempts::Attempts;
+use super::meters::Meters;
+use super::verification;
+
+/// Readings of the audit log at the same time; each reads files.
+const READINGS_MAX: usize = 2;
+
+/// What a desk is made of.
+pub(crate) struct Parts {
+    pub(crate) node: String,
+    pub(crate) tokens: Verifier,
+    pub(crate) audit: Audit,
+    pub(crate) audit_directory: PathBuf,
+    pub(crate) audit_key_file: PathBuf,
+    pub(crate) cluster: Cluster,
+    pub(crate) gateway: Operator,
+    pub(crate) health: Health,
+    pub(crate) dial: Dial,
+    /// Becomes true once somebody wants the process to leave in order.
+    pub(crate) drain: watch::Sender<bool>,
+    pub(crate) effective: Vec<Effective>,
+}
+
+pub(crate) struct Desk {
+    pub(super) parts: Parts,
+    pub(super) audit: Audit,
+    pub(super) meters: Meters,
+    pub(super) readings: Arc<Semaphore>,
+    pub(super) verification: verification::Bench,
+    attempts: Mutex<Attempts>,
+    started: Instant,
+    drawn: AtomicU64,
+}
+
+impl Desk {
+    pub(crate) fn new(parts: Parts, registry: &Registry) -> prometheus::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            audit: parts.audit.clone(),
+            parts,
+            meters: Meters::register(registry)?,
+            readings: Arc::new(Semaphore::new(READINGS_MAX)),
+            verification: verification::Bench::default(),
+            attempts: Mutex::default(),
+            started: Instant::now(),
+            drawn: AtomicU64::new(0),
+        }))
+    }
+
+    pub(super) fn now(&self) -> At {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        At { steady_ms: millis(self.started.elapsed()), unix_ms: millis(unix) }
+    }
+
+    pub(super) fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        // Each change is one assignment.
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn draw_id(&self) -> String {
+        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+        format!("{}.a.{drawn:x}", self.parts.cluster.membership.own())
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,56 @@
+//! Leaving in order: how far it is, and asking for it.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use turnpike_audit::Object;
+
+use super::operation::{Call, Method, Operation, Outcome, Plan, Problem, done};
+use super::request::conflict;
+
+pub(super) const GET: Operation = Operation {
+    id: "getDrain",
+    method: Method::Get,
+    path: "/admin/v1/drain",
+    about: "Whether this node is leaving, and how far it is: the phase, and what is left of it.",
+    parameters: &[],
+    body: None,
+    success: StatusCode::OK,
+    answer: || json!({ "draining": { "phase": "close connections", "left": 1204 } }),
+    recorded: false,
+    plan: |call| {
+        let [] = call.query([])?;
+        let draining = draining(call);
+        Ok(Plan::new(async move { Ok(done(&json!({ "draining": draining }))) }))
+    },
+};
+
+pub(super) const BEGIN: Operation = Operation {
+    id: "beginDrain",
+    method: Method::Post,
+    path: "/admin/v1/drain",
+    about: "Leave in order, as after SIGTERM: nobody new is let in, clients are moved to the other nodes over the drain \
+            window, and the process ends. It cannot be taken back.",
+    parameters: &[],
+    body: None,
+    success: StatusCode::ACCEPTED,
+    answer: || json!({}),
+    recorded: true,
+    plan: begin,
+};
+
+fn draining(call: &Call) -> Value {
+    call.desk.parts.health.ready().body["draining"].clone()
+}
+
+fn begin(call: &Call) -> Result<Plan, Problem> {
+    let [] = call.query([])?;
+    let desk = call.desk.clone();
+    let node = desk.parts.node.clone();
+    let act = async move {
+        if desk.parts.drain.send_replace(true) {
+            return Err(conflict("this node is leaving already"));
+        }
+        Outcome::Ok(done(&json!({})))
+    };
+    Ok(Plan::new(act).on(Object::Node, node))
+}
