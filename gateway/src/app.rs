@@ -1,23 +1,25 @@
 //! The gateway as the engine's application: what clients do arrives here, in order for each of them.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use turnpike_audit::Audit;
 use turnpike_cluster::{Cluster, Command, Control, Message, Signal, Unavailable};
 use turnpike_engine::{
-    Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Kind, Refusal, SocketId,
-    SocketRef, Step, Traffic, packet,
+    Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Introduces, Introduction, Kind,
+    Refusal, SocketId, SocketRef, Step, Traffic, packet,
 };
 use turnpike_guard::{IceServers, Identity, Verifier};
-use turnpike_wire::{Disconnect, IceServer, RoomId, UserId};
+use turnpike_wire::{Disconnect, Failure, IceServer, RoomId, UserId};
 
+use crate::addresses::{self, Addresses};
 use crate::api_keys::ApiKeys;
 use crate::audited::{self, By, Carried};
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_ms};
 use crate::config::Limits;
 use crate::ending::dismiss;
 use crate::expiry::Expiry;
@@ -52,6 +54,7 @@ pub(crate) struct App {
     /// What a packet of a client may be, and so what a backend may have sent to clients.
     pub(crate) packets: packet::Limits,
     pub(crate) clock: Clock,
+    pub(crate) addresses: Addresses,
     pub(crate) tokens: Verifier,
     pub(crate) api_keys: ApiKeys,
     pub(crate) cluster: Cluster,
@@ -82,6 +85,14 @@ impl App {
     /// Does something that no connection waits for.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.background.spawn(work);
+    }
+
+    /// To be awaited before credentials of TURN servers are given to somebody, if there are any for them.
+    pub(crate) async fn before_ice_servers(&self, identity: &Identity, by: By<'_>) -> Result<(), Failure> {
+        match self.ice_servers.credential_ends_at(unix_ms() / 1000).filter(|_| identity.uses_media()) {
+            Some(ends_at) => audited::turn_issued(&self.audit, by, ends_at).await,
+            None => Ok(()),
+        }
     }
 
     /// With credentials that begin now, for whoever has a use for them.
@@ -288,6 +299,18 @@ impl Application for Node {
 
     fn refill(&self, session: &Arc<Session>, socket: &SocketRef, offset: Option<&str>) {
         refill::refill(&self.0, session, socket, offset);
+    }
+
+    fn introduces(&self, peer: IpAddr) -> Introduces {
+        self.0.addresses.introduces(&self.0.cluster, peer)
+    }
+
+    fn introduction(&self, bytes: &[u8]) -> Introduction {
+        addresses::introduction(bytes)
+    }
+
+    fn client_of(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+        self.0.addresses.client_of(peer, headers).address
     }
 
     /// Where the public port of that node is, if it is another one and lives.

@@ -163,7 +163,12 @@ async fn enter(
     let member = Member { room: held.keep(), joined, presence: false };
     let device = device.map(|device| device.as_str().into());
     let by = By::comer(request).identified(&identity).over(socket.id());
-    audited::login(&app.audit, by, expires_at, false).await.map_err(|failure| {
+    // Both in one write.
+    let written = tokio::try_join!(
+        audited::login(&app.audit, by, expires_at, false),
+        app.before_ice_servers(&identity, by)
+    );
+    written.map_err(|failure| {
         again(Unavailable { retry_after_ms: failure.retry_after_ms.unwrap_or_default() })
     })?;
     let at = Whereabouts::Connected(socket);

@@ -31,6 +31,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::Deserialize;
 use serde_json::value::RawValue;
+use turnpike_audit::Object;
 use turnpike_cluster::Message;
 use turnpike_engine::packet::{Args, ArgsError};
 use turnpike_engine::{AckReply, Event, SocketRef, Step};
@@ -38,6 +39,7 @@ use turnpike_wire::event::ClientEvent;
 use turnpike_wire::{Answer, Code, Failure, RoomId};
 
 use crate::app::App;
+use crate::audited::{self, By};
 use crate::gates::Subject;
 use crate::membership::gone;
 use crate::placeholder;
@@ -56,6 +58,25 @@ impl Caller {
     fn subject(&self) -> Subject<'_> {
         let (user, connection) = (&self.session.user, self.socket.id());
         Subject { user, connection, returning: None, device: None, room: None, message: None }
+    }
+
+    /// Who acts, for the audit log.
+    fn by(&self) -> By<'_> {
+        By::user(&self.session.user).over(self.socket.id()).at(self.session.address)
+    }
+
+    /// Writes down what was not allowed. It gives the failure back.
+    fn denied(&self, tried: ClientEvent, room: &RoomId, failure: Failure) -> Failure {
+        self.noted(tried, Object::Room, room, failure)
+    }
+
+    /// The same of a room or stream, if that is why it failed.
+    fn noted(&self, tried: ClientEvent, object: Object, id: &RoomId, failure: Failure) -> Failure {
+        if matches!(failure.code, Code::Forbidden | Code::Banned) {
+            let object = Some((object, id.as_str()));
+            audited::denied(&self.app.audit, self.by(), tried.name(), object, failure.code.slug());
+        }
+        failure
     }
 
     fn is_in(&self, room: &RoomId) -> Result<(), Failure> {

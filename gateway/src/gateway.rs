@@ -14,6 +14,7 @@ use turnpike_engine::{Counters, Origins, Server, packet};
 use turnpike_guard::{IceServers, Verifier};
 use turnpike_wire::Disconnect;
 
+use crate::addresses::{Addresses, Front};
 use crate::api_keys::ApiKeys;
 use crate::app::{App, Node};
 use crate::background::Background;
@@ -53,6 +54,7 @@ struct Told {
     ping_interval: Duration,
     ping_timeout: Duration,
     compress_above: usize,
+    front: Front,
     tokens: Verifier,
     api_keys: ApiKeys,
     recovery_window: Duration,
@@ -82,6 +84,7 @@ impl Gateway {
         let GatewayConfig {
             address,
             engine,
+            front,
             tokens,
             api_keys,
             recovery_window,
@@ -99,6 +102,7 @@ impl Gateway {
             ping_interval: engine.ping_interval,
             ping_timeout: engine.ping_timeout,
             compress_above: engine.compression_threshold.unwrap_or(usize::MAX),
+            front,
             tokens,
             api_keys,
             recovery_window,
@@ -194,6 +198,7 @@ impl Bound {
             limits: config.limits,
             packets: config.packets,
             clock,
+            addresses: Addresses::new(config.front),
             tokens: config.tokens,
             api_keys: config.api_keys,
             mirror: Mirror::new(config.ring, clock, Arc::clone(&shards) as _, Arc::clone(&references)),
@@ -201,7 +206,14 @@ impl Bound {
             presences: Presences::new(&cluster, handle(), outgoing, clock, spawner()),
             typing: Typing::new(Arc::clone(&cluster.broker), handle(), outgoing, clock),
             receipts: Receipts::new(Arc::clone(&cluster.marks), handle(), outgoing, clock, spawner()),
-            signaling: Signaling::new(&cluster, handle(), outgoing, clock, config.media),
+            signaling: Signaling::new(
+                &cluster,
+                handle(),
+                outgoing,
+                clock,
+                config.media,
+                config.audit.clone(),
+            ),
             ice_servers: config.ice_servers,
             cluster,
             expiry: Expiry::default(),

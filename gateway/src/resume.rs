@@ -128,7 +128,8 @@ pub(crate) async fn resume(
         return error.into();
     }
     let by = By::comer(request).identified(&identity).over(socket.id());
-    if let Err(failure) = audited::login(&app.audit, by, identity.expires_at, true).await {
+    let login = audited::login(&app.audit, by, identity.expires_at, true);
+    if let Err(failure) = tokio::try_join!(login, app.before_ice_servers(&identity, by)) {
         return Unavailable { retry_after_ms: failure.retry_after_ms.unwrap_or_default() }.into();
     }
     let (lanes, found) = match app.find(&wanted).await {
@@ -185,8 +186,10 @@ fn in_present_epochs(
         if from.epoch == now.epoch {
             return from;
         }
-        let after =
-            rooms.iter().filter(|member| member.lane() == lane).map(|member| from.or_joined(member.joined).pos);
+        let after = rooms
+            .iter()
+            .filter(|member| member.lane() == lane)
+            .map(|member| from.or_joined(member.joined).pos);
         LanePosition { pos: after.min().unwrap_or(from.pos.min(now.pos)), ..now }
     })
 }

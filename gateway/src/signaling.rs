@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::rand;
 use tokio::sync::watch;
+use turnpike_audit::Audit;
 use turnpike_cluster::{Cluster, Directory, Incarnation, Lease, Node};
 use turnpike_engine::packet::{Class, Encoded};
 use turnpike_engine::{Handle, SocketId, SocketRef};
@@ -32,8 +33,9 @@ use turnpike_wire::{Code, Failure, RoomId};
 use self::letters::{Letters, Said, Silence};
 use self::relays::Missing;
 use self::suspects::Suspects;
-use self::table::{NoPlace, Table, Told};
+use self::table::{NoPlace, Over, Table, Told};
 use self::turns::Turns;
+use crate::audited::{self, By};
 use crate::clock::Clock;
 use crate::membership::{gone, unavailable};
 use crate::outgoing::Outgoing;
@@ -60,6 +62,7 @@ pub(crate) struct Signaling {
     outgoing: Outgoing,
     clock: Clock,
     counts: Counts,
+    audit: Audit,
 }
 
 #[derive(Default)]
@@ -92,6 +95,7 @@ impl Signaling {
         outgoing: Outgoing,
         clock: Clock,
         limits: MediaLimits,
+        audit: Audit,
     ) -> Self {
         Self {
             own: cluster.membership.own(),
@@ -105,6 +109,7 @@ impl Signaling {
             suspects: Suspects::default(),
             kept_ms: AtomicU64::new(0),
             limits,
+            audit,
             handle,
             outgoing,
             clock,
@@ -298,7 +303,7 @@ impl Signaling {
     }
 
     /// Whatever there is of it, here or at its relay.
-    fn give_up(&self, session: MediaSession) {
+    pub(crate) fn give_up(&self, session: MediaSession) {
         self.table().remove(session);
         self.letters.gone(vec![session]);
     }
@@ -363,9 +368,40 @@ impl Signaling {
         Arc::clone(&self.nodes.borrow())
     }
 
-    fn table(&self) -> MutexGuard<'_, Table<SocketId, SocketRef>> {
+    fn table(&self) -> Tabled<'_> {
         // Its changes are small, and none of them can fail half way.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        Tabled { table: self.table.lock().unwrap_or_else(PoisonError::into_inner), audit: &self.audit }
+    }
+}
+
+/// The table, for as long as somebody changes it. What is over by then is written down.
+struct Tabled<'a> {
+    table: MutexGuard<'a, Table<SocketId, SocketRef>>,
+    audit: &'a Audit,
+}
+
+impl std::ops::Deref for Tabled<'_> {
+    type Target = Table<SocketId, SocketRef>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.table
+    }
+}
+
+impl std::ops::DerefMut for Tabled<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.table
+    }
+}
+
+impl Drop for Tabled<'_> {
+    fn drop(&mut self) {
+        for Over { user, stream, role, why } in self.table.take_over() {
+            match role {
+                Role::Publisher => audited::publish_ended(self.audit, By::user(&user), &stream, why),
+                Role::Viewer => audited::subscribe_ended(self.audit, By::user(&user), &stream, why),
+            }
+        }
     }
 }
 

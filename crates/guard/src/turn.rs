@@ -36,6 +36,11 @@ impl IceServers {
         Self { stun, turn }
     }
 
+    /// Until when, in Unix seconds, a credential of now would be good. None: none is given.
+    pub fn credential_ends_at(&self, now: u64) -> Option<u64> {
+        self.turn.as_ref().map(|turn| turn.ends_at(now))
+    }
+
     /// With a credential of this user's own. `now`: Unix seconds.
     pub fn of(&self, user: &UserId, now: u64) -> Vec<IceServer<'_>> {
         let stun = (!self.stun.is_empty()).then(|| IceServer { urls: &self.stun, credential: None });
@@ -55,8 +60,12 @@ impl Turn {
         Self { urls, secret, ttl: ttl.min(TURN_CREDENTIAL_TTL_MAX) }
     }
 
+    fn ends_at(&self, now: u64) -> u64 {
+        now.saturating_add(self.ttl.as_secs())
+    }
+
     fn credential(&self, user: &UserId, now: u64) -> IceCredential {
-        let expires_at = now.saturating_add(self.ttl.as_secs());
+        let expires_at = self.ends_at(now);
         // A user id may contain the separator: the servers look for the first.
         let username = format!("{expires_at}:{user}");
         let password = STANDARD.encode(hmac::sign(&self.secret, username.as_bytes()));

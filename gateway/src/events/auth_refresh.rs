@@ -38,7 +38,8 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
     }
     let expires_at = identity.expires_at;
     let identity = Arc::new(identity);
-    audited::refreshed(&app.audit, by.identified(&identity), expires_at).await?;
+    let by = by.identified(&identity);
+    tokio::try_join!(audited::refreshed(&app.audit, by, expires_at), app.before_ice_servers(&identity, by))?;
     let (lost, hidden): (Vec<RoomId>, Vec<RoomId>) = {
         let mut state = session.state();
         if !state.is_connected_as(socket) {

@@ -1,12 +1,15 @@
 //! `media:publish`: this connection sends a stream from here on, by way of a relay.
 
+use turnpike_audit::Object;
 use turnpike_engine::packet::Args;
+use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::media::MediaPublish;
 use turnpike_wire::media::Sdp;
 use turnpike_wire::{Failure, RoomId};
 
 use super::media::{Media, description, sdp};
 use super::{Caller, data};
+use crate::audited;
 
 pub(super) struct Publish {
     stream: RoomId,
@@ -19,7 +22,14 @@ pub(super) fn parse(args: &Args) -> Result<Publish, Failure> {
 }
 
 pub(super) async fn apply(caller: &Caller, publish: Publish) -> Media {
+    let (client, stream) = (caller.media_client()?, publish.stream.clone());
+    let asked = caller.app.signaling.publish(&client, publish.stream, publish.sdp).await;
     let described =
-        caller.app.signaling.publish(&caller.media_client()?, publish.stream, publish.sdp).await?;
+        asked.map_err(|failure| caller.noted(ClientEvent::MediaPublish, Object::Stream, &stream, failure))?;
+    // Nothing flows before the client has its answer.
+    if let Err(failure) = audited::publish_started(&caller.app.audit, caller.by(), &stream).await {
+        caller.app.signaling.give_up(described.session);
+        return Err(failure);
+    }
     Ok(description(&described))
 }

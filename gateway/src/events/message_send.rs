@@ -52,7 +52,8 @@ async fn ask(caller: &Caller, args: &Args) -> Result<(), Failure> {
     let MessageSend { id, volatile, body, .. } = &send;
     let message = Message { id: id.as_ref(), volatile: *volatile, body, attachments: args.attachments() };
     let subject = Subject { room: Some(&send.room), message: Some(message), ..caller.subject() };
-    keeper.ask(Gate::Send, &subject).await
+    let asked = keeper.ask(Gate::Send, &subject).await;
+    asked.map_err(|failure| caller.denied(ClientEvent::MessageSend, &send.room, failure))
 }
 
 fn send(caller: Caller, event: ClientEvent, args: &Args, ack: Option<AckReply>) -> Step<()> {
@@ -109,7 +110,7 @@ fn permit(caller: &Caller, send: &MessageSend<'_>) -> Result<(), Failure> {
     let Caller { session, socket, .. } = caller;
     let state = session.state();
     if !state.identity.can(Right::Send, &send.room) {
-        return Err(Code::Forbidden.into());
+        return Err(caller.denied(ClientEvent::MessageSend, &send.room, Code::Forbidden.into()));
     }
     if !state.is_connected_as(socket) {
         return Err(gone());

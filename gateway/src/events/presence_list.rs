@@ -2,6 +2,7 @@
 
 use turnpike_engine::packet::Args;
 use turnpike_guard::{Right, Role};
+use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::client::{Count, PresenceList, PresencePage};
 use turnpike_wire::limits::PRESENCE_MEMBERS_MAX;
 use turnpike_wire::{Code, Failure};
@@ -19,7 +20,7 @@ pub(super) async fn apply(caller: &Caller, list: &PresenceList) -> Outcome {
     let Caller { app, session, socket } = caller;
     let identity = session.identity();
     if !identity.can(Right::Presence, &list.room) {
-        return Err(Code::Forbidden.into());
+        return Err(caller.denied(ClientEvent::PresenceList, &list.room, Code::Forbidden.into()));
     }
     let after = list.cursor.as_ref();
     let members_max = list.limit.map_or(PRESENCE_MEMBERS_MAX, Count::get);

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use turnpike_cluster::Message;
 use turnpike_engine::packet::Args;
 use turnpike_guard::Right;
+use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::client::{Count, RoomJoin, RoomJoined};
 use turnpike_wire::limits::PRESENCE_MEMBERS_MAX;
 use turnpike_wire::{Code, Failure};
@@ -24,18 +25,21 @@ pub(super) async fn apply(caller: &Caller, join: &RoomJoin) -> Outcome {
     let Caller { app, session, socket } = caller;
     let identity = session.identity();
     if !identity.can(Right::Join, &join.room) {
-        return Err(Code::Forbidden.into());
+        return Err(caller.denied(ClientEvent::RoomJoin, &join.room, Code::Forbidden.into()));
     }
     let reads = identity.can(Right::History, &join.room);
     if !reads && join.history.is_some_and(|count| count.get() > 0) {
-        return Err(Failure::new(Code::Forbidden, "the token does not grant the history of this room"));
+        let failure = Failure::new(Code::Forbidden, "the token does not grant the history of this room");
+        return Err(caller.denied(ClientEvent::RoomJoin, &join.room, failure));
     }
     if join.presence && !identity.can(Right::Presence, &join.room) {
-        return Err(Failure::new(Code::Forbidden, "the token does not grant the presence of this room"));
+        let failure = Failure::new(Code::Forbidden, "the token does not grant the presence of this room");
+        return Err(caller.denied(ClientEvent::RoomJoin, &join.room, failure));
     }
     let is_there = session.state().membership(&join.room).is_some();
     if let Some(keeper) = app.gate(Gate::Join).filter(|_| !is_there) {
-        keeper.ask(Gate::Join, &Subject { room: Some(&join.room), ..caller.subject() }).await?;
+        let asked = keeper.ask(Gate::Join, &Subject { room: Some(&join.room), ..caller.subject() }).await;
+        asked.map_err(|failure| caller.denied(ClientEvent::RoomJoin, &join.room, failure))?;
     }
     let latest = After::Latest(join.history.filter(|_| reads).map_or(0, Count::get));
     let since = join.since.filter(|_| reads).map(After::Message);

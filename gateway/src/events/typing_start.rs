@@ -2,6 +2,7 @@
 
 use turnpike_engine::packet::Args;
 use turnpike_guard::Right;
+use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::Empty;
 use turnpike_wire::event::client::Typing;
 use turnpike_wire::{Code, Failure};
@@ -16,7 +17,7 @@ pub(super) fn parse(args: &Args) -> Result<Typing, Failure> {
 pub(super) fn apply(caller: &Caller, typing: &Typing) -> Outcome {
     let Caller { app, session, socket } = caller;
     if !session.identity().can(Right::Typing, &typing.room) {
-        return Err(Code::Forbidden.into());
+        return Err(caller.denied(ClientEvent::TypingStart, &typing.room, Code::Forbidden.into()));
     }
     caller.is_in(&typing.room)?;
     // Who is not to be seen is not seen typing.

@@ -25,12 +25,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, on};
 use serde::Serialize;
+use turnpike_engine::PeerAddress;
 use turnpike_guard::Role;
 use turnpike_wire::{Code, Failure};
 
 use self::operation::{Access, Asker, Call, Method, Operation, Outcome, Problem};
 use super::json;
 use crate::app::App;
+use crate::audited::{self, By};
 use crate::clock::unix_ms;
 
 /// What a request has around a message's body.
@@ -79,7 +81,7 @@ fn method_router(app: &Arc<App>, operation: &'static Operation) -> MethodRouter 
         let app = Arc::clone(&app);
         async move {
             let id = request_id::of(&app, request.headers());
-            let answered = match read_call(&app, operation, &params, request).await {
+            let answered = match read_call(&app, operation, &params, request, &id).await {
                 Ok(call) => carry_out(&app, operation, call, &id).await,
                 Err(problem) => answered(&app, operation, &id, Err(problem)),
             };
@@ -128,9 +130,16 @@ async fn read_call(
     operation: &Operation,
     params: &RawPathParams,
     request: Request,
+    id: &str,
 ) -> Result<Call, Problem> {
     // Before anything of the request is looked at: who may not ask learns nothing, and costs nothing.
-    let asker = authorise(app, operation.access, request.headers())?;
+    let by = By {
+        address: request.extensions().get().map(|PeerAddress(peer)| peer.ip()),
+        transport: Some("http"),
+        request: Some(id),
+        ..By::default()
+    };
+    let asker = authorise(app, operation, request.headers(), by).await?;
     let (parts, body) = request.into_parts();
     let body = match &operation.body {
         Some(of) => {
@@ -150,41 +159,50 @@ async fn read_call(
     })
 }
 
-fn authorise(app: &App, access: Access, headers: &HeaderMap) -> Result<Asker, Problem> {
+async fn authorise(
+    app: &App,
+    operation: &Operation,
+    headers: &HeaderMap,
+    by: By<'_>,
+) -> Result<Asker, Problem> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let token = match (given.next(), given.next()) {
         (Some(one), None) => one.to_str().ok().and_then(bearer),
         _ => None,
     };
     let Some(token) = token else {
+        audited::login_failed(&app.audit, by, "missing").await;
         let failure = Failure::new(Code::Unauthorized, "send `Authorization: Bearer <token>`");
         return Err(failure.into());
     };
     let asker = if app.api_keys.hold(token.as_bytes()) {
         Asker::Key
     } else {
-        let identity = app.tokens.check(token, unix_ms() / 1000).map_err(|error| {
-            app.meters.token_refused(error.slug());
-            Failure::from(error)
-        })?;
-        Asker::Token(identity)
+        match app.tokens.check(token, unix_ms() / 1000) {
+            Ok(identity) => Asker::Token(identity),
+            Err(error) => {
+                app.meters.token_refused(error.slug());
+                audited::login_failed(&app.audit, by, error.slug()).await;
+                return Err(Failure::from(error).into());
+            }
+        }
     };
     let role = match &asker {
         Asker::Key => Role::Service,
         Asker::Token(identity) => identity.role,
     };
-    match (access, role) {
+    let lacks = match (operation.access, role) {
         // A user's token is looked at once the stream is known.
-        (_, Role::Admin) | (Access::Service, Role::Service) | (Access::Media(_), _) => Ok(asker),
-        (Access::Service, Role::User) => Err(Failure::new(
-            Code::Forbidden,
-            "this is for API keys, and tokens of the role service or admin",
-        )
-        .into()),
-        (Access::Admin, Role::User | Role::Service) => {
-            Err(Failure::new(Code::Forbidden, "this is for tokens of the role admin").into())
-        }
-    }
+        (_, Role::Admin) | (Access::Service, Role::Service) | (Access::Media(_), _) => return Ok(asker),
+        (Access::Service, Role::User) => "this is for API keys, and tokens of the role service or admin",
+        (Access::Admin, Role::User | Role::Service) => "this is for tokens of the role admin",
+    };
+    let by = match &asker {
+        Asker::Key => By { role: Some(role), ..by },
+        Asker::Token(identity) => by.identified(identity),
+    };
+    audited::denied(&app.audit, by, operation.id, None, "role");
+    Err(Failure::new(Code::Forbidden, lacks).into())
 }
 
 /// The name of the scheme is written in any case (RFC 9110 11.1).

@@ -15,6 +15,18 @@ use turnpike_wire::{Code, RoomId, UserId};
 pub(super) struct Table<I, S> {
     sessions: HashMap<MediaSession, Held<I>>,
     connections: HashMap<I, Connection<S>>,
+    /// What is over since somebody last looked: whoever changes the table looks right after.
+    over: Vec<Over>,
+}
+
+/// A session that is here no more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Over {
+    pub(super) user: UserId,
+    pub(super) stream: RoomId,
+    pub(super) role: Role,
+    /// A slug.
+    pub(super) why: &'static str,
 }
 
 struct Held<I> {
@@ -72,7 +84,7 @@ pub(super) struct Told<S> {
 
 impl<I, S> Default for Table<I, S> {
     fn default() -> Self {
-        Self { sessions: HashMap::new(), connections: HashMap::new() }
+        Self { sessions: HashMap::new(), connections: HashMap::new(), over: Vec::new() }
     }
 }
 
@@ -188,6 +200,7 @@ impl<I: Copy + Eq + Hash, S: Copy + Eq> Table<I, S> {
     /// Nothing more comes of the session. Who is away learns it when they come back. Gives whom to tell now.
     pub(super) fn end(&mut self, session: MediaSession, state: StreamState) -> Option<Told<S>> {
         let held = self.sessions.get_mut(&session)?;
+        let why = state.code.map_or("ended", Code::slug);
         let event = SessionEvent::State { state: state.clone(), whole: true };
         if let Some(early) = &mut held.early {
             put_off(early, event);
@@ -198,15 +211,27 @@ impl<I: Copy + Eq + Hash, S: Copy + Eq> Table<I, S> {
             return None;
         };
         let (stream, role) = (held.stream.clone(), held.role);
-        self.remove(session);
+        self.take_out(session, why);
         Some(Told { socket, session, stream, role, event })
     }
 
     /// Nobody here has it any more.
     pub(super) fn remove(&mut self, session: MediaSession) {
+        self.take_out(session, "ended");
+    }
+
+    fn take_out(&mut self, session: MediaSession, why: &'static str) {
         if let Some(held) = self.sessions.remove(&session) {
+            if let Some(connection) = self.connections.get(&held.of) {
+                let (user, stream, role) = (connection.user.clone(), held.stream, held.role);
+                self.over.push(Over { user, stream, role, why });
+            }
             self.strike(session, held.of);
         }
+    }
+
+    pub(super) fn take_over(&mut self) -> Vec<Over> {
+        std::mem::take(&mut self.over)
     }
 
     /// The connection broke, and may be back until then.
@@ -220,14 +245,14 @@ impl<I: Copy + Eq + Hash, S: Copy + Eq> Table<I, S> {
     /// The connection is no more. Gives what it had, which is here no more either.
     pub(super) fn gone(&mut self, id: I, socket: S) -> Vec<MediaSession> {
         match self.connections.get(&id) {
-            Some(connection) if connection.at == At::Here(socket) => self.drop_connection(id),
+            Some(connection) if connection.at == At::Here(socket) => self.drop_connection(id, "disconnected"),
             _ => Vec::new(),
         }
     }
 
     /// Another node has the connection, and may have what it had here.
     pub(super) fn forget(&mut self, id: I) {
-        self.drop_connection(id);
+        self.drop_connection(id, "moved");
     }
 
     /// The client is back, under the same id. Gives its sessions, and what it must be told of those that are over.
@@ -268,7 +293,7 @@ impl<I: Copy + Eq + Hash, S: Copy + Eq> Table<I, S> {
         };
         let due: Vec<I> =
             self.connections.iter().filter(|(_, connection)| is_due(connection)).map(|(id, _)| *id).collect();
-        due.into_iter().flat_map(|id| self.drop_connection(id)).collect()
+        due.into_iter().flat_map(|id| self.drop_connection(id, "disconnected")).collect()
     }
 
     /// What is still wanted, by relay.
@@ -280,11 +305,15 @@ impl<I: Copy + Eq + Hash, S: Copy + Eq> Table<I, S> {
         kept
     }
 
-    fn drop_connection(&mut self, id: I) -> Vec<MediaSession> {
-        let Some(connection) = self.connections.remove(&id) else { return Vec::new() };
-        let wanted =
-            |session: &MediaSession| self.sessions.remove(session).is_some_and(|held| held.over.is_none());
-        connection.sessions.into_iter().filter(wanted).collect()
+    fn drop_connection(&mut self, id: I, why: &'static str) -> Vec<MediaSession> {
+        let Some(Connection { user, sessions, .. }) = self.connections.remove(&id) else { return Vec::new() };
+        let wanted = |session: &MediaSession| {
+            let Some(held) = self.sessions.remove(session) else { return false };
+            let why = held.over.as_ref().map_or(why, |state| state.code.map_or("ended", Code::slug));
+            self.over.push(Over { user: user.clone(), stream: held.stream, role: held.role, why });
+            held.over.is_none()
+        };
+        sessions.into_iter().filter(wanted).collect()
     }
 
     /// The connection has the session no more.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
+use turnpike_audit::Object;
 use turnpike_cluster::Incarnation;
 use turnpike_guard::MediaRight;
 use turnpike_wire::RoomId;
@@ -12,8 +13,9 @@ use turnpike_wire::event::Empty;
 use turnpike_wire::event::media::MediaRecorded;
 
 use super::openapi::{CURSOR, LIMIT};
-use super::operation::{Access, Call, Method, Operation, Outcome, Parameter, Place, done};
+use super::operation::{Access, Asker, Call, Method, Operation, Outcome, Parameter, Place, done};
 use super::request::limit;
+use crate::audited::{self, By};
 
 const DEFAULT_STREAMS: usize = 100;
 
@@ -136,7 +138,11 @@ async fn end(call: Call) -> Outcome {
 
 async fn record(call: Call, wanted: bool) -> Outcome {
     let stream: RoomId = call.param("stream")?;
-    call.asker.permit(&stream, MediaRight::Record)?;
+    call.asker.permit(&stream, MediaRight::Record).inspect_err(|failure| {
+        let Asker::Token(identity) = &call.asker else { return };
+        let (by, object) = (By::default().identified(identity), Some((Object::Stream, stream.as_str())));
+        audited::denied(&call.app.audit, by, "recordStream", object, failure.code.slug());
+    })?;
     let [] = call.query([])?;
     let recording = call.app.signaling.record_stream(stream.clone(), wanted).await?;
     Ok(done(&MediaRecorded { stream: &stream, on: wanted, recording: &recording }))
