@@ -14,6 +14,7 @@ mod notice;
 mod score;
 mod signal;
 mod suspects;
+mod watch;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ pub use ban::{Ban, Restraint, Standing, Turned, Whom};
 pub use config::{Bounds, Door, Doors, Terms, WardenConfig};
 pub use measure::{Evidence, Measure, Rung};
 pub use signal::{Signal, Weight};
+pub use watch::Watch;
 
 use crate::address::{AddressKey, AddressRules, Network, Networks, Refused};
 use door::{Closed, Gate};
@@ -50,6 +52,7 @@ const DUE_MAX: usize = 4_096;
 type Waker = Box<dyn Fn() + Send + Sync>;
 
 pub struct Warden {
+    name: String,
     rules: AddressRules,
     proxies: Networks,
     terms: Terms,
@@ -96,8 +99,9 @@ pub struct Levels {
 
 impl Warden {
     pub fn new(config: WardenConfig) -> Self {
-        let WardenConfig { rules, proxies, doors, terms, bounds } = config;
+        let WardenConfig { name, rules, proxies, doors, terms, bounds } = config;
         Self {
+            name,
             rules,
             proxies,
             connections: Gate::new(doors.connections, bounds.addresses_max),
@@ -215,6 +219,11 @@ impl Warden {
         bans.map(|Restraint { whom, until_ms, reason, by, .. }| Ban { whom, until_ms, reason, by }).collect()
     }
 
+    /// Who it is that places bans here.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Mutes and bans.
     pub fn restraints(&self, at: At) -> Vec<Restraint> {
         self.holds.all(at.unix_ms)
@@ -297,7 +306,10 @@ impl Warden {
         let Found { rung, lasts_ms, score, evidence } = found;
         let until_ms = at.unix_ms.saturating_add(lasts_ms);
         let measure = Measure { whom, rung, until_ms, score, evidence };
-        self.holds.place(measure.restraint(String::new()), at.unix_ms);
+        if !self.holds.place(measure.restraint(self.name.clone()), at.unix_ms) {
+            // Another node, or an operator, has done more already.
+            return;
+        }
         self.counts.measures[rung as usize].fetch_add(1, Ordering::Relaxed);
         let mut due = self.queue();
         if due.len() >= DUE_MAX {

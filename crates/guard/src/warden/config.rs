@@ -4,6 +4,8 @@ use crate::address::{AddressRules, Networks};
 
 #[derive(Debug, Clone, Default)]
 pub struct WardenConfig {
+    /// Of the node: who it is that places bans.
+    pub name: String,
     /// Who may come in at all. The addresses that are exempt there are so from limits, scores and bans as well.
     pub rules: AddressRules,
     /// Their connections are other people's.

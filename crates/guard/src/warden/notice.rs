@@ -8,6 +8,8 @@ use super::measure::Rung;
 /// Longer ones are not of ours.
 const NOTICE_BYTES_MAX: usize = 4_096;
 
+const MUTE: &str = "mute:";
+
 #[derive(Serialize, Deserialize)]
 struct Written {
     rung: String,
@@ -18,9 +20,20 @@ struct Written {
 }
 
 impl Restraint {
-    /// What it is found under: a later one for the same replaces it.
+    /// What it is found under: a later one for the same replaces it, but a mute no ban, whichever was told first.
     pub fn key(&self) -> String {
-        self.whom.to_string()
+        let [ban, mute] = Self::keys(&self.whom);
+        if self.rung == Rung::Ban { ban } else { mute }
+    }
+
+    /// All that there may be about somebody.
+    pub fn keys(whom: &Whom) -> [String; 2] {
+        [whom.to_string(), format!("{MUTE}{whom}")]
+    }
+
+    /// Whom something is about.
+    pub fn whom(key: &str) -> Option<Whom> {
+        Whom::parse(key.strip_prefix(MUTE).unwrap_or(key))
     }
 
     pub fn value(&self) -> String {
@@ -35,7 +48,7 @@ impl Restraint {
             return None;
         }
         let Written { rung, reason, by } = serde_json::from_str(value).ok()?;
-        Some(Self { whom: Whom::parse(key)?, rung: Rung::named(&rung)?, until_ms, reason, by })
+        Some(Self { whom: Self::whom(key)?, rung: Rung::named(&rung)?, until_ms, reason, by })
     }
 }
 

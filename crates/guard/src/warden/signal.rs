@@ -50,14 +50,14 @@ macro_rules! signals {
 }
 
 signals! {
-    BadToken = "bad_token", user 5.0, beside 1.0, alone 5.0, Ban: "A token that was never a good one: forged, garbled, of another issuer. One that has only expired is none.";
+    BadToken = "bad_token", user 2.0, beside 0.5, alone 2.0, Ban: "A token that was never a good one here: forged, garbled, of a key that is not known. One that has expired, or is not valid yet, is none.";
     OriginRefused = "origin_refused", user 0.1, beside 0.1, alone 0.1, Ban: "A page of an origin that may not connect.";
-    Malformed = "malformed", user 5.0, beside 1.0, alone 5.0, Ban: "What no client sends that speaks the protocol: broken frames, packets, lengths.";
-    Flood = "flood", user 0.2, beside 0.05, alone 0.2, Ban: "Something refused because there was too much of it, or because its sender was muted.";
+    Malformed = "malformed", user 5.0, beside 1.0, alone 5.0, Ban: "What no client sends that speaks the protocol: broken frames, packets, requests, introductions.";
+    Flood = "flood", user 0.2, beside 0.05, alone 0.2, Ban: "Something refused because there was too much of it, or it was too large, or its sender was muted.";
     RoomScan = "room_scan", user 0.5, beside 0.1, alone 0.5, Ban: "One more room asked for that the token does not grant.";
     HistoryScan = "history_scan", user 0.5, beside 0.1, alone 0.5, Ban: "History asked for without a right to it, or page after page far beyond what anybody reads.";
-    Churn = "churn", user 0.3, beside 0.01, alone 0.02, Ban: "A session that ended seconds after it began.";
-    SlowReader = "slow_reader", user 2.0, beside 0.2, alone 2.0, Disconnect: "A connection closed because nothing was read from it while much waited.";
+    Churn = "churn", user 0.3, beside 0.01, alone 0.02, Ban: "A session that its client ended seconds after it began, or that was begun and not entered.";
+    SlowReader = "slow_reader", user 2.0, beside 0.2, alone 2.0, Disconnect: "A connection closed because its client took nothing of what waited for it, or a request that was begun and not ended.";
     SessionGuess = "session_guess", user 5.0, beside 1.0, alone 0.02, Ban: "A session id that is nobody's, as also after a restart, or somebody else's.";
     ForgedHeader = "forged_header", user 0.05, beside 0.05, alone 0.05, Mute: "Forwarding headers from an address that is no trusted proxy. They are not believed.";
 }
