@@ -1,7 +1,7 @@
 //! What a session's record says of its user: the claims of the token, the device, and how they want to be shown.
 
 use serde::{Deserialize, Serialize};
-use turnpike_guard::{Claims, Grant, Identity, MediaGrant, Name, Role};
+use turnpike_guard::{Claims, Grant, Identity, MediaGrant, Name, NumericDate, Role};
 use turnpike_wire::UserId;
 
 use crate::presence::Showing;
@@ -17,10 +17,11 @@ struct Record {
 }
 
 pub(crate) fn write(identity: &Identity, device: Option<&str>, showing: &Showing) -> Box<str> {
-    let Identity { user, role, name, expires_at, token_id, class, rooms, media } = identity;
+    let Identity { user, role, name, expires_at, issued_at, token_id, class, rooms, media } = identity;
     let mut claims = Claims::new(user.clone(), *expires_at);
     claims.role = *role;
     claims.name.clone_from(name);
+    claims.iat = issued_at.map(NumericDate);
     claims.jti.clone_from(token_id);
     claims.class.clone_from(class);
     claims.rooms = Some(rooms.to_vec());
@@ -32,7 +33,7 @@ pub(crate) fn write(identity: &Identity, device: Option<&str>, showing: &Showing
 /// None: this is not a record of ours.
 pub(crate) fn read(text: &str) -> Option<(Identity, Option<Box<str>>, Showing)> {
     let Record { claims, device, showing } = serde_json::from_str(text).ok()?;
-    let Claims { sub, exp, jti, role, name, rooms, media, class, .. } = claims;
+    let Claims { sub, exp, iat, jti, role, name, rooms, media, class, .. } = claims;
     let (user, role, name): (UserId, Role, Option<Name>) = (sub, role, name);
     let (rooms, media): (Vec<Grant>, Vec<MediaGrant>) =
         (rooms.unwrap_or_default(), media.unwrap_or_default());
@@ -41,6 +42,7 @@ pub(crate) fn read(text: &str) -> Option<(Identity, Option<Box<str>>, Showing)> 
         role,
         name,
         expires_at: exp.0,
+        issued_at: iat.map(|iat| iat.0),
         token_id: jti,
         class,
         rooms: rooms.into(),
@@ -63,6 +65,7 @@ mod tests {
             role: Role::Service,
             name: None,
             expires_at: 1_790_000_000,
+            issued_at: Some(1_780_000_000),
             token_id: Some("t1".into()),
             class: Some("gold".into()),
             rooms: vec!["chat:*=join,send".parse().unwrap()].into(),

@@ -15,6 +15,8 @@ pub struct Identity {
     pub name: Option<Name>,
     /// Unix seconds.
     pub expires_at: u64,
+    /// Unix seconds, if the token says so.
+    pub issued_at: Option<u64>,
     pub token_id: Option<Arc<str>>,
     /// The name of a limit class.
     pub class: Option<Arc<str>>,
@@ -58,6 +60,7 @@ mod tests {
             role,
             name: None,
             expires_at: 0,
+            issued_at: None,
             token_id: None,
             class: None,
             rooms: grants.iter().map(|grant| grant.parse().unwrap()).collect(),

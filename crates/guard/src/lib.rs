@@ -12,6 +12,7 @@ mod jwks;
 mod key;
 pub mod limit;
 mod pem;
+mod revocation;
 mod ring;
 mod token;
 mod turn;
@@ -23,10 +24,11 @@ pub use identity::Identity;
 pub use jwks::{JWKS_BYTES_MAX, JWKS_KEYS_MAX, Jwks, JwksError};
 pub use key::{KEY_ID_BYTES_MAX, KeyError, SECRET_BYTES_MIN, TokenKey, mint};
 pub use pem::KEY_FILE_BYTES_MAX;
+pub use revocation::{REVOCATIONS_MAX, REVOKED_ID_BYTES_MAX, Revocations, Revoked};
 pub use ring::{KEYS_MAX, KEYS_TRIED_MAX, KeyRing, TooManyKeys};
 pub use token::{TokenError, Verifier};
 pub use turn::{IceServers, TURN_CREDENTIAL_TTL_MAX, Turn};
 pub use warden::{
     At, Ban, Bounds, Door, Doors, Evidence, Levels, Measure, Restraint, Rung, Signal, Standing, Terms,
-    Turned, Warden, WardenConfig, Weight, Whom,
+    Turned, Warden, WardenConfig, Watch, Weight, Whom,
 };

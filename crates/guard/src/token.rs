@@ -13,6 +13,7 @@ use crate::claims::Claims;
 use crate::grant::{Grant, MediaGrant};
 use crate::identity::Identity;
 use crate::json::{DUPLICATE, Keys, is_shallow};
+use crate::revocation::Revocations;
 use crate::ring::{KeyRing, candidates};
 
 /// How far the clocks of issuer and node may differ.
@@ -67,6 +68,10 @@ pub enum TokenError {
     Issuer,
     #[error("the token is meant for another audience")]
     Audience,
+    #[error("the token lives longer than tokens may")]
+    Lifetime,
+    #[error("the token was revoked")]
+    Revoked,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +122,8 @@ impl TokenError {
             Self::IssuedInFuture => "issued_in_future",
             Self::Issuer => "issuer",
             Self::Audience => "audience",
+            Self::Lifetime => "lifetime",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -135,6 +142,9 @@ pub struct Verifier {
     audience: Option<String>,
     default_rooms: Arc<[Grant]>,
     default_media: Arc<[MediaGrant]>,
+    /// In seconds.
+    lifetime_max: u64,
+    revocations: Revocations,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +167,8 @@ impl Verifier {
             audience: None,
             default_rooms: default_rooms.into(),
             default_media: Arc::from([]),
+            lifetime_max: u64::MAX,
+            revocations: Revocations::default(),
         }
     }
 
@@ -175,6 +187,24 @@ impl Verifier {
     /// Tokens must name this in their `aud`.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience = Some(audience.into());
+        self
+    }
+
+    /// Tokens that live longer than so many seconds, from `iat` or else from when they are shown, are refused: so nobody has
+    /// to remember for longer that tokens were revoked. Without this there is no bound.
+    pub fn lifetime(mut self, max: u64) -> Self {
+        self.lifetime_max = max;
+        self
+    }
+
+    /// What was called back, to be asked of and told by whoever hears of it. Clones of the verifier share it.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// The same for one that is shared with others.
+    pub fn revoked_by(mut self, revocations: Revocations) -> Self {
+        self.revocations = revocations;
         self
     }
 
@@ -250,10 +280,18 @@ impl Verifier {
         if !for_us {
             return Err(TokenError::Audience);
         }
+        let begins = claims.iat.map_or(now, |iat| iat.0);
+        if claims.exp.0.saturating_sub(begins) > self.lifetime_max.saturating_add(LEEWAY_SECONDS) {
+            return Err(TokenError::Lifetime);
+        }
         let rooms = claims.rooms.as_ref().map_or(0, Vec::len);
         let media = claims.media.as_ref().map_or(0, Vec::len);
         if rooms + media > GRANTS_PER_TOKEN_MAX {
             return Err(TokenError::TooManyGrants);
+        }
+        let issued_at = claims.iat.map(|iat| iat.0);
+        if self.revocations.has_token(&claims.sub, claims.jti.as_deref(), issued_at) {
+            return Err(TokenError::Revoked);
         }
         Ok(())
     }
@@ -264,6 +302,7 @@ impl Verifier {
             role: claims.role,
             name: claims.name,
             expires_at: claims.exp.0,
+            issued_at: claims.iat.map(|iat| iat.0),
             token_id: claims.jti,
             class: claims.class,
             rooms: claims.rooms.map_or_else(|| Arc::clone(&self.default_rooms), Into::into),
