@@ -6,11 +6,13 @@
 
 mod bucket;
 mod rate;
+mod share;
 mod table;
 mod told;
 
 pub use bucket::Bucket;
 pub use rate::Rate;
+pub use share::{ANSWER_MS, Ask, Settled, Share, Verdict, Whole};
 pub use table::Table;
 
 /// Too much. The same may be tried again then.

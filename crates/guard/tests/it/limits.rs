@@ -1,0 +1,1 @@
+//! What limits cost: memory and time.
