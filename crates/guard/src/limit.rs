@@ -5,12 +5,14 @@
 //! bounds on memory and what is leased from the cluster. It knows no clock and nobody who is limited.
 
 mod bucket;
+mod classes;
 mod rate;
 mod share;
 mod table;
 mod told;
 
 pub use bucket::Bucket;
+pub use classes::{CLASSES_MAX, Class, Classes, Limit, Of, Rates};
 pub use rate::Rate;
 pub use share::{ANSWER_MS, Ask, Settled, Share, Verdict, Whole};
 pub use table::Table;
