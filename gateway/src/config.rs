@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use turnpike_audit::Audit;
 use turnpike_engine::EngineConfig;
-use turnpike_guard::{IceServers, Verifier};
+use turnpike_guard::{IceServers, Verifier, Watch};
 
+use crate::addresses::Front;
 use crate::api_keys::ApiKeys;
 use crate::gates::Gates;
 use crate::mirror::RingLimits;
@@ -20,6 +21,10 @@ pub struct GatewayConfig {
     pub address: SocketAddr,
     /// Among it the name of the node, the origins that may connect and the secrets of recovery tickets.
     pub engine: EngineConfig,
+    /// The machines before it that speak for others.
+    pub front: Front,
+    /// Knows who may not come in, and is told who misbehaves.
+    pub watch: Watch,
     /// Says of a token who it is.
     pub tokens: Verifier,
     /// Let backends without a token ask over HTTP.

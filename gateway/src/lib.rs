@@ -4,6 +4,7 @@
 //! brings them to `mirror`; `past`, `replay` and `offset` say what somebody missed, `session` who may come back for it,
 //! `resume` brings them back. The crate knows no other process.
 
+mod addresses;
 mod agenda;
 mod api_keys;
 mod app;
@@ -28,6 +29,7 @@ mod outgoing;
 mod page;
 mod past;
 mod placeholder;
+mod policing;
 mod presence;
 mod publication;
 mod receipts;
@@ -45,11 +47,13 @@ mod step;
 mod typing;
 mod webhooks;
 
+pub use addresses::Front;
 pub use api_keys::ApiKeys;
 pub use config::{Development, GatewayConfig, Limits};
 pub use gates::{Gate, Gates, Unanswered};
 pub use gateway::{Bound, Gateway};
 pub use mirror::RingLimits;
+pub use policing::Police;
 pub use operator::{Connected, Device, Operator};
 pub use signaling::MediaLimits;
 pub use webhooks::{Resolver, WebhookEvent, Webhooks, is_forbidden, is_public};

@@ -199,6 +199,11 @@ const OWN_LEVELS: &[(&str, &str, Read<App>)] = &[
 ];
 
 const OWN_TOTALS: &[(&str, &str, Read<App>)] = &[
+    (
+        "forwarded_headers_ignored_total",
+        "Requests that claimed to be of a public address, of a peer that is none of the trusted proxies.",
+        |app| app.addresses.ignored(),
+    ),
     ("sessions_crowded_out_total", "Sessions given up early because too many were away.", |app| {
         app.sessions.crowded_out()
     }),

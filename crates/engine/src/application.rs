@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use crate::ack::AckReply;
-use crate::arrival::{Introduction, Noticed, TurnedAway};
+use crate::arrival::{Introduces, Introduction, Noticed, TurnedAway};
 use crate::command::Close;
 use crate::ids::{SocketId, SocketRef};
 use crate::packet::Args;
@@ -52,14 +52,13 @@ pub trait Application: Send + Sync + 'static {
         let _ = peer;
     }
 
-    /// Whether connections of this peer have to say first of all for whom they are made; see
-    /// [`Application::introduction`].
-    fn must_be_introduced(&self, peer: IpAddr) -> bool {
+    /// Whether connections of this peer say first of all for whom they are made; see [`Application::introduction`].
+    fn introduces(&self, peer: IpAddr) -> Introduces {
         let _ = peer;
-        false
+        Introduces::Never
     }
 
-    /// Reads the beginning of such a connection. First asked without a byte.
+    /// Reads the beginning of such a connection. First asked without a byte; of a peer that perhaps introduces, with one.
     fn introduction(&self, bytes: &[u8]) -> Introduction {
         let _ = bytes;
         Introduction::Refused

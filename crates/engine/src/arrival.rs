@@ -11,6 +11,16 @@ use std::time::Duration;
 
 use crate::application::Application;
 
+/// Whether connections of a peer begin with an introduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Introduces {
+    Never,
+    /// If their first byte looks like one.
+    Perhaps,
+    /// Those that do not are closed.
+    Always,
+}
+
 /// The beginning of a connection that a proxy makes for somebody, as far as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Introduction {

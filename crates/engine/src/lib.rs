@@ -34,7 +34,7 @@ pub use application::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handshake, Kind, Refusal, Resume, Step,
     TicketClaims, Traffic,
 };
-pub use arrival::{Introduction, Noticed, TurnedAway};
+pub use arrival::{Introduces, Introduction, Noticed, TurnedAway};
 pub use command::Close;
 pub use config::{EngineConfig, Origins, SHARDS_MAX};
 pub use counters::Counters;

@@ -4,6 +4,7 @@
 //! killed. Nothing is simulated: a killed master is a killed process. This crate knows no other crate of the workspace,
 //! and it waits with threads and plain sockets, so that it can stand beside any runtime.
 
+mod country_file;
 mod directory;
 mod guardian;
 pub mod local;
@@ -14,6 +15,7 @@ mod process;
 pub mod redis;
 mod shared;
 
+pub use country_file::country_file;
 pub use directory::Directory;
 pub use network::{End, Network};
 pub use node::{Node, SECRET, binary, listening, turnpike};

@@ -73,6 +73,7 @@ impl House {
             webhooks: Vec::new(),
             gates: None,
             audit: turnpike_audit::Audit::nowhere(),
+            front: turnpike_gateway::Front::default(),
             development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),
         };
         let mut plan = Plan { gateway, cluster: embedded::Config::new("n1"), exposed: None };

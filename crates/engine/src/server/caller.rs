@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::application::Application;
-use crate::arrival::{Arrival, INTRODUCTION_BYTES_MAX, Introduction, Noticed, TurnedAway, Visit};
+use crate::arrival::{Arrival, INTRODUCTION_BYTES_MAX, Introduces, Introduction, Noticed, TurnedAway, Visit};
 use crate::shard::Shard;
 
 /// Who made a connection, or had it made, for as long as it is open.
@@ -37,11 +37,17 @@ impl Caller {
         stream: &mut TcpStream,
     ) -> Option<Self> {
         let peer = self.peer.ip();
-        if shard.guarded(|| shard.app.must_be_introduced(peer)) != Some(true) {
+        let introduces = shard.guarded(|| shard.app.introduces(peer)).unwrap_or(Introduces::Always);
+        if introduces == Introduces::Never {
             return Some(self);
         }
-        let heard = tokio::time::timeout(shard.config.http_header_timeout, introduction(shard, stream));
-        match heard.await {
+        let heard = async {
+            if introduces == Introduces::Perhaps && !begins_one(shard, stream).await {
+                return Some(None);
+            }
+            introduction(shard, stream).await
+        };
+        match tokio::time::timeout(shard.config.http_header_timeout, heard).await {
             // In place of the proxy, which speaks for many.
             Ok(Some(Some(client))) => Self::knocks(shard, client),
             Ok(Some(None)) => Some(self),
@@ -52,6 +58,17 @@ impl Caller {
             }
         }
     }
+}
+
+/// By its first byte, which stays unread.
+async fn begins_one<A: Application>(shard: &Rc<Shard<A>>, stream: &TcpStream) -> bool {
+    let mut first = [0];
+    let seen = stream.peek(&mut first).await.unwrap_or(0);
+    seen > 0
+        && matches!(
+            shard.guarded(|| shard.app.introduction(&first)),
+            Some(Introduction::Incomplete { .. } | Introduction::Complete { .. })
+        )
 }
 
 /// None: there is none that is sound.

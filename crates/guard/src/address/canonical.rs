@@ -37,17 +37,21 @@ fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// Whether the address is one of the public Internet (RFC 6890).
-pub(super) fn is_public(address: Ipv4Addr) -> bool {
+fn is_public(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !(a == 0
         || address.is_loopback()
-        || address.is_private()
-        || address.is_link_local()
         || address.is_documentation()
-        || (a == 100 && b & 0xc0 == 64)
+        || is_private(address)
         || (a == 192 && b == 0 && c == 0)
         || (a == 198 && b & 0xfe == 18)
         || a >= 224)
+}
+
+/// Whether it is one that many networks use within themselves, the one of a provider among them (RFC 6598).
+pub(super) fn is_private(address: Ipv4Addr) -> bool {
+    let [a, b, ..] = address.octets();
+    address.is_private() || address.is_link_local() || (a == 100 && b & 0xc0 == 64)
 }
 
 /// What one owner of addresses is counted under: an IPv4 address, or the 2^64 IPv6 addresses that one customer has at least.

@@ -111,7 +111,7 @@ impl FromStr for Network {
             IpAddr::V4(_) => Self::around(address, prefix),
             IpAddr::V6(v6) => Self::of_v6(v6, prefix).ok_or(NetworkError::Embedding { text: text.into() })?,
         };
-        if network.prefix == prefix && network.first != address {
+        if network.first != canonical(address) {
             return Err(NetworkError::HostBits { text: text.into(), meant: network.to_string() });
         }
         Ok(network)

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::canonical::{canonical, is_public};
+use super::canonical::{canonical, is_private};
 use super::forwarded::{self, Hop};
 use super::networks::Networks;
 
@@ -104,7 +104,7 @@ impl Proxies {
 /// The proxy of an office names a private address, in all innocence.
 fn is_a_claim(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => is_public(v4) || v4.is_loopback(),
+        IpAddr::V4(v4) => !is_private(v4),
         IpAddr::V6(v6) => !v6.is_unique_local() && !v6.is_unicast_link_local(),
     }
 }
