@@ -171,3 +171,17 @@ pub enum Ended {
     /// The relay is leaving.
     Drained,
 }
+
+impl Ended {
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::PeerClosed => "peer_closed",
+            Self::Lost => "lost",
+            Self::Refused => "refused",
+            Self::TooLate => "too_late",
+            Self::StreamEnded => "stream_ended",
+            Self::Drained => "drained",
+        }
+    }
+}

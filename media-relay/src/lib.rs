@@ -3,6 +3,7 @@
 //! It is asked through [`Ask`], whoever asks. It knows no connection of the gateway and no chat.
 
 mod ask;
+mod audited;
 mod carry;
 mod face;
 mod homes;

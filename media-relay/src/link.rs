@@ -36,6 +36,7 @@ use prometheus::Registry;
 use quinn::{ClientConfig, Endpoint, EndpointConfig, TokioRuntime};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use turnpike_audit::Audit;
 use turnpike_wire::RoomId;
 
 use self::children::Children;
@@ -63,6 +64,8 @@ pub struct LinksConfig {
     pub address: SocketAddr,
     /// The same at all relays of the cluster, and known to nobody else.
     pub secret: [u8; 32],
+    /// Where it is written down that relays were linked, or lost each other.
+    pub audit: Audit,
 }
 
 /// Another relay, and where it is linked.
@@ -114,6 +117,7 @@ pub enum NotAttached {
 struct Inner {
     own: u64,
     local: SocketAddr,
+    audit: Audit,
     endpoint: Endpoint,
     client: ClientConfig,
     runtime: Handle,
@@ -160,6 +164,7 @@ impl Links {
         let inner = Arc::new(Inner {
             own: config.incarnation,
             local,
+            audit: config.audit.clone(),
             endpoint: endpoint.clone(),
             client,
             runtime: runtime.handle().clone(),

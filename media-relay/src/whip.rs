@@ -26,6 +26,7 @@ use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::any;
+use turnpike_audit::Audit;
 use turnpike_guard::Verifier;
 use turnpike_wire::{Code, Failure, RoomId, UserId};
 
@@ -43,6 +44,8 @@ pub type IceServers = Arc<dyn Fn(&UserId) -> Vec<IceServer> + Send + Sync>;
 
 pub struct WhipConfig {
     pub relay: Relay,
+    /// Where it is written down who was let in, and who was not.
+    pub audit: Audit,
     /// This node's incarnation, part of the names of sessions.
     pub node: u64,
     pub tokens: Arc<Verifier>,
@@ -64,6 +67,7 @@ pub struct Whip {
 
 struct App {
     relay: Relay,
+    audit: Audit,
     node: u64,
     tokens: Arc<Verifier>,
     origins: Option<Vec<String>>,
@@ -91,10 +95,12 @@ impl Side {
 
 impl Whip {
     pub fn new(config: WhipConfig) -> Self {
-        let WhipConfig { relay, node, tokens, origins, ice_servers, places, .. } = config;
+        let WhipConfig { relay, audit, node, tokens, origins, ice_servers, places, .. } = config;
         let rates = Rates::new(config.posts_per_minute_max, config.changes_per_minute_max);
         let sessions = Sessions::default();
-        Self { app: Arc::new(App { relay, node, tokens, origins, ice_servers, places, rates, sessions }) }
+        Self {
+            app: Arc::new(App { relay, audit, node, tokens, origins, ice_servers, places, rates, sessions }),
+        }
     }
 
     /// To be served with the peer's address ([`axum::extract::ConnectInfo`]) or with a [`ClientAddress`] in each request.
@@ -117,7 +123,7 @@ impl Whip {
         };
         let stream =
             async |State(app): State<Arc<App>>, path: Path<(String, String, String)>, request: Request| {
-                answer(events::serve_stream(&app, &path.0, &request))
+                answer(events::serve_stream(&app, &path.0, request).await)
             };
         let layer = async |State(app): State<Arc<App>>, path: Path<(String, String)>, request: Request| {
             answer(layer::serve(&app, &path.0, request).await)

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use prometheus::Registry;
+use turnpike_audit::Audit;
 use turnpike_cluster::Cluster;
 use turnpike_media_relay::{Links, LinksConfig, Relay};
 
@@ -25,6 +26,7 @@ pub(crate) fn start(
     cluster: &Cluster,
     relay: &Relay,
     registry: &Registry,
+    audit: &Audit,
 ) -> anyhow::Result<Option<Linked>> {
     if config.redis.nodes.0.is_empty() {
         return Ok(None);
@@ -34,6 +36,7 @@ pub(crate) fn start(
         incarnation: cluster.membership.own().0,
         address,
         secret: Purpose::LinkAuthority.secret(secrets.root()),
+        audit: audit.clone(),
     };
     let links = Links::start(&wanted, relay.clone(), registry).with_context(|| {
         format!("other relays cannot be linked at {address} (set TURNPIKE_LINK_HOST and TURNPIKE_LINK_PORT)")

@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::Uri;
 use axum::middleware::{Next, from_fn};
 use prometheus::{IntCounter, Registry};
+use turnpike_audit::Audit;
 use turnpike_cluster::Cluster;
 use turnpike_daemon::tasks::Tasks;
 use turnpike_engine::PeerAddress;
@@ -107,6 +108,7 @@ pub(crate) fn open(
     tokens: Verifier,
     tasks: &Tasks,
     registry: &Registry,
+    audit: Audit,
 ) -> Result<Opened, prometheus::Error> {
     let credentials = IntCounter::new(
         "turnpike_media_turn_credentials_total",
@@ -134,6 +136,7 @@ pub(crate) fn open(
     let named = || origins.iter().map(turnpike_daemon::config::Setting::show).collect();
     let whip = Whip::new(WhipConfig {
         relay: relay.clone(),
+        audit,
         node: cluster.membership.own().0,
         tokens: Arc::new(tokens),
         origins: (!origins.iter().any(Origin::is_any)).then(named),

@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::connection::Link;
 use super::trust::{name_of, peer_of};
 use super::{Inner, LinkTarget, lock};
+use crate::audited;
 
 const DIAL_DEADLINE: Duration = Duration::from_secs(2);
 /// A watched relay that is not there is dialled again after this, and after twice as long each time.
@@ -103,6 +104,7 @@ impl Inner {
 
     pub(super) fn add(&self, link: Arc<Link>) {
         tracing::info!(peer = name_of(link.peer), dialled = link.is_dialled, "a link is up");
+        audited::link_up(&self.audit, link.peer);
         self.counters.connections.add(1);
         let mut peers = lock(&self.peers);
         peers.links += 1;
@@ -114,6 +116,7 @@ impl Inner {
         let is_goodbye =
             matches!(reason, ConnectionError::ApplicationClosed(_) | ConnectionError::LocallyClosed);
         tracing::info!(peer = name_of(link.peer), goodbye = is_goodbye, %reason, "a link is down");
+        audited::link_down(&self.audit, link.peer, is_goodbye);
         self.counters.connections.sub(1);
         self.counters.lost_packets.add(link.connection.stats().path.lost_packets);
         let is_last = {

@@ -9,12 +9,16 @@ use axum::http::Extensions;
 #[derive(Debug, Clone, Copy)]
 pub struct ClientAddress(pub IpAddr);
 
+/// None: whoever serves this does so without addresses.
+pub(super) fn of(extensions: &Extensions) -> Option<IpAddr> {
+    let given = extensions.get::<ClientAddress>().map(|address| address.0);
+    given.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()))
+}
+
 /// An IPv6 customer has 2^64 addresses: they count as one.
 pub(super) fn counted(extensions: &Extensions) -> IpAddr {
-    let given = extensions.get::<ClientAddress>().map(|address| address.0);
-    let peer = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     // Whoever serves this without addresses counts all requests as one client's: strict, and soon noticed.
-    match given.or_else(peer).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)).to_canonical() {
+    match of(extensions).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)).to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         address @ IpAddr::V4(_) => address,
     }

@@ -1,5 +1,6 @@
 //! `/whip/{stream}` and `/whep/{stream}`: where sessions begin.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -17,7 +18,7 @@ use super::rate::Counted;
 use super::session::{State, etag_value};
 use super::sessions::{Session, Sessions};
 use super::{App, Place, Side, address, events, links, reading, stream_of, wrong_method};
-use crate::{Ask, Most, Opened, Told};
+use crate::{Ask, Most, Opened, Told, audited};
 
 pub(super) const ALLOW: &str = "OPTIONS, GET, HEAD, POST";
 
@@ -32,7 +33,7 @@ pub(super) async fn serve(
         Method::OPTIONS => Ok([("accept-post", reading::SDP), ("allow", ALLOW)].into_response()),
         Method::GET | Method::HEAD => {
             stream_of(stream)?;
-            reading::identity(app, request.headers(), request.uri())?;
+            reading::identity(app, request.headers(), request.uri(), request.extensions()).await?;
             Ok(nothing(side))
         }
         Method::POST => begin(app, side, stream, request).await,
@@ -52,9 +53,10 @@ pub(super) fn nothing(side: Side) -> Response {
 async fn begin(app: &Arc<App>, side: Side, stream: &str, request: Request) -> Result<Response, Problem> {
     app.rates.check(Counted::Post, address::counted(request.extensions()))?;
     let (parts, body) = request.into_parts();
-    let identity = reading::identity(app, &parts.headers, &parts.uri)?;
+    let identity = reading::identity(app, &parts.headers, &parts.uri, &parts.extensions).await?;
+    let from = address::of(&parts.extensions);
     let stream = stream_of(stream)?;
-    may(side, &identity, &stream)?;
+    may(app, side, &identity, &stream, from)?;
     let kind = reading::content_type(&parts.headers);
     let offer = match kind.as_deref() {
         Some(reading::SDP) => reading::body(&parts.headers, body, SDP_BYTES_MAX).await?,
@@ -71,19 +73,34 @@ async fn begin(app: &Arc<App>, side: Side, stream: &str, request: Request) -> Re
     if let Place::At(base) = place {
         return redirect(&base, &parts.uri);
     }
-    let opened = open(app, side, &stream, &identity, offer).await?;
+    audited::session_begins(&app.audit, &identity, from, side == Side::Publish, &stream).await?;
+    let opened = open(app, side, &stream, &identity, from, offer).await;
+    let opened = opened.inspect_err(|problem| {
+        let (user, why) = (&identity.user, problem.code().slug());
+        audited::session_ended(&app.audit, user, side == Side::Publish, &stream, why);
+    })?;
     if side == Side::Publish {
         app.places.published(&stream, &identity.user);
     }
     Ok(opened)
 }
 
-pub(super) fn may(side: Side, identity: &Identity, stream: &RoomId) -> Result<(), Problem> {
+pub(super) fn may(
+    app: &App,
+    side: Side,
+    identity: &Identity,
+    stream: &RoomId,
+    from: Option<IpAddr>,
+) -> Result<(), Problem> {
     let right = match side {
         Side::Publish => MediaRight::Publish,
         Side::Watch => MediaRight::Subscribe,
     };
-    if identity.can_media(right, stream) { Ok(()) } else { Err(Code::Forbidden.into()) }
+    if identity.can_media(right, stream) {
+        return Ok(());
+    }
+    audited::denied(&app.audit, identity, from, side.path(), stream);
+    Err(Code::Forbidden.into())
 }
 
 /// RFC 9725 4.5: 307 keeps method and body. A token in the URL goes along: its owner put it there.
@@ -99,6 +116,7 @@ async fn open(
     side: Side,
     stream: &RoomId,
     identity: &Identity,
+    from: Option<IpAddr>,
     offer: Option<String>,
 ) -> Result<Response, Problem> {
     let session = app.relay.name_session(app.node)?;
@@ -118,6 +136,13 @@ async fn open(
     let told = app.relay.ask(ask).await.map_err(|failure| refused(side, failure))?;
     let Told::Opened(Opened { sdp, etag, .. }) = told else { return Err(Code::Internal.into()) };
     let state = State { etag, ufrag, is_pending: is_counter_offer };
+    let ice_servers = (app.ice_servers)(&user);
+    if ice_servers.iter().any(|server| server.credential.is_some())
+        && let Err(failure) = audited::turn_issued(&app.audit, identity, from).await
+    {
+        let _ = app.relay.ask(Ask::Stop { session }).await;
+        return Err(failure.into());
+    }
     Sessions::begin(app, Session::new(session, side, stream.clone(), user.clone(), state), notices);
     let status = if is_counter_offer { StatusCode::NOT_ACCEPTABLE } else { StatusCode::CREATED };
     let mut response = (status, [(header::CONTENT_TYPE, reading::SDP)], sdp).into_response();
@@ -125,7 +150,7 @@ async fn open(
     let location = location(side, stream, session);
     headers.insert(header::ETAG, etag_value(etag));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    links::add_ice_servers(headers, &(app.ice_servers)(&user));
+    links::add_ice_servers(headers, &ice_servers);
     if side == Side::Watch {
         links::add_extensions(headers, &location, &events::names());
     }

@@ -40,7 +40,7 @@ pub(super) async fn serve(
     }
     app.rates.check(Counted::Change, address::counted(request.extensions()))?;
     let (parts, body) = request.into_parts();
-    let identity = reading::identity(app, &parts.headers, &parts.uri)?;
+    let identity = reading::identity(app, &parts.headers, &parts.uri, &parts.extensions).await?;
     let session = find(app, Side::Watch, (stream, session), &identity)?;
     if reading::content_type(&parts.headers).as_deref() != Some(reading::JSON) {
         return Err(reading::wrong_type(reading::JSON));
@@ -61,16 +61,16 @@ pub(super) async fn serve(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
 }
 
-pub(super) fn serve_stream(
+pub(super) async fn serve_stream(
     app: &Arc<App>,
     (stream, session, id): &(String, String, String),
-    request: &Request,
+    request: Request,
 ) -> Result<Response, Problem> {
     const ALLOW: &str = "OPTIONS, GET, DELETE";
     if request.method() == Method::OPTIONS {
         return Ok([(header::ALLOW, ALLOW)].into_response());
     }
-    let identity = reading::identity(app, request.headers(), request.uri())?;
+    let identity = reading::identity(app, request.headers(), request.uri(), request.extensions()).await?;
     let session = find(app, Side::Watch, (stream, session), &identity)?;
     let id = u64::from_str_radix(id, 16).map_err(|_| Problem::no_session())?;
     match *request.method() {

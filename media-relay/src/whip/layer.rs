@@ -45,7 +45,7 @@ pub(super) async fn serve(
     }
     app.rates.check(Counted::Change, address::counted(request.extensions()))?;
     let (parts, body) = request.into_parts();
-    let identity = reading::identity(app, &parts.headers, &parts.uri)?;
+    let identity = reading::identity(app, &parts.headers, &parts.uri, &parts.extensions).await?;
     let session = find(app, Side::Watch, (stream, session), &identity)?;
     if reading::content_type(&parts.headers).as_deref() != Some(reading::JSON) {
         return Err(reading::wrong_type(reading::JSON));

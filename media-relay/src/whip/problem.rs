@@ -20,6 +20,10 @@ impl Problem {
         Self { status, failure, allow: None }
     }
 
+    pub(super) fn code(&self) -> Code {
+        self.failure.code
+    }
+
     pub(super) fn allow(mut self, allow: &'static str) -> Self {
         self.allow = Some(allow);
         self

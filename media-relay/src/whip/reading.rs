@@ -3,12 +3,14 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, Uri, header};
 use turnpike_guard::Identity;
 use turnpike_wire::{Code, Failure};
 
 use super::App;
+use super::address;
 use super::problem::Problem;
+use crate::audited;
 
 /// A body that takes longer to arrive would hold memory for nothing.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -18,7 +20,26 @@ pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 pub(super) const JSON: &str = "application/json";
 
 /// By the header, or by `?token=` for clients that can be given nothing but a URL.
-pub(super) fn identity(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Identity, Problem> {
+/// Whoever is not let in hears of it when it is written down.
+pub(super) fn identity<'a>(
+    app: &'a App,
+    headers: &HeaderMap,
+    uri: &Uri,
+    extensions: &Extensions,
+) -> impl Future<Output = Result<Identity, Problem>> + use<'a> {
+    let (checked, address) = (check(app, headers, uri), address::of(extensions));
+    async move {
+        match checked {
+            Ok(identity) => Ok(identity),
+            Err((slug, failure)) => {
+                audited::login_failed(&app.audit, address, slug).await;
+                Err(failure.into())
+            }
+        }
+    }
+}
+
+fn check(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Identity, (&'static str, Failure)> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let token = match (given.next(), given.next()) {
         (None, _) => query_token(uri),
@@ -26,10 +47,10 @@ pub(super) fn identity(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Iden
         (Some(_), Some(_)) => None,
     };
     let Some(token) = token else {
-        return Err(Failure::new(Code::Unauthorized, "send `Authorization: Bearer <token>`").into());
+        return Err(("missing", Failure::new(Code::Unauthorized, "send `Authorization: Bearer <token>`")));
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    app.tokens.check(token, now).map_err(|error| Failure::from(error).into())
+    app.tokens.check(token, now).map_err(|error| (error.slug(), error.into()))
 }
 
 /// The name of the scheme is written in any case (RFC 9110 11.1).

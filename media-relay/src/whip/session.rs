@@ -62,7 +62,7 @@ pub(super) async fn serve(
     if method == Method::PATCH || method == Method::DELETE {
         app.rates.check(Counted::Change, address::counted(request.extensions()))?;
     }
-    let identity = reading::identity(app, request.headers(), request.uri())?;
+    let identity = reading::identity(app, request.headers(), request.uri(), request.extensions()).await?;
     let session = find(app, side, (stream, session), &identity)?;
     match method {
         Method::GET | Method::HEAD => Ok(nothing(side)),
@@ -74,7 +74,7 @@ pub(super) async fn serve(
         }
         Method::PATCH => {
             // A right that was taken away, or a token that ended, takes nothing further.
-            may(side, &identity, &session.stream)?;
+            may(app, side, &identity, &session.stream, address::of(request.extensions()))?;
             patch(app, &session, request).await
         }
         _ => Err(wrong_method(ALLOW)),

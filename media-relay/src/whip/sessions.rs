@@ -13,7 +13,7 @@ use turnpike_wire::media::MediaSession;
 use super::feed::Feeds;
 use super::session::State;
 use super::{App, Places, Side};
-use crate::{Ask, Ended, Notice};
+use crate::{Ask, Ended, Notice, audited};
 
 pub(super) struct Session {
     pub(super) name: MediaSession,
@@ -63,7 +63,7 @@ impl Session {
 
 /// Until the session is over.
 async fn hear(app: Arc<App>, session: Arc<Session>, mut notices: mpsc::Receiver<Notice>) {
-    let mut is_over = false;
+    let mut over = None;
     while let Some(notice) = notices.recv().await {
         match notice {
             Notice::State(state) => session.feeds.tell(Arc::unwrap_or_clone(state)),
@@ -72,7 +72,7 @@ async fn hear(app: Arc<App>, session: Arc<Session>, mut notices: mpsc::Receiver<
                 if ended == Ended::Drained {
                     session.reconnect(&*app.places);
                 }
-                is_over = true;
+                over = Some(ended);
                 break;
             }
             // There is no way to offer anything to a client that asks by HTTP: it keeps what it has.
@@ -80,7 +80,9 @@ async fn hear(app: Arc<App>, session: Arc<Session>, mut notices: mpsc::Receiver<
         }
     }
     app.sessions.end(session.name);
-    if !is_over {
+    let why = over.map_or("lost", Ended::slug);
+    audited::session_ended(&app.audit, &session.user, session.side == Side::Publish, &session.stream, why);
+    if over.is_none() {
         // We were not told any more, so we could not say that it ends: then it ends.
         let _ = app.relay.ask(Ask::Stop { session: session.name }).await;
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 use tokio::runtime::Runtime;
+use turnpike_audit::Audit;
 use turnpike_media_relay::{
     Ask, LinkTarget, Links, LinksConfig, Most, NotAttached, Relay, RelayConfig, StreamInfo, Told,
 };
@@ -50,7 +51,7 @@ impl Town {
                 crate::threads::of_a_shard(|| Relay::start(&RelayConfig::default(), &registry).unwrap())
             };
             let address = SocketAddr::from(([127, 0, 0, 1], 0));
-            let config = LinksConfig { incarnation, address, secret: [3; 32] };
+            let config = LinksConfig { incarnation, address, secret: [3; 32], audit: Audit::nowhere() };
             let links = Links::start(&config, relay.clone(), &registry).unwrap();
             Node { relay, links, registry, incarnation }
         };

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use prometheus::Registry;
 use tokio::sync::mpsc;
+use turnpike_audit::Audit;
 use turnpike_wire::{Code, Failure, RoomId};
 
 use crate::carry::{Blocked, Carried, CarriedStream, Delivered, Down, Downward, PipeId, Upward};
@@ -114,7 +115,12 @@ impl Node {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let registry = Registry::new();
         let ends: Arc<dyn Ends> = relay.clone();
-        let links = Links::between(&LinksConfig { incarnation, address, secret }, ends, &registry).unwrap();
+        let links = Links::between(
+            &LinksConfig { incarnation, address, secret, audit: Audit::nowhere() },
+            ends,
+            &registry,
+        )
+        .unwrap();
         Self { incarnation, relay, links, registry, delivered }
     }
 
