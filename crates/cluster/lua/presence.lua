@@ -192,19 +192,19 @@ do
   end
 
   -- KEYS base, rooms of the incarnation, then version, incarnations, rows, last seen of each room.
-  -- ARGV incarnation, the signal that tells of it, rows at most, then room, channel each. How many rooms are done.
+  -- ARGV incarnation, rows at most, then room, channel, the signal that tells of it each. How many rooms are done.
   local function gone(keys, args)
     local now = now_ms()
     local base = base_of(keys[1], now)
-    local budget, done = tonumber(args[3]), 0
-    for n = 1, (#args - 3) / 2 do
+    local budget, done = tonumber(args[2]), 0
+    for n = 1, (#args - 2) / 3 do
       if budget <= 0 then
         break
       end
       local version, incarnations, rows, seen = unpack(keys, 4 * n - 1, 4 * n + 2)
-      local room, channel = args[2 * n + 2], args[2 * n + 3]
+      local room, channel, signal = unpack(args, 3 * n, 3 * n + 2)
       if redis.call('SREM', incarnations, args[1]) == 1 then
-        announce(channel, args[2], next_version(version, base, now))
+        announce(channel, signal, next_version(version, base, now))
       end
       -- A scan that begins anew each time would only find the buckets that it has emptied before.
       local some = redis.call('HRANDFIELD', rows, budget, 'WITHVALUES')

@@ -73,13 +73,16 @@ impl RedisBroker {
             // No id has it, so no two triples read the same.
             digest.update(b"\0");
         }
+        let channel = self.access.keys.channel(&room);
+        let payload =
+            frame::message_payload(&self.access.seal.at(&channel), &from, &name, &body, &attachments);
         let work = Work {
             lane: lane_of(&room),
             log: self.access.keys.log(&room),
-            channel: self.access.keys.channel(&room),
+            channel,
             id: Bytes::copy_from_slice(&digest.finish().as_ref()[..16]),
             attempt: Bytes::from(format!("{:x}.{attempt:x}", self.access.own.0 as u32)),
-            payload: frame::message_payload(&from, &name, &body, &attachments),
+            payload,
             room: room.as_str().into(),
             // Beyond the window it would not be recognised when it is sent again.
             deadline: config.publish_deadline.min(Duration::from_millis(young_ms.max(1))),
@@ -138,7 +141,7 @@ impl Broker for RedisBroker {
             return;
         };
         let channel = self.access.keys.channel(room);
-        let frame = frame::signal(self.access.own, &signal);
+        let frame = frame::signal(&self.access.seal.at(&channel), self.access.own, &signal);
         let access = Arc::clone(&self.access);
         self.access.runtime.spawn(async move {
             if access.client.announce(&channel, frame).await.is_err() {

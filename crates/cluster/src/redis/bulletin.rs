@@ -126,12 +126,12 @@ fn write(access: &Access, notice: &Notice) -> Bytes {
     let (key, value) = (&**key, &**value);
     let written = Written { topic: topic.slug(), key: key.into(), value: value.into(), until_ms: *until_ms };
     let json = serde_json::to_vec(&written).expect("text and a number can be written");
-    access.seal.close(&access.keys.bulletin("c"), &[], json.into())
+    access.seal.at(&access.keys.bulletin("c")).close(&[], json.into())
 }
 
 /// What a node of this cluster has written there, if it was one.
 fn read(access: &Access, payload: &[u8]) -> Option<Notice> {
-    let Ok(json) = access.seal.open(&access.keys.bulletin("c"), &[], payload) else {
+    let Ok(json) = access.seal.at(&access.keys.bulletin("c")).open(&[], payload) else {
         access.forged("notice");
         return None;
     };

@@ -16,7 +16,7 @@ use turnpike_wire::RoomId;
 use super::access::Access;
 use super::bus::{Bus, Listen};
 use super::follow::{Effect, Follower, Gap, Notice};
-use super::frame::{self, Frame, Own};
+use super::frame::{self, Frame, Own, Unreadable};
 use super::log;
 use crate::{Deliver, LANES, Lane, LanePosition, Signal, Soon, Unavailable, lane_of};
 
@@ -356,7 +356,8 @@ impl Listen for Listener {
             let Some(follower) = &mut state.follower else { return };
             // Closed, and the bus does not know yet.
             let Some(room) = follower.name(room) else { return };
-            match frame::parse(&room, frame) {
+            let channel = lanes.access.keys.channel(&room);
+            match frame::parse(&lanes.access.seal.at(&channel), &room, frame) {
                 Ok(Frame::Message(header, message)) => follower.message(header, message),
                 Ok(Frame::Signal { origin, stamped, mut signal }) => {
                     if let Signal::Presence(delta) = &mut signal {
@@ -371,6 +372,7 @@ impl Listen for Listener {
                         deliver.signal(&room, &signal);
                     }
                 }
+                Err(Unreadable::Forged) => lanes.access.forged("announcement"),
                 Err(malformed) => {
                     lanes.access.client.metrics.undecodable.inc();
                     error!(%room, error = &malformed as &dyn std::error::Error, "an announcement");
@@ -391,13 +393,15 @@ impl Listen for Listener {
 
     fn control(&self, frame: &[u8]) {
         let Some(lanes) = self.0.upgrade() else { return };
-        match frame::parse_own(frame) {
+        let channel = lanes.access.keys.node(lanes.access.own);
+        match frame::parse_own(&lanes.access.seal.at(&channel), frame) {
             Ok(Own::Control(control)) => {
                 if let Some(deliver) = lanes.access.deliver.get() {
                     deliver.control(control);
                 }
             }
             Ok(Own::Letter(subject, letter)) => lanes.access.letterboxes.put(&subject, letter),
+            Err(Unreadable::Forged) => lanes.access.forged("letter"),
             Err(malformed) => {
                 lanes.access.client.metrics.undecodable.inc();
                 error!(error = &malformed as &dyn std::error::Error, "an announcement to this node");

@@ -10,7 +10,7 @@ use turnpike_wire::RoomId;
 use self::page::Answer;
 use super::access::{Access, bytes_of};
 use super::follow::{Comparison, Forgotten, Part, Place, Unanswered};
-use super::frame;
+use super::frame::{self, Unreadable};
 use super::reply;
 use crate::{Lane, LanePosition, Page, Paged, Range, Read, Standing, Unavailable, lane_of};
 
@@ -128,7 +128,9 @@ async fn ask(
         bytes_of(bytes_max.min(64 * 1024 * 1024)),
     ];
     let keys = [access.keys.meta(lane), access.keys.heads(lane), access.keys.log(room)];
-    access.call("turnpike_read", &keys, args, |answer| page::parse(room, answer)).await
+    let channel = access.keys.channel(room);
+    let parse = |answer: &Value| page::parse(answer, |value| message(access, &channel, room, value));
+    access.call("turnpike_read", &keys, args, parse).await
 }
 
 /// Rooms of a lane from this cursor of Redis on, some at a time.
@@ -203,11 +205,23 @@ pub(crate) async fn forget(access: &Access, lane: Lane, cursor: &str) -> Result<
 }
 
 /// An entry that cannot be understood ends what is read: there must be no hole.
-fn message(room: &RoomId, value: &Value) -> Option<(frame::Header, std::sync::Arc<crate::Message>)> {
+fn message(
+    access: &Access,
+    channel: &str,
+    room: &RoomId,
+    value: &Value,
+) -> Option<(frame::Header, std::sync::Arc<crate::Message>)> {
     let bytes = reply::bytes(value)?;
-    frame::message(room, &bytes)
-        .inspect_err(
-            |malformed| error!(%room, error = malformed as &dyn std::error::Error, "an entry of the log"),
-        )
-        .ok()
+    match frame::message(&access.seal.at(channel), room, &bytes) {
+        Ok(message) => Some(message),
+        // Its place stays, or everybody would look for it again and again.
+        Err(Unreadable::Forged) => {
+            access.forged("log");
+            frame::withheld(room, &bytes).ok()
+        }
+        Err(malformed) => {
+            error!(%room, error = &malformed as &dyn std::error::Error, "an entry of the log");
+            None
+        }
+    }
 }

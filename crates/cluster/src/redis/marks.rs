@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use fred::types::Value;
 use futures_util::future::try_join_all;
 use turnpike_wire::{RoomId, UserId};
 
 use super::access::{Access, bytes_of};
 use super::{frame, reply};
-use crate::{Incarnation, Mark, Marks, Signal, Soon, Unavailable, lane_of};
+use crate::{Mark, Marks, Soon, Unavailable, lane_of};
 
 /// Whoever comes back later than this finds all of the room unread. A season: longer than people are away, shorter than
 /// data about them should be kept without a reason.
@@ -49,15 +48,12 @@ impl Marks for RedisMarks {
         }
         let access = Arc::clone(&self.access);
         let keys = self.marks_keys(room);
-        let head = [
-            bytes_of(room),
-            access.keys.channel(room).into(),
-            signal_header(access.own),
-            bytes_of(IDLE_MS_MAX),
-        ];
+        let (room, channel) = (bytes_of(room), access.keys.channel(room));
         Soon::later(async move {
             let calls = marks.chunks(MARKS_PER_CALL_MAX).map(|chunk| {
-                let mut args = head.to_vec();
+                let users: Vec<&UserId> = chunk.iter().map(|mark| &mark.user).collect();
+                let header = frame::marks_header(&access.seal.at(&channel), access.own, &users);
+                let mut args = vec![room.clone(), channel.clone().into(), header, bytes_of(IDLE_MS_MAX)];
                 for mark in chunk {
                     args.extend([bytes_of(&mark.user), bytes_of(mark.received), bytes_of(mark.read)]);
                 }
@@ -120,31 +116,9 @@ fn parse(users: &[UserId], answer: &Value) -> Option<Vec<Mark>> {
     Some(marks)
 }
 
-/// What stands before the JSON of a signal. It bears a version, as what a function has written does: so the bus brings it
-/// to its origin as well.
-fn signal_header(own: Incarnation) -> Bytes {
-    let whole = frame::signal(own, &Signal::Marks(Vec::new()));
-    let mut header = whole[..whole.len() - r#"{"Marks":[]}"#.len()].to_vec();
-    header[17] = 1;
-    header.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_the_function_writes_is_a_signal() {
-        let room = RoomId::parse("chat:a").unwrap();
-        let mark = Mark { user: UserId::parse("a@b").unwrap(), received: 7, read: 5 };
-        let mut whole = signal_header(Incarnation(0x7b7b)).to_vec();
-        whole.extend(br#"{"Marks":[{"user":"a@b","received":7,"read":5}]}"#);
-        let frame::Frame::Signal { stamped, signal, .. } = frame::parse(&room, &whole).unwrap() else {
-            panic!("no signal")
-        };
-        assert!(stamped);
-        assert_eq!(signal, Signal::Marks(vec![mark]));
-    }
 
     #[test]
     fn an_answer_names_those_who_have_a_mark() {

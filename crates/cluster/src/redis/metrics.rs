@@ -1,6 +1,6 @@
 //! What is measured of the plane.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 pub(crate) struct Metrics {
     pub(crate) commands: IntCounterVec,
@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) signals_dropped: IntCounter,
     pub(crate) forged: IntCounterVec,
     pub(crate) notices_given_up: IntCounter,
+    pub(crate) clock_offset: Gauge,
     pub(crate) probe_seconds: Histogram,
     pub(crate) breaker_state: IntGaugeVec,
 }
@@ -49,7 +50,13 @@ impl Metrics {
             &["master"],
         )?;
         registry.register(Box::new(breaker_state.clone()))?;
+        let clock_offset = Gauge::new(
+            "turnpike_clock_offset_seconds",
+            "How far the clock of this machine is ahead of that of Redis.",
+        )?;
+        registry.register(Box::new(clock_offset.clone()))?;
         Ok(Self {
+            clock_offset,
             commands: vec(
                 "turnpike_cluster_redis_commands_total",
                 "Commands sent to Redis, by function or command.",

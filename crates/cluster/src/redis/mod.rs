@@ -9,6 +9,7 @@ mod bulletin;
 mod bus;
 pub mod check;
 mod client;
+mod clock;
 mod commit;
 mod condition;
 mod config;

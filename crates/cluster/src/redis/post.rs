@@ -23,7 +23,7 @@ const UNANSWERED_MAX: usize = 512;
 
 pub(crate) struct RedisPost {
     access: Arc<Access>,
-    queue: mpsc::Sender<(Incarnation, Bytes)>,
+    queue: mpsc::Sender<(String, Bytes)>,
 }
 
 impl RedisPost {
@@ -44,7 +44,9 @@ impl Post for RedisPost {
             self.access.letterboxes.put(subject, Letter { from, words });
             return Ok(());
         }
-        self.queue.try_send((to, frame::letter(from, subject, &words))).map_err(|_| {
+        let channel = self.access.keys.node(to);
+        let letter = frame::letter(&self.access.seal.at(&channel), from, subject, &words);
+        self.queue.try_send((channel, letter)).map_err(|_| {
             self.access.letterboxes.lose();
             NotSent::Full
         })
@@ -60,11 +62,10 @@ impl Post for RedisPost {
 }
 
 /// Until nobody can write any more.
-async fn carry(access: Arc<Access>, mut waiting: mpsc::Receiver<(Incarnation, Bytes)>) {
+async fn carry(access: Arc<Access>, mut waiting: mpsc::Receiver<(String, Bytes)>) {
     let unanswered = Arc::new(Semaphore::new(UNANSWERED_MAX));
-    while let Some((to, frame)) = waiting.recv().await {
+    while let Some((channel, frame)) = waiting.recv().await {
         let Ok(permit) = Arc::clone(&unanswered).acquire_owned().await else { return };
-        let channel = access.keys.node(to);
         let client = &access.client;
         client.metrics.commands.with_label_values(&["SPUBLISH"]).inc();
         match client.link(slot_of(&channel)).await {

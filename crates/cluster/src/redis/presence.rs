@@ -150,12 +150,10 @@ impl RedisPresence {
             of_room.rows(access.own),
             of_room.last_seen_now(),
         ];
-        let mut args = vec![
-            access.own_bytes(),
-            bytes_of(room),
-            access.keys.channel(room).into(),
-            frame::signal(access.own, &Signal::Presence(delta_of(access.own, writes))),
-        ];
+        let channel = access.keys.channel(room);
+        let delta = Signal::Presence(delta_of(access.own, writes));
+        let signal = frame::signal(&access.seal.at(&channel), access.own, &delta);
+        let mut args = vec![access.own_bytes(), bytes_of(room), channel.into(), signal];
         args.extend(writes.iter().flat_map(|(field, value)| [bytes_of(field), bytes_of(value)]));
         let (base, is_dead) = access.call("turnpike_presence_apply", &keys, args, applied).await?;
         if is_dead {

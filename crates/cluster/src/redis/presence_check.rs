@@ -173,7 +173,9 @@ async fn nudge(access: &Access, room: &RoomId) -> Result<(), Unavailable> {
     let nothing = PresenceDelta { incarnation: access.own, version: None, gone: false, rows: Vec::new() };
     let [base, _, _] = lane_keys(&access.keys, lane_of(room), access.own);
     let keys = [base, RoomKeys::new(&access.keys, room).version()];
-    let args = vec![access.keys.channel(room).into(), frame::signal(access.own, &Signal::Presence(nothing))];
+    let channel = access.keys.channel(room);
+    let signal = frame::signal(&access.seal.at(&channel), access.own, &Signal::Presence(nothing));
+    let args = vec![channel.into(), signal];
     access.call("turnpike_presence_nudge", &keys, args, reply::number).await.map(drop)
 }
 

@@ -27,6 +27,13 @@ pub(crate) struct Seal {
     own: Incarnation,
 }
 
+/// Where something is said: what is sealed for one place is not opened at another.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    seal: &'a Seal,
+    channel: &'a str,
+}
+
 /// It bears no seal of this cluster, or one that was made for another place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the message is not sealed by a node of this cluster")]
@@ -44,8 +51,12 @@ impl Seal {
         Self::new(&[], own)
     }
 
-    /// `head` is what stands before the payload, or the part of it that Redis does not change.
-    pub(crate) fn close(&self, channel: &str, head: &[u8], payload: Bytes) -> Bytes {
+    /// For what is said on that channel.
+    pub(crate) fn at<'a>(&'a self, channel: &'a str) -> Place<'a> {
+        Place { seal: self, channel }
+    }
+
+    fn close(&self, channel: &str, head: &[u8], payload: Bytes) -> Bytes {
         let Some(key) = self.keys.first() else { return payload };
         let mac = mac(key, channel, head, self.own, &payload);
         let mut sealed = BytesMut::with_capacity(SEAL_BYTES + payload.len());
@@ -56,8 +67,7 @@ impl Seal {
         sealed.freeze()
     }
 
-    /// The payload, if a node of this cluster has sealed it for this place.
-    pub(crate) fn open<'a>(&self, channel: &str, head: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Forged> {
+    fn open<'a>(&self, channel: &str, head: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Forged> {
         let parts = sealed.split_first().filter(|(marker, _)| **marker == SEALED).and_then(|(_, rest)| {
             let (origin, rest) = rest.split_first_chunk::<ORIGIN_BYTES>()?;
             let (mac, payload) = rest.split_first_chunk::<MAC_BYTES>()?;
@@ -76,6 +86,18 @@ impl Seal {
             }
             None => Err(Forged),
         }
+    }
+}
+
+impl Place<'_> {
+    /// `head` is what stands before the payload, or the part of it that Redis does not change.
+    pub(crate) fn close(&self, head: &[u8], payload: Bytes) -> Bytes {
+        self.seal.close(self.channel, head, payload)
+    }
+
+    /// The payload, if a node of this cluster has sealed it for this place.
+    pub(crate) fn open<'a>(&self, head: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Forged> {
+        self.seal.open(self.channel, head, sealed)
     }
 }
 

@@ -193,9 +193,10 @@ async fn tell(
         let living = Arc::clone(&nodes.borrow());
         some.retain(|(owner, _)| living.iter().any(|node| node.incarnation == *owner));
         let told = some.drain(..).map(|(owner, session)| {
-            let (access, control) = (&access, frame::control(&Control::Taken { session }));
+            let (access, channel) = (&access, access.keys.node(owner));
+            let control = frame::control(&access.seal.at(&channel), &Control::Taken { session });
             async move {
-                if access.client.spublish(&access.keys.node(owner), control).await.is_err() {
+                if access.client.spublish(&channel, control).await.is_err() {
                     access.client.metrics.signals_dropped.inc();
                 }
             }

@@ -11,7 +11,7 @@ use super::occupancy::RedisOccupancy;
 use super::presence::{PresenceHandle, RedisPresence};
 use super::quota::RedisQuota;
 use super::sessions::RedisSessions;
-use super::{presence_check, sweep};
+use super::{clock, presence_check, sweep};
 use crate::Unavailable;
 
 pub(crate) struct Stores {
@@ -34,6 +34,7 @@ impl Stores {
         access.runtime.spawn(sweep::run(Arc::clone(&access), Arc::clone(shared)));
         access.runtime.spawn(presence_check::run(Arc::clone(&presence)));
         let occupancy = RedisOccupancy::new(Arc::clone(&access), Arc::clone(shared));
+        access.runtime.spawn(clock::run(Arc::clone(&access), shared.leaving()));
         let bulletin = RedisBulletin::start(Arc::clone(&access), shared.leaving()).await?;
         Ok(Self {
             bulletin: Arc::new(bulletin),

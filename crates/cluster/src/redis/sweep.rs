@@ -147,7 +147,7 @@ pub(crate) async fn clear(access: &Access, dead: Incarnation) -> Result<(), Unav
 
 async fn clear_lane(access: &Access, lane: Lane, dead: Incarnation) -> Result<(), Unavailable> {
     let gone = PresenceDelta { incarnation: dead, version: None, gone: true, rows: Vec::new() };
-    let signal = frame::signal(access.own, &Signal::Presence(gone));
+    let gone = Signal::Presence(gone);
     let [base, graves, rooms_of_dead] = lane_keys(&access.keys, lane, dead);
     let bury_keys = [base.clone(), graves, rooms_of_dead.clone()];
     loop {
@@ -160,7 +160,7 @@ async fn clear_lane(access: &Access, lane: Lane, dead: Incarnation) -> Result<()
         for rooms in rooms.chunks(ROOMS_PER_CALL_MAX) {
             let mut left = rooms;
             while !left.is_empty() {
-                let (keys, args) = gone_call(access, &base, &rooms_of_dead, dead, &signal, left);
+                let (keys, args) = gone_call(access, &base, &rooms_of_dead, dead, &gone, left);
                 let done = access.call("turnpike_presence_gone", &keys, args, reply::number).await?;
                 left = left.get(done as usize..).unwrap_or_default();
                 sleep(PAUSE).await;
@@ -174,15 +174,17 @@ fn gone_call(
     base: &str,
     rooms_of_dead: &str,
     dead: Incarnation,
-    signal: &Bytes,
+    gone: &Signal,
     rooms: &[RoomId],
 ) -> (Vec<String>, Vec<Bytes>) {
     let mut keys = vec![base.to_owned(), rooms_of_dead.to_owned()];
-    let mut args = vec![bytes_of(dead), signal.clone(), bytes_of(ROWS_PER_CALL_MAX)];
+    let mut args = vec![bytes_of(dead), bytes_of(ROWS_PER_CALL_MAX)];
     for room in rooms {
         let of_room = RoomKeys::new(&access.keys, room);
         keys.extend([of_room.version(), of_room.incarnations(), of_room.rows(dead), of_room.last_seen_now()]);
-        args.extend([bytes_of(room), access.keys.channel(room).into()]);
+        let channel = access.keys.channel(room);
+        let signal = frame::signal(&access.seal.at(&channel), access.own, gone);
+        args.extend([bytes_of(room), channel.into(), signal]);
     }
     (keys, args)
 }

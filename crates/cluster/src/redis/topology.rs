@@ -91,6 +91,12 @@ impl Topology {
         self.masters.iter().find(|master| master.address == *address)
     }
 
+    /// One slot of each master, by which it can be asked.
+    pub(crate) fn a_slot_each(&self) -> Vec<u16> {
+        let of = |index: usize| self.owners.iter().position(|owner| usize::from(*owner) == index);
+        (0..self.masters.len()).filter_map(of).map(|slot| slot as u16).collect()
+    }
+
     /// Every slot has a master that all can reach.
     pub(crate) fn is_settled(&self) -> bool {
         !self.owners.is_empty()

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use fred::types::Value;
-use turnpike_wire::RoomId;
 
-use super::{head_place, message};
+use super::head_place;
 use crate::redis::frame::Header;
 use crate::redis::reply;
 use crate::{Continuity, LanePosition, Message, Page, Range, Read, Standing};
@@ -25,7 +24,10 @@ pub(super) struct Answer {
     pub(super) messages: Vec<(Header, Arc<Message>)>,
 }
 
-pub(super) fn parse(room: &RoomId, answer: &Value) -> Option<Answer> {
+pub(super) fn parse(
+    answer: &Value,
+    message: impl Fn(&Value) -> Option<(Header, Arc<Message>)>,
+) -> Option<Answer> {
     let parts = reply::array(answer)?;
     let number = |index: usize| reply::number(parts.get(index)?);
     let lane = LanePosition { epoch: number(0)?, pos: number(1)? };
@@ -37,7 +39,7 @@ pub(super) fn parse(room: &RoomId, answer: &Value) -> Option<Answer> {
     let last = parts.get(7).and_then(reply::number);
     let first_behind = number(8).filter(|seq| *seq > 0);
     let more = number(9)? > 0;
-    let messages = parts.get(10..)?.iter().map(|value| message(room, value)).collect::<Option<Vec<_>>>()?;
+    let messages = parts.get(10..)?.iter().map(message).collect::<Option<Vec<_>>>()?;
     let seq = head.map_or(forgotten_seq, |head| head.seq);
     let lost_pos = match (head, oldest) {
         (None, _) => forgotten_pos,
