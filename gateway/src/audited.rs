@@ -179,15 +179,22 @@ pub enum Revoked<'a> {
 
 /// `by`: who called it back.
 pub async fn revoked(audit: &Audit, by: By<'_>, what: Revoked<'_>) -> Result<(), Failure> {
-    decide(audit, || {
-        let event = by.event(Kind::Revoked, Outcome::Success);
-        match what {
-            Revoked::Token(id) => event.on(Object::Token, id),
-            Revoked::User(id, before) => event.on(Object::User, id).detail("issued_before", before),
-            Revoked::Connection(id) => event.on(Object::Connection, id),
+    decide(audit, || what.named(by.event(Kind::Revoked, Outcome::Success))).await
+}
+
+/// `by`: who took back that it was called back.
+pub async fn revocation_lifted(audit: &Audit, by: By<'_>, what: Revoked<'_>) -> Result<(), Failure> {
+    decide(audit, || what.named(by.event(Kind::Revoked, Outcome::Success)).detail("lifted", true)).await
+}
+
+impl Revoked<'_> {
+    fn named(self, event: Event) -> Event {
+        match self {
+            Self::Token(id) => event.on(Object::Token, id),
+            Self::User(id, before) => event.on(Object::User, id).detail("issued_before", before),
+            Self::Connection(id) => event.on(Object::Connection, id),
         }
-    })
-    .await
+    }
 }
 
 /// A right was missing. `tried` is the event's or operation's name.

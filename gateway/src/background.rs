@@ -16,13 +16,15 @@ use crate::audited::{self, By};
 use crate::clock::unix_ms;
 use crate::ending::dismiss;
 use crate::expiry::Due;
-use crate::records;
 use crate::session::Whereabouts;
+use crate::{policing, records};
 
 /// How often short-lived things are looked at: presence, typing, receipts.
 const TICK: Duration = Duration::from_millis(50);
 /// How often what is too old is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often what the warden remembers is looked through: it is much, and no table is larger for it than it may be.
+const POLICING_SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How often offsets get a new base.
 const REFERENCE_EVERY: Duration = Duration::from_mins(1);
 
@@ -62,11 +64,13 @@ impl Background {
         };
         self.runtime.spawn(async move {
             let (mut tick, mut sweep, mut renew) = (every(TICK), every(SWEEP_EVERY), every(REFERENCE_EVERY));
+            let mut policing_sweep = every(POLICING_SWEEP_EVERY);
             loop {
                 let work: fn(&Arc<App>) = tokio::select! {
                     _ = tick.tick() => on_tick,
                     _ = sweep.tick() => sweep_once,
                     _ = renew.tick() => renew_reference,
+                    _ = policing_sweep.tick() => |app| policing::sweep(app),
                 };
                 let Some(app) = app.upgrade() else { return };
                 work(&app);
@@ -102,9 +106,11 @@ fn sweep_once(app: &Arc<App>) {
         app.forget_record(id);
     }
     app.signaling.tick();
+    app.limiter.tick();
     app.mirror.expire();
     app.mirror.close_idle(|room| app.cluster.broker.close(room));
     let now = unix_ms() / 1000;
+    app.tokens.revocations().sweep(unix_ms());
     for due in app.expiry.due(now) {
         end_of_token(app, due, now);
     }

@@ -21,6 +21,7 @@ use crate::past::{After, Wanted};
 use crate::presence::Who;
 use crate::replay::{Loss, Member, replay};
 use crate::resume::{Resumed, resume};
+use crate::revoking;
 use crate::session::{Arrival, Session, Whereabouts, leave_all};
 
 pub(crate) type Admitted = Result<Admission<Arc<Session>>, Refusal>;
@@ -55,6 +56,11 @@ pub(crate) async fn admit(app: Arc<App>, request: ConnectRequest) -> Admitted {
         None => Ok(None),
     };
     if let Some(user) = comer(&request, identified.as_ref().ok()) {
+        if let Err(failure) = app.policing.may_enter(&user) {
+            let by = By { user: Some(user.as_str()), ..By::comer(&request) };
+            audited::login_failed(&app.audit, by, failure.code.slug()).await;
+            return Err(refusal(request.kind, &failure));
+        }
         let device = device.as_ref().ok().and_then(Option::as_ref);
         if let Err(failure) = ask(&app, &request, &user, device).await {
             let by = By { user: Some(user.as_str()), ..By::comer(&request) };
@@ -71,6 +77,9 @@ pub(crate) async fn admit(app: Arc<App>, request: ConnectRequest) -> Admitted {
                 Err(error) => {
                     let reason = error.as_ref().map_or("missing", TokenError::slug);
                     app.meters.token_refused(reason);
+                    if let Some(error) = &error {
+                        app.policing.token_refused(Some(request.handshake.peer.ip()), None, error);
+                    }
                     audited::login_failed(&app.audit, By::comer(&request), reason).await;
                     let failure = error.map_or_else(|| Code::Unauthorized.into(), Failure::from);
                     return Err(refusal(request.kind, &failure));
@@ -281,10 +290,16 @@ impl App {
     }
 
     /// The session is connected: from now on it is found.
-    pub(crate) fn seat(&self, socket: turnpike_engine::SocketRef, session: &Arc<Session>, expires_at: u64) {
+    pub(crate) fn seat(
+        self: &Arc<Self>,
+        socket: turnpike_engine::SocketRef,
+        session: &Arc<Session>,
+        expires_at: u64,
+    ) {
         self.sessions.insert(socket.id(), Arc::clone(session));
         self.appear(socket, session);
         self.expiry.note(socket.id(), expires_at, unix_ms() / 1000);
+        revoking::look_again(self, socket.id(), session);
     }
 
     /// From here on the user is seen to be connected, and in the rooms in which they want to be seen.
@@ -319,7 +334,11 @@ fn refusal(kind: Kind, failure: &Failure) -> Refusal {
         Kind::SocketIo => Refusal { message, data: Some(failure.connect_error_data()), close: None },
         Kind::Raw => {
             let data = serde_json::to_string(failure).expect("numbers and texts can always be written");
-            let why = if failure.code == Code::TokenExpired { Some(Disconnect::TokenExpired) } else { None };
+            let why = match failure.code {
+                Code::TokenExpired => Some(Disconnect::TokenExpired),
+                Code::Banned => Some(Disconnect::Banned),
+                _ => None,
+            };
             // The answer has said it; the code is for those who see only that.
             let close = why.map(|why| Close::new(why.code(), why.slug(), why.comes_back()));
             Refusal { message, data: Some(data), close }

@@ -11,7 +11,7 @@ use prometheus::Registry;
 use turnpike_audit::Audit;
 use turnpike_cluster::Cluster;
 use turnpike_engine::{Counters, Origins, Server, packet};
-use turnpike_guard::{IceServers, Verifier};
+use turnpike_guard::{IceServers, Verifier, Watch};
 use turnpike_wire::Disconnect;
 
 use crate::addresses::{Addresses, Front};
@@ -24,14 +24,17 @@ use crate::ending::{self, Draining};
 use crate::expiry::Expiry;
 use crate::gates::{self, GateMeters};
 use crate::http;
+use crate::limits::Limiter;
 use crate::metrics::{Meters, Readings};
 use crate::mirror::{Mirror, Receiver, RingLimits};
 use crate::occupancy::Occupancy;
 use crate::operator::Operator;
 use crate::outgoing::Outgoing;
+use crate::policing::{self, Policing};
 use crate::presence::Presences;
 use crate::receipts::Receipts;
 use crate::references::References;
+use crate::revoking;
 use crate::sessions::Sessions;
 use crate::shards::Shards;
 use crate::signaling::{self, MediaLimits, Signaling};
@@ -55,6 +58,7 @@ struct Told {
     ping_timeout: Duration,
     compress_above: usize,
     front: Front,
+    watch: Watch,
     tokens: Verifier,
     api_keys: ApiKeys,
     recovery_window: Duration,
@@ -85,6 +89,7 @@ impl Gateway {
             address,
             engine,
             front,
+            watch,
             tokens,
             api_keys,
             recovery_window,
@@ -103,6 +108,7 @@ impl Gateway {
             ping_timeout: engine.ping_timeout,
             compress_above: engine.compression_threshold.unwrap_or(usize::MAX),
             front,
+            watch,
             tokens,
             api_keys,
             recovery_window,
@@ -189,6 +195,8 @@ impl Bound {
             .as_ref()
             .filter(|hooks| of_rooms.into_iter().any(|event| hooks.wants(event)))
             .map(|_| Arc::new(Occupancy::new(&cluster, clock, spawner())));
+        let Limits { classes, keys_max, .. } = &config.limits;
+        let limiter = Limiter::new(classes.clone(), *keys_max, &cluster, clock, &spawner(), &registry);
         let app = Arc::new(App {
             node: config.node,
             ping_interval_ms: config.ping_interval.as_millis() as u64,
@@ -196,9 +204,11 @@ impl Bound {
             recovery_window_ms: config.recovery_window.as_millis() as u64,
             sessions: Sessions::new(config.limits.sessions_away_max),
             limits: config.limits,
+            limiter: Arc::new(limiter.map_err(io::Error::other)?),
             packets: config.packets,
             clock,
             addresses: Addresses::new(config.front),
+            policing: Policing::new(config.watch, config.audit.clone()),
             tokens: config.tokens,
             api_keys: config.api_keys,
             mirror: Mirror::new(config.ring, clock, Arc::clone(&shards) as _, Arc::clone(&references)),
@@ -229,7 +239,10 @@ impl Bound {
         });
         shards.listen(&app);
         signaling::listen(&app);
+        revoking::begin(&app);
         Readings::register(&registry, &app).map_err(io::Error::other)?;
+        policing::register(&registry, &app.policing.watch).map_err(io::Error::other)?;
+        policing::begin(&app);
         let receiver = Arc::new(Receiver(Arc::clone(&app.mirror)));
         app.cluster.broker.start(receiver).wait().await.map_err(io::Error::other)?;
         let draining = Draining::default();

@@ -22,6 +22,7 @@ pub(crate) struct Meters {
     pub(crate) duplicates: IntCounter,
     pub(crate) volatile: IntCounter,
     tokens_refused: IntCounterVec,
+    pub(crate) revoked: IntCounterVec,
     api_requests: IntCounterVec,
     pub(crate) turn_credentials: IntCounter,
 }
@@ -60,6 +61,11 @@ impl Meters {
             stored: kind("stored"),
             duplicates: kind("duplicate"),
             volatile: kind("volatile"),
+            revoked: vec(
+                "turnpike_gateway_sessions_revoked_total",
+                "Sessions that were ended because a token, a user's tokens or the connection was called back, by where the client was.",
+                &["client"],
+            )?,
             tokens_refused: vec(
                 "turnpike_gateway_tokens_refused_total",
                 "Connects refused for their token, by reason.",

@@ -17,6 +17,7 @@ use crate::past::{self, After, Wanted};
 use crate::presence::Showing;
 use crate::record;
 use crate::replay::{Loss, Member, Replay, replay};
+use crate::revoking;
 use crate::session::{Arrival, Session, Whereabouts, leave_all};
 use crate::signaling::Client;
 
@@ -107,6 +108,10 @@ pub(crate) async fn resume(
         Ok(None) => return Resumed::NO,
         Err(error) => return error.into(),
     };
+    if revoking::is_revoked(app, resume.socket_id, &taken.identity) {
+        taken.give_up();
+        return Resumed::NO;
+    }
     // A good token says who comes now, and may grant less or last longer than the one before. Without one the ticket is
     // enough until the earlier token ends.
     let identity =

@@ -217,6 +217,12 @@ impl Signaling {
         self.table().forget(id);
     }
 
+    /// Nobody comes back to this connection, and what it has at relays ends at once.
+    pub(crate) fn shut(&self, id: SocketId) {
+        let gone = self.table().shut(id);
+        self.letters.gone(gone);
+    }
+
     /// The connection is back, under the same id, and is told of what ended meanwhile. Gives the sessions that go on.
     pub(crate) fn back(&self, client: &Client) -> Vec<MediaSession> {
         self.deny(client);

@@ -2,6 +2,8 @@
 //!
 //! A key stands here (or with its part in `turnpike-daemon`) once its feature exists, not before.
 
+mod abuse;
+mod addresses;
 mod admin;
 mod audit;
 mod check;
@@ -12,6 +14,7 @@ mod links;
 mod media;
 mod node_id;
 mod origin;
+mod rates;
 mod redis;
 #[cfg(test)]
 mod tests;
@@ -28,6 +31,8 @@ use turnpike_daemon::log::Log;
 use turnpike_daemon::{choice, section, settings};
 use turnpike_guard::{Grant, MediaGrant};
 
+pub(crate) use self::abuse::Abuse;
+pub(crate) use self::addresses::{Addresses, Cidr, CountryCode, Header, Unknown as CountryUnknown};
 pub(crate) use self::admin::Admin;
 pub(crate) use self::audit::{Audit, OnFailure};
 pub(crate) use self::check::{check, secret_weakness};
@@ -38,6 +43,7 @@ pub(crate) use self::links::Links;
 pub(crate) use self::media::{Ice, Media};
 pub(crate) use self::node_id::NodeId;
 pub(crate) use self::origin::Origin;
+pub(crate) use self::rates::Rates;
 pub(crate) use self::redis::{Advertised, Durability, Redis};
 pub(crate) use self::turn::{IceUrl, Turn};
 pub(crate) use self::webhooks::{Event, HttpUrl, Webhooks};
@@ -46,6 +52,8 @@ settings! {
     pub(crate) struct Config {
         node: Node,
         gateway: Gateway,
+        addresses: Addresses,
+        abuse: Abuse,
         redis: Redis,
         auth: Auth,
         heartbeat: Heartbeat,
@@ -54,6 +62,7 @@ settings! {
         ring: Ring,
         queue: Queue,
         limits: Limits,
+        rates: Rates,
         compression: Compression,
         api: Api,
         webhooks: Webhooks,
@@ -131,6 +140,8 @@ section! {
         connections_max: Option<u32> = "", "MAX_CONNECTIONS", "1" to "10000000";
         /// Web pages that may connect: origins with scheme, host and port, separated by commas, or `*` for every page.
         cors_origin: List<Origin> = "*", "CORS_ORIGIN";
+        /// A proxy that ends TLS stands in front of this port, and nothing else reaches it. Production asks for it, unless the port is on loopback.
+        tls_in_front: bool = "false", "TURNPIKE_TLS_IN_FRONT";
     }
 }
 
@@ -149,6 +160,9 @@ section! {
         jwks_allow_private: bool = "false", "TURNPIKE_JWKS_ALLOW_PRIVATE";
         /// How long the keys of an issuer that does not answer any more are still accepted.
         jwks_stale_max: Duration = "1h", "TURNPIKE_JWKS_STALE_MAX", "1m" to "7d";
+        /// Tokens that live longer, from `iat` or else from when they are shown, are refused: for so long it is remembered that a token was
+        /// revoked.
+        token_ttl_max: Duration = "30d", "TURNPIKE_TOKEN_TTL_MAX", "1m" to "400d";
         /// What the nodes of a system prove to one another that they belong together with, at least 32 bytes. Not set: `jwt_secret`.
         cluster_secret: Option<Secret> = "", "TURNPIKE_CLUSTER_SECRET";
         /// What was proven with this counts as well: the other one while one is exchanged for another.

@@ -9,8 +9,9 @@ use turnpike_gateway::{
     ApiKeys, Development, Gate, Gates, GatewayConfig, Limits, MediaLimits, RingLimits, Unanswered,
     WebhookEvent, Webhooks,
 };
-use turnpike_guard::{KeyRing, Verifier};
+use turnpike_guard::{KeyRing, Verifier, Watch};
 
+use crate::addresses;
 use crate::config::{self, Config, Origin};
 use crate::media;
 use crate::purpose::Purpose;
@@ -22,11 +23,14 @@ pub(crate) fn config(
     keys: KeyRing,
     connections_max: usize,
     audit: Audit,
+    watch: Watch,
 ) -> GatewayConfig {
     let tokens = verifier(config, keys);
     GatewayConfig {
         address: SocketAddr::new(config.gateway.host, config.gateway.port),
         engine: engine(config, secrets, connections_max),
+        front: addresses::front(config),
+        watch,
         tokens,
         api_keys: api_keys(&config.api),
         recovery_window: config.recovery.window,
@@ -35,6 +39,8 @@ pub(crate) fn config(
             body_bytes_max: config.limits.body_bytes_max.0,
             answer_bytes_max: config.limits.answer_bytes_max.0,
             sessions_away_max: config.recovery.sessions_away_max,
+            classes: config.rates.classes(),
+            keys_max: config.rates.keys_max,
         },
         ring: RingLimits {
             // What the broker does not keep is not kept at hand either.
@@ -60,7 +66,7 @@ pub(crate) fn config(
 /// Says of a token who it is.
 pub(crate) fn verifier(config: &Config, keys: KeyRing) -> Verifier {
     let mut tokens = Verifier::new(keys, config.default_grants());
-    tokens = tokens.media(config.default_media_grants());
+    tokens = tokens.media(config.default_media_grants()).lifetime(config.auth.token_ttl_max.as_secs());
     if let Some(issuer) = &config.auth.issuer {
         tokens = tokens.issuer(issuer);
     }
@@ -197,6 +203,8 @@ fn origins(listed: &[Origin]) -> Origins {
 mod tests {
     use turnpike_daemon::config::{Environment, Sources, load};
     use turnpike_guard::TokenKey;
+    use turnpike_guard::address::Countries;
+    use turnpike_guard::limit::{Class, Limit, Rates};
 
     use super::*;
 
@@ -207,7 +215,8 @@ mod tests {
         let mut settings = loaded.settings;
         settings.auth.jwt_secret = Some(Secret::new("x".repeat(32)));
         let key = TokenKey::hs256(&[b'x'; 32]).unwrap();
-        config(&settings, &Secrets::of(&settings).unwrap(), key.into(), 7, Audit::nowhere())
+        let watch = crate::abuse::watch(&settings, &Countries::default());
+        config(&settings, &Secrets::of(&settings).unwrap(), key.into(), 7, Audit::nowhere(), watch)
     }
 
     /// Fields and values, one a line, as `{:#?}` prints them.
@@ -268,6 +277,16 @@ mod tests {
             ("TURNPIKE_BODY_BYTES_MAX", "22"),
             ("TURNPIKE_ANSWER_BYTES_MAX", "2300"),
             ("TURNPIKE_SESSIONS_AWAY_MAX", "24"),
+            ("TURNPIKE_RATE_EVENTS", "11/12"),
+            ("TURNPIKE_RATE_BYTES", "13/14"),
+            ("TURNPIKE_RATE_MESSAGES", "15/16"),
+            ("TURNPIKE_RATE_ROOM_MESSAGES", "17/18"),
+            ("TURNPIKE_RATE_JOINS", "19/20"),
+            ("TURNPIKE_RATE_PRESENCE", "21/22"),
+            ("TURNPIKE_RATE_HISTORY", "23/24"),
+            ("TURNPIKE_RATE_REQUESTS", "25/26"),
+            ("TURNPIKE_LIMIT_CLASSES", "bot joins:1/2"),
+            ("TURNPIKE_LIMIT_KEYS_MAX", "1001"),
             ("TURNPIKE_RING_ROOM_MESSAGES_MAX", "25"),
             ("TURNPIKE_RING_ROOM_BYTES_MAX", "2600"),
             ("TURNPIKE_RING_BYTES_MAX", "27MiB"),
@@ -305,6 +324,10 @@ mod tests {
         let gates = other.gates.as_ref().unwrap();
         assert_eq!((&*gates.url, &*gates.asked), ("https://b.example/gate", &[Gate::Join][..]));
         assert_eq!(gates.secrets, [b"fifth".to_vec(), b"sixth".to_vec()]);
+        let paces = other.limits.classes.rates(Class::default());
+        for limit in Limit::ALL {
+            assert_ne!(paces.of(limit), Rates::default().of(limit), "{limit:?} has no key");
+        }
         let mut unchanged = Vec::new();
         for (changed, default) in [
             (lines(&other.engine), lines(&EngineConfig::default())),

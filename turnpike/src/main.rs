@@ -2,13 +2,17 @@
 //!
 //! Nothing is done here that a part could do itself. This is the only crate that sees all the others.
 
+mod abuse;
+mod addresses;
 mod admin;
 mod announce;
 mod audit;
 mod auditing;
+mod bus;
 mod cluster;
 mod command;
 mod config;
+mod deploy;
 mod development;
 mod doctor;
 mod gateway;
@@ -60,6 +64,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor { json, config } => return doctor::examine(&config, json),
         Command::Admin(request, config) => return remote::execute(&request, &config),
         Command::Audit(request, config) => return audit::execute(&request, &config),
+        Command::DeployCheck(directory, environment) => deploy::check(&directory, &environment),
         Command::ConfigCheck { keys, given } => print(&format!(
             "the configuration is sound: {keys} keys, {given} of them given, the others at their defaults"
         )),

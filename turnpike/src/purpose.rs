@@ -9,6 +9,8 @@ pub(crate) enum Purpose {
     RecoveryTicket,
     /// The key of the authority that relays show each other certificates of.
     LinkAuthority,
+    /// What nodes say to each other through Redis.
+    BusSeal,
 }
 
 impl Purpose {
@@ -17,6 +19,7 @@ impl Purpose {
         match self {
             Self::RecoveryTicket => b"turnpike recovery ticket v1",
             Self::LinkAuthority => b"turnpike link authority v1",
+            Self::BusSeal => b"turnpike bus seal v1",
         }
     }
 
@@ -37,5 +40,6 @@ mod tests {
         assert_eq!(of(secret), of(secret));
         assert_ne!(of(secret), of("d3f1a97be0d2465890fe17ab34cd62b8"));
         assert_ne!(of(secret), Purpose::LinkAuthority.secret(&Secret::new(secret)));
+        assert_ne!(of(secret), Purpose::BusSeal.secret(&Secret::new(secret)));
     }
 }

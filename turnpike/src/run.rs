@@ -18,16 +18,20 @@ use turnpike_daemon::health::{Check, Health};
 use turnpike_daemon::signals::Signals;
 use turnpike_daemon::tasks::{Stop, Tasks};
 use turnpike_daemon::{metrics, probe};
-use turnpike_gateway::Gateway;
+use turnpike_gateway::{Gateway, GatewayConfig};
 use turnpike_guard::Grant;
+use turnpike_guard::address::Countries;
 use turnpike_media_relay::{Homes, Relay};
 use turnpike_wire::UserId;
 
+use crate::addresses::{self, CountryFile};
 use crate::admin::{self, Desk, Parts};
 use crate::config::Config;
 use crate::keys::Keys;
 use crate::secrets::Secrets;
-use crate::{announce, auditing, cluster, development, doctor, gateway, links, media, redis, token};
+use crate::{
+    abuse, announce, auditing, bus, cluster, development, doctor, gateway, links, media, redis, token,
+};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set by whoever builds a release.
@@ -73,10 +77,16 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         let audit = auditing.audit();
 
         // Everything is bound before anything is served: an address in use must be found now.
-        let keys = Keys::new(config, &secrets, &registry)?;
+        let keys = Keys::new(config, &secrets, &registry, &audit)?;
         let tokens = gateway::verifier(config, keys.ring());
         let tokens_of_admins = tokens.clone();
-        let wanted = gateway::config(config, &secrets, keys.ring(), connections_max, audit.clone());
+        let countries = Countries::default();
+        let country_file = CountryFile::open(config, &countries, &registry)?;
+        let watch = abuse::watch(config, &countries);
+        let wanted =
+            gateway::config(config, &secrets, keys.ring(), connections_max, audit.clone(), watch.clone());
+        // What was called back is known to all who look at tokens.
+        let wanted = GatewayConfig { tokens: tokens.clone(), ..wanted };
         let address = wanted.address;
         let gateway = Gateway::bind(wanted, &registry)
             .with_context(|| format!("the gateway cannot listen on {address} (set HOST and PORT)"))?;
@@ -94,16 +104,21 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         auditing.started(config, &effective, VERSION).await?;
         auditing.keep(&tasks, &health);
         keys.keep(&tasks, &health);
+        country_file.map(|file| file.keep(&tasks));
         let cluster = match redis::config(config, addresses.gateway) {
-            Some(redis) => cluster::on_redis(redis, &registry).await?,
+            Some(redis) => {
+                let redis = bus::guarded(redis, config, &secrets, &audit, &health);
+                cluster::on_redis(redis, &registry).await?
+            }
             None => cluster::embedded(config, announce::reachable(addresses.gateway), &registry)?,
         };
         auditing.anchor(config, &cluster, &tasks);
         let mut routes = health.public_routes();
         let (mut homes, mut linked) = (None, None);
         if let Some(relay) = &relay {
-            linked = links::start(config, &secrets, &cluster, relay, &registry)?;
-            let opened = media::open(config, relay, linked.as_ref(), &cluster, tokens, &tasks, &registry)?;
+            linked = links::start(config, &secrets, &cluster, relay, &registry, &audit)?;
+            let (linked, audit) = (linked.as_ref(), audit.clone());
+            let opened = media::open(config, relay, linked, &cluster, tokens, &tasks, &registry, audit)?;
             routes = routes.merge(opened.routes);
             homes = Some(opened.homes);
         }
@@ -113,7 +128,8 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         let lease = health.check("lease");
         let check = health.check("gateway");
         let probed = announce::reachable(addresses.gateway);
-        tasks.spawn("gateway probe", |stop| probe::watch(probed, "/live", check, stop));
+        let introduction = addresses::own_introduction(config, probed.ip());
+        tasks.spawn("gateway probe", move |stop| probe::watch(probed, introduction, "/live", check, stop));
         let stopped = gateway.shards_stopped();
         let check = health.check("shards");
         tasks.spawn("shard watch", |stop| watch_shards(stopped, check, stop));
@@ -125,6 +141,7 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         let parts = Parts {
             node: config.node_id(),
             tokens: tokens_of_admins,
+            watch: watch.clone(),
             audit: audit.clone(),
             audit_directory: config.audit.directory(&config.node.data_dir),
             audit_key_file: config.audit.keys(&config.node.data_dir),

@@ -197,6 +197,10 @@ impl Verifier {
         self
     }
 
+    pub fn lifetime_max(&self) -> u64 {
+        self.lifetime_max
+    }
+
     /// What was called back, to be asked of and told by whoever hears of it. Clones of the verifier share it.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations

@@ -13,6 +13,7 @@ use crate::audited::{self, By};
 use crate::clock::unix_ms;
 use crate::membership::{self, gone, keep_record};
 use crate::past::After;
+use crate::revoking;
 use crate::signaling::Client;
 
 pub(super) fn parse(args: &Args) -> Result<AuthRefresh<'_>, Failure> {
@@ -28,6 +29,7 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
         Ok(identity) => identity,
         Err(error) => {
             app.meters.token_refused(error.slug());
+            app.policing.token_refused(session.address, Some(&session.user), &error);
             audited::login_failed(&app.audit, by, error.slug()).await;
             return Err(error.into());
         }
@@ -46,6 +48,7 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
             return Err(gone());
         }
         state.identity = Arc::clone(&identity);
+        session.meter.reclassify();
         let rooms = state.rooms.iter().map(|member| &member.room);
         let lost = rooms.filter(|room| !identity.can(Right::Join, room)).cloned().collect();
         let shown = state.rooms.iter().filter(|member| member.presence).map(|member| &member.room);
@@ -54,6 +57,7 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
         (lost, shown.filter(may_not).cloned().collect())
     };
     app.expiry.note(socket.id(), expires_at, now);
+    revoking::look_again(app, socket.id(), session);
     app.signaling.deny(&Client { socket: *socket, identity: Arc::clone(&identity) });
     for room in lost {
         membership::leave(app, session, socket, &room).await?;

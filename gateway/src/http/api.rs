@@ -11,6 +11,7 @@ mod operation;
 mod presence;
 mod request;
 mod request_id;
+mod revocations;
 mod rooms;
 mod streams;
 mod users;
@@ -51,6 +52,9 @@ const OPERATIONS: &[Operation] = &[
     members::REMOVE,
     users::GET,
     users::DISCONNECT,
+    revocations::REVOKE,
+    revocations::LIST,
+    revocations::LIFT,
     streams::LIST,
     streams::END,
     streams::RECORD,
@@ -182,11 +186,22 @@ async fn authorise(
             Ok(identity) => Asker::Token(identity),
             Err(error) => {
                 app.meters.token_refused(error.slug());
+                app.policing.token_refused(by.address, None, &error);
                 audited::login_failed(&app.audit, by, error.slug()).await;
                 return Err(Failure::from(error).into());
             }
         }
     };
+    let (key, class, by) = match &asker {
+        Asker::Key => (token, None, by),
+        Asker::Token(identity) => {
+            (identity.user.as_str(), identity.class.as_deref(), by.identified(identity))
+        }
+    };
+    if let Err(tripped) = app.limiter.requests(key, class) {
+        let user = if let Asker::Token(identity) = &asker { Some(&identity.user) } else { None };
+        return Err(app.tripped(tripped, by, user).into());
+    }
     let role = match &asker {
         Asker::Key => Role::Service,
         Asker::Token(identity) => identity.role,
@@ -255,7 +270,7 @@ fn refusal(problem: &Problem, request_id: &str) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
         // In whole seconds, and never none: that would be an invitation to ask again at once.
         let seconds = retry_after_ms.unwrap_or_default().div_ceil(1000).max(1);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -255,6 +255,11 @@ impl<I: Copy + Eq + Hash, S: Copy + Eq> Table<I, S> {
         self.drop_connection(id, "moved");
     }
 
+    /// Nobody may come back to the connection, wherever it is. Gives what it had, which is here no more either.
+    pub(super) fn shut(&mut self, id: I) -> Vec<MediaSession> {
+        self.drop_connection(id, "revoked")
+    }
+
     /// The client is back, under the same id. Gives its sessions, and what it must be told of those that are over.
     pub(super) fn back(&mut self, id: I, socket: S) -> (Vec<MediaSession>, Vec<Told<S>>) {
         let Some(connection) = self.connections.get_mut(&id) else { return Default::default() };

@@ -50,6 +50,7 @@ const REFUSALS: &[(u16, &str)] = &[
     (409, "First sent too long ago to tell whether it arrived."),
     (413, "Too large."),
     (415, "The body is not application/json."),
+    (429, "Too many requests; `Retry-After` says when to try again."),
     (503, "Not possible right now; `Retry-After` says when to try again."),
 ];
 
@@ -107,7 +108,7 @@ fn described(operation: &Operation) -> Value {
     responses.insert(operation.success.as_str().to_owned(), success);
     for (status, about) in REFUSALS {
         let may_be = match status {
-            401 | 403 | 503 => true,
+            401 | 403 | 429 | 503 => true,
             408 => operation.body.is_some(),
             status => operation.refusals.contains(status),
         };
@@ -274,6 +275,20 @@ fn schemas() -> Value {
             "inbox": named("Inbox"),
         })),
         "Dismissal": exact(&[], json!({ "code": { "type": "integer", "enum": codes, "default": Disconnect::Revoked.code() } })),
+        "NewRevocation": exact(&[], json!({
+            "token": { "type": "string", "description": "The `jti` of a token." },
+            "expires_at": { "type": "integer", "minimum": 0, "description": "The token's `exp`, if it is known: for so long it is remembered." },
+            "user": named("UserId"),
+            "not_before": { "type": "integer", "minimum": 0, "description": "Seconds since 1970. Tokens issued earlier count no more." },
+            "connection": { "type": "string", "description": "The id of a connection, as in `session` and in webhooks." },
+        })),
+        "Revocation": open(&["kind", "id", "until"], json!({
+            "kind": { "type": "string", "enum": ["token", "user", "connection"] },
+            "id": { "type": "string" },
+            "not_before": { "type": "integer", "description": "Of a user: seconds since 1970." },
+            "until": { "type": "integer", "description": "Milliseconds since 1970. Until then it is remembered." },
+        })),
+        "RevocationPage": open(&["revocations"], json!({ "revocations": many("Revocation"), "cursor": { "type": "string" } })),
         "RealtimeHealth": open(&["node", "nodes", "connections"], json!({
             "node": { "type": "string" },
             "nodes": number(),
