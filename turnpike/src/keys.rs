@@ -6,9 +6,12 @@ mod files;
 mod issuer;
 mod schedule;
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{IntGaugeVec, Opts, Registry};
+use turnpike_audit::{Audit, Event, Kind, Object, Outcome, Severity};
 use turnpike_daemon::health::Health;
 use turnpike_daemon::tasks::Tasks;
 use turnpike_guard::{KeyRing, TokenKey};
@@ -44,18 +47,63 @@ struct Parts {
     ring: KeyRing,
     keys: Arc<Mutex<[Vec<TokenKey>; 3]>>,
     counts: IntGaugeVec,
+    audit: Audit,
+    /// What the process began with is no change.
+    is_kept: Arc<AtomicBool>,
 }
 
 impl Parts {
     /// From now on, these are all keys of that source.
     fn set(&self, source: Source, keys: Vec<TokenKey>) {
         self.counts.with_label_values(&[source.slug()]).set(i64::try_from(keys.len()).unwrap_or(i64::MAX));
+        self.write_down(source, &keys);
         let mut parts = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         parts[source as usize] = keys;
         if let Err(error) = self.ring.replace(parts.concat()) {
             // Each source has a limit, and the ring has room for all of them.
             tracing::error!(%error, "the keys of tokens stay as they were");
         }
+    }
+}
+
+impl Parts {
+    /// Of each key that came or went. It is set whether that can be written or not: a key that was taken back must not be
+    /// good any longer because a disk is full, and while the log fails nobody is let in with a new one either.
+    fn write_down(&self, source: Source, keys: &[TokenKey]) {
+        let before = {
+            let parts = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            parts[source as usize].iter().map(Label::of).collect::<BTreeSet<_>>()
+        };
+        let after: BTreeSet<Label> = keys.iter().map(Label::of).collect();
+        let gone = before.difference(&after).map(|label| (label, "removed"));
+        let is_kept = self.is_kept.load(Ordering::Relaxed);
+        let (added, severity) = if is_kept { ("added", Severity::High) } else { ("loaded", Severity::Info) };
+        let come = after.difference(&before).map(|label| (label, added));
+        for (Label { id, algorithm, fingerprint }, reason) in gone.chain(come) {
+            let event = Event::new(Kind::KeyChanged, Outcome::Success)
+                .on(Object::Key, id.as_deref().unwrap_or("without an id"))
+                .reason(reason)
+                .severity(severity)
+                .detail("source", source.slug())
+                .detail("algorithm", *algorithm)
+                .detail("fingerprint", fingerprint.as_deref().unwrap_or_default());
+            self.audit.note(event);
+        }
+    }
+}
+
+/// What may be said of a key.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Label {
+    id: Option<String>,
+    algorithm: &'static str,
+    fingerprint: Option<String>,
+}
+
+impl Label {
+    fn of(key: &TokenKey) -> Self {
+        let own = |text: Option<&str>| text.map(ToOwned::to_owned);
+        Self { id: own(key.id()), algorithm: key.algorithm(), fingerprint: own(key.fingerprint()) }
     }
 }
 
@@ -67,13 +115,19 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(config: &Config, secrets: &Secrets, registry: &Registry) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        secrets: &Secrets,
+        registry: &Registry,
+        audit: &Audit,
+    ) -> anyhow::Result<Self> {
         let about =
             Opts::new("turnpike_token_keys", "Keys that tokens may be signed with, by where they come from.");
         let counts = IntGaugeVec::new(about, &["source"])?;
         registry.register(Box::new(counts.clone()))?;
         let ring = KeyRing::new(Vec::new())?;
-        let parts = Parts { ring, keys: Arc::default(), counts };
+        let parts =
+            Parts { ring, keys: Arc::default(), counts, audit: audit.clone(), is_kept: Arc::default() };
         for source in Source::ALL {
             parts.set(source, Vec::new());
         }
@@ -102,6 +156,7 @@ impl Keys {
     /// Looks after those that change, until the process ends.
     pub(crate) fn keep(self, tasks: &Tasks, health: &Health) {
         let Self { parts, files, issuer } = self;
+        parts.is_kept.store(true, Ordering::Relaxed);
         if let Some(files) = files {
             let parts = parts.clone();
             tasks.spawn("key files", |stop| files.keep(move |keys| parts.set(Source::Files, keys), stop));

@@ -100,7 +100,7 @@ kinds! {
     AdminIntent = "admin" "intent", Medium, Durable, ocsf 6003 99: "An operator is about to do something.";
     AdminResult = "admin" "result", Medium, Durable, ocsf 6003 99: "What came of it.";
     ConfigChanged = "config" "changed", Medium, Durable, ocsf 6002 99: "A setting is another than before.";
-    KeyChanged = "key" "changed", High, Durable, ocsf 6002 99: "A key that tokens are checked with came, went or was replaced.";
+    KeyChanged = "key" "changed", High, Soon, ocsf 6002 99: "A key that tokens are checked with came, went or was replaced.";
     PublishStarted = "media" "publish_started", Info, Durable, ocsf 6003 1: "A stream of live video began.";
     PublishEnded = "media" "publish_ended", Info, Soon, ocsf 6003 4: "A stream of live video ended.";
     SubscribeStarted = "media" "subscribe_started", Info, Durable, ocsf 6003 2: "Somebody began to watch a stream.";

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RsaPublicKeyComponents, VerificationAlgorithm,
@@ -49,6 +50,8 @@ pub struct TokenKey {
     pub(crate) id: Option<Arc<str>>,
     pub(crate) algorithm: Algorithm,
     pub(crate) decoding: DecodingKey,
+    /// Of a public key alone: of a secret nothing is shown.
+    fingerprint: Option<Arc<str>>,
 }
 
 impl TokenKey {
@@ -83,18 +86,18 @@ impl TokenKey {
             return Err(KeyError::RsaExponent);
         }
         let decoding = DecodingKey::from_rsa_raw_components(modulus, exponent);
-        Ok(Self::new(Algorithm::RS256, decoding))
+        Ok(Self::new(Algorithm::RS256, decoding).with_fingerprint(modulus))
     }
 
     /// An uncompressed point: 4, x, y.
     pub(crate) fn es256(point: &[u8]) -> Result<Self, KeyError> {
         check_point(&ECDSA_P256_SHA256_FIXED, point)?;
-        Ok(Self::new(Algorithm::ES256, DecodingKey::from_ec_der(point)))
+        Ok(Self::new(Algorithm::ES256, DecodingKey::from_ec_der(point)).with_fingerprint(point))
     }
 
     pub(crate) fn eddsa(point: &[u8]) -> Result<Self, KeyError> {
         check_point(&ED25519, point)?;
-        Ok(Self::new(Algorithm::EdDSA, DecodingKey::from_ed_der(point)))
+        Ok(Self::new(Algorithm::EdDSA, DecodingKey::from_ed_der(point)).with_fingerprint(point))
     }
 
     /// Tokens with this `kid`, and only they, are signed with this key.
@@ -110,6 +113,11 @@ impl TokenKey {
         self.id.as_deref()
     }
 
+    /// Tells a public key from others that bear its id. None: it is a secret.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
+    }
+
     /// `HS256`, `RS256`, `ES256` or `EdDSA`.
     pub fn algorithm(&self) -> &'static str {
         match self.algorithm {
@@ -121,7 +129,14 @@ impl TokenKey {
     }
 
     fn new(algorithm: Algorithm, decoding: DecodingKey) -> Self {
-        Self { id: None, algorithm, decoding }
+        Self { id: None, algorithm, decoding, fingerprint: None }
+    }
+
+    fn with_fingerprint(mut self, public: &[u8]) -> Self {
+        let digest = digest(&SHA256, public);
+        let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
+        self.fingerprint = Some(digest.as_ref()[..8].iter().fold(String::new(), hex).into());
+        self
     }
 }
 

@@ -5,12 +5,17 @@
 mod architecture;
 mod audit;
 mod configuration;
+mod deploy;
 mod doctor;
+mod entrances;
 mod keys;
 mod leaving;
 mod listening;
 mod metrics;
 mod polling;
 mod process;
+mod production;
+mod rotation;
 mod secrets;
 mod token;
+mod written;

@@ -89,7 +89,13 @@ impl System {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let ports = [("PORT", "0"), ("ADMIN_PORT", "0"), ("TURNPIKE_SHARDS", "2")];
+        let ports = [
+            ("PORT", "0"),
+            ("ADMIN_PORT", "0"),
+            ("TURNPIKE_SHARDS", "2"),
+            // Zeros to be written at each start.
+            ("TURNPIKE_AUDIT_RESERVE_BYTES", "64KiB"),
+        ];
         let environment: Vec<_> = ports.into_iter().chain(environment.iter().copied()).collect();
         let mut child = binary(directory, arguments, &environment)
             .stdin(Stdio::null())
