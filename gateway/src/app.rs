@@ -11,10 +11,10 @@ use turnpike_audit::Audit;
 use turnpike_cluster::{Cluster, Command, Control, Message, Signal, Unavailable};
 use turnpike_engine::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Introduces, Introduction, Kind,
-    Refusal, SocketId, SocketRef, Step, Traffic, packet,
+    Noticed, Refusal, SocketId, SocketRef, Step, Traffic, TurnedAway, packet,
 };
 use turnpike_guard::{IceServers, Identity, Verifier};
-use turnpike_wire::{Disconnect, Failure, IceServer, RoomId, UserId};
+use turnpike_wire::{Code, Disconnect, Failure, IceServer, RoomId, UserId};
 
 use crate::addresses::{self, Addresses};
 use crate::api_keys::ApiKeys;
@@ -24,11 +24,13 @@ use crate::config::Limits;
 use crate::ending::dismiss;
 use crate::expiry::Expiry;
 use crate::gates::{Gate, Gatekeeper};
+use crate::limits::{Limiter, Tripped};
 use crate::metrics::Meters;
 use crate::mirror::{LaneGuards, Mirror};
 use crate::occupancy::Occupancy;
 use crate::outgoing::Outgoing;
 use crate::past::{self, After, Wanted};
+use crate::policing::Policing;
 use crate::presence::{Presences, Who};
 use crate::receipts::Receipts;
 use crate::references::References;
@@ -51,10 +53,12 @@ pub(crate) struct App {
     pub(crate) ping_timeout_ms: u64,
     pub(crate) recovery_window_ms: u64,
     pub(crate) limits: Limits,
+    pub(crate) limiter: Arc<Limiter>,
     /// What a packet of a client may be, and so what a backend may have sent to clients.
     pub(crate) packets: packet::Limits,
     pub(crate) clock: Clock,
     pub(crate) addresses: Addresses,
+    pub(crate) policing: Policing,
     pub(crate) tokens: Verifier,
     pub(crate) api_keys: ApiKeys,
     pub(crate) cluster: Cluster,
@@ -104,6 +108,16 @@ impl App {
         let credentials = servers.iter().filter(|server| server.credential.is_some()).count();
         self.meters.turn_credentials.inc_by(credentials as u64);
         servers
+    }
+
+    /// A limit was reached by somebody: it is written down, and speaks against them. Gives what they are told.
+    pub(crate) fn tripped(&self, tripped: Tripped, by: By<'_>, user: Option<&UserId>) -> Failure {
+        let Tripped { limit, failure } = tripped;
+        if failure.code == Code::RateLimited {
+            audited::limit_tripped(&self.audit, by, limit.slug());
+            self.policing.report(by.address, user, turnpike_guard::Signal::Flood);
+        }
+        failure
     }
 
     /// Whoever is to be asked at this gate, if anybody.
@@ -276,6 +290,7 @@ impl Application for Node {
         let carried = Carried { traffic, lasted_ms: app.clock.steady_ms().saturating_sub(session.since_ms) };
         let by = By::user(&session.user).over(id).at(session.address);
         audited::connection_closed(&app.audit, by, slug(reason), carried);
+        app.policing.closed(session, reason, carried.lasted_ms);
         let mut state = session.state();
         if !state.is_connected_as(socket) {
             return;
@@ -301,6 +316,31 @@ impl Application for Node {
         refill::refill(&self.0, session, socket, offset);
     }
 
+    fn knock(&self, peer: IpAddr) -> bool {
+        // The other nodes' connections are those of their clients, who have passed there.
+        addresses::is_node(&self.0.cluster, peer) || self.0.policing.knock(peer)
+    }
+
+    fn hung_up(&self, peer: IpAddr) {
+        self.0.policing.hung_up(peer);
+    }
+
+    fn may_ask(&self, client: IpAddr) -> Result<(), TurnedAway> {
+        self.0.policing.may_ask(client)
+    }
+
+    fn arrive(&self, client: IpAddr) -> Result<(), TurnedAway> {
+        self.0.policing.arrive(client)
+    }
+
+    fn depart(&self, client: IpAddr) {
+        self.0.policing.depart(client);
+    }
+
+    fn noticed(&self, client: IpAddr, what: Noticed) {
+        self.0.policing.noticed(client, what);
+    }
+
     fn introduces(&self, peer: IpAddr) -> Introduces {
         self.0.addresses.introduces(&self.0.cluster, peer)
     }
@@ -310,7 +350,11 @@ impl Application for Node {
     }
 
     fn client_of(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
-        self.0.addresses.client_of(peer, headers).address
+        let client = self.0.addresses.client_of(peer, headers);
+        if client.forged && self.0.addresses.knows_proxies() {
+            self.0.policing.report(Some(client.address.ip()), None, turnpike_guard::Signal::ForgedHeader);
+        }
+        client.address
     }
 
     /// Where the public port of that node is, if it is another one and lives.

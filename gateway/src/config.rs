@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use turnpike_audit::Audit;
 use turnpike_engine::EngineConfig;
+use turnpike_guard::limit::Classes;
 use turnpike_guard::{IceServers, Verifier, Watch};
 
 use crate::addresses::Front;
@@ -57,6 +58,10 @@ pub struct Limits {
     pub answer_bytes_max: usize,
     /// Sessions of clients that are away and may return; the oldest go first.
     pub sessions_away_max: usize,
+    /// How much of what in a second, by classes of users.
+    pub classes: Classes,
+    /// Users, rooms and keys that are counted at a time, for each limit.
+    pub keys_max: usize,
 }
 
 impl Default for Limits {
@@ -66,6 +71,8 @@ impl Default for Limits {
             body_bytes_max: 256 * 1024,
             answer_bytes_max: 1024 * 1024,
             sessions_away_max: 100_000,
+            classes: Classes::default(),
+            keys_max: 200_000,
         }
     }
 }

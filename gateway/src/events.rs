@@ -35,12 +35,14 @@ use turnpike_audit::Object;
 use turnpike_cluster::Message;
 use turnpike_engine::packet::{Args, ArgsError};
 use turnpike_engine::{AckReply, Event, SocketRef, Step};
+use turnpike_guard::limit::Limit;
 use turnpike_wire::event::ClientEvent;
 use turnpike_wire::{Answer, Code, Failure, RoomId};
 
 use crate::app::App;
 use crate::audited::{self, By};
 use crate::gates::Subject;
+use crate::limits::Tripped;
 use crate::membership::gone;
 use crate::placeholder;
 use crate::session::Session;
@@ -76,7 +78,22 @@ impl Caller {
             let object = Some((object, id.as_str()));
             audited::denied(&self.app.audit, self.by(), tried.name(), object, failure.code.slug());
         }
+        if failure.code == Code::Forbidden {
+            match tried {
+                ClientEvent::MessageHistory => self.app.policing.history_refused(&self.session, id),
+                _ => self.app.policing.room_refused(&self.session, id),
+            }
+        }
         failure
+    }
+
+    /// What they are told whom a limit holds back.
+    fn tripped(&self, tripped: Tripped) -> Failure {
+        self.app.tripped(tripped, self.by(), Some(&self.session.user))
+    }
+
+    fn allows(&self, limit: Limit) -> Result<(), Failure> {
+        self.app.limiter.user(&self.session, limit).map_err(|tripped| self.tripped(tripped))
     }
 
     fn is_in(&self, room: &RoomId) -> Result<(), Failure> {
@@ -126,7 +143,17 @@ impl Reply {
 pub(crate) fn handle(app: &Arc<App>, session: &Arc<Session>, event: Event) -> Step<()> {
     let caller = Caller { app: Arc::clone(app), session: Arc::clone(session), socket: event.socket };
     let Event { args, ack, .. } = event;
-    match ClientEvent::parse(args.name().unwrap_or_default()) {
+    if let Err(tripped) = app.limiter.event(session, args.byte_len()) {
+        return refuse(&caller, tripped, &args, ack);
+    }
+    let known = ClientEvent::parse(args.name().unwrap_or_default());
+    if let Some(known) = known
+        && let Err(failure) = app.policing.may_do(session.address, &session.user, known)
+    {
+        answer(&caller, known, ack, Err(failure));
+        return Step::Now(());
+    }
+    match known {
         Some(known @ ClientEvent::Ping) => {
             answer(&caller, known, ack, ping::parse(&args).map(ping::apply));
             Step::Now(())
@@ -180,6 +207,14 @@ pub(crate) fn handle(app: &Arc<App>, session: &Arc<Session>, event: Event) -> St
             Step::Now(())
         }
     }
+}
+
+/// Nothing has been read of it but its name.
+#[cold]
+fn refuse(caller: &Caller, tripped: Tripped, args: &Args, ack: Option<AckReply>) -> Step<()> {
+    let name = args.name().unwrap_or_default();
+    respond(caller, ClientEvent::parse(name), name, ack, Err(caller.tripped(tripped)));
+    Step::Now(())
 }
 
 /// Handles an event that waits for nothing.

@@ -12,7 +12,9 @@ use turnpike_engine::{Kind, SocketRef};
 use turnpike_guard::Identity;
 use turnpike_wire::{RoomId, UserId};
 
+use crate::limits::Meter;
 use crate::mirror::Mirror;
+use crate::policing::Seen;
 use crate::presence::Showing;
 use crate::record;
 use crate::replay::Member;
@@ -28,8 +30,12 @@ pub(crate) struct Session {
     pub(crate) device: Option<Box<str>>,
     /// Held from writing the record down until the session is what was written, so that of two records the later one says more.
     pub(crate) recording: tokio::sync::Mutex<()>,
+    /// What it has been refused.
+    pub(crate) seen: Seen,
     /// Publications that have not been answered yet.
     pub(crate) unanswered: AtomicU32,
+    /// What its connection may still do.
+    pub(crate) meter: Meter,
     /// May be locked while lanes are held; no lane may be locked while this is.
     state: Mutex<State>,
 }
@@ -73,7 +79,8 @@ impl Session {
         let state = Mutex::new(State { identity, at, rooms, showing });
         let (recording, unanswered) = (tokio::sync::Mutex::default(), AtomicU32::new(0));
         let Arrival { address, since_ms } = came;
-        Arc::new(Self { user, kind, address, since_ms, device, recording, unanswered, state })
+        let (seen, meter) = (Seen::default(), Meter::default());
+        Arc::new(Self { user, kind, address, since_ms, device, recording, seen, unanswered, meter, state })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

@@ -16,6 +16,7 @@ use super::{Caller, Outcome, Reply, answer, data};
 use crate::app::App;
 use crate::config::Limits;
 use crate::gates::{Gate, Message, Subject};
+use crate::limits::Allowed;
 use crate::membership::gone;
 use crate::step::step;
 use crate::{placeholder, publication};
@@ -25,20 +26,45 @@ use crate::{placeholder, publication};
 const UNANSWERED_MAX: u32 = 256;
 
 pub(super) fn handle(caller: Caller, event: ClientEvent, args: Args, ack: Option<AckReply>) -> Step<()> {
-    if caller.app.gate(Gate::Send).is_some() {
-        step(gated(caller, event, args, ack))
-    } else {
-        send(caller, event, &args, ack)
+    let parsed = parse(&args, &caller.app.limits).and_then(|send| permit(&caller, &send).map(|()| send));
+    let allowed = match &parsed {
+        Ok(send) => caller.app.limiter.message(&caller.session, &send.room),
+        Err(_) => Soon::Now(Ok(())),
+    };
+    match allowed {
+        Soon::Now(Ok(())) if parsed.is_err() || caller.app.gate(Gate::Send).is_none() => {
+            send(caller, event, parsed, &args, ack)
+        }
+        Soon::Now(Err(tripped)) => {
+            answer(&caller, event, ack, Err(caller.tripped(tripped)));
+            Step::Now(())
+        }
+        allowed => {
+            drop(parsed);
+            step(waits(caller, event, args, ack, allowed))
+        }
     }
 }
 
-/// Everything else that this connection sends waits meanwhile, which keeps its order.
-async fn gated(caller: Caller, event: ClientEvent, args: Args, ack: Option<AckReply>) {
-    if let Err(failure) = ask(&caller, &args).await {
+/// For the cluster's leave or at the gate. Everything else that this connection sends waits meanwhile, which keeps its
+/// order.
+async fn waits(
+    caller: Caller,
+    event: ClientEvent,
+    args: Args,
+    ack: Option<AckReply>,
+    allowed: Soon<Allowed>,
+) {
+    let passed = match allowed.wait().await {
+        Ok(()) => ask(&caller, &args).await,
+        Err(tripped) => Err(caller.tripped(tripped)),
+    };
+    if let Err(failure) = passed {
         return answer(&caller, event, ack, Err(failure));
     }
     // From the beginning: the caller may have left, or be allowed less by now.
-    if let Step::Later(rest) = send(caller, event, &args, ack) {
+    let parsed = parse(&args, &caller.app.limits).and_then(|send| permit(&caller, &send).map(|()| send));
+    if let Step::Later(rest) = send(caller, event, parsed, &args, ack) {
         rest.await;
     }
 }
@@ -56,14 +82,19 @@ async fn ask(caller: &Caller, args: &Args) -> Result<(), Failure> {
     asked.map_err(|failure| caller.denied(ClientEvent::MessageSend, &send.room, failure))
 }
 
-fn send(caller: Caller, event: ClientEvent, args: &Args, ack: Option<AckReply>) -> Step<()> {
-    let published = parse(args, &caller.app.limits).and_then(|send| {
-        permit(&caller, &send)?;
-        Ok(if send.volatile {
+fn send(
+    caller: Caller,
+    event: ClientEvent,
+    parsed: Result<MessageSend<'_>, Failure>,
+    args: &Args,
+    ack: Option<AckReply>,
+) -> Step<()> {
+    let published = parsed.map(|send| {
+        if send.volatile {
             Soon::Now(Ok(volatile(&caller, &send, args.attachments())))
         } else {
             publish(&caller, &send, args.attachments())
-        })
+        }
     });
     match published {
         Err(failure) => {

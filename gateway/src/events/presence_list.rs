@@ -1,6 +1,7 @@
 //! `presence:list`: who is in a room, a page at a time.
 
 use turnpike_engine::packet::Args;
+use turnpike_guard::limit::Limit;
 use turnpike_guard::{Right, Role};
 use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::client::{Count, PresenceList, PresencePage};
@@ -18,6 +19,7 @@ pub(super) fn parse(args: &Args) -> Result<PresenceList, Failure> {
 /// Whoever is in the room is shown what its events have said so far; a backend need not be in it.
 pub(super) async fn apply(caller: &Caller, list: &PresenceList) -> Outcome {
     let Caller { app, session, socket } = caller;
+    caller.allows(Limit::History)?;
     let identity = session.identity();
     if !identity.can(Right::Presence, &list.room) {
         return Err(caller.denied(ClientEvent::PresenceList, &list.room, Code::Forbidden.into()));

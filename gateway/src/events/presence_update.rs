@@ -1,6 +1,7 @@
 //! `presence:update`: how this connection is shown, in all rooms that it is shown in, and when it comes back.
 
 use turnpike_engine::packet::Args;
+use turnpike_guard::limit::Limit;
 use turnpike_wire::event::Empty;
 use turnpike_wire::event::client::PresenceUpdate;
 use turnpike_wire::{Code, Failure};
@@ -19,6 +20,7 @@ pub(super) fn parse(args: &Args) -> Result<PresenceUpdate, Failure> {
 
 pub(super) async fn apply(caller: &Caller, update: PresenceUpdate) -> Outcome {
     let Caller { app, session, socket } = caller;
+    caller.allows(Limit::Presence)?;
     let showing = {
         let mut state = session.state();
         if !state.is_connected_as(socket) {

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use turnpike_cluster::Message;
 use turnpike_engine::packet::Args;
 use turnpike_guard::Right;
+use turnpike_guard::limit::Limit;
 use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::client::{Count, RoomJoin, RoomJoined};
 use turnpike_wire::limits::PRESENCE_MEMBERS_MAX;
@@ -23,9 +24,15 @@ pub(super) fn parse(args: &Args) -> Result<RoomJoin, Failure> {
 
 pub(super) async fn apply(caller: &Caller, join: &RoomJoin) -> Outcome {
     let Caller { app, session, socket } = caller;
+    caller.allows(Limit::Joins)?;
     let identity = session.identity();
     if !identity.can(Right::Join, &join.room) {
         return Err(caller.denied(ClientEvent::RoomJoin, &join.room, Code::Forbidden.into()));
+    }
+    // Whatever is granted: everybody is in their own, and nobody needs to be in another's to send there.
+    if join.room.personal_user().is_some_and(|user| user != session.user.as_str()) {
+        let failure = Failure::new(Code::Forbidden, "nobody joins the personal room of somebody else");
+        return Err(caller.denied(ClientEvent::RoomJoin, &join.room, failure));
     }
     let reads = identity.can(Right::History, &join.room);
     if !reads && join.history.is_some_and(|count| count.get() > 0) {

@@ -57,17 +57,21 @@ async fn send(call: Call) -> Outcome {
     if call.idempotency_key()?.is_some() {
         return Err(bad("a batch has no key of its own: give each message an `id`").into());
     }
+    let Batch { messages } = call.json()?;
+    if messages.len() > MESSAGES_MAX {
+        return Err(bad(format!("at most {MESSAGES_MAX} messages at once")).into());
+    }
+    let mut allowed = Vec::with_capacity(messages.len());
+    for message in &messages {
+        let Some(room) = message.room() else { return Err(bad(WITHOUT_ROOM).into()) };
+        allowed.push(call.allows_message(room).await);
+    }
     // All of them are on their way before the first is waited for: that keeps their order, and costs one round trip.
-    let sent: Vec<_> = {
-        let Batch { messages } = call.json()?;
-        if messages.len() > MESSAGES_MAX {
-            return Err(bad(format!("at most {MESSAGES_MAX} messages at once")).into());
-        }
-        if !messages.iter().all(NewMessage::names_its_room) {
-            return Err(bad(WITHOUT_ROOM).into());
-        }
-        messages.into_iter().map(|message| message.send(app)).collect()
-    };
+    let sent: Vec<_> = messages
+        .into_iter()
+        .zip(allowed)
+        .map(|(message, allowed)| allowed.and_then(|()| message.send(app)))
+        .collect();
     let mut receipts = Vec::with_capacity(sent.len());
     for sent in sent {
         receipts.push(match sent {

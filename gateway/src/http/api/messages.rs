@@ -79,6 +79,7 @@ async fn send(call: Call) -> Outcome {
     let app = &call.app;
     let room: RoomId = call.param("room")?;
     let [] = call.query([])?;
+    call.allows_message(&room).await?;
     let sent = {
         let message: NewMessage<'_> = call.json()?;
         message.send_to(room, call.idempotency_key()?, app)?

@@ -59,8 +59,8 @@ impl NewMessage<'_> {
         self.send(app)
     }
 
-    pub(super) fn names_its_room(&self) -> bool {
-        self.room.is_some()
+    pub(super) fn room(&self) -> Option<&RoomId> {
+        self.room.as_ref()
     }
 
     pub(super) fn send(self, app: &App) -> Result<Sent, Failure> {

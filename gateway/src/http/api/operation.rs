@@ -13,6 +13,7 @@ use turnpike_guard::{Identity, MediaRight};
 use turnpike_wire::{Answer, Failure, RoomId};
 
 use crate::app::App;
+use crate::audited::By;
 use crate::signaling::permit_right;
 
 pub(super) struct Operation {
@@ -100,6 +101,20 @@ pub(super) struct Call {
     pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+}
+
+impl Call {
+    /// Whether there may be another message in the room. A room has its limit, whoever sends.
+    pub(super) async fn allows_message(&self, room: &RoomId) -> Result<(), Failure> {
+        let Err(tripped) = self.app.limiter.room_message(room).wait().await else { return Ok(()) };
+        let by = By { transport: Some("http"), ..By::default() };
+        Err(match &self.asker {
+            Asker::Key => self.app.tripped(tripped, by, None),
+            Asker::Token(identity) => {
+                self.app.tripped(tripped, by.identified(identity), Some(&identity.user))
+            }
+        })
+    }
 }
 
 /// Whose request it is.
