@@ -1,12 +1,12 @@
 //! The application under test, and a client for it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use axum::Router;
+use axum::http::HeaderMap;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
@@ -16,8 +16,10 @@ use tokio_tungstenite::tungstenite::Message;
 use turnpike_engine::packet::{Class, Encoded};
 use turnpike_engine::{
     AckReply, Admission, Application, Close, ConnectRequest, DisconnectReason, EngineConfig, Event, Handle,
-    Refusal, Server, SocketRef, Step, TicketClaims, Traffic,
+    Introduces, Introduction, Noticed, Refusal, Server, SocketRef, Step, TicketClaims, Traffic, TurnedAway,
 };
+
+use super::door::{self, Door};
 
 /// Longer than anything here takes on a busy machine: only a fault runs into it.
 pub(super) const BROKEN: Duration = Duration::from_secs(20);
@@ -40,6 +42,7 @@ pub(super) struct Gate {
 
 pub(super) struct App {
     pub(super) handle: Handle,
+    pub(super) door: Door,
     told: mpsc::UnboundedSender<Told>,
     gates: mpsc::UnboundedSender<Gate>,
     /// Answers that the test gives.
@@ -60,6 +63,43 @@ pub(super) struct App {
 
 impl Application for App {
     type Socket = ();
+
+    fn knock(&self, peer: IpAddr) -> bool {
+        self.door.knock(peer)
+    }
+
+    fn hung_up(&self, _: IpAddr) {
+        self.door.visits.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn introduces(&self, _: IpAddr) -> Introduces {
+        self.door.introduces()
+    }
+
+    fn introduction(&self, bytes: &[u8]) -> Introduction {
+        Door::introduction(bytes)
+    }
+
+    fn client_of(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+        let named = headers.get(door::CLIENT_HEADER).and_then(|client| client.to_str().ok()?.parse().ok());
+        named.map_or(peer, |client| SocketAddr::new(client, 0))
+    }
+
+    fn may_ask(&self, client: IpAddr) -> Result<(), TurnedAway> {
+        self.door.may_ask(client)
+    }
+
+    fn arrive(&self, client: IpAddr) -> Result<(), TurnedAway> {
+        self.door.arrive(client)
+    }
+
+    fn depart(&self, _: IpAddr) {
+        self.door.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn noticed(&self, client: IpAddr, what: Noticed) {
+        self.door.noticed(client, what);
+    }
 
     fn connect(&self, request: ConnectRequest) -> Step<Result<Admission<()>, Refusal>> {
         let refuse = |message: &str| {
@@ -205,6 +245,7 @@ impl Lab {
         let (acks, acks_received) = mpsc::unbounded_channel();
         let app = Arc::new_cyclic(|this| App {
             handle: bound.handle(),
+            door: Door::default(),
             told,
             gates,
             acks,
@@ -216,7 +257,7 @@ impl Lab {
             handled: AtomicU64::new(0),
             deliveries_at_echo: AtomicU64::new(0),
         });
-        let server = bound.serve(&app, &Router::new()).expect("threads");
+        let server = bound.serve(&app, &door::router()).expect("threads");
         Self { app, server, told: received, gates: gates_received, acks: acks_received }
     }
 

@@ -1,7 +1,9 @@
 //! The engine as a whole, over real sockets: a small application, and clients that speak raw frames.
 
+mod arrivals;
 mod classes;
 mod crowds;
+mod door;
 mod endings;
 mod fairness;
 mod forwarding;
@@ -10,6 +12,7 @@ mod lab;
 mod later;
 mod lifecycle;
 mod ordering;
+mod origins;
 mod polling;
 mod raw;
 mod requests;
