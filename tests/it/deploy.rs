@@ -19,6 +19,7 @@ fn the_sample_of_a_gateway_is_sound() {
     let mut check = binary(&turnpike().unwrap(), &directory);
     check.args(["config", "check", "--config"]).arg(root().join("deploy/turnpike.toml"));
     check.env("JWT_SECRET", "c3f1a97be0d2465890fe17ab34cd62b8");
+    check.env("REDIS_PASSWORD", "0d97b2ce64fa4d1b8be35f02a7c1693d");
     assert!(succeeded(&check.output().unwrap()).contains("the configuration is sound"));
 }
 

@@ -6,11 +6,13 @@
 //! after.
 
 mod attempts;
+mod bans;
 mod checkpoints;
 mod configuration;
 mod desk;
 mod drain;
 mod entry;
+mod index;
 mod keys;
 mod log_level;
 mod meters;
@@ -18,6 +20,9 @@ mod nodes;
 mod operation;
 mod records;
 mod request;
+mod revocations;
+#[cfg(test)]
+mod tests;
 mod users;
 mod verification;
 
@@ -34,7 +39,7 @@ use prometheus::Registry;
 use serde::Serialize;
 use turnpike_daemon::admin::{self as listener, Peer};
 use turnpike_daemon::health::Health;
-use turnpike_gateway::audited::{self, Action, By};
+use turnpike_gateway::audited::{self, Action};
 use turnpike_wire::{Code, Failure, MessageId};
 
 pub(crate) use self::desk::{Desk, Parts};
@@ -49,6 +54,13 @@ const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(crate) const OPERATIONS: &[Operation] = &[
+    index::GET,
+    bans::LIST,
+    bans::PLACE,
+    bans::LIFT,
+    revocations::LIST,
+    revocations::PLACE,
+    revocations::LIFT,
     users::GET,
     users::DISCONNECT,
     nodes::LIST,
@@ -136,6 +148,7 @@ async fn answer(
     let call = Call {
         desk: Arc::clone(desk),
         by: entered.identity.user.as_str().to_owned(),
+        entered: entered.clone(),
         params: params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         body,
@@ -162,7 +175,7 @@ async fn carry_out(
             route: operation.path,
             object: plan.about.as_ref().map(|(object, id)| (*object, id.as_str())),
         };
-        let by = By { request: Some(&id), ..entered.by() };
+        let by = entered.by();
         audited::admin_intent(&desk.audit, by, action).await?;
         let outcome = plan.act.await;
         let result = outcome.as_ref().map(drop).map_err(|problem| problem.failure.code.slug());

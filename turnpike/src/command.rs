@@ -1,6 +1,7 @@
 //! The command line understood: which command, and the configuration it runs with. Nothing is done here yet.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use turnpike_daemon::config::{
     Arguments, Effective, Environment, Fault, Faults, Place, Settings as _, Sources, as_flags, load,
@@ -17,6 +18,8 @@ pub(crate) enum Command {
     Token(token::Request, Box<Config>),
     Audit(audit::Request, Box<Config>),
     Admin(remote::Request, Box<Config>),
+    /// Of the files in this folder.
+    DeployCheck(PathBuf, Environment),
     Doctor {
         json: bool,
         config: Box<Config>,
@@ -49,7 +52,7 @@ pub(crate) fn parse(
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (mut token, mut json, mut audited, mut remote) = (None, false, None, None);
     match words[..] {
-        [] | ["config", "check" | "print"] => {}
+        [] | ["config", "check" | "print"] | ["deploy", "check", _] => {}
         ["token"] => token = token::Request::parse(&mut arguments, &mut faults),
         ["doctor"] => {
             let given = arguments.flags.len();
@@ -77,6 +80,7 @@ pub(crate) fn parse(
         _ => &["help", "version"],
     };
 
+    let surroundings = environment.clone();
     let mut loaded = load::<Config>(Sources { arguments, other_flags, environment });
     config::check(&mut loaded);
     faults.0.append(&mut loaded.faults.0);
@@ -92,6 +96,7 @@ pub(crate) fn parse(
     }
     Ok(match (words.as_slice(), token) {
         (_, Some(request)) => Command::Token(request, config),
+        (["deploy", "check", directory], _) => Command::DeployCheck(directory.into(), surroundings),
         (["doctor"], _) => Command::Doctor { json, config },
         (["config", "print"], _) => Command::ConfigPrint(loaded.effective),
         (["config", "check"], _) => Command::ConfigCheck {
@@ -108,7 +113,7 @@ fn unknown_command(words: &[&str]) -> Fault {
         place: Place::Line,
         value: Some(words.join(" ")),
         problem: "is not a command".into(),
-        remedy: "expected none (to run), `token`, `doctor`, `audit verify|tail|query|export|prove|keys`, `admin ...`, `config check` or `config print`".into(),
+        remedy: "expected none (to run), `token`, `doctor`, `audit verify|tail|query|export|prove|anchors|erase|keys`, `admin ...`, `deploy check FOLDER`, `config check` or `config print`".into(),
     }
 }
 
@@ -120,9 +125,10 @@ Turnpike: a realtime gateway for Socket.IO clients and plain websockets.
 Usage: turnpike [FLAGS]                  runs the whole system in this process
        turnpike token --user ID [...]    prints a token that the system accepts
        turnpike doctor [--json]         looks for what would keep it from serving well, and says what to do
-       turnpike audit verify|tail|query|export|prove|keys
+       turnpike audit verify|tail|query|export|prove|anchors|erase|keys
                                         reads, checks and proves the audit log
        turnpike admin COMMAND           asks a running node: nodes, bans, revocations, log level, drain, ...
+       turnpike deploy check FOLDER     refuses files of a deployment that are not fit for production
        turnpike config check|print       checks the configuration, or prints what is in effect
        turnpike help | --version
 

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::Registry;
 use tokio::sync::{Semaphore, watch};
@@ -13,7 +12,7 @@ use turnpike_daemon::config::Effective;
 use turnpike_daemon::health::Health;
 use turnpike_daemon::log::Dial;
 use turnpike_gateway::Operator;
-use turnpike_guard::{At, Verifier};
+use turnpike_guard::{At, Verifier, Watch};
 
 use super::attempts::Attempts;
 use super::meters::Meters;
@@ -26,6 +25,8 @@ const READINGS_MAX: usize = 2;
 pub(crate) struct Parts {
     pub(crate) node: String,
     pub(crate) tokens: Verifier,
+    /// Told of those who cannot prove who they are.
+    pub(crate) watch: Watch,
     pub(crate) audit: Audit,
     pub(crate) audit_directory: PathBuf,
     pub(crate) audit_key_file: PathBuf,
@@ -45,7 +46,6 @@ pub(crate) struct Desk {
     pub(super) readings: Arc<Semaphore>,
     pub(super) verification: verification::Bench,
     attempts: Mutex<Attempts>,
-    started: Instant,
     drawn: AtomicU64,
 }
 
@@ -58,14 +58,12 @@ impl Desk {
             readings: Arc::new(Semaphore::new(READINGS_MAX)),
             verification: verification::Bench::default(),
             attempts: Mutex::default(),
-            started: Instant::now(),
             drawn: AtomicU64::new(0),
         }))
     }
 
     pub(super) fn now(&self) -> At {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        At { steady_ms: millis(self.started.elapsed()), unix_ms: millis(unix) }
+        self.parts.watch.now()
     }
 
     pub(super) fn attempts(&self) -> MutexGuard<'_, Attempts> {
@@ -77,8 +75,4 @@ impl Desk {
         let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
         format!("{}.a.{drawn:x}", self.parts.cluster.membership.own())
     }
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 use turnpike_daemon::admin::is_literal;
 use turnpike_gateway::audited::{self, By};
 use turnpike_guard::address::AddressKey;
-use turnpike_guard::{Identity, Role, TokenError};
+use turnpike_guard::{Identity, Role, Signal, Standing, TokenError};
 use turnpike_wire::{Code, Failure};
 
 use super::desk::Desk;
@@ -22,10 +22,12 @@ pub(super) enum Access {
 }
 
 /// Somebody who was let in.
+#[derive(Clone)]
 pub(super) struct Entered {
     pub(super) identity: Identity,
     address: IpAddr,
     agent: Option<String>,
+    request: String,
 }
 
 const TRANSPORT: &str = "admin";
@@ -35,6 +37,7 @@ impl Entered {
         By {
             agent: self.agent.as_deref(),
             transport: Some(TRANSPORT),
+            request: Some(&self.request),
             ..By::address(self.address).identified(&self.identity)
         }
     }
@@ -57,6 +60,7 @@ pub(super) async fn enter(
     };
     if !is_of_no_other_page(headers) {
         desk.meters.refused_entry.inc();
+        desk.parts.watch.report(Some(address), None, Signal::OriginRefused);
         audited::origin_refused(&desk.audit, By { origin: text(header::ORIGIN), ..from });
         return Err(Failure::new(Code::Forbidden, "this is not for pages of other origins").into());
     }
@@ -71,8 +75,8 @@ pub(super) async fn enter(
         return Err(problem.clone().into());
     }
     let refused = match check(desk, headers, now.unix_ms / 1000) {
-        Ok(identity) => match permit(access, identity.role) {
-            Ok(()) => return Ok(Entered { identity, address, agent }),
+        Ok(identity) => match permit(access, identity.role).and_then(|()| stands(desk, &identity)) {
+            Ok(()) => return Ok(Entered { identity, address, agent, request: request.to_owned() }),
             Err(failure) => {
                 let by = from.identified(&identity);
                 audited::denied(&desk.audit, by, "admin", None, failure.code.slug());
@@ -80,6 +84,9 @@ pub(super) async fn enter(
             }
         },
         Err(refused) if turned_away.is_none() => {
+            if refused.is_attempt {
+                desk.parts.watch.report(Some(address), None, Signal::BadToken);
+            }
             audited::login_failed(&desk.audit, from, refused.slug).await;
             refused.failure
         }
@@ -98,6 +105,8 @@ fn too_often(retry_after_ms: u64) -> Failure {
 struct Refused {
     slug: &'static str,
     failure: Failure,
+    /// Somebody who does not know better may ask without a token, or with one of yesterday.
+    is_attempt: bool,
 }
 
 fn check(desk: &Desk, headers: &HeaderMap, now: u64) -> Result<Identity, Refused> {
@@ -108,9 +117,12 @@ fn check(desk: &Desk, headers: &HeaderMap, now: u64) -> Result<Identity, Refused
     };
     let Some(token) = token else {
         let failure = Failure::new(Code::Unauthorized, "send `Authorization: Bearer <token>`");
-        return Err(Refused { slug: "absent", failure });
+        return Err(Refused { slug: "absent", failure, is_attempt: false });
     };
-    let refused = |error: TokenError| Refused { slug: error.slug(), failure: error.into() };
+    let refused = |error: TokenError| {
+        let is_attempt = !matches!(error, TokenError::Expired | TokenError::Revoked);
+        Refused { slug: error.slug(), failure: error.into(), is_attempt }
+    };
     desk.parts.tokens.check(token, now).map_err(refused)
 }
 
@@ -123,6 +135,14 @@ fn permit(access: Access, role: Role) -> Result<(), Failure> {
         (Access::Act, Role::User | Role::Service) => {
             Err(Failure::new(Code::Forbidden, "this is for tokens of the role admin"))
         }
+    }
+}
+
+/// Whoever is shut out everywhere else is so here.
+fn stands(desk: &Desk, identity: &Identity) -> Result<(), Failure> {
+    match desk.parts.watch.user_stands(&identity.user) {
+        Standing::Free | Standing::Muted { .. } => Ok(()),
+        Standing::Banned { .. } => Err(Code::Banned.into()),
     }
 }
 

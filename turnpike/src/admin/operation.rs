@@ -13,6 +13,7 @@ use turnpike_audit::Object;
 use turnpike_wire::{Answer, Failure};
 
 use super::desk::Desk;
+use super::entry::Entered;
 
 pub(crate) struct Operation {
     /// Names it in the metrics.
@@ -71,6 +72,7 @@ pub(crate) struct Call {
     pub(super) desk: Arc<Desk>,
     /// The operator.
     pub(super) by: String,
+    pub(super) entered: Entered,
     /// Of the path, decoded.
     pub(super) params: Vec<(String, String)>,
     pub(super) query: String,

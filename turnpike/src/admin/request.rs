@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use turnpike_cluster::{NotPosted, Unavailable};
 use turnpike_wire::{Code, Failure};
 
 use super::operation::{Call, Problem};
@@ -22,6 +23,16 @@ pub(super) fn nothing(message: impl Into<Cow<'static, str>>) -> Problem {
 /// It was asked for at a time at which it cannot be.
 pub(super) fn conflict(message: impl Into<Cow<'static, str>>) -> Problem {
     Failure::new(Code::LimitReached, message).into()
+}
+
+/// What came of telling all nodes.
+pub(super) fn posted(outcome: Result<(), NotPosted>) -> Result<(), Problem> {
+    outcome.map_err(|error| match error {
+        NotPosted::Unavailable(Unavailable { retry_after_ms }) => {
+            Failure::from(Code::Unavailable).retry_after_ms(retry_after_ms).into()
+        }
+        NotPosted::TooLarge => bad(error.to_string()),
+    })
 }
 
 impl Call {

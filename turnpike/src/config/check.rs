@@ -1,6 +1,7 @@
 //! What must hold between keys, and what production asks of them.
 
 mod keys;
+mod production;
 
 use turnpike_daemon::config::{Loaded, Secret};
 use turnpike_guard::SECRET_BYTES_MIN;
@@ -51,6 +52,13 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
         ("turn.secret", short(&turn.secret)),
     ];
 
+    let addresses = &loaded.settings.addresses;
+    let asks_for_countries = [
+        ("addresses.country_allow", !addresses.country_allow.0.is_empty()),
+        ("addresses.country_deny", !addresses.country_deny.0.is_empty()),
+    ];
+    let no_countries = addresses.country_file.is_none() && !loaded.faults.concern("addresses.country_file");
+
     for (key, reason, _) in unsigned.into_iter().filter(|(.., is_unsigned)| *is_unsigned) {
         if !loaded.faults.concern(key) {
             loaded.refuse(key, format!("is required with {reason}"), random_bytes());
@@ -67,7 +75,19 @@ pub(crate) fn check(loaded: &mut Loaded<Config>) {
             loaded.refuse(key, format!("has {length} bytes"), random_bytes());
         }
     }
+    for (key, asks) in asks_for_countries {
+        if asks && no_countries {
+            loaded.refuse(
+                key,
+                "is set without addresses.country_file",
+                "expected a database of countries there",
+            );
+        }
+    }
     keys::check(loaded, production);
+    if production {
+        production::check(loaded);
+    }
     if media_anywhere {
         loaded.refuse(
             "media.announce",

@@ -64,7 +64,12 @@ mod tests {
             { "name": "a", "until_ms": 1_795_000_000_000_u64, "well": true },
             { "name": "b\u{1b}[31m", "until_ms": null, "well": false },
         ]);
-        insta::assert_snapshot!(table(&rows, columns, "none"), @"");
+        assert_eq!(
+            table(&rows, columns, "none"),
+            "NAME         UNTIL                     WELL\n\
+             a            2026-11-18T11:06:40.000Z  yes\n\
+             b\\u{1b}[31m  -                         no"
+        );
         assert_eq!(table(&json!([]), columns, "none"), "none");
     }
 }

@@ -17,18 +17,19 @@ use crate::polling::Client;
 use crate::process::{Directory, System, eventually, get, refused, run, stdout};
 
 const PRODUCTION: (&str, &str) = ("TURNPIKE_ENV", "production");
+const PAGES: (&str, &str) = ("CORS_ORIGIN", "https://app.example.com");
 const SECRET: &str = "c3f1a97be0d2465890fe17ab34cd62b8";
 const OTHER_SECRET: &str = "0d97b2ce64fa4d1b8be35f02a7c1693d";
 
 /// Who signs tokens, elsewhere.
-struct Issuer(Ed25519KeyPair);
+pub(crate) struct Issuer(Ed25519KeyPair);
 
 impl Issuer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Ed25519KeyPair::generate().unwrap())
     }
 
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()))
     }
@@ -38,7 +39,7 @@ impl Issuer {
         format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}","kid":"{id}","use":"sig","alg":"EdDSA"}}"#)
     }
 
-    fn token(&self, id: &str) -> String {
+    pub(crate) fn token(&self, id: &str) -> String {
         let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{id}"}}"#));
         let payload = URL_SAFE_NO_PAD.encode(r#"{"sub":"alice","exp":4102444800}"#);
         let message = format!("{header}.{payload}");
@@ -47,12 +48,12 @@ impl Issuer {
     }
 }
 
-fn enters(system: &System, token: &str) -> bool {
+pub(crate) fn enters(system: &System, token: &str) -> bool {
     Client::enter(&system.gateway, token).receive("4").starts_with("40")
 }
 
 /// As an editor or a volume of secrets does it: there is the old file or the new one, never half of one.
-fn replace(path: &Path, text: &str) {
+pub(crate) fn replace(path: &Path, text: &str) {
     let draft = path.with_extension("draft");
     std::fs::write(&draft, text).unwrap();
     std::fs::rename(draft, path).unwrap();
@@ -182,13 +183,13 @@ fn production_says_at_once_all_that_is_wrong_with_keys() {
     mode(&secret, 0o600);
     mode(&key, 0o644);
     let sound = |environment: &[(&str, &str)]| {
-        stdout(run(&directory, &["config", "check"], &[&[PRODUCTION], environment].concat()))
+        stdout(run(&directory, &["config", "check"], &[&[PRODUCTION, PAGES], environment].concat()))
     };
     sound(&[("TURNPIKE_JWT_PUBLIC_KEYS", &key_file), ("TURNPIKE_CLUSTER_SECRET", &secret_file)]);
     sound(&[("TURNPIKE_JWKS_URL", "https://login.example.com/keys"), ("TURNPIKE_CLUSTER_SECRET", SECRET)]);
     sound(&[("JWT_SECRET", SECRET), ("TURNPIKE_JWT_SECRET_NEXT", OTHER_SECRET)]);
     let no_tokens =
-        [PRODUCTION, ("TURNPIKE_JWT_PUBLIC_KEYS", &key_file), ("TURNPIKE_CLUSTER_SECRET", SECRET)];
+        [PRODUCTION, PAGES, ("TURNPIKE_JWT_PUBLIC_KEYS", &key_file), ("TURNPIKE_CLUSTER_SECRET", SECRET)];
     let output = run(&directory, &["token", "--user", "u"], &no_tokens);
     assert!(String::from_utf8(output.stderr).unwrap().contains("where the private key is"));
 }

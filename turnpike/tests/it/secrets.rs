@@ -13,6 +13,8 @@ const CLUSTER_CANARY: &str = "e60b8f7d1c9245a3970d1e4fb82c6a35";
 const TURN_CANARY: &str = "72af09e1c4d85b36a0f27e14b8d9c653";
 
 const PRODUCTION: (&str, &str) = ("TURNPIKE_ENV", "production");
+/// What production wants beside secrets.
+const PAGES: (&str, &str) = ("CORS_ORIGIN", "https://app.example.com");
 
 #[test]
 fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
@@ -30,6 +32,7 @@ fn a_secret_is_in_no_log_no_endpoint_and_no_command() {
         ("TURNPIKE_TURN_SECRET", TURN_CANARY),
         ("LOG_LEVEL", "trace"),
         PRODUCTION,
+        PAGES,
     ];
     let system = System::start_with(&directory, &[], &environment);
     assert_eq!(system.block, "", "production prints the line for programs alone");
@@ -81,7 +84,7 @@ fn turn_servers_need_a_secret_that_is_long_enough_and_stun_servers_none() {
 #[test]
 fn production_needs_a_secret_and_names_everything_else_that_is_wrong_too() {
     insta::assert_snapshot!(
-        refused(&["--drain-window", "9h"], &[PRODUCTION, ("PORT", "x"), ("TURNPIKE_QUEUE_SOFT_BYTES", "1MiB")]),
+        refused(&["--drain-window", "9h"], &[PRODUCTION, PAGES, ("PORT", "x"), ("TURNPIKE_QUEUE_SOFT_BYTES", "1MiB")]),
         @r#"
     turnpike: 4 configuration faults:
       gateway.port (environment PORT): "x" is not a whole number; expected a whole number, from `0` to `65535`
@@ -122,7 +125,7 @@ fn production_refuses_what_is_no_secret() {
         assert!(!said.contains(secret), "{said}");
     }
     for secret in [CANARY, "+Zk3vV7m0qB1xw9Yd2Lr8sTnA4oPcE6hUjGiKf5lRbQ="] {
-        stdout(run(&directory, &["config", "check"], &[PRODUCTION, ("JWT_SECRET", secret)]));
+        stdout(run(&directory, &["config", "check"], &[PRODUCTION, PAGES, ("JWT_SECRET", secret)]));
     }
 }
 

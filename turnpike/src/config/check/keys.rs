@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use turnpike_daemon::config::{Loaded, Secret};
+use turnpike_daemon::config::{Loaded, Place, Secret};
 use turnpike_gateway::is_public;
 use turnpike_guard::{JWKS_KEYS_MAX, KEYS_MAX, KEYS_TRIED_MAX, SECRET_BYTES_MIN};
 
@@ -14,7 +14,8 @@ use crate::config::keys::{PublicKey, is_loopback, literal_address};
 /// The others of a ring are secrets and what an issuer publishes.
 const PUBLIC_KEYS_MAX: usize = KEYS_MAX - JWKS_KEYS_MAX - 2;
 
-type Found = (&'static str, String, String);
+/// A key, what is wrong with it, and what would be right.
+pub(super) type Found = (&'static str, String, String);
 
 pub(super) fn check(loaded: &mut Loaded<Config>, production: bool) {
     let config = &loaded.settings;
@@ -23,6 +24,7 @@ pub(super) fn check(loaded: &mut Loaded<Config>, production: bool) {
     found.extend(key_set(config, production));
     if production {
         found.extend(files(config));
+        found.extend(configuration_file(loaded));
     }
     // A key may have several faults of its own; but one whose value was not understood has a default, which is not to blame.
     found.retain(|(key, ..)| !loaded.faults.concern(key));
@@ -125,7 +127,21 @@ fn key_set(config: &Config, production: bool) -> Vec<Found> {
 
 /// Who may read a secret's file has the secret; who may write a key's file decides who may enter.
 fn files(config: &Config) -> Vec<Found> {
-    let Config { auth, api, webhooks, gates, turn, redis, .. } = config;
+    let read_by_all = all_secrets(config).into_iter().filter_map(|(key, secret)| {
+        let path = secret.file().filter(|path| mode(path) & 0o004 != 0)?;
+        let problem = format!("is in {}, which every user of this machine may read", path.display());
+        Some((key, problem, format!("expected `chmod 600 {}`, or 640 and its group", path.display())))
+    });
+    let written_by_all = config.auth.public_keys.0.iter().filter_map(|key| {
+        let path = key.file.as_deref().filter(|path| mode(path) & 0o002 != 0)?;
+        let problem = format!("names {}, which every user of this machine may change", path.display());
+        Some(("auth.public_keys", problem, format!("expected `chmod 644 {}`", path.display())))
+    });
+    read_by_all.chain(written_by_all).chain(of_the_log(config)).collect()
+}
+
+fn all_secrets(config: &Config) -> Vec<(&'static str, &Secret)> {
+    let Config { auth, api, webhooks, gates, turn, redis, admin, .. } = config;
     let others = webhooks.others.0.iter().map(|other| ("webhooks.others", &other.secret));
     let secrets = [
         ("auth.jwt_secret", &auth.jwt_secret),
@@ -140,18 +156,39 @@ fn files(config: &Config) -> Vec<Found> {
         ("gates.secret_next", &gates.secret_next),
         ("turn.secret", &turn.secret),
         ("redis.password", &redis.password),
+        ("admin.token", &admin.token),
     ];
-    let read_by_all = secrets.into_iter().chain(others).filter_map(|(key, secret)| {
-        let path = secret.as_ref().and_then(Secret::file).filter(|path| mode(path) & 0o004 != 0)?;
-        let problem = format!("is in {}, which every user of this machine may read", path.display());
-        Some((key, problem, format!("expected `chmod 600 {}`, or 640 and its group", path.display())))
-    });
-    let written_by_all = auth.public_keys.0.iter().filter_map(|key| {
-        let path = key.file.as_deref().filter(|path| mode(path) & 0o002 != 0)?;
-        let problem = format!("names {}, which every user of this machine may change", path.display());
-        Some(("auth.public_keys", problem, format!("expected `chmod 644 {}`", path.display())))
-    });
-    read_by_all.chain(written_by_all).collect()
+    secrets.into_iter().chain(others).filter_map(|(key, secret)| Some((key, secret.as_ref()?))).collect()
+}
+
+/// Who has the key that signs the log can make all of it anew, and who may read it learns what everybody did.
+fn of_the_log(config: &Config) -> Vec<Found> {
+    const OTHERS: u32 = 0o007;
+    let Config { audit, node, .. } = config;
+    let (key_file, directory) = (audit.keys(&node.data_dir), audit.directory(&node.data_dir));
+    let mut found = Vec::new();
+    if mode(&key_file) & 0o077 != 0 {
+        let problem = format!("is {}, which others than its owner may use", key_file.display());
+        found.push(("audit.key_file", problem, format!("expected `chmod 600 {}`", key_file.display())));
+    }
+    if mode(&directory) & OTHERS != 0 {
+        let problem = format!("is {}, which every user of this machine may look into", directory.display());
+        found.push(("audit.dir", problem, format!("expected `chmod 700 {}`", directory.display())));
+    }
+    found
+}
+
+/// The file of the configuration, if secrets stand in it and everybody may read it.
+fn configuration_file(loaded: &Loaded<Config>) -> Vec<Found> {
+    let here = all_secrets(&loaded.settings).into_iter().filter(|(_, secret)| secret.file().is_none());
+    here.filter_map(|(key, _)| {
+        let effective = loaded.effective.iter().find(|effective| effective.key.path == key)?;
+        let Place::File { path, .. } = &effective.place else { return None };
+        let problem = format!("stands in {}, which every user of this machine may read", path.display());
+        let remedy = format!("expected `file:PATH`, or `chmod 600 {}`", path.display());
+        (mode(path) & 0o004 != 0).then_some((key, problem, remedy))
+    })
+    .collect()
 }
 
 /// What may be done with a file, by whom. Of one that cannot be looked at, something else has been said.
