@@ -43,7 +43,7 @@ pub struct At {
 
 /// Of the refusals at a door, each of so many counts as one [`Signal::Flood`]: a company behind one address that comes back
 /// after an outage is refused for a while, and must not be taken for somebody who wants nothing else.
-const REFUSALS_A_FLOOD: u32 = 50;
+const REFUSALS_A_FLOOD: u32 = 100;
 
 /// Measures that wait for whoever carries them out. More in one moment than that: the oldest are not carried out beyond the
 /// warden's own tables, in which they hold already, and are counted.
@@ -133,7 +133,8 @@ impl Warden {
 
     /// A connection that passed has ended.
     pub fn hung_up(&self, peer: IpAddr) {
-        self.left(&self.connections, peer);
+        // Of one that was not counted nothing is known.
+        self.connections.leave(AddressKey::of(peer));
     }
 
     /// A session begins; the address is that of the client, resolved behind proxies.
@@ -147,7 +148,7 @@ impl Warden {
 
     /// A session that passed has ended.
     pub fn depart(&self, client: IpAddr) {
-        self.left(&self.sessions, client);
+        self.sessions.leave(AddressKey::of(client));
     }
 
     /// Whether somebody may do something over HTTP from there: the rules and bans alone, nothing is counted.
@@ -293,12 +294,6 @@ impl Warden {
             }
             Turned::TooMany { retry_after_ms }
         })
-    }
-
-    fn left(&self, gate: &Gate, address: IpAddr) {
-        if self.is_scored(address) {
-            gate.leave(AddressKey::of(address));
-        }
     }
 
     /// The measure holds from here on; the rest of it is due.

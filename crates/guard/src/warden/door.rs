@@ -42,7 +42,7 @@ impl Kept for Passing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Closed {
     pub(super) retry_after_ms: u64,
-    /// How often this address has been refused since it last passed.
+    /// How often this address has been refused; nought if that is not known.
     pub(super) refused: u32,
 }
 
@@ -65,10 +65,9 @@ impl Gate {
             } else {
                 passing.due_us = due_us;
                 passing.open += 1;
-                passing.refused = 0;
                 return Ok(());
             };
-            passing.refused = passing.refused.saturating_add(1);
+            passing.refused = passing.refused.wrapping_add(1);
             Err(Closed { retry_after_ms, refused: passing.refused })
         });
         passed.unwrap_or(Err(Closed { retry_after_ms: FULL_RETRY_AFTER_MS, refused: 0 }))

@@ -10,6 +10,7 @@ mod good;
 mod jwks;
 mod keys;
 mod limits;
+mod replay;
 mod rights;
 mod rotation;
 mod shares;
