@@ -4,17 +4,18 @@
 //! been missed. That announcements arrive at all is shown by probes: each second something is announced in every lane that
 //! only this node hears.
 
+mod attached;
 mod line;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use turnpike_wire::RoomId;
 
+use self::attached::Attachments;
 use self::line::Line;
 use super::address::Address;
 use super::client::Client;
@@ -63,18 +64,11 @@ struct Shared {
     fixed_channels: [(String, u16); 2],
     slots: [u16; LANES],
     listener: OnceLock<Arc<dyn Listen>>,
-    /// The connection that counts for each lane: what comes over an earlier one does not.
-    attached: [Mutex<Option<Attached>>; LANES],
+    attached: Attachments,
     connections: AtomicU64,
     /// Whether this node can be told something.
     heard: watch::Sender<bool>,
     over: watch::Receiver<()>,
-}
-
-/// To the connection that a lane is on.
-struct Attached {
-    connection: u64,
-    orders: mpsc::Sender<Order>,
 }
 
 #[derive(Debug)]
@@ -105,7 +99,7 @@ impl Bus {
             fixed_channels,
             slots,
             listener: OnceLock::new(),
-            attached: std::array::from_fn(|_| Mutex::default()),
+            attached: Attachments::new(),
             connections: AtomicU64::new(1),
             heard: watch::Sender::new(false),
             over,
@@ -137,43 +131,34 @@ impl Bus {
 }
 
 impl Shared {
-    fn attached(&self, lane: Lane) -> MutexGuard<'_, Option<Attached>> {
-        self.attached[lane.index()].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn order(&self, lane: Lane, order: Order) {
-        let attached = self.attached(lane);
-        // Without a connection all rooms are asked for when there is one.
-        if let Some(attached) = &*attached
-            && let Err(TrySendError::Full(_)) = attached.orders.try_send(order)
-        {
-            let orders = attached.orders.clone();
+        if let Some(orders) = self.attached.order(lane, order) {
             self.client.runtime.spawn(async move { orders.send(Order::Renew).await });
         }
     }
 
-    fn is_on(&self, lane: Lane, connection: u64) -> bool {
-        self.attached(lane).as_ref().is_some_and(|attached| attached.connection == connection)
+    /// Whether this process is the master of the slot, as far as is known at present.
+    fn has(&self, address: &Address, slot: u16) -> bool {
+        self.client.surveyor.topology().master(slot).is_some_and(|master| master.address == *address)
     }
 
-    /// The lane is on this connection from now on.
-    fn attach(&self, lane: Lane, connection: u64, orders: &mpsc::Sender<Order>) {
-        *self.attached(lane) = Some(Attached { connection, orders: orders.clone() });
-        if let Some(listener) = self.listener.get() {
-            listener.up(lane);
-        }
+    /// The lane is on this connection from now on, if its process still has it.
+    fn attach(&self, lane: Lane, address: &Address, connection: u64, orders: &mpsc::Sender<Order>) -> bool {
+        let is_here = || self.has(address, self.slots[lane.index()]);
+        self.attached.attach(lane, connection, orders, is_here, || {
+            if let Some(listener) = self.listener.get() {
+                listener.up(lane);
+            }
+        })
     }
 
     /// The lane is on no connection, unless it has been put on another meanwhile.
     fn detach(&self, lane: Lane, connection: u64) {
-        let mut attached = self.attached(lane);
-        if attached.as_ref().is_some_and(|attached| attached.connection == connection) {
-            *attached = None;
-            drop(attached);
+        self.attached.detach(lane, connection, || {
             if let Some(listener) = self.listener.get() {
                 listener.down(lane);
             }
-        }
+        });
     }
 
     fn next_connection(&self) -> u64 {
@@ -232,7 +217,7 @@ impl Shared {
     fn announced(&self, connection: u64, channel: &Channel<'_>, frame: &Bytes) {
         let Some(listener) = self.listener.get() else { return };
         match channel {
-            Channel::Room(lane, room) if self.is_on(*lane, connection) => {
+            Channel::Room(lane, room) if self.attached.is_on(*lane, connection) => {
                 listener.announced(*lane, room, frame);
             }
             Channel::Own => listener.control(frame),

@@ -171,6 +171,10 @@ impl Line {
                     if self.probes.front().is_some_and(|(_, since)| since.elapsed() > PROBE_MAX) {
                         return "a probe did not come back";
                     }
+                    // A lane that the process did not give when it was asked is asked for again.
+                    if let Err(why) = self.take_lanes().await {
+                        return why;
+                    }
                     for lane in self.lanes.clone() {
                         if !self.probes.iter().any(|(other, _)| *other == lane) {
                             self.probes.push_back((lane, Instant::now()));
@@ -194,15 +198,20 @@ impl Line {
             self.shared.detach(lane, self.connection);
         }
         for lane in wanted {
-            if !self.lanes.contains(&lane) {
-                let probe = self.shared.keys.probe(lane, self.shared.own);
-                match self.link.subscribe(&probe).await {
-                    Ok(()) => {
+            // It may have gone to another process and come back before this line heard of either.
+            if self.lanes.contains(&lane) && self.shared.attached.is_on(lane, self.connection) {
+                continue;
+            }
+            self.lanes.retain(|other| *other != lane);
+            let probe = self.shared.keys.probe(lane, self.shared.own);
+            match self.link.subscribe(&probe).await {
+                // If it has gone meanwhile, the map that says so has already come.
+                Ok(()) => {
+                    if self.shared.attach(lane, &self.address, self.connection, &self.orders) {
                         self.lanes.push(lane);
-                        self.shared.attach(lane, self.connection, &self.orders);
                     }
-                    Err(fault) => self.elsewhere(&fault)?,
                 }
+                Err(fault) => self.elsewhere(&fault)?,
             }
         }
         for (index, (channel, slot)) in self.shared.fixed_channels.iter().enumerate() {
@@ -237,7 +246,7 @@ impl Line {
         let lane = crate::lane_of(&room);
         match subscribed {
             Ok(()) => {
-                if self.shared.is_on(lane, self.connection)
+                if self.shared.attached.is_on(lane, self.connection)
                     && let Some(listener) = self.shared.listener.get()
                 {
                     listener.subscribed(lane, &room, number);
