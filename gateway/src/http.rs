@@ -28,12 +28,13 @@ pub(crate) fn router(
     draining: Draining,
     development: Option<Development>,
 ) -> Router {
+    let pages = cors::Pages { app: Arc::clone(app), origins };
     let api = Router::new()
         .route("/api/v1/info/health", get(health))
         .with_state(draining)
         .merge(api::router(app))
         .fallback(nothing_here)
-        .layer(middleware::from_fn_with_state(Arc::new(origins), cors::allow));
+        .layer(middleware::from_fn_with_state(Arc::new(pages), cors::allow));
     let mut router = Router::new().merge(process);
     if let Some(development) = development {
         router = router.merge(demo::routes(development));

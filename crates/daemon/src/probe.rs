@@ -19,12 +19,14 @@ const DEADLINE: Duration = Duration::from_secs(1);
 const FAILURES_MAX: u32 = 1;
 
 /// Sets `check` by whether `GET path` at `address` is answered with 200, until it is stopped.
-pub async fn watch(address: SocketAddr, path: &'static str, check: Check, mut stop: Stop) {
+///
+/// `preface` is written before anything else, where the listener wants to hear something first.
+pub async fn watch(address: SocketAddr, preface: &'static [u8], path: &'static str, check: Check, mut stop: Stop) {
     // One bit a probe, the newest lowest.
     let mut failures: u8 = 0;
     loop {
         let next = Instant::now() + INTERVAL;
-        let outcome = answers(address, path).await;
+        let outcome = answers(address, preface, path).await;
         failures = failures << 1 | u8::from(outcome.is_err());
         match outcome {
             Ok(()) if failures.count_ones() <= FAILURES_MAX => check.pass(),
@@ -45,11 +47,11 @@ pub async fn watch(address: SocketAddr, path: &'static str, check: Check, mut st
     }
 }
 
-async fn answers(address: SocketAddr, path: &str) -> Result<(), String> {
+async fn answers(address: SocketAddr, preface: &[u8], path: &str) -> Result<(), String> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
+        stream.write_all(&[preface, request.as_bytes()].concat()).await?;
         // "HTTP/1.1 200" and no more: the rest is of no interest.
         let mut start = [0; 12];
         stream.read_exact(&mut start).await?;

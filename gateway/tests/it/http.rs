@@ -129,8 +129,12 @@ async fn other_pages_read_the_api_as_configured() {
     );
     for origin in ["https://app.example.evil", "http://app.example", "null", "https://APP.example"] {
         let (status, head, _) = get(&listed, "/api/v1/info/health", &format!("origin: {origin}\r\n")).await;
-        assert!(status == 200 && !head.contains("access-control"), "{origin}");
+        assert!(status == 403 && !head.contains("access-control"), "{origin}");
+        let ask = format!("origin: {origin}\r\naccess-control-request-method: POST\r\n");
+        let (status, head, _) = request(&listed, "OPTIONS", "/api/v1/anything", &ask, "").await;
+        assert!(status == 403 && !head.contains("access-control"), "{origin}");
     }
+    assert_eq!(get(&listed, "/api/v1/info/health", "").await.0, 200, "what is no page says no origin");
     let ask = "origin: https://app.example\r\naccess-control-request-method: POST\r\n";
     let (status, head, _) = request(&listed, "OPTIONS", "/api/v1/anything", ask, "").await;
     assert!(status == 204 && head.contains("access-control-allow-methods"), "{status} {head}");

@@ -30,7 +30,7 @@ fn outcome(address: SocketAddr) -> (Health, Tasks) {
     let health = Health::new("0");
     let tasks = Tasks::new(health.clone());
     let check = health.check("listener");
-    tasks.spawn("probe", |stop| probe::watch(address, "/live", check, stop));
+    tasks.spawn("probe", |stop| probe::watch(address, b"", "/live", check, stop));
     (health, tasks)
 }
 
