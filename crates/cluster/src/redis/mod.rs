@@ -61,6 +61,7 @@ use self::bus::Bus;
 use self::client::Client;
 use self::commit::Committer;
 use self::condition::Conditions;
+use self::directory::RedisDirectory;
 use self::keys::Keys;
 use self::lanes::Lanes;
 use self::metrics::Metrics;
@@ -70,7 +71,7 @@ use self::stores::Stores;
 use self::surveyor::Surveyor;
 use self::versions::Versions;
 use crate::letterboxes::Letterboxes;
-use crate::{Cluster, Incarnation, Unavailable};
+use crate::{Cluster, Condition, Directory, Incarnation, Unavailable};
 
 pub use config::{Durability, RedisConfig, Report, Reporter};
 
@@ -91,31 +92,8 @@ pub enum ConnectError {
 /// Makes this node part of the plane. Its tasks and connections live in the runtime in which this is called, for as long as
 /// anything of the plane is held.
 pub async fn connect(config: RedisConfig, registry: &prometheus::Registry) -> Result<Cluster, ConnectError> {
-    let config = Arc::new(config);
-    let metrics = Arc::new(Metrics::new(registry)?);
-    let Some(surveyor) = Surveyor::start(Arc::clone(&config)).await else {
-        let nodes: Vec<String> = config.nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect();
-        return Err(ConnectError::Unreachable { nodes: nodes.join(", ") });
-    };
-    let conditions = Arc::new(Conditions::default());
-    let condition = conditions.watch();
-    let client = Arc::new(Client::new(Arc::clone(&config), surveyor, conditions, metrics));
-    client.spread_library();
-    let keys = Keys::new(&config.prefix);
-    let own = draw_incarnation();
-    let access = Arc::new(Access {
-        client: Arc::clone(&client),
-        keys: keys.clone(),
-        own,
-        seal: Seal::new(&client.config.seal_secrets, own),
-        runtime: Handle::current(),
-        deliver: OnceLock::new(),
-        lanes: OnceLock::new(),
-        doubts: watch::Sender::new(0),
-        versions: Versions::default(),
-        letterboxes: Letterboxes::default(),
-        posted: Notify::new(),
-    });
+    let (access, condition) = reach(config, registry).await?;
+    let (client, keys) = (Arc::clone(&access.client), access.keys.clone());
     let stores = Stores::start(Arc::clone(&access)).await?;
     let committer = Committer::start(Arc::clone(&client), &keys);
     let post = Arc::new(RedisPost::new(Arc::clone(&access)));
@@ -133,6 +111,44 @@ pub async fn connect(config: RedisConfig, registry: &prometheus::Registry) -> Re
         bulletin: stores.bulletin,
         condition,
     })
+}
+
+/// Names and their owners alone, for whoever only reads them: no other node learns of it.
+pub async fn directory(config: RedisConfig) -> Result<Arc<dyn Directory>, ConnectError> {
+    let (access, _) = reach(config, &prometheus::Registry::new()).await?;
+    Ok(Arc::new(RedisDirectory::new(access)))
+}
+
+async fn reach(
+    config: RedisConfig,
+    registry: &prometheus::Registry,
+) -> Result<(Arc<Access>, watch::Receiver<Condition>), ConnectError> {
+    let config = Arc::new(config);
+    let metrics = Arc::new(Metrics::new(registry)?);
+    let Some(surveyor) = Surveyor::start(Arc::clone(&config)).await else {
+        let nodes: Vec<String> = config.nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        return Err(ConnectError::Unreachable { nodes: nodes.join(", ") });
+    };
+    let conditions = Arc::new(Conditions::default());
+    let condition = conditions.watch();
+    let client = Arc::new(Client::new(Arc::clone(&config), surveyor, conditions, metrics));
+    client.spread_library();
+    let keys = Keys::new(&config.prefix);
+    let own = draw_incarnation();
+    let access = Arc::new(Access {
+        client: Arc::clone(&client),
+        keys,
+        own,
+        seal: Seal::new(&client.config.seal_secrets, own),
+        runtime: Handle::current(),
+        deliver: OnceLock::new(),
+        lanes: OnceLock::new(),
+        doubts: watch::Sender::new(0),
+        versions: Versions::default(),
+        letterboxes: Letterboxes::default(),
+        posted: Notify::new(),
+    });
+    Ok((access, condition))
 }
 
 fn draw_incarnation() -> Incarnation {
