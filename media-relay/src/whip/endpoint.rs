@@ -143,7 +143,7 @@ async fn open(
         let _ = app.relay.ask(Ask::Stop { session }).await;
         return Err(failure.into());
     }
-    Sessions::begin(app, Session::new(session, side, stream.clone(), user.clone(), state), notices);
+    Sessions::begin(app, Session::new(session, side, stream.clone(), identity, state), notices);
     let status = if is_counter_offer { StatusCode::NOT_ACCEPTABLE } else { StatusCode::CREATED };
     let mut response = (status, [(header::CONTENT_TYPE, reading::SDP)], sdp).into_response();
     let headers = response.headers_mut();

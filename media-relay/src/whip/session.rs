@@ -44,7 +44,11 @@ pub(super) fn find(
     let session = app.sessions.get(name).ok_or_else(Problem::no_session)?;
     let is_theirs = session.user == identity.user || identity.role != Role::User;
     let is_here = session.side == side && session.stream.as_str() == stream;
-    if is_theirs && is_here { Ok(session) } else { Err(Problem::no_session()) }
+    if !is_theirs || !is_here {
+        return Err(Problem::no_session());
+    }
+    session.show(identity);
+    Ok(session)
 }
 
 pub(super) async fn serve(

@@ -2,10 +2,13 @@
 //!
 //! There are no more of them than the relay has peers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+use turnpike_guard::{Identity, MediaRight, Verifier};
 use turnpike_wire::RoomId;
 use turnpike_wire::UserId;
 use turnpike_wire::media::MediaSession;
@@ -22,6 +25,8 @@ pub(super) struct Session {
     pub(super) user: UserId,
     pub(super) state: tokio::sync::Mutex<State>,
     pub(super) feeds: Feeds,
+    /// The token that lasts longest of those that were shown for it: with its end the session ends.
+    holder: Mutex<Identity>,
 }
 
 #[derive(Default)]
@@ -49,8 +54,40 @@ impl Sessions {
 }
 
 impl Session {
-    pub(super) fn new(name: MediaSession, side: Side, stream: RoomId, user: UserId, state: State) -> Self {
-        Self { name, side, stream, user, state: tokio::sync::Mutex::new(state), feeds: Feeds::default() }
+    pub(super) fn new(
+        name: MediaSession,
+        side: Side,
+        stream: RoomId,
+        identity: &Identity,
+        state: State,
+    ) -> Self {
+        let (user, holder) = (identity.user.clone(), Mutex::new(identity.clone()));
+        let (state, feeds) = (tokio::sync::Mutex::new(state), Feeds::default());
+        Self { name, side, stream, user, state, feeds, holder }
+    }
+
+    /// A later token of the same user, for the same right, lets the session go on for as long.
+    pub(super) fn show(&self, identity: &Identity) {
+        let right = match self.side {
+            Side::Publish => MediaRight::Publish,
+            Side::Watch => MediaRight::Subscribe,
+        };
+        let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        if identity.user == self.user
+            && identity.expires_at > holder.expires_at
+            && identity.can_media(right, &self.stream)
+        {
+            *holder = identity.clone();
+        }
+    }
+
+    /// Why it may not go on, if so.
+    fn is_over(&self, tokens: &Verifier, now: u64) -> Option<&'static str> {
+        let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        if holder.expires_at <= now {
+            return Some("token_expired");
+        }
+        tokens.revocations().has(&holder).then_some("revoked")
     }
 
     /// The viewer is to come back: to another relay if that is known, and else to wherever this address leads by then.
@@ -61,10 +98,27 @@ impl Session {
     }
 }
 
+/// Media stops within a second of its token's end, and of the moment at which this node learns that it was revoked.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// Until the session is over.
 async fn hear(app: Arc<App>, session: Arc<Session>, mut notices: mpsc::Receiver<Notice>) {
-    let mut over = None;
-    while let Some(notice) = notices.recv().await {
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut over, mut barred) = (None, None);
+    loop {
+        let notice = tokio::select! {
+            notice = notices.recv() => notice,
+            _ = look.tick() => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+                barred = session.is_over(&app.tokens, now);
+                if barred.is_some() {
+                    break;
+                }
+                continue;
+            }
+        };
+        let Some(notice) = notice else { break };
         match notice {
             Notice::State(state) => session.feeds.tell(Arc::unwrap_or_clone(state)),
             Notice::Moving { .. } => session.reconnect(&*app.places),
@@ -80,10 +134,10 @@ async fn hear(app: Arc<App>, session: Arc<Session>, mut notices: mpsc::Receiver<
         }
     }
     app.sessions.end(session.name);
-    let why = over.map_or("lost", Ended::slug);
+    let why = barred.unwrap_or_else(|| over.map_or("lost", Ended::slug));
     audited::session_ended(&app.audit, &session.user, session.side == Side::Publish, &session.stream, why);
     if over.is_none() {
-        // We were not told any more, so we could not say that it ends: then it ends.
+        // Its token counts no more; or we were not told any more, so we could not say that it ends: then it ends.
         let _ = app.relay.ask(Ask::Stop { session: session.name }).await;
     }
 }

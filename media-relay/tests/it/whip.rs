@@ -5,4 +5,5 @@ pub(crate) mod house;
 mod media;
 mod publish;
 mod resource;
+mod tokens;
 mod watch;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::{Client, Method, RequestBuilder, Response};
-use turnpike_guard::{Claims, TokenKey, Verifier, mint};
+use turnpike_guard::{Claims, Revocations, TokenKey, Verifier, mint};
 use turnpike_media_relay::{Alone, IceServer, Limits, Places, Relay, RelayConfig, Whip, WhipConfig};
 use turnpike_wire::UserId;
 
@@ -23,6 +23,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct House {
     pub(crate) address: SocketAddr,
     pub(crate) relay: Relay,
+    pub(crate) revocations: Revocations,
     registry: prometheus::Registry,
     client: Client,
 }
@@ -72,11 +73,14 @@ impl House {
                 },
             ]
         });
+        let revocations = Revocations::default();
+        let tokens =
+            Verifier::new(TokenKey::hs256(SECRET).unwrap(), Vec::new()).revoked_by(revocations.clone());
         let whip = Whip::new(WhipConfig {
             relay: relay.clone(),
             audit: turnpike_audit::Audit::nowhere(),
             node: 7,
-            tokens: Arc::new(Verifier::new(TokenKey::hs256(SECRET).unwrap(), Vec::new())),
+            tokens: Arc::new(tokens),
             origins: settings.origins,
             ice_servers,
             places: settings.places,
@@ -88,7 +92,7 @@ impl House {
         let service = whip.router().into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE);
-        Self { address, relay, registry, client: client.build().unwrap() }
+        Self { address, relay, revocations, registry, client: client.build().unwrap() }
     }
 
     /// Without a token.
@@ -180,7 +184,7 @@ fn rand() -> u64 {
     std::hash::RandomState::new().hash_one(0)
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
