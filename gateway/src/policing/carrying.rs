@@ -6,7 +6,7 @@ use turnpike_cluster::{Notice, Topic};
 use turnpike_engine::{Close, SocketRef};
 use turnpike_guard::{Measure, Restraint, Rung, Whom};
 use turnpike_wire::Disconnect;
-use turnpike_wire::event::server::Disconnecting;
+use turnpike_wire::event::server::Closing;
 
 use crate::app::App;
 use crate::audited;
@@ -81,9 +81,9 @@ pub(super) fn close(app: &App, restraint: &Restraint) {
         Rung::Disconnect => {
             let why = Disconnect::Overloaded;
             let left_ms = restraint.until_ms.saturating_sub(app.policing.watch.now().unix_ms);
-            let told = Disconnecting { reconnect_after_ms: Some(left_ms), ..why.into() };
-            let close = Close::new(why.code(), why.slug(), why.comes_back())
-                .farewell(app.outgoing.disconnecting(&told));
+            let told = Closing { reconnect_after_ms: Some(left_ms), ..why.into() };
+            let close =
+                Close::new(why.code(), why.slug(), why.comes_back()).farewell(app.outgoing.closing(&told));
             Box::new(move |socket| app.handle.close(socket, close.clone()))
         }
     };
