@@ -104,7 +104,9 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         auditing.started(config, &effective, VERSION).await?;
         auditing.keep(&tasks, &health);
         keys.keep(&tasks, &health);
-        country_file.map(|file| file.keep(&tasks));
+        if let Some(file) = country_file {
+            file.keep(&tasks);
+        }
         let cluster = match redis::config(config, addresses.gateway) {
             Some(redis) => {
                 let redis = bus::guarded(redis, config, &secrets, &audit, &health);
