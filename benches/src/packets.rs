@@ -17,7 +17,7 @@ pub enum Packet {
         ok: bool,
         number: Option<u64>,
     },
-    /// `disconnecting`, `error`, a namespace disconnect: the server has given up on this connection.
+    /// `closing`, `error`, a namespace disconnect: the server has given up on this connection.
     GivenUp,
     /// `session`, `presence` and whatever else a server says on its own account.
     Other,
@@ -29,7 +29,7 @@ pub fn classify(head: &[u8]) -> Packet {
         [b'4', b'2', event @ ..] => {
             if event.starts_with(b"[\"message\"") {
                 Packet::Message { number: number(event) }
-            } else if event.starts_with(b"[\"disconnecting\"") || event.starts_with(b"[\"error\"") {
+            } else if event.starts_with(b"[\"closing\"") || event.starts_with(b"[\"error\"") {
                 Packet::GivenUp
             } else {
                 Packet::Other
@@ -177,7 +177,7 @@ mod tests {
             ("44{\"message\":\"no\"}", Packet::Refused),
             ("41", Packet::GivenUp),
             ("42[\"session\",{},\"o\"]", Packet::Other),
-            ("42[\"disconnecting\",{}]", Packet::GivenUp),
+            ("42[\"closing\",{}]", Packet::GivenUp),
             (
                 "42[\"message\",{\"room\":\"r\",\"body\":\"#0000000042 x\"}]",
                 Packet::Message { number: Some(42) },

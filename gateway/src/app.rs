@@ -164,18 +164,19 @@ impl App {
                 let Some(session) = self.sessions.get(id) else { return };
                 self.sessions.remove(id, &session);
                 self.signaling.forget(id);
+                let why = session.displaced(self.clock.steady_ms());
                 if let Some((at, rooms)) = session.take() {
-                    self.unseat(at, rooms);
+                    self.unseat(at, rooms, why);
                 }
             }
         }
     }
 
     /// Somebody else has the session now: its connection here, if it still has one, ends.
-    pub(crate) fn unseat(&self, at: Whereabouts, rooms: Vec<crate::replay::Member>) {
+    pub(crate) fn unseat(&self, at: Whereabouts, rooms: Vec<crate::replay::Member>, why: Disconnect) {
         leave_all(&self.mirror, rooms);
         if let Whereabouts::Connected(socket) = at {
-            dismiss(self, &socket, Disconnect::Replaced);
+            dismiss(self, &socket, why);
         }
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use turnpike_cluster::{LanePosition, Unavailable, lane_of};
 use turnpike_engine::{Admission, Close, ConnectRequest, Kind, Overloaded, Refusal, TicketClaims};
 use turnpike_guard::{Identity, Right, TokenError};
-use turnpike_wire::event::server::{Disconnecting, Resync};
+use turnpike_wire::event::server::{Closing, Resync};
 use turnpike_wire::{Code, DeviceId, Disconnect, Failure, RoomId, UserId};
 
 use crate::app::{App, NAMESPACE};
@@ -358,8 +358,7 @@ fn come_again(kind: Kind, error: Unavailable) -> Refusal {
 pub(crate) fn put_off(app: &App, kind: Kind, retry_after: Duration) -> Refusal {
     let retry_after_ms = retry_after.as_millis() as u64;
     let refusal = come_again(kind, Unavailable { retry_after_ms });
-    let disconnecting =
-        Disconnecting { reconnect_after_ms: Some(retry_after_ms), ..Disconnect::Overloaded.into() };
-    let close = refusal.close.map(|close| close.farewell(app.outgoing.disconnecting(&disconnecting)));
+    let closing = Closing { reconnect_after_ms: Some(retry_after_ms), ..Disconnect::Overloaded.into() };
+    let close = refusal.close.map(|close| close.farewell(app.outgoing.closing(&closing)));
     Refusal { close, ..refusal }
 }

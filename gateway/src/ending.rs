@@ -29,7 +29,7 @@ pub(crate) fn dismiss(app: &App, socket: &SocketRef, why: Disconnect) {
 }
 
 pub(crate) fn close(app: &App, why: Disconnect) -> Close {
-    Close::new(why.code(), why.slug(), why.comes_back()).farewell(app.outgoing.disconnecting(&why.into()))
+    Close::new(why.code(), why.slug(), why.comes_back()).farewell(app.outgoing.closing(&why.into()))
 }
 
 /// Takes nobody in any more, and closes everybody evenly over the window. Gives their number.

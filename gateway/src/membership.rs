@@ -196,7 +196,7 @@ async fn put_record(
         return Ok(());
     }
     let id = id.to_string().into();
-    let mut record = session.record();
+    let mut record = session.record().ok_or_else(gone)?;
     if let Some(member) = member {
         record.rooms.retain(|other| other.room != member.room);
         record.rooms.push(member);

@@ -9,7 +9,7 @@ use turnpike_engine::packet::{Class, Encoded, EventBuilder};
 use turnpike_guard::Identity;
 use turnpike_wire::Failure;
 use turnpike_wire::event::server::{
-    DISCONNECTING, Disconnecting, ERROR, EXPIRING, Error, Expiring, MESSAGE, RESYNC, Resync, SESSION, Session,
+    CLOSING, Closing, ERROR, EXPIRING, Error, Expiring, MESSAGE, RESYNC, Resync, SESSION, Session,
 };
 
 use crate::app::{App, NAMESPACE};
@@ -69,8 +69,8 @@ impl Outgoing {
         self.event(RESYNC).arg(resync).offset(offset).build()
     }
 
-    pub(crate) fn disconnecting(self, disconnecting: &Disconnecting) -> Arc<Encoded> {
-        self.unnumbered(DISCONNECTING, disconnecting)
+    pub(crate) fn closing(self, closing: &Closing) -> Arc<Encoded> {
+        self.unnumbered(CLOSING, closing)
     }
 
     pub(crate) fn error(self, event: &str, failure: &Failure) -> Arc<Encoded> {

@@ -48,12 +48,20 @@ async fn put_all(app: &Arc<App>, doubts: &watch::Receiver<u64>) {
 /// Until the store has it, or there is nothing to put any more.
 async fn put_one(app: &Arc<App>, id: SocketId) {
     loop {
-        let Some(session) = app.sessions.get(id) else { return };
+        let Some(session) = app.sessions.get(id) else {
+            if app.sessions.is_being_taken(id) {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            return;
+        };
         let Err(Unavailable { retry_after_ms }) = put(app, &session, id).await else {
             return match app.sessions.get(id) {
                 Some(now) if Arc::ptr_eq(&now, &session) => {}
                 // It was taken up here meanwhile, and may have been written down before.
                 Some(_) => continue,
+                // Its client is coming back: without the record it could not the next time.
+                None if app.sessions.is_being_taken(id) => continue,
                 // It ended meanwhile, and its record may have been removed before.
                 None => app.forget_record(id),
             };
@@ -68,5 +76,6 @@ async fn put(app: &App, session: &Session, id: SocketId) -> Result<(), Unavailab
     }
     let _recording = session.recording.lock().await;
     // What another node has taken stays its own; this one is told, or learns it when it has something to write.
-    app.cluster.sessions.put(&id.to_string().into(), &session.record()).wait().await.map(drop)
+    let Some(record) = session.record() else { return Ok(()) };
+    app.cluster.sessions.put(&id.to_string().into(), &record).wait().await.map(drop)
 }

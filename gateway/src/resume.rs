@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use turnpike_cluster::{LANES, Lane, LanePosition, Unavailable};
+use turnpike_cluster::{LANES, Lane, LanePosition, RoomRecord, Unavailable};
 use turnpike_engine::{Admission, ConnectRequest, Kind, Overloaded, SocketId, SocketRef};
 use turnpike_guard::{Identity, Right};
 
@@ -19,6 +19,7 @@ use crate::record;
 use crate::replay::{Loss, Member, Replay, replay};
 use crate::revoking;
 use crate::session::{Arrival, Session, Whereabouts, leave_all};
+use crate::sessions::Taking;
 use crate::signaling::Client;
 
 pub(crate) enum Resumed {
@@ -48,7 +49,11 @@ struct Taken<'a> {
     device: Option<Box<str>>,
     showing: Showing,
     rooms: Vec<Member>,
+    /// Nothing that was taken may be missing in what is put back.
+    unopened: Vec<RoomRecord>,
     done: bool,
+    /// Goes after the session is where it is found again.
+    _taking: Option<Taking<'a>>,
 }
 
 impl Taken<'_> {
@@ -74,7 +79,11 @@ impl Drop for Taken<'_> {
                 rooms,
                 Arrival::default(),
             );
-            session.state().showing = std::mem::take(&mut self.showing);
+            {
+                let mut state = session.state();
+                state.showing = std::mem::take(&mut self.showing);
+                state.unopened = std::mem::take(&mut self.unopened);
+            }
             self.app.sessions.insert(self.id, session);
             if let Some(crowded_out) = self.app.sessions.wait_for(self.id, until_ms, &self.app.mirror) {
                 self.app.forget_record(crowded_out);
@@ -168,7 +177,11 @@ pub(crate) async fn resume(
     let at = Whereabouts::Connected(socket);
     let session =
         Session::new(Arc::clone(&identity), request.kind, taken.device.take(), at, rooms, app.came(request));
-    session.state().showing = std::mem::take(&mut taken.showing);
+    {
+        let mut state = session.state();
+        state.showing = std::mem::take(&mut taken.showing);
+        state.resumed = true;
+    }
     app.seat(socket, &session, identity.expires_at);
     app.resume_media(Client { socket, identity: Arc::clone(&identity) });
     drop(lanes);
@@ -222,23 +235,26 @@ async fn came_from(app: &App, offset: Option<&str>) -> Result<Option<Came>, Unav
 async fn take(app: &Arc<App>, id: SocketId) -> Result<Option<Taken<'_>>, Unavailable> {
     if !app.cluster.sessions.outlive_the_process() {
         let Some(session) = app.sessions.get(id) else { return Ok(None) };
-        let identity = session.identity();
+        let (identity, why) = (session.identity(), session.displaced(app.clock.steady_ms()));
         let Some((at, rooms)) = session.take() else { return Ok(None) };
         app.sessions.remove(id, &session);
         let device = session.device.clone();
         let showing = session.state().showing.clone();
         // The client has come back before its earlier connection was known to be dead.
-        app.unseat(at, Vec::new());
-        return Ok(Some(Taken { app, id, identity, device, showing, rooms, done: false }));
+        app.unseat(at, Vec::new(), why);
+        let unopened = Vec::new();
+        return Ok(Some(Taken { app, id, identity, device, showing, rooms, unopened, done: false, _taking: None }));
     }
+    let taking = app.sessions.taking(id);
     let record = app.cluster.sessions.take(&id.to_string().into()).wait().await?;
     let here = app.sessions.get(id).and_then(|session| {
         app.sessions.remove(id, &session);
-        session.take()
+        let why = session.displaced(app.clock.steady_ms());
+        session.take().map(|(at, rooms)| (at, rooms, why))
     });
     let Some(record) = record else {
-        if let Some((at, rooms)) = here {
-            app.unseat(at, rooms);
+        if let Some((at, rooms, why)) = here {
+            app.unseat(at, rooms, why);
         }
         return Ok(None);
     };
@@ -246,19 +262,29 @@ async fn take(app: &Arc<App>, id: SocketId) -> Result<Option<Taken<'_>>, Unavail
         tracing::warn!(connection = %id, "the record of a session could not be read");
         return Ok(None);
     };
-    let (identity, rooms) = (Arc::new(identity), Vec::new());
-    let mut taken = Taken { app, id, identity, device, showing, rooms, done: false };
+    let (identity, rooms, unopened) = (Arc::new(identity), Vec::new(), record.record.rooms);
+    let _taking = Some(taking);
+    let mut taken = Taken { app, id, identity, device, showing, rooms, unopened, done: false, _taking };
     // All are asked for before the first is waited for. Those that are open already stay so until they are held again.
-    let rooms = record.record.rooms;
-    let opened = futures_util::future::join_all(rooms.iter().map(|record| open(app, &record.room))).await;
-    if let Some((at, rooms)) = here {
-        app.unseat(at, rooms);
+    let opened = taken.unopened.iter().map(|record| open(app, &record.room));
+    let opened = futures_util::future::join_all(opened).await;
+    if let Some((at, rooms, why)) = here {
+        app.unseat(at, rooms, why);
     }
-    for (record, held) in rooms.into_iter().zip(opened) {
-        let room = held?.keep();
-        taken.rooms.push(Member { room, joined: record.joined, presence: record.presence });
+    let mut failed = None;
+    for (record, held) in std::mem::take(&mut taken.unopened).into_iter().zip(opened) {
+        match held {
+            Ok(held) => {
+                let (joined, presence) = (record.joined, record.presence);
+                taken.rooms.push(Member { room: held.keep(), joined, presence });
+            }
+            Err(error) => {
+                taken.unopened.push(record);
+                failed = Some(error);
+            }
+        }
     }
-    Ok(Some(taken))
+    failed.map_or(Ok(Some(taken)), Err)
 }
 
 /// In this order: the greeting with what the client has already, the rooms, and what it missed. The lanes are held, so

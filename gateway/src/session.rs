@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use turnpike_cluster::{RoomRecord, SessionRecord};
 use turnpike_engine::{Kind, SocketRef};
 use turnpike_guard::Identity;
-use turnpike_wire::{RoomId, UserId};
+use turnpike_wire::{Disconnect, RoomId, UserId};
 
 use crate::limits::Meter;
 use crate::mirror::Mirror;
@@ -40,10 +40,18 @@ pub(crate) struct Session {
     state: Mutex<State>,
 }
 
+/// An attempt to come back is made to its end though its client has long gone and come elsewhere: a base is looked up, the
+/// session taken, its rooms are opened and what was missed is found, each within the deadline of a call.
+const ATTEMPT_MS_MAX: u64 = 30_000;
+
 pub(crate) struct State {
     pub(crate) identity: Arc<Identity>,
     pub(crate) at: Whereabouts,
     pub(crate) rooms: Vec<Member>,
+    /// Rooms that it is in, but that could not be opened here: they stay in its record for whoever takes it up.
+    pub(crate) unopened: Vec<RoomRecord>,
+    /// An earlier one was taken up.
+    pub(crate) resumed: bool,
     pub(crate) showing: Showing,
 }
 
@@ -76,7 +84,8 @@ impl Session {
     ) -> Arc<Self> {
         let user = identity.user.clone();
         let showing = Showing { device: device.clone(), ..Showing::default() };
-        let state = Mutex::new(State { identity, at, rooms, showing });
+        let (unopened, resumed) = (Vec::new(), false);
+        let state = Mutex::new(State { identity, at, rooms, unopened, resumed, showing });
         let (recording, unanswered) = (tokio::sync::Mutex::default(), AtomicU32::new(0));
         let Arrival { address, since_ms } = came;
         let (seen, meter) = (Seen::default(), Meter::default());
@@ -92,10 +101,13 @@ impl Session {
         Arc::clone(&self.state().identity)
     }
 
-    /// As it is kept for other nodes.
-    pub(crate) fn record(&self) -> SessionRecord {
+    /// As it is kept for other nodes. None: others have it, and its rooms; what is left here must not be written over theirs.
+    pub(crate) fn record(&self) -> Option<SessionRecord> {
         let state = self.state();
-        SessionRecord {
+        if state.at == Whereabouts::Gone {
+            return None;
+        }
+        Some(SessionRecord {
             user: self.user.clone(),
             identity: record::write(&state.identity, self.device.as_deref(), &state.showing),
             rooms: state
@@ -106,8 +118,9 @@ impl Session {
                     joined: member.joined,
                     presence: member.presence,
                 })
+                .chain(state.unopened.iter().cloned())
                 .collect(),
-        }
+        })
     }
 
     /// Takes what the session has: nobody will find it here any more. Gives where it was, and its rooms, unless it was
@@ -116,6 +129,13 @@ impl Session {
         let mut state = self.state();
         let at = std::mem::replace(&mut state.at, Whereabouts::Gone);
         (at != Whereabouts::Gone).then(|| (at, std::mem::take(&mut state.rooms)))
+    }
+
+    /// Why its connection ends if somebody takes the session over at this time. Shortly after a return that may be an earlier
+    /// attempt of the same client, of which it knows nothing: then it is to come back, or nobody would have the session.
+    pub(crate) fn displaced(&self, steady_ms: u64) -> Disconnect {
+        let is_new = steady_ms.saturating_sub(self.since_ms) < ATTEMPT_MS_MAX;
+        if self.state().resumed && is_new { Disconnect::Moved } else { Disconnect::Replaced }
     }
 
     /// Another publication is under way. Gives how many there are.

@@ -20,10 +20,30 @@ pub(crate) struct Sessions {
     /// Whose they are.
     users: [Mutex<HashMap<UserId, SmallVec<[SocketId; 1]>>>; PARTS],
     hasher: RandomState,
+    /// Sessions that somebody is about to take up here: until that is done they are nowhere else. As often as somebody is.
+    being_taken: Mutex<HashMap<SocketId, u32>>,
     /// Some of these have returned meanwhile. All wait equally long, so the first is always the next.
     away: Mutex<VecDeque<(u64, SocketId)>>,
     away_max: usize,
     crowded_out: AtomicU64,
+}
+
+/// See [`Sessions::taking`].
+pub(crate) struct Taking<'a> {
+    sessions: &'a Sessions,
+    id: SocketId,
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        let mut being_taken = self.sessions.being_taken();
+        let left = being_taken.get(&self.id).map_or(0, |count| count - 1);
+        if left > 0 {
+            being_taken.insert(self.id, left);
+        } else {
+            being_taken.remove(&self.id);
+        }
+    }
 }
 
 impl Sessions {
@@ -32,6 +52,7 @@ impl Sessions {
             parts: std::array::from_fn(|_| Mutex::default()),
             users: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
+            being_taken: Mutex::default(),
             away: Mutex::default(),
             away_max,
             crowded_out: AtomicU64::new(0),
@@ -55,6 +76,20 @@ impl Sessions {
     /// Of this moment, connected or away.
     pub(crate) fn ids(&self) -> Vec<SocketId> {
         (0..PARTS).flat_map(|part| self.lock_part(part).keys().copied().collect::<Vec<_>>()).collect()
+    }
+
+    /// Somebody takes the session up, for as long as this is held.
+    pub(crate) fn taking(&self, id: SocketId) -> Taking<'_> {
+        *self.being_taken().entry(id).or_default() += 1;
+        Taking { sessions: self, id }
+    }
+
+    pub(crate) fn is_being_taken(&self, id: SocketId) -> bool {
+        self.being_taken().contains_key(&id)
+    }
+
+    fn being_taken(&self) -> MutexGuard<'_, HashMap<SocketId, u32>> {
+        self.being_taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self, id: SocketId) -> Option<Arc<Session>> {
@@ -152,5 +187,21 @@ impl Sessions {
 
     fn away(&self) -> MutexGuard<'_, VecDeque<(u64, SocketId)>> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_attempts_take_the_same_session() {
+        let (sessions, id) = (Sessions::new(1), SocketId::random());
+        let first = sessions.taking(id);
+        let second = sessions.taking(id);
+        drop(first);
+        assert!(sessions.is_being_taken(id));
+        drop(second);
+        assert!(!sessions.is_being_taken(id));
     }
 }

@@ -134,7 +134,7 @@ impl Client {
             match tokio::time::timeout(BROKEN, self.0.next()).await.expect("closed in time") {
                 Some(Ok(Message::Text(text))) => {
                     let frame: Value = serde_json::from_str(&text).unwrap();
-                    if frame["event"] == "disconnecting" {
+                    if frame["event"] == "closing" {
                         said = frame["data"]["code"].as_u64().unwrap();
                     }
                 }

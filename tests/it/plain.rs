@@ -273,7 +273,7 @@ fn a_drain_says_so_and_closes_with_its_code() {
     block_on(async {
         let mut alice = Plain::enter(&turnpike, "alice").await;
         signal("TERM", turnpike.server.process_id());
-        let told = alice.event("disconnecting").await;
+        let told = alice.event("closing").await;
         assert_eq!((&told["code"], &told["reason"]), (&json!(3001), &json!("drain")));
         assert_eq!(alice.end().await, Some((3001, "drain".to_owned())));
     });

@@ -99,7 +99,7 @@ function connect(user) {
   socket.on("connect", () => note(user, "connect", { user }));
   socket.on("session", ({ recovered }) => note(user, "session", { recovered }));
   socket.on("disconnect", (reason) => {
-    note(user, "disconnect");
+    note(user, "disconnect", { reason });
     client.left.push(reason);
   });
   return client;
@@ -114,10 +114,16 @@ async function entered(client, again) {
   });
 }
 
-/// Until it is answered; while the connection is away the stock client keeps it for later.
-async function join(client, room, since) {
+/// Until it is answered; while the connection is away the stock client keeps it for later. `take` is given the answer at once: who
+/// awaits it in Node goes on only after what came right behind it was handled.
+async function join(client, room, since = () => undefined, take = () => {}) {
   for (;;) {
-    const answer = await client.socket.timeout(5000).emitWithAck("room:join", { room, since }).catch(() => null);
+    const answer = await new Promise((resolve) =>
+      client.socket.timeout(5000).emit("room:join", { room, since: since() }, (error, answer) => {
+        if (answer?.ok) take(answer);
+        resolve(error ? null : answer);
+      }),
+    );
     if (answer?.ok) return answer;
     if (answer && !answer.error.retryable) throw new Error(`${client.user}: ${JSON.stringify(answer.error)}`);
     await sleep(answer?.error.retry_after_ms ?? 250);
@@ -137,14 +143,18 @@ async function receiver(number) {
     got.epoch = epoch;
     got.seen.add(id);
   };
-  const enter = async (room) => {
-    const got = client.got[room];
-    const answer = await join(client, room, got && `${got.epoch}:${got.next - 1}`);
-    const { epoch, seq, recovered, messages } = answer;
-    note(user, "join", { room, epoch, seq: recovered ? got.next - 1 : seq, recovered });
-    if (recovered) return messages.forEach(take);
-    client.got[room] = { next: seq + 1, epoch, seen: new Set() };
-  };
+  const since = ({ epoch, next }) => `${epoch}:${next - 1}`;
+  const enter = (room) =>
+    join(
+      client,
+      room,
+      () => client.got[room] && since(client.got[room]),
+      ({ epoch, seq, recovered, messages }) => {
+        note(user, "join", { room, epoch, seq: recovered ? client.got[room].next - 1 : seq, recovered });
+        if (recovered) return messages.forEach(take);
+        client.got[room] = { next: seq + 1, epoch, seen: new Set() };
+      },
+    );
   const mine = rooms.filter((_, index) => (index + number) % 2 === 0 || rooms.length < 3);
   await entered(client, () => mine.forEach(enter));
   for (const room of mine) await enter(room);
@@ -235,6 +245,9 @@ if (record) {
   await new Promise((resolve) => record.end(resolve));
 }
 
+/// How often each was said.
+const counts = (words) => words.reduce((sums, word) => ({ ...sums, [word]: (sums[word] ?? 0) + 1 }), {});
+
 const all = [...receivers, ...senders];
 const report = {
   messages: rooms.reduce((sum, room) => sum + total(room), 0),
@@ -243,6 +256,7 @@ const report = {
   recovered: all.reduce((sum, client) => sum + client.recovered, 0),
   fresh: all.reduce((sum, client) => sum + client.fresh, 0),
   refused: all.flatMap((client) => client.refused),
+  left: counts(all.flatMap((client) => client.left)),
   faults: receivers.flatMap(({ user, faults }) => faults.map((fault) => ({ user, ...fault }))).slice(0, 20),
   missing: missing().slice(0, 20),
 };

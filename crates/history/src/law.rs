@@ -74,6 +74,29 @@ impl fmt::Display for Violation {
     }
 }
 
+/// More of them say no more to whoever looks for the cause.
+const LISTED_MAX: usize = 20;
+
+/// How many there are of each law, and the first of them, a line each.
+pub fn list(violations: &[Violation]) -> String {
+    let mut laws: Vec<(Law, usize)> = Vec::new();
+    for violation in violations {
+        match laws.iter_mut().find(|(law, _)| *law == violation.law) {
+            Some((_, count)) => *count += 1,
+            None => laws.push((violation.law, 1)),
+        }
+    }
+    let laws: Vec<String> = laws.iter().map(|(law, count)| format!("{count} of {law}")).collect();
+    let mut text = format!("{} violations: {}", violations.len(), laws.join(", "));
+    for violation in violations.iter().take(LISTED_MAX) {
+        text.push_str(&format!("\n{violation}"));
+    }
+    if violations.len() > LISTED_MAX {
+        text.push_str("\n...");
+    }
+    text
+}
+
 /// What a law's check found, before it is said which law it was.
 #[derive(Debug)]
 pub(crate) struct Found {

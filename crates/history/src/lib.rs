@@ -11,7 +11,7 @@ mod laws;
 mod lines;
 
 pub use event::{Event, Level, What};
-pub use law::{Law, Violation};
+pub use law::{Law, Violation, list};
 pub use lines::{LinesError, read, write};
 
 /// Everything that was not kept. Events may come in any order; their times decide.

@@ -1,4 +1,4 @@
-//! Why the server ends a connection: the close code of a websocket and the `code` of the event `disconnecting`.
+//! Why the server ends a connection: the close code of a websocket and the `code` of the event `closing`.
 //!
 //! 3000 to 3499 say "come back", 3500 to 3999 say "not with these credentials".
 

@@ -400,7 +400,7 @@ async fn a_user_is_looked_up_and_sent_away() {
     for mut client in [alice, phone] {
         let mut codes = Vec::new();
         while let Some(event) = client.next_event().await {
-            if event.name == "disconnecting" {
+            if event.name == "closing" {
                 codes.push(event.data["code"].clone());
             }
         }

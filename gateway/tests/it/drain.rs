@@ -19,10 +19,7 @@ async fn everybody_is_told_and_closed_and_nobody_is_taken_in() {
     let watch = async {
         for client in &mut clients {
             let event = client.event().await;
-            assert_eq!(
-                (&*event.name, &event.data),
-                ("disconnecting", &json!({ "code": 3001, "reason": "drain" }))
-            );
+            assert_eq!((&*event.name, &event.data), ("closing", &json!({ "code": 3001, "reason": "drain" })));
             assert!(client.next_event().await.is_none());
         }
     };

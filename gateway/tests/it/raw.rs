@@ -142,11 +142,11 @@ async fn a_newcomer_in_a_crowd_is_told_when_to_come_again() {
         let_in.push(raw);
     };
     assert!((19..32).contains(&let_in.len()), "{} were let in", let_in.len());
-    let (error, disconnecting) = (&answer["error"], raw.next().await.unwrap());
+    let (error, closing) = (&answer["error"], raw.next().await.unwrap());
     assert_eq!(error["retryable"], json!(true), "{answer}");
-    assert_eq!(disconnecting["event"], "disconnecting");
-    assert_eq!(disconnecting["data"]["code"], 3003);
-    assert_eq!(disconnecting["data"]["reconnect_after_ms"], error["retry_after_ms"]);
+    assert_eq!(closing["event"], "closing");
+    assert_eq!(closing["data"]["code"], 3003);
+    assert_eq!(closing["data"]["reconnect_after_ms"], error["retry_after_ms"]);
     assert_eq!(raw.next().await, Err(Some((3003, "overloaded".to_owned()))));
     assert_eq!(house.metric("turnpike_gateway_connects_put_off_total", &[]), 1);
 }

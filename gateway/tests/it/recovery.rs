@@ -98,7 +98,7 @@ async fn a_session_is_won_by_the_newest_connection_also_before_the_old_one_is_kn
     let farewell = alice.event().await;
     assert_eq!(
         (&*farewell.name, &farewell.data),
-        ("disconnecting", &json!({ "code": 3505, "reason": "replaced" }))
+        ("closing", &json!({ "code": 3505, "reason": "replaced" }))
     );
     assert!(alice.next_event().await.is_none(), "the old connection is closed");
     gone(&house, 1).await;
@@ -108,6 +108,22 @@ async fn a_session_is_won_by_the_newest_connection_also_before_the_old_one_is_kn
     let memory = again.cut();
     gone(&house, 0).await;
     let (_, session) = Client::return_with(&house, "alice", &memory).await;
+    assert_eq!(session["recovered"], true);
+}
+
+/// The newest need not be the client's latest: an attempt to come back that was cut off is made to its end.
+#[tokio::test]
+async fn who_has_just_come_back_and_is_replaced_is_told_to_come_again() {
+    let house = House::start();
+    let memory = Client::enter(&house, "alice").await.cut();
+    let (mut alice, _) = Client::return_with(&house, "alice", &memory).await;
+    let (ghost, session) = Client::return_with(&house, "alice", &memory).await;
+    assert_eq!(session["recovered"], true);
+    let farewell = alice.event().await;
+    assert_eq!((&*farewell.name, &farewell.data), ("closing", &json!({ "code": 3005, "reason": "moved" })));
+    assert!(alice.next_event().await.is_none(), "the old connection is closed");
+    drop(ghost);
+    let (_, session) = Client::return_with(&house, "alice", &alice.cut()).await;
     assert_eq!(session["recovered"], true);
 }
 

@@ -32,7 +32,7 @@ async fn with_its_token_a_connection_ends() {
     let (mut bob, _) = Client::enter_with(&house, &auth).await;
     bob.ask("auth:refresh", &json!({ "token": token_until("alice", unix_seconds() + 600) })).await;
     let farewell = alice.event().await;
-    assert_eq!((&*farewell.name, &farewell.data["code"]), ("disconnecting", &json!(3501)));
+    assert_eq!((&*farewell.name, &farewell.data["code"]), ("closing", &json!(3501)));
     assert!(alice.next_event().await.is_none(), "closed");
     bob.has_nothing_more().await;
 }

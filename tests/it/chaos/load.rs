@@ -34,7 +34,6 @@ pub(super) struct Load {
 #[expect(dead_code, reason = "it is printed")]
 pub(super) struct Report {
     acks: usize,
-    pub(super) violations: Vec<Violation>,
     events: usize,
     recovered: usize,
     fresh: usize,
@@ -99,7 +98,7 @@ impl Load {
     }
 
     /// Waits until everything is answered and everybody has it, reads the logs, and holds it all against the laws.
-    pub(super) fn end(mut self) -> Report {
+    pub(super) fn end(mut self) -> (Report, Vec<Violation>) {
         self.ends.store(true, Ordering::Relaxed);
         for sender in self.senders.drain(..) {
             let _ = self.runtime.block_on(sender);
@@ -115,15 +114,15 @@ impl Load {
             let events = self.recording.events();
             events.iter().filter(|event| event.what == What::Session { recovered }).count()
         };
-        Report {
+        let report = Report {
             acks: self.acks(),
-            violations,
             events,
             recovered: sessions(true),
             fresh: sessions(false),
             checked_in: begun.elapsed(),
             resident_mb_max: resident_mb_max(),
-        }
+        };
+        (report, violations)
     }
 
     /// Says nothing if it takes too long: the laws do.

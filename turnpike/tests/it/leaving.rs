@@ -61,7 +61,7 @@ fn who_is_connected_is_told_why() {
     let alice = Client::enter(&system.gateway, token.trim_end());
     assert!(alice.receive("42[\"session\"").contains("alice"));
     system.signal("TERM");
-    let farewell = alice.receive("42[\"disconnecting\"");
+    let farewell = alice.receive("42[\"closing\"");
     assert!(farewell.contains("3001") && farewell.contains("drain"), "{farewell}");
     assert_eq!(system.wait().code(), Some(0));
 }

@@ -9,7 +9,7 @@ use crate::{Code, Disconnect, Failure, IceServer, RoomId, UserId};
 pub const SESSION: &str = "session";
 pub const MESSAGE: &str = "message";
 pub const RESYNC: &str = "resync";
-pub const DISCONNECTING: &str = "disconnecting";
+pub const CLOSING: &str = "closing";
 pub const ERROR: &str = "error";
 pub const EXPIRING: &str = "expiring";
 pub const RECEIPT: &str = "receipt";
@@ -108,14 +108,14 @@ pub struct Expiring {
 
 /// Sent right before the server closes the connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Disconnecting {
+pub struct Closing {
     pub code: u16,
     pub reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconnect_after_ms: Option<u64>,
 }
 
-impl From<Disconnect> for Disconnecting {
+impl From<Disconnect> for Closing {
     fn from(reason: Disconnect) -> Self {
         Self { code: reason.code(), reason: reason.slug(), reconnect_after_ms: None }
     }
@@ -198,9 +198,9 @@ mod tests {
         insta::assert_snapshot!(json(&message), @r#"{"room":"chat:a","epoch":7,"seq":42,"id":"m1","from":"alice","ts":1790000000000,"body":{"text":"hi"}}"#);
         insta::assert_snapshot!(json(&Message { seq: None, volatile: true, ..message }), @r#"{"room":"chat:a","epoch":7,"id":"m1","from":"alice","ts":1790000000000,"body":{"text":"hi"},"volatile":true}"#);
         insta::assert_snapshot!(json(&Resync { room: &room, epoch: 7, seq: 42 }), @r#"{"room":"chat:a","epoch":7,"seq":42}"#);
-        insta::assert_snapshot!(json(&Disconnecting::from(Disconnect::Drain)), @r#"{"code":3001,"reason":"drain"}"#);
+        insta::assert_snapshot!(json(&Closing::from(Disconnect::Drain)), @r#"{"code":3001,"reason":"drain"}"#);
         insta::assert_snapshot!(
-            json(&Disconnecting { reconnect_after_ms: Some(1200), ..Disconnect::Slow.into() }),
+            json(&Closing { reconnect_after_ms: Some(1200), ..Disconnect::Slow.into() }),
             @r#"{"code":3002,"reason":"slow","reconnect_after_ms":1200}"#
         );
         insta::assert_snapshot!(json(&Error::new("message:send", &Failure::from(Code::NotInRoom))), @r#"{"event":"message:send","code":107,"reason":"not_in_room","message":"join the room first"}"#);
