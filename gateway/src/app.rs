@@ -289,7 +289,8 @@ impl Application for Node {
         app.part(session, socket, reason);
         app.report_closed(id, &session.user, reason);
         let carried = Carried { traffic, lasted_ms: app.clock.steady_ms().saturating_sub(session.since_ms) };
-        let by = By::user(&session.user).over(id).at(session.address);
+        // Where it came from stands in the record of its login.
+        let by = By::user(&session.user).over(id);
         audited::connection_closed(&app.audit, by, slug(reason), carried);
         app.policing.closed(session, reason, carried.lasted_ms);
         let mut state = session.state();

@@ -220,7 +220,7 @@ async fn enter(
     entering.session = None;
     app.seat(socket, &session, expires_at);
     app.report_opened(socket.id(), &session.user, false);
-    audited::connection_opened(&app.audit, By::comer(request).identified(&identity).over(socket.id()), false);
+    audited::connection_opened(&app.audit, By::user(&session.user).over(socket.id()), false);
     Ok(Admission { socket: session, recovered: false, ticket })
 }
 

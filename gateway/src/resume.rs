@@ -186,7 +186,7 @@ pub(crate) async fn resume(
     app.resume_media(Client { socket, identity: Arc::clone(&identity) });
     drop(lanes);
     app.report_opened(socket.id(), &session.user, true);
-    audited::connection_opened(&app.audit, By::comer(request).identified(&identity).over(socket.id()), true);
+    audited::connection_opened(&app.audit, By::user(&session.user).over(socket.id()), true);
     let ticket = app.ticket(request.kind, &identity);
     Resumed::Yes(Admission { socket: session, recovered: true, ticket })
 }
