@@ -12,6 +12,7 @@ mod configuration;
 mod desk;
 mod drain;
 mod entry;
+mod erasures;
 mod index;
 mod keys;
 mod log_level;
@@ -76,6 +77,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     keys::LIST,
     verification::GET,
     verification::BEGIN,
+    erasures::BEGIN,
 ];
 
 /// All that the admin listener answers.

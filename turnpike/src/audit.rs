@@ -2,6 +2,8 @@
 //!
 //! All of it works on files: on a copy as well as beside a running process, and with the public key alone where nothing is signed.
 
+mod anchors;
+pub(crate) mod erase;
 mod flags;
 pub(crate) mod key_file;
 mod keys;
@@ -30,6 +32,8 @@ pub(crate) enum Request {
     Export(show::Request),
     Prove(prove::Request),
     Keys(keys::Request),
+    Erase(erase::Request),
+    Anchors,
 }
 
 impl Request {
@@ -45,6 +49,8 @@ impl Request {
                 show::Form::Other(turnpike_audit::Form::Ndjson),
             )),
             ["prove"] => Self::Prove(prove::Request::parse(&mut flags)),
+            ["erase"] => Self::Erase(erase::Request::parse(&mut flags)),
+            ["anchors"] => Self::Anchors,
             ["keys"] => Self::Keys(keys::Request::Show),
             ["keys", "new"] => Self::Keys(keys::Request::New),
             ["keys", "rotate"] => Self::Keys(keys::Request::Rotate),
@@ -62,6 +68,8 @@ pub(crate) fn execute(request: &Request, config: &Config) -> anyhow::Result<Exit
         Request::Query(request) | Request::Export(request) => show::execute(request, &directory),
         Request::Prove(request) => prove::execute(request, &directory, &key_file),
         Request::Keys(request) => keys::execute(request, &key_file, &config.node_id()),
+        Request::Erase(request) => erase::execute(request, &directory, &key_file, &config.node_id()),
+        Request::Anchors => anchors::execute(config),
     }?;
     Ok(ExitCode::SUCCESS)
 }

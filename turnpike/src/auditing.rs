@@ -121,8 +121,9 @@ impl Log {
         self.audit.clone()
     }
 
-    pub(crate) fn housekeeper(&self) -> Arc<Housekeeper> {
-        Arc::clone(&self.housekeeper)
+    /// None: nothing is written.
+    pub(crate) fn housekeeper(&self) -> Option<Arc<Housekeeper>> {
+        self.open.as_ref().map(|_| Arc::clone(&self.housekeeper))
     }
 
     /// The process is about to serve. What of its configuration is another than at the last start is written down before that.

@@ -147,6 +147,7 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
             audit: audit.clone(),
             audit_directory: config.audit.directory(&config.node.data_dir),
             audit_key_file: config.audit.keys(&config.node.data_dir),
+            housekeeper: auditing.housekeeper(),
             cluster: cluster.clone(),
             gateway: gateway.operator(),
             health: health.clone(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::Registry;
 use tokio::sync::{Semaphore, watch};
-use turnpike_audit::Audit;
+use turnpike_audit::{Audit, Housekeeper};
 use turnpike_cluster::Cluster;
 use turnpike_daemon::config::Effective;
 use turnpike_daemon::health::Health;
@@ -30,6 +30,8 @@ pub(crate) struct Parts {
     pub(crate) audit: Audit,
     pub(crate) audit_directory: PathBuf,
     pub(crate) audit_key_file: PathBuf,
+    /// None: no audit log is written.
+    pub(crate) housekeeper: Option<Arc<Housekeeper>>,
     pub(crate) cluster: Cluster,
     pub(crate) gateway: Operator,
     pub(crate) health: Health,

@@ -55,6 +55,9 @@ Commands and flags of `turnpike audit` (docs/audit.md says more); --audit-dir PA
     --record NUMBER     that this record is in it; --size NUMBER: under the checkpoint that covers so many records
     --from SIZE --to SIZE  that the log of one checkpoint is the beginning of that of another
     --check FILE        whether such a proof holds, with --key
+  anchors               the checkpoints of all nodes that Redis has, for verify --anchors
+  erase                 take the personal values of somebody out of the log of a node that does not run
+    --user ID | --address IP
   keys [new|rotate]     the public keys; makes the first, or one that follows at the next start
 ";
 
