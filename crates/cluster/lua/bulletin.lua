@@ -66,13 +66,14 @@ do
     return { text(place), text(ends), given_up }
   end
 
-  -- Puts back what this process has lost. ARGV key, number, end, payload, notices at most, channel.
+  -- Puts back what this process has lost, or the same under another seal. ARGV key, number, end, payload, notices at most,
+  -- channel, whether it may be there already.
   local function restore(keys, args)
     local now = now_ms()
     sweep(keys, now)
     local number, ends = tonumber(args[2]), tonumber(args[3])
     local known = tonumber(string.match(redis.call('HGET', keys[1], args[1]) or '', '^%d+')) or 0
-    if known >= number or ends <= now then
+    if known > number or (known == number and args[7] == '0') or ends <= now then
       return 0
     end
     put(keys, math.max(next_place(keys, now), number), args[1], number, ends, args[4], tonumber(args[5]), args[6])

@@ -118,6 +118,16 @@ impl Board {
         all.map(|kept| kept.notice.clone()).collect()
     }
 
+    /// The store has the same under another seal, unless another has taken its place.
+    pub(crate) fn seal_again(&self, kept: &Kept) {
+        let mut state = self.state();
+        let known = state.topics.get_mut(&kept.notice.topic);
+        let known = known.and_then(|pinned| pinned.kept.get_mut(&kept.notice.key));
+        if let Some(known) = known.filter(|known| known.number == kept.number) {
+            known.stored = kept.stored.clone();
+        }
+    }
+
     /// All of a topic, lifted ones as well.
     pub(crate) fn all(&self, topic: Topic) -> Vec<Kept> {
         let state = self.state();

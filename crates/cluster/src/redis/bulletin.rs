@@ -64,8 +64,13 @@ impl RedisBulletin {
         leaving: watch::Receiver<bool>,
     ) -> Result<Self, Unavailable> {
         let board = Arc::new(Board::default());
-        let mut reader =
-            Reader { access: Arc::clone(&access), board: Arc::clone(&board), run: String::new(), place: 0 };
+        let mut reader = Reader {
+            access: Arc::clone(&access),
+            board: Arc::clone(&board),
+            run: String::new(),
+            place: 0,
+            old: Vec::new(),
+        };
         reader.read().await?;
         access.runtime.spawn(reader.run(leaving));
         Ok(Self { access, board })
@@ -161,6 +166,8 @@ struct Reader {
     /// The process that was read, and up to where.
     run: String,
     place: u64,
+    /// Sealed with a secret that is on its way out.
+    old: Vec<Kept>,
 }
 
 impl Reader {
@@ -177,7 +184,9 @@ impl Reader {
             sleep(READ_PAUSE_MIN).await;
             self.board.sweep(unix_ms());
             // Whoever cannot be asked is asked again.
-            let _ = self.read().await;
+            if self.read().await.is_ok() {
+                let _ = self.seal_again().await;
+            }
         }
     }
 
@@ -239,8 +248,13 @@ impl Reader {
             let lost = known.into_iter().filter(|kept| !kept.stored.is_empty() && !is_there(kept));
             let mut restored = 0;
             for kept in lost {
-                restored += self.restore(&keys, &kept).await?;
+                restored += self.restore(&keys, &kept, false).await?;
             }
+            let own = self.access.keys.bulletin("c");
+            let is_old = |kept: &Kept| !self.access.seal.at(&own).is_newest(&[], &kept.stored);
+            let old =
+                self.board.all(topic).into_iter().filter(|kept| !kept.stored.is_empty() && is_old(kept));
+            self.old.extend(old);
             if restored > 0 {
                 info!(topic = topic.slug(), restored, "Redis had lost notices");
             }
@@ -249,7 +263,19 @@ impl Reader {
         Ok(())
     }
 
-    async fn restore(&self, keys: &[String], kept: &Kept) -> Result<u64, Unavailable> {
+    /// While a secret is exchanged: what was sealed with the one that goes is sealed with the one that stays, or who comes
+    /// later could not read it.
+    async fn seal_again(&mut self) -> Result<(), Unavailable> {
+        while let Some(mut kept) = self.old.pop() {
+            kept.stored = write(&self.access, &kept.notice);
+            let keys = keys_of(&self.access, kept.notice.topic);
+            self.restore(&keys, &kept, true).await?;
+            self.board.seal_again(&kept);
+        }
+        Ok(())
+    }
+
+    async fn restore(&self, keys: &[String], kept: &Kept, again: bool) -> Result<u64, Unavailable> {
         let args = vec![
             bytes_of(&kept.notice.key),
             bytes_of(kept.number),
@@ -257,6 +283,7 @@ impl Reader {
             kept.stored.clone(),
             bytes_of(NOTICES_MAX),
             self.access.keys.bulletin("c").into(),
+            bytes_of(u8::from(again)),
         ];
         self.access.call("turnpike_bulletin_restore", keys, args, reply::number).await
     }

@@ -62,6 +62,11 @@ impl Node {
         self.count("turnpike_cluster_bus_bytes_total", None)
     }
 
+    /// What came without a seal of this cluster.
+    pub(crate) fn forged(&self) -> u64 {
+        self.count("turnpike_bus_forged_total", None)
+    }
+
     fn count(&self, name: &str, label: Option<&str>) -> u64 {
         let families = self.registry.gather();
         let metrics = families.iter().filter(|family| family.name() == name);
