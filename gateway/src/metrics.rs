@@ -45,6 +45,15 @@ impl Meters {
             // Present from the start, at nought.
             api_requests.with_label_values(&[operation, &status.to_string()]);
         }
+        let revoked = vec(
+            "turnpike_gateway_sessions_revoked_total",
+            "Sessions that were ended because a token, a user's tokens or the connection was called back, by where the client was.",
+            &["client"],
+        )?;
+        for client in ["connected", "away"] {
+            // Present from the start, at nought.
+            revoked.with_label_values(&[client]);
+        }
         let turn_credentials = IntCounter::new(
             "turnpike_gateway_turn_credentials_total",
             "Credentials of TURN servers given to clients, each good for minutes.",
@@ -61,11 +70,7 @@ impl Meters {
             stored: kind("stored"),
             duplicates: kind("duplicate"),
             volatile: kind("volatile"),
-            revoked: vec(
-                "turnpike_gateway_sessions_revoked_total",
-                "Sessions that were ended because a token, a user's tokens or the connection was called back, by where the client was.",
-                &["client"],
-            )?,
+            revoked,
             tokens_refused: vec(
                 "turnpike_gateway_tokens_refused_total",
                 "Connects refused for their token, by reason.",

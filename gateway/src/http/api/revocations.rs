@@ -42,7 +42,7 @@ pub(super) const REVOKE: Operation = Operation {
     body: Some(RequestBody {
         bodies_max: 0,
         schema: || json!({ "$ref": "#/components/schemas/NewRevocation" }),
-        example: || json!({ "user": "alice" }),
+        example: || json!({ "user": "mallory" }),
     }),
     success: StatusCode::OK,
     answer: || json!({ "$ref": "#/components/schemas/Revocation" }),
