@@ -2,19 +2,29 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use turnpike_guard::limit::{Exceeded, Rate, Table};
 use turnpike_wire::{Code, Failure};
 
 use super::problem::Problem;
 
-/// From so many clients on the ones that have been quiet are forgotten before another is taken.
-const CLIENTS_SWEPT: usize = 20_000;
+/// Addresses that are counted at a time, for each of the two. Beyond it those that are new share a limit.
+const CLIENTS_MAX: usize = 50_000;
+/// How often the ones that have been quiet are forgotten: a sweep goes over all of them.
+const SWEEP_EVERY_MS: u64 = 10_000;
 
 pub(super) struct Rates {
-    posts: DefaultKeyedRateLimiter<IpAddr>,
-    changes: DefaultKeyedRateLimiter<IpAddr>,
+    began: Instant,
+    posts: Limited,
+    changes: Limited,
+}
+
+struct Limited {
+    rate: Rate,
+    clients: Table<IpAddr>,
+    swept_ms: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -25,25 +35,30 @@ pub(super) enum Counted {
 
 impl Rates {
     pub(super) fn new(posts_per_minute_max: NonZeroU32, changes_per_minute_max: NonZeroU32) -> Self {
+        let limited = |per_minute: NonZeroU32| Limited {
+            rate: Rate::per_minute(per_minute, per_minute),
+            clients: Table::new(CLIENTS_MAX),
+            swept_ms: AtomicU64::new(0),
+        };
         Self {
-            posts: RateLimiter::keyed(Quota::per_minute(posts_per_minute_max)),
-            changes: RateLimiter::keyed(Quota::per_minute(changes_per_minute_max)),
+            began: Instant::now(),
+            posts: limited(posts_per_minute_max),
+            changes: limited(changes_per_minute_max),
         }
     }
 
     pub(super) fn check(&self, what: Counted, client: IpAddr) -> Result<(), Problem> {
-        let limiter = match what {
+        let Limited { rate, clients, swept_ms } = match what {
             Counted::Post => &self.posts,
             Counted::Change => &self.changes,
         };
-        let checked = limiter.check_key(&client);
-        // Every so often: a sweep goes over all of them.
-        if limiter.len() > CLIENTS_SWEPT && limiter.len().is_multiple_of(1_024) {
-            limiter.retain_recent();
+        let now_ms = self.began.elapsed().as_millis() as u64;
+        if now_ms >= swept_ms.load(Ordering::Relaxed) + SWEEP_EVERY_MS {
+            swept_ms.store(now_ms, Ordering::Relaxed);
+            clients.sweep(now_ms);
         }
-        checked.map_err(|not_until| {
-            let wait = not_until.wait_time_from(DefaultClock::default().now());
-            Failure::from(Code::RateLimited).retry_after_ms(wait.as_millis() as u64).into()
+        clients.check(&client, rate, now_ms).map_err(|Exceeded { retry_after_ms }| {
+            Failure::from(Code::RateLimited).retry_after_ms(retry_after_ms).into()
         })
     }
 }

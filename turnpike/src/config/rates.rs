@@ -188,7 +188,10 @@ fn limit(word: &str) -> Result<(Limit, Rate), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use turnpike_daemon::config::{Sources, load};
+    use turnpike_guard::limit::Of;
 
     use super::*;
     use crate::config::Config;
@@ -254,5 +257,40 @@ mod tests {
     fn what_is_not_configured_is_as_the_guard_has_it() {
         let loaded = load::<Config>(Sources::default());
         assert_eq!(format!("{:?}", loaded.settings.rates.classes()), format!("{:?}", Classes::default()));
+    }
+
+    /// The table of docs/limits.md is made from the limits and the keys.
+    #[test]
+    fn the_limits_are_documented() {
+        const BEGIN: &str = "<!-- limits -->\n";
+        let rates = load::<Config>(Sources::default()).settings.rates;
+        let mut table = String::from(
+            "\n| limit | what is counted | by | default | key |\n| --- | --- | --- | --- | --- |\n",
+        );
+        for limit in Limit::ALL {
+            let rate = rates.of(limit);
+            let shown = if limit == Limit::Bytes { BytePace(rate).show() } else { Pace(rate).show() };
+            let by = match limit.of() {
+                Of::Connection => "connection",
+                Of::User => "user, on each node",
+                Of::UserInCluster => "user, on all nodes",
+                Of::RoomInCluster => "room, on all nodes",
+                Of::Key => "API key or subject, on each node",
+            };
+            let key = format!("TURNPIKE_RATE_{}", limit.slug().to_ascii_uppercase());
+            let about = limit.about();
+            writeln!(table, "| `{}` | {about} | {by} | `{shown}` | `{key}` |", limit.slug()).unwrap();
+        }
+        table.push('\n');
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let begin = document.find(BEGIN).unwrap() + BEGIN.len();
+        let end = begin + document[begin..].find("<!-- end -->").unwrap();
+        let expected = format!("{}{table}{}", &document[..begin], &document[end..]);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, expected).unwrap();
+        } else {
+            assert!(document == expected, "docs/limits.md differs; run UPDATE_DOCS=1 cargo test -p turnpike");
+        }
     }
 }
