@@ -115,7 +115,11 @@ impl App {
         let Tripped { limit, failure } = tripped;
         if failure.code == Code::RateLimited {
             audited::limit_tripped(&self.audit, by, limit.slug());
-            self.policing.report(by.address, user, turnpike_guard::Signal::Flood);
+            // A backend that sends too much is an operator's concern: to shut it out would be an outage.
+            let is_backend = user.is_none() || by.role.is_some_and(|role| role != turnpike_guard::Role::User);
+            if !is_backend {
+                self.policing.report(by.address, user, turnpike_guard::Signal::Flood);
+            }
         }
         failure
     }

@@ -78,10 +78,9 @@ impl Policing {
         self.report(Some(client), None, signal);
     }
 
-    /// A token was refused. One that was good once, or will be, or is meant for somebody else, speaks against nobody: clocks
-    /// are off, and pages stay open over night.
+    /// A token was refused.
     pub(crate) fn token_refused(&self, client: Option<IpAddr>, user: Option<&UserId>, error: &TokenError) {
-        if is_an_attempt(error) {
+        if error.is_an_attempt() {
             self.report(client, user, Signal::BadToken);
         }
     }
@@ -146,15 +145,4 @@ impl Policing {
             }
         }
     }
-}
-
-fn is_an_attempt(error: &TokenError) -> bool {
-    !matches!(
-        error,
-        TokenError::Expired
-            | TokenError::NotYet
-            | TokenError::IssuedInFuture
-            | TokenError::Issuer
-            | TokenError::Audience
-    )
 }

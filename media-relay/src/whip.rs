@@ -27,7 +27,7 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::any;
 use turnpike_audit::Audit;
-use turnpike_guard::Verifier;
+use turnpike_guard::{Verifier, Watch};
 use turnpike_wire::{Code, Failure, RoomId, UserId};
 
 pub use self::address::ClientAddress;
@@ -49,6 +49,8 @@ pub struct WhipConfig {
     /// This node's incarnation, part of the names of sessions.
     pub node: u64,
     pub tokens: Arc<Verifier>,
+    /// Knows who is banned, and is told who misbehaves.
+    pub watch: Watch,
     /// Pages that may ask. None: all; there are no cookies that could be misused.
     pub origins: Option<Vec<String>>,
     pub ice_servers: IceServers,
@@ -70,6 +72,7 @@ struct App {
     audit: Audit,
     node: u64,
     tokens: Arc<Verifier>,
+    watch: Watch,
     origins: Option<Vec<String>>,
     ice_servers: IceServers,
     places: Arc<dyn Places>,
@@ -95,11 +98,22 @@ impl Side {
 
 impl Whip {
     pub fn new(config: WhipConfig) -> Self {
-        let WhipConfig { relay, audit, node, tokens, origins, ice_servers, places, .. } = config;
+        let WhipConfig { relay, audit, node, tokens, watch, origins, ice_servers, places, .. } = config;
         let rates = Rates::new(config.posts_per_minute_max, config.changes_per_minute_max);
         let sessions = Sessions::default();
         Self {
-            app: Arc::new(App { relay, audit, node, tokens, origins, ice_servers, places, rates, sessions }),
+            app: Arc::new(App {
+                relay,
+                audit,
+                node,
+                tokens,
+                watch,
+                origins,
+                ice_servers,
+                places,
+                rates,
+                sessions,
+            }),
         }
     }
 

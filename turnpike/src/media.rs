@@ -13,7 +13,7 @@ use turnpike_audit::Audit;
 use turnpike_cluster::Cluster;
 use turnpike_daemon::tasks::Tasks;
 use turnpike_engine::PeerAddress;
-use turnpike_guard::{IceServers, Verifier};
+use turnpike_guard::{IceServers, Verifier, Watch};
 use turnpike_media_relay::{
     ClientAddress, Homes, HomesConfig, IceServer, Limits, RecordConfig, Relay, RelayConfig, Whip, WhipConfig,
     signaling,
@@ -99,17 +99,24 @@ pub(crate) struct Opened {
     pub(crate) homes: Arc<Homes<Relay>>,
 }
 
+/// Who may come in by WHIP and WHEP, and where it is written down.
+pub(crate) struct Entrance {
+    pub(crate) tokens: Verifier,
+    pub(crate) watch: Watch,
+    pub(crate) audit: Audit,
+}
+
 /// Lets gateways, other relays and clients of WHIP and WHEP come to the relay.
 pub(crate) fn open(
     config: &Config,
     relay: &Relay,
     linked: Option<&Linked>,
     cluster: &Cluster,
-    tokens: Verifier,
+    entrance: Entrance,
     tasks: &Tasks,
     registry: &Registry,
-    audit: Audit,
 ) -> Result<Opened, prometheus::Error> {
+    let Entrance { tokens, watch, audit } = entrance;
     let credentials = IntCounter::new(
         "turnpike_media_turn_credentials_total",
         "Credentials of TURN servers given to clients of WHIP and WHEP, each good for minutes.",
@@ -139,6 +146,7 @@ pub(crate) fn open(
         audit,
         node: cluster.membership.own().0,
         tokens: Arc::new(tokens),
+        watch,
         origins: (!origins.iter().any(Origin::is_any)).then(named),
         ice_servers: whip_ice_servers(ice_servers(config), credentials),
         places: Arc::new(Arc::clone(&homes)),

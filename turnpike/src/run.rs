@@ -28,6 +28,7 @@ use crate::addresses::{self, CountryFile};
 use crate::admin::{self, Desk, Parts};
 use crate::config::Config;
 use crate::keys::Keys;
+use crate::media::Entrance;
 use crate::secrets::Secrets;
 use crate::{
     abuse, announce, auditing, bus, cluster, development, doctor, gateway, links, media, redis, token,
@@ -120,7 +121,8 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         if let Some(relay) = &relay {
             linked = links::start(config, &secrets, &cluster, relay, &registry, &audit)?;
             let (linked, audit) = (linked.as_ref(), audit.clone());
-            let opened = media::open(config, relay, linked, &cluster, tokens, &tasks, &registry, audit)?;
+            let entrance = Entrance { tokens, watch: watch.clone(), audit };
+            let opened = media::open(config, relay, linked, &cluster, entrance, &tasks, &registry)?;
             routes = routes.merge(opened.routes);
             homes = Some(opened.homes);
         }

@@ -99,6 +99,20 @@ impl TokenError {
         }
     }
 
+    /// Whether it was never a good one, here or elsewhere. What has expired, is not valid yet, was called back or is meant for
+    /// somebody else says nothing against whoever shows it: clocks are off, and pages stay open over night.
+    pub fn is_an_attempt(&self) -> bool {
+        !matches!(
+            self,
+            Self::Expired
+                | Self::NotYet
+                | Self::IssuedInFuture
+                | Self::Issuer
+                | Self::Audience
+                | Self::Revoked
+        )
+    }
+
     /// A constant name, fit for a metric's label.
     pub fn slug(&self) -> &'static str {
         match self {

@@ -157,6 +157,11 @@ impl Warden {
         self.count_turned(passed)
     }
 
+    /// For those who are inside already. Nothing is counted by this.
+    pub fn is_banned(&self, client: IpAddr, at: At) -> bool {
+        matches!(self.check(client, at, Rung::Ban), Err(Turned::Banned { .. }))
+    }
+
     /// Something was seen of an address, of a user, or of both.
     pub fn report(&self, client: Option<IpAddr>, user: Option<&UserId>, signal: Signal, at: At) {
         self.counts.signals[signal as usize].fetch_add(1, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use turnpike_guard::{Identity, MediaRight};
+use turnpike_guard::{Identity, MediaRight, Signal};
 use turnpike_sdp::Description;
 use turnpike_wire::limits::SDP_BYTES_MAX;
 use turnpike_wire::media::MediaSession;
@@ -100,6 +100,7 @@ pub(super) fn may(
         return Ok(());
     }
     audited::denied(&app.audit, identity, from, side.path(), stream);
+    app.watch.report(from, Some(&identity.user), Signal::RoomScan);
     Err(Code::Forbidden.into())
 }
 
@@ -143,7 +144,7 @@ async fn open(
         let _ = app.relay.ask(Ask::Stop { session }).await;
         return Err(failure.into());
     }
-    Sessions::begin(app, Session::new(session, side, stream.clone(), identity, state), notices);
+    Sessions::begin(app, Session::new(session, side, stream.clone(), identity, from, state), notices);
     let status = if is_counter_offer { StatusCode::NOT_ACCEPTABLE } else { StatusCode::CREATED };
     let mut response = (status, [(header::CONTENT_TYPE, reading::SDP)], sdp).into_response();
     let headers = response.headers_mut();

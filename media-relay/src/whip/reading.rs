@@ -1,10 +1,11 @@
 //! What every request is looked at for: who asks, of what type the body is, and the body within its limits.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::http::{Extensions, HeaderMap, StatusCode, Uri, header};
-use turnpike_guard::Identity;
+use turnpike_guard::{Identity, Signal, Standing};
 use turnpike_wire::{Code, Failure};
 
 use super::App;
@@ -27,7 +28,8 @@ pub(super) fn identity<'a>(
     uri: &Uri,
     extensions: &Extensions,
 ) -> impl Future<Output = Result<Identity, Problem>> + use<'a> {
-    let (checked, address) = (check(app, headers, uri), address::of(extensions));
+    let address = address::of(extensions);
+    let checked = check(app, headers, uri, address);
     async move {
         match checked {
             Ok(identity) => Ok(identity),
@@ -39,7 +41,12 @@ pub(super) fn identity<'a>(
     }
 }
 
-fn check(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Identity, (&'static str, Failure)> {
+fn check(
+    app: &App,
+    headers: &HeaderMap,
+    uri: &Uri,
+    address: Option<IpAddr>,
+) -> Result<Identity, (&'static str, Failure)> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let token = match (given.next(), given.next()) {
         (None, _) => query_token(uri),
@@ -50,7 +57,19 @@ fn check(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Identity, (&'stati
         return Err(("missing", Failure::new(Code::Unauthorized, "send `Authorization: Bearer <token>`")));
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    app.tokens.check(token, now).map_err(|error| (error.slug(), error.into()))
+    let identity = app.tokens.check(token, now).map_err(|error| {
+        if error.is_an_attempt() {
+            app.watch.report(address, None, Signal::BadToken);
+        }
+        (error.slug(), error.into())
+    })?;
+    match app.watch.user_stands(&identity.user) {
+        Standing::Banned { until_ms } => {
+            let left_ms = until_ms.saturating_sub(app.watch.now().unix_ms);
+            Err(("banned", Failure::from(Code::Banned).retry_after_ms(left_ms)))
+        }
+        Standing::Free | Standing::Muted { .. } => Ok(identity),
+    }
 }
 
 /// The name of the scheme is written in any case (RFC 9110 11.1).

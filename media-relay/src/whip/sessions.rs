@@ -2,13 +2,14 @@
 //!
 //! There are no more of them than the relay has peers.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
-use turnpike_guard::{Identity, MediaRight, Verifier};
+use turnpike_guard::{Identity, MediaRight, Standing, Verifier, Watch};
 use turnpike_wire::RoomId;
 use turnpike_wire::UserId;
 use turnpike_wire::media::MediaSession;
@@ -23,6 +24,8 @@ pub(super) struct Session {
     pub(super) side: Side,
     pub(super) stream: RoomId,
     pub(super) user: UserId,
+    /// Where it was begun from.
+    from: Option<IpAddr>,
     pub(super) state: tokio::sync::Mutex<State>,
     pub(super) feeds: Feeds,
     /// The token that lasts longest of those that were shown for it: with its end the session ends.
@@ -59,11 +62,12 @@ impl Session {
         side: Side,
         stream: RoomId,
         identity: &Identity,
+        from: Option<IpAddr>,
         state: State,
     ) -> Self {
         let (user, holder) = (identity.user.clone(), Mutex::new(identity.clone()));
         let (state, feeds) = (tokio::sync::Mutex::new(state), Feeds::default());
-        Self { name, side, stream, user, state, feeds, holder }
+        Self { name, side, stream, user, from, state, feeds, holder }
     }
 
     /// A later token of the same user, for the same right, lets the session go on for as long.
@@ -82,7 +86,13 @@ impl Session {
     }
 
     /// Why it may not go on, if so.
-    fn is_over(&self, tokens: &Verifier, now: u64) -> Option<&'static str> {
+    fn is_over(&self, tokens: &Verifier, watch: &Watch, now: u64) -> Option<&'static str> {
+        let is_shut_out = |from| watch.is_banned(from);
+        if matches!(watch.user_stands(&self.user), Standing::Banned { .. })
+            || self.from.is_some_and(is_shut_out)
+        {
+            return Some("banned");
+        }
         let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
         if holder.expires_at <= now {
             return Some("token_expired");
@@ -98,7 +108,8 @@ impl Session {
     }
 }
 
-/// Media stops within a second of its token's end, and of the moment at which this node learns that it was revoked.
+/// Media stops within a second of its token's end, and of the moment at which this node learns that it was revoked or that
+/// its user or address is banned.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Until the session is over.
@@ -111,7 +122,7 @@ async fn hear(app: Arc<App>, session: Arc<Session>, mut notices: mpsc::Receiver<
             notice = notices.recv() => notice,
             _ = look.tick() => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-                barred = session.is_over(&app.tokens, now);
+                barred = session.is_over(&app.tokens, &app.watch, now);
                 if barred.is_some() {
                     break;
                 }

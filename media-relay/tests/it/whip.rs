@@ -1,5 +1,6 @@
 //! WHIP and WHEP statement by statement, each test by the number of its statement: a real relay behind a real port.
 
+mod banned;
 mod extensions;
 pub(crate) mod house;
 mod media;

@@ -38,6 +38,11 @@ impl Watch {
         self.warden.address_stands(client, self.now())
     }
 
+    /// Nothing is counted by this, nor anybody turned away.
+    pub fn is_banned(&self, client: IpAddr) -> bool {
+        self.warden.is_banned(client, self.now())
+    }
+
     pub fn user_stands(&self, user: &UserId) -> Standing {
         self.warden.user_stands(user, self.now())
     }

@@ -2,6 +2,7 @@
 // In a test a panic is the answer, also outside of the functions that bear the attribute.
 #![allow(clippy::unwrap_used)]
 
+mod abuse_document;
 mod addresses;
 mod corpus;
 mod fuzz_address;
@@ -17,3 +18,4 @@ mod shares;
 mod signers;
 mod speed;
 mod tokens;
+mod warden_speed;

@@ -16,8 +16,8 @@ use self::attacks::ATTACKS;
 use self::honest::HONEST;
 use self::stage::{Part, Stage};
 
-const SEEDS_ATTACKS: u64 = 100;
-const SEEDS_HONEST: u64 = 10;
+const SEEDS_ATTACKS: u64 = 40;
+const SEEDS_HONEST: u64 = 4;
 
 fn seeds(count: u64) -> Vec<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::{Client, Method, RequestBuilder, Response};
-use turnpike_guard::{Claims, Revocations, TokenKey, Verifier, mint};
+use turnpike_guard::{
+    At, Claims, Revocations, TokenKey, Verifier, Warden, WardenConfig, Watch, mint,
+};
 use turnpike_media_relay::{Alone, IceServer, Limits, Places, Relay, RelayConfig, Whip, WhipConfig};
 use turnpike_wire::UserId;
 
@@ -34,11 +36,19 @@ pub(crate) struct Settings {
     pub(crate) peers_max: usize,
     pub(crate) origins: Option<Vec<String>>,
     pub(crate) places: Arc<dyn Places>,
+    pub(crate) watch: Watch,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { posts: 1_000, changes: 1_000, peers_max: 1_000, origins: None, places: Arc::new(Alone) }
+        let started = Instant::now();
+        let now = move || At {
+            steady_ms: started.elapsed().as_millis() as u64,
+            unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64,
+        };
+        let watch = Watch::new(Arc::new(Warden::new(WardenConfig::default())), now);
+        let places = Arc::new(Alone);
+        Self { posts: 1_000, changes: 1_000, peers_max: 1_000, origins: None, places, watch }
     }
 }
 
@@ -81,6 +91,7 @@ impl House {
             audit: turnpike_audit::Audit::nowhere(),
             node: 7,
             tokens: Arc::new(tokens),
+            watch: settings.watch,
             origins: settings.origins,
             ice_servers,
             places: settings.places,
