@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::ack::{AckError, Answer, Waiter};
 use crate::application::DisconnectReason;
 use crate::arrival::Visit;
-use crate::ids::{Key, SessionSecret, SocketId, SocketRef};
+use crate::ids::{Key, SessionSecret, Shown, SocketId, SocketRef};
 use crate::packet::{Args, Encoded, EventBuilder};
 use crate::polling::PollAnswer;
 
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     },
     /// A polling request that another shard's listener took.
     Poll {
-        secret: SessionSecret,
+        shown: Shown,
         request: PollRequest,
         reply: oneshot::Sender<PollAnswer>,
     },

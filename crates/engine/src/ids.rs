@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine as _;
@@ -86,6 +87,26 @@ impl fmt::Display for SessionSecret {
         let mut text = [0; Self::TEXT_BYTES];
         URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).expect("16 bytes make 22 characters");
         formatter.write_str(std::str::from_utf8(&text).expect("base64 is ASCII"))
+    }
+}
+
+/// What a request shows for itself: the session's secret, and whose it says that it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown {
+    pub(crate) secret: SessionSecret,
+    pub(crate) bearer: Option<Bearer>,
+}
+
+/// An `Authorization` header, told from others without being kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bearer(u64);
+
+impl Bearer {
+    /// The same on each shard. Somebody who has to guess a header gains nothing by a header that looks like it here.
+    pub(crate) fn of(header: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        header.hash(&mut hasher);
+        Self(hasher.finish())
     }
 }
 

@@ -10,7 +10,8 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    RETRY_AFTER,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -34,7 +35,7 @@ use crate::application::{Application, Handshake};
 use crate::arrival::Noticed;
 use crate::command::{Command, PollRequest};
 use crate::config::EngineConfig;
-use crate::ids::{SessionAddress, SessionSecret};
+use crate::ids::{Bearer, SessionAddress, Shown};
 use crate::polling::{HttpFault, PollAnswer};
 use crate::shard::{Begun, Shard};
 
@@ -163,8 +164,8 @@ fn timely<A: Application>(shard: &Rc<Shard<A>>, client: SocketAddr, body: Incomi
 /// A session that a request names.
 #[derive(Clone, Copy)]
 enum Named {
-    /// One of this node: its shard, and its secret.
-    Ours(usize, SessionSecret),
+    /// One of this node: its shard, and what the request shows for itself.
+    Ours(usize, Shown),
     /// One of the node at this address.
     Elsewhere(SocketAddr),
 }
@@ -183,7 +184,7 @@ async fn engine_io<A: Application>(
     let sid = query.sid.unwrap_or_default();
     let session = match query.sid.map(|sid| named(shard, sid, request.headers())) {
         None => None,
-        Some(Some(Named::Ours(owner, secret))) => Some((owner, secret)),
+        Some(Some(Named::Ours(owner, shown))) => Some((owner, shown)),
         Some(Some(Named::Elsewhere(owner))) => {
             let errand = Errand { owner, sid, caller, websocket: query.transport == Some("websocket") };
             return forwarder.pass_on(shard, &errand, query.transport, request).await;
@@ -196,13 +197,14 @@ async fn engine_io<A: Application>(
     let asked = Asked { shard, client: caller.peer.ip() };
     match (query.transport, session, request.method()) {
         (Some("websocket"), session, &Method::GET) => {
-            if let Some((owner, secret)) = session {
-                let answer = asked.poll(owner, secret, PollRequest::Upgrade).await;
+            if let Some((owner, shown)) = session {
+                let answer = asked.poll(owner, shown, PollRequest::Upgrade).await;
                 if answer.status != StatusCode::OK.as_u16() {
                     return respond(answer);
                 }
             }
-            let target = session.map_or(Target::NewSession, |(shard, secret)| Target::Session(shard, secret));
+            let target =
+                session.map_or(Target::NewSession, |(shard, shown)| Target::Session(shard, shown.secret));
             websocket(shard, caller, &mut request, &target)
         }
         (Some("polling"), None, &Method::GET) => {
@@ -217,12 +219,12 @@ async fn engine_io<A: Application>(
                 Err(fault) => respond(fault.answer()),
             }
         }
-        (Some("polling"), Some((owner, secret)), &Method::GET) => {
+        (Some("polling"), Some((owner, shown)), &Method::GET) => {
             let gzip = accepts_gzip(request.headers());
-            respond(asked.poll(owner, secret, PollRequest::Get { gzip }).await)
+            respond(asked.poll(owner, shown, PollRequest::Get { gzip }).await)
         }
-        (Some("polling"), Some((owner, secret)), &Method::POST) => match asked.body(request).await {
-            Ok(body) => respond(asked.poll(owner, secret, PollRequest::Post { body }).await),
+        (Some("polling"), Some((owner, shown)), &Method::POST) => match asked.body(request).await {
+            Ok(body) => respond(asked.poll(owner, shown, PollRequest::Post { body }).await),
             Err(fault) => respond(fault.answer()),
         },
         (Some("polling" | "websocket"), _, _) => respond(HttpFault::BadMethod.answer()),
@@ -235,7 +237,9 @@ fn named<A: Application>(shard: &Shard<A>, sid: &str, headers: &HeaderMap) -> Op
     let address = SessionAddress::parse(sid)?;
     let owner = usize::from(address.shard);
     if address.node == shard.config.node {
-        return (owner < shard.config.shards).then_some(Named::Ours(owner, address.secret));
+        let header = headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
+        let shown = Shown { secret: address.secret, bearer: header.map(Bearer::of) };
+        return (owner < shard.config.shards).then_some(Named::Ours(owner, shown));
     }
     if mark::is_marked(headers) {
         return None;
@@ -251,28 +255,28 @@ struct Asked<'a, A: Application> {
 
 impl<A: Application> Asked<'_, A> {
     /// On this shard, or handed over to the one that has the session.
-    async fn poll(&self, owner: usize, secret: SessionSecret, request: PollRequest) -> PollAnswer {
-        let answer = self.answered(owner, secret, request).await;
+    async fn poll(&self, owner: usize, shown: Shown, request: PollRequest) -> PollAnswer {
+        let answer = self.answered(owner, shown, request).await;
         if answer.session_unknown {
             self.shard.notice(self.client, Noticed::SessionUnknown);
         }
         answer
     }
 
-    async fn answered(&self, owner: usize, secret: SessionSecret, request: PollRequest) -> PollAnswer {
+    async fn answered(&self, owner: usize, shown: Shown, request: PollRequest) -> PollAnswer {
         let shard = self.shard;
         if owner != usize::from(shard.index) {
             shard.counters.handed_over.add(1);
             let (reply, received) = oneshot::channel();
-            if shard.handle.try_send(owner, Command::Poll { secret, request, reply }).is_err() {
+            if shard.handle.try_send(owner, Command::Poll { shown, request, reply }).is_err() {
                 return HttpFault::Full.answer();
             }
             return received.await.unwrap_or_else(|_| HttpFault::SessionUnknown.answer());
         }
         match request {
-            PollRequest::Get { gzip } => shard.get(secret, gzip).await,
-            PollRequest::Post { body } => shard.post(secret, body).await,
-            PollRequest::Upgrade => shard.may_upgrade(secret),
+            PollRequest::Get { gzip } => shard.get(shown, gzip).await,
+            PollRequest::Post { body } => shard.post(shown, body).await,
+            PollRequest::Upgrade => shard.may_upgrade(shown),
         }
     }
 

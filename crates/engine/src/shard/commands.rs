@@ -98,7 +98,7 @@ impl<A: Application> Shard<A> {
                 return Ok(events.len());
             }
             Command::Close { socket, close } => self.close(&socket, &close),
-            Command::Poll { secret, request, reply } => self.poll_from_elsewhere(secret, request, reply),
+            Command::Poll { shown, request, reply } => self.poll_from_elsewhere(shown, request, reply),
             Command::Attach { secret, stream, unread, deflate, visit } => {
                 match tokio::net::TcpStream::from_std(stream) {
                     Ok(stream) => self.attach(secret, stream, unread, deflate, visit),

@@ -36,7 +36,7 @@ use crate::arrival::{Arrival, Noticed, Visit};
 use crate::config::EngineConfig;
 use crate::counters::ShardCounters;
 use crate::handle::Handle;
-use crate::ids::{Key, SessionAddress, SessionSecret, SocketRef};
+use crate::ids::{Bearer, Key, SessionAddress, SessionSecret, Shown, SocketRef};
 use crate::outbox::{self, Form};
 use crate::packet::{Dialect, Wire, open_packet};
 use crate::polling::HttpFault;
@@ -72,7 +72,7 @@ pub(crate) struct Shard<A: Application> {
     conns: RefCell<Slab<Rc<Conn<A>>>>,
     next_generation: Cell<u32>,
     /// Sessions that began with polling: only those are ever looked up by their secret.
-    sessions: RefCell<HashMap<SessionSecret, Key>>,
+    sessions: RefCell<HashMap<SessionSecret, (Key, Option<Bearer>)>>,
     rooms: RefCell<Rooms>,
     wheel: RefCell<Wheel<timers::Timer>>,
     read_buffer: RefCell<Box<[u8]>>,
@@ -144,8 +144,14 @@ impl<A: Application> Shard<A> {
     }
 
     fn session(&self, secret: SessionSecret) -> Option<Rc<Conn<A>>> {
-        let key = self.sessions.borrow().get(&secret).copied()?;
+        let (key, _) = self.sessions.borrow().get(&secret).copied()?;
         self.conn(key)
+    }
+
+    /// The session of a request, if it is not somebody else's: one that began with a bearer is that bearer's.
+    fn session_of(&self, shown: Shown) -> Option<Rc<Conn<A>>> {
+        let (key, bearer) = self.sessions.borrow().get(&shown.secret).copied()?;
+        self.conn(key).filter(|_| bearer.is_none() || bearer == shown.bearer)
     }
 
     /// Runs what calls the application. None: it panicked, which costs the connection concerned and nobody else: not
@@ -231,8 +237,9 @@ impl<A: Application> Shard<A> {
     pub(crate) fn open_polling(self: &Rc<Self>, begun: Begun) -> Result<String, HttpFault> {
         let secret = SessionSecret::random();
         let form = Form { dialect: Dialect::Default, wire: Wire::Polling };
+        let bearer = begun.handshake.header("authorization").map(Bearer::of);
         let conn = self.register(None, form, Kind::SocketIo, begun)?;
-        self.sessions.borrow_mut().insert(secret, conn.key);
+        self.sessions.borrow_mut().insert(secret, (conn.key, bearer));
         conn.state.borrow_mut().secret = Some(secret);
         connection::start(self, &conn);
         Ok(self.open_text(secret, true))

@@ -9,7 +9,7 @@ use super::connection::State;
 use super::{Conn, Shard};
 use crate::application::{Application, DisconnectReason};
 use crate::command::PollRequest;
-use crate::ids::{Key, SessionSecret};
+use crate::ids::{Key, Shown};
 use crate::packet::{PollingPackets, Wire, polling_packets};
 use crate::polling::{HttpFault, PollAnswer};
 use crate::session::{Get, Transport, Via};
@@ -101,9 +101,9 @@ enum Gotten {
 
 impl<A: Application> Shard<A> {
     /// Answers a poll, as soon as there is something to answer.
-    pub(crate) async fn get(self: &Rc<Self>, secret: SessionSecret, gzip: bool) -> PollAnswer {
+    pub(crate) async fn get(self: &Rc<Self>, shown: Shown, gzip: bool) -> PollAnswer {
         self.counters.polls.add(1);
-        let (received, key) = match self.try_get(secret, gzip) {
+        let (received, key) = match self.try_get(shown, gzip) {
             Gotten::Now(answer) => return answer,
             Gotten::Parked(received, key) => (received, key),
         };
@@ -113,8 +113,8 @@ impl<A: Application> Shard<A> {
         answer.unwrap_or_else(|_| HttpFault::SessionUnknown.answer())
     }
 
-    fn try_get(&self, secret: SessionSecret, gzip: bool) -> Gotten {
-        let Some(conn) = self.session(secret) else {
+    fn try_get(&self, shown: Shown, gzip: bool) -> Gotten {
+        let Some(conn) = self.session_of(shown) else {
             return Gotten::Now(HttpFault::SessionUnknown.answer());
         };
         let mut state = conn.state.borrow_mut();
@@ -165,8 +165,10 @@ impl<A: Application> Shard<A> {
     }
 
     /// Whether a websocket may try to take the session over.
-    pub(crate) fn may_upgrade(&self, secret: SessionSecret) -> PollAnswer {
-        let Some(conn) = self.session(secret) else { return HttpFault::SessionUnknown.answer() };
+    /// Browsers send no bearer with a websocket; what is sent is looked at.
+    pub(crate) fn may_upgrade(&self, shown: Shown) -> PollAnswer {
+        let conn = if shown.bearer.is_some() { self.session_of(shown) } else { self.session(shown.secret) };
+        let Some(conn) = conn else { return HttpFault::SessionUnknown.answer() };
         let upgraded = conn.state.borrow().session.transport() == Transport::Websocket;
         if upgraded { HttpFault::BadRequest.answer() } else { PollAnswer::ok() }
     }
@@ -205,9 +207,9 @@ impl<A: Application> Shard<A> {
     }
 
     /// Takes the packets of a post, in slices, and no faster than the application does: what waits, waits in the body.
-    pub(crate) async fn post(self: &Rc<Self>, secret: SessionSecret, body: Bytes) -> PollAnswer {
+    pub(crate) async fn post(self: &Rc<Self>, shown: Shown, body: Bytes) -> PollAnswer {
         self.counters.posts.add(1);
-        let Some(conn) = self.session(secret) else {
+        let Some(conn) = self.session_of(shown) else {
             self.counters.bytes_in.add(body.len() as u64);
             return HttpFault::SessionUnknown.answer();
         };
@@ -285,7 +287,7 @@ impl<A: Application> Shard<A> {
     /// A request that another shard's listener took.
     pub(super) fn poll_from_elsewhere(
         self: &Rc<Self>,
-        secret: SessionSecret,
+        shown: Shown,
         request: PollRequest,
         mut reply: oneshot::Sender<PollAnswer>,
     ) {
@@ -293,9 +295,9 @@ impl<A: Application> Shard<A> {
         tokio::task::spawn_local(async move {
             let answer = async {
                 match request {
-                    PollRequest::Get { gzip } => shard.get(secret, gzip).await,
-                    PollRequest::Post { body } => shard.post(secret, body).await,
-                    PollRequest::Upgrade => shard.may_upgrade(secret),
+                    PollRequest::Get { gzip } => shard.get(shown, gzip).await,
+                    PollRequest::Post { body } => shard.post(shown, body).await,
+                    PollRequest::Upgrade => shard.may_upgrade(shown),
                 }
             };
             // When the requester hangs up, the poll's guard must know.

@@ -16,5 +16,6 @@ mod origins;
 mod polling;
 mod raw;
 mod requests;
+mod sessions;
 mod shards;
 mod upgrades;
