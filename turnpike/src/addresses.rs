@@ -23,9 +23,10 @@ fn networks(listed: &[Cidr]) -> Networks {
     listed.iter().map(|cidr| cidr.0).collect()
 }
 
-/// The proxies that are believed.
+/// Whose connections are other people's: those of the proxies that are believed, and of the balancers that introduce.
 pub(crate) fn trusted(config: &Config) -> Networks {
-    networks(&config.addresses.trusted_proxies.0)
+    let config::Addresses { trusted_proxies, proxy_protocol, .. } = &config.addresses;
+    trusted_proxies.0.iter().chain(&proxy_protocol.0).map(|cidr| cidr.0).collect()
 }
 
 /// Who speaks for others, and how.
@@ -36,7 +37,7 @@ pub(crate) fn front(config: &Config) -> Front {
         config::Header::Forwarded => ForwardedBy::Forwarded,
     };
     Front {
-        proxies: Proxies::new(trusted(config), by),
+        proxies: Proxies::new(networks(&config.addresses.trusted_proxies.0), by),
         introduce: networks(&config.addresses.proxy_protocol.0),
     }
 }
