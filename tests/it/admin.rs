@@ -340,18 +340,25 @@ async fn tokens_are_called_back_and_users_sent_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_is_begun_once_watched_and_ends_the_process() {
-    let mut node = Node::start(&[("TURNPIKE_DRAIN_WINDOW", "3s")]).unwrap();
-    let mut client = Client::enter(node.gateway, &node.token(&["--user", "alice"]).unwrap()).await.unwrap();
+    let mut node = Node::start(&[("TURNPIKE_DRAIN_WINDOW", "5s")]).unwrap();
+    let token = node.token(&["--user", "alice"]).unwrap();
+    // They leave one after the other, so there is something to watch.
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(Client::enter(node.gateway, &token).await.unwrap());
+    }
     {
         let admin = Operator::of(&node, "admin");
         assert_eq!(admin.get("/admin/v1/drain").await["draining"], Value::Null);
         assert_eq!(admin.ask("POST", "/admin/v1/drain", None).await.status, 202);
-        eventually("under way", async || admin.get("/admin/v1/drain").await["draining"]["phase"].is_string())
-            .await;
         let again = admin.ask("POST", "/admin/v1/drain", None).await;
         assert_eq!((again.status, again.reason()), (409, "limit_reached"));
+        eventually("under way", async || admin.get("/admin/v1/drain").await["draining"]["phase"].is_string())
+            .await;
     }
-    assert_eq!(client.closed_with().await, 3001);
+    for client in &mut clients {
+        assert_eq!(client.closed_with().await, 3001);
+    }
     let status = node.wait(BROKEN).unwrap();
     assert_eq!(status.code(), Some(0), "{}", node.log());
 }
@@ -550,5 +557,7 @@ async fn the_command_line_does_the_same() {
     ] {
         assert_eq!(failed(wrong, &[]).0, 64, "{wrong:?}");
     }
+    // Nothing keeps it, and the answer comes all the same.
     assert!(ask(&["drain"]).contains("the node leaves"));
+    eventually("gone", async || failed(&["nodes"], &[]).0 == 69).await;
 }

@@ -96,8 +96,9 @@ impl Records {
         self.after = seq;
         if let Some(seq) = seq {
             let rest = self.segments.as_slice();
-            let skipped = rest.iter().skip(1).take_while(|next| next.name.first <= seq + 1).count();
-            self.segments = rest[skipped..].to_vec().into_iter();
+            let skipped =
+                rest.iter().skip(1).take_while(|next| next.name.first <= seq.saturating_add(1)).count();
+            self.segments.by_ref().take(skipped).for_each(drop);
         }
         self
     }
@@ -128,9 +129,7 @@ impl Iterator for Records {
                 }
                 Ok(None) => self.lines = None,
                 Ok(Some(line)) => {
-                    if let Some(record) =
-                        Record::read(line.bytes).filter(|record| self.finds(record))
-                    {
+                    if let Some(record) = Record::read(line.bytes).filter(|record| self.finds(record)) {
                         return Some(Ok(record));
                     }
                 }

@@ -1,7 +1,7 @@
 //! What operators act upon: handles to the parts of a running process.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::Registry;
@@ -47,6 +47,8 @@ pub(crate) struct Desk {
     pub(super) meters: Meters,
     pub(super) readings: Arc<Semaphore>,
     pub(super) verification: verification::Bench,
+    /// An operator has asked for a drain.
+    pub(super) leaving: AtomicBool,
     attempts: Mutex<Attempts>,
     drawn: AtomicU64,
 }
@@ -59,6 +61,7 @@ impl Desk {
             meters: Meters::register(registry)?,
             readings: Arc::new(Semaphore::new(READINGS_MAX)),
             verification: verification::Bench::default(),
+            leaving: AtomicBool::new(false),
             attempts: Mutex::default(),
             drawn: AtomicU64::new(0),
         }))

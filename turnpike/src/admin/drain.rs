@@ -1,11 +1,17 @@
 //! Leaving in order: how far it is, and asking for it.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use turnpike_audit::Object;
 
 use super::operation::{Call, Method, Operation, Outcome, Plan, Problem, done};
 use super::request::conflict;
+
+/// A process without clients is gone at once, and whoever asked for it would wait for an answer that does not come.
+const ANSWER_GRACE: Duration = Duration::from_millis(250);
 
 pub(super) const GET: Operation = Operation {
     id: "getDrain",
@@ -47,9 +53,14 @@ fn begin(call: &Call) -> Result<Plan, Problem> {
     let desk = call.desk.clone();
     let node = desk.parts.node.clone();
     let act = async move {
-        if desk.parts.drain.send_replace(true) {
+        if !desk.parts.health.ready().body["draining"].is_null() || desk.leaving.swap(true, Ordering::Relaxed)
+        {
             return Err(conflict("this node is leaving already"));
         }
+        tokio::spawn(async move {
+            tokio::time::sleep(ANSWER_GRACE).await;
+            desk.parts.drain.send_replace(true);
+        });
         Outcome::Ok(done(&json!({})))
     };
     Ok(Plan::new(act).on(Object::Node, node))
