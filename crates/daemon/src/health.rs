@@ -139,7 +139,7 @@ impl Health {
 
     /// `/live`, `/ready` and `/health` with every detail, for the admin listener.
     pub fn routes(&self) -> Router {
-        self.shallow_routes(|answer| answer.body).merge(self.detail_route())
+        self.shallow_routes(|answer| answer.body.clone()).merge(self.detail_route())
     }
 
     /// The same for the listener that everybody reaches: the outcome without names and reasons.
@@ -154,19 +154,19 @@ impl Health {
 
     /// `/health` with every detail.
     pub(crate) fn detail_route(&self) -> Router {
-        self.health_route(|answer| answer.body)
+        self.health_route(|answer| answer.body.clone())
     }
 
-    fn shallow_routes(&self, show: fn(Answer) -> Value) -> Router {
+    fn shallow_routes(&self, show: fn(&Answer) -> Value) -> Router {
         let health = self.clone();
         Router::new()
             .route("/live", get(async || json_response(StatusCode::OK, &json!({ "status": "ok" }))))
-            .route("/ready", get(async move || respond(health.ready(), show)))
+            .route("/ready", get(async move || respond(&health.ready(), show)))
     }
 
-    fn health_route(&self, show: fn(Answer) -> Value) -> Router {
+    fn health_route(&self, show: fn(&Answer) -> Value) -> Router {
         let health = self.clone();
-        Router::new().route("/health", get(async move || respond(health.healthy(), show)))
+        Router::new().route("/health", get(async move || respond(&health.healthy(), show)))
     }
 
     pub(crate) fn task(&self, name: &'static str) -> usize {
@@ -218,11 +218,11 @@ impl State {
     }
 }
 
-fn outcome(answer: Answer) -> Value {
+fn outcome(answer: &Answer) -> Value {
     json!({ "status": if answer.good { "ok" } else { "failing" } })
 }
 
-fn respond(answer: Answer, show: fn(Answer) -> Value) -> Response {
+fn respond(answer: &Answer, show: fn(&Answer) -> Value) -> Response {
     let status = if answer.good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(status, &show(answer))
 }
