@@ -111,7 +111,7 @@ fn query(call: &Call) -> Result<Plan, Problem> {
     let desk = call.desk.clone();
     let act = async move {
         let directory = desk.parts.audit_directory.clone();
-        let page = reading(&desk, move || page(&directory, filter, after, records_max)).await?;
+        let page = reading(&desk, move || page(&directory, &filter, after, records_max)).await?;
         Outcome::Ok(done(&page))
     };
     Ok(Plan::new(act))
@@ -141,7 +141,7 @@ pub(super) async fn reading<T: Send + 'static>(
     }
 }
 
-fn page(directory: &Path, filter: Filter, after: Option<u64>, records_max: usize) -> std::io::Result<Page> {
+fn page(directory: &Path, filter: &Filter, after: Option<u64>, records_max: usize) -> std::io::Result<Page> {
     let began = Instant::now();
     // All of them are looked at here: else nobody could say how far it came.
     let all = Filter { since: filter.since, ..Filter::default() };

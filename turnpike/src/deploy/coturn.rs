@@ -13,7 +13,7 @@ pub(super) const KIND: Kind = Kind {
 
 /// One address of each network that nobody is to look around in.
 const PRIVATE: [(&str, Ipv4Addr); 6] = [
-    ("127.0.0.0/8", Ipv4Addr::new(127, 0, 0, 1)),
+    ("127.0.0.0/8", Ipv4Addr::LOCALHOST),
     ("10.0.0.0/8", Ipv4Addr::new(10, 1, 2, 3)),
     ("172.16.0.0/12", Ipv4Addr::new(172, 20, 1, 2)),
     ("192.168.0.0/16", Ipv4Addr::new(192, 168, 1, 2)),

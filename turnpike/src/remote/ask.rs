@@ -1,5 +1,6 @@
 //! One request to the admin listener, and what can come of it.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -104,13 +105,13 @@ fn error_is_connect(reason: &str) -> bool {
 fn refused(status: StatusCode, json: &Value) -> RemoteError {
     let error = &json["error"];
     let reason = error["reason"].as_str().unwrap_or("unknown");
-    let message = escaped(error["message"].as_str().unwrap_or_default()).to_string();
+    let message = escaped(error["message"].as_str().unwrap_or_default());
     let mut said = format!("{message} ({reason})");
     if let Some(after_ms) = error["retry_after_ms"].as_u64() {
-        said.push_str(&format!("; try again in {} s", after_ms.div_ceil(1000)));
+        let _ = write!(said, "; try again in {} s", after_ms.div_ceil(1000));
     }
     if let Some(id) = json["request_id"].as_str() {
-        said.push_str(&format!("; request {}", escaped(id)));
+        let _ = write!(said, "; request {}", escaped(id));
     }
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RemoteError::NotAllowed(said),

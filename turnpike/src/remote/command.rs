@@ -1,5 +1,6 @@
 //! What can be asked on the command line: for each command the request that it makes, and how its answer is shown.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -256,13 +257,13 @@ fn node(answer: &Value) -> String {
         text(&health["uptime_seconds"]),
     );
     for fault in answer["faults"].as_array().into_iter().flatten() {
-        out.push_str(&format!("\n  fault    {}", text(fault)));
+        let _ = write!(out, "\n  fault    {}", text(fault));
     }
     for check in health["checks"].as_array().into_iter().flatten().filter(|check| check["ok"] != true) {
-        out.push_str(&format!("\n  failing  {}: {}", text(&check["name"]), text(&check["reason"])));
+        let _ = write!(out, "\n  failing  {}: {}", text(&check["name"]), text(&check["reason"]));
     }
     for breaker in answer["breakers"].as_array().into_iter().flatten().filter(|it| it["state"] != "closed") {
-        out.push_str(&format!("\n  breaker  {} is {}", text(&breaker["name"]), text(&breaker["state"])));
+        let _ = write!(out, "\n  breaker  {} is {}", text(&breaker["name"]), text(&breaker["state"]));
     }
     out
 }
@@ -336,11 +337,12 @@ fn verification(answer: &Value) -> String {
             let report = &answer["report"];
             let mut out = format!("{}: {} records", text(&report["verdict"]), text(&report["records"]));
             if !report["finding"].is_null() {
-                out.push_str(&format!(
+                let _ = write!(
+                    out,
                     "\n  record {}: {}",
                     text(&report["finding"]["record"]),
                     text(&report["finding"]["what"])
-                ));
+                );
             }
             out
         }

@@ -35,10 +35,10 @@ pub(super) fn table(rows: &Value, columns: &[Column], none: &str) -> String {
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
-        Value::String(text) => escaped(text).to_string(),
+        Value::String(text) => escaped(text),
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
-        other => escaped(&other.to_string()).to_string(),
+        other => escaped(&other.to_string()),
     }
 }
 

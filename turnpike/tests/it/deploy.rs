@@ -113,7 +113,7 @@ fn each_thing_that_is_wrong_is_found_where_it_is() {
     type Change = fn(&Tree);
     let changes: [(&str, &str, Change); 26] = [
         ("turnpike.toml", "is not production", |tree| {
-            tree.edit("turnpike.toml", "\"production\"", "\"development\"")
+            tree.edit("turnpike.toml", "\"production\"", "\"development\"");
         }),
         ("turnpike.toml", "lets the pages of everybody connect", |tree| {
             tree.edit("turnpike.toml", "https://app.shop.test", "*");
@@ -123,36 +123,36 @@ fn each_thing_that_is_wrong_is_found_where_it_is() {
             tree.edit("turnpike.toml", "host = \"127.0.0.1\"", "host = \"0.0.0.0\"");
         }),
         ("turnpike.toml", "is required in production where Redis", |tree| {
-            tree.edit("turnpike.toml", "password =", "# ")
+            tree.edit("turnpike.toml", "password =", "# ");
         }),
         ("turnpike.toml", "every user of this machine may read", |tree| tree.mode("redis-password", 0o644)),
         ("turnpike.toml", "stands in a file that every user", |tree| {
             tree.edit("turnpike.toml", "[auth]", &format!("[auth]\njwt_secret = \"{SECRET}\""));
         }),
         ("turnpike.toml", "of the sample", |tree| {
-            tree.edit("turnpike.toml", "app.shop.test", "app.example.com")
+            tree.edit("turnpike.toml", "app.shop.test", "app.example.com");
         }),
         ("redis.conf", "is missing: whoever reaches", |tree| {
-            tree.edit("redis/redis.conf", "aclfile", "# aclfile")
+            tree.edit("redis/redis.conf", "aclfile", "# aclfile");
         }),
         ("redis.conf", "is every interface", |tree| {
-            tree.edit("redis/redis.conf", "bind 10.0.0.11", "bind * -::*")
+            tree.edit("redis/redis.conf", "bind 10.0.0.11", "bind * -::*");
         }),
         ("redis.conf", "is every interface", |tree| tree.edit("redis/redis.conf", "bind 10.0.0.11", "")),
         ("redis.conf", "is off", |tree| {
-            tree.edit("redis/redis.conf", "protected-mode yes", "protected-mode no")
+            tree.edit("redis/redis.conf", "protected-mode yes", "protected-mode no");
         }),
         ("redis.conf", "lets clients change the server", |tree| {
             tree.edit("redis/redis.conf", "protected-mode yes", "enable-debug-command local");
         }),
         ("redis.conf", "has 6 bytes", |tree| {
-            tree.edit("redis/redis.conf", "# requirepass ...", "requirepass abc123")
+            tree.edit("redis/redis.conf", "# requirepass ...", "requirepass abc123");
         }),
         ("users.acl", "lets in whoever", |tree| {
-            tree.edit("redis/users.acl", "user default off", "user default on nopass")
+            tree.edit("redis/users.acl", "user default off", "user default on nopass");
         }),
         ("users.acl", "needs no password", |tree| {
-            tree.edit("redis/users.acl", &format!("#{DIGEST}"), "nopass")
+            tree.edit("redis/users.acl", &format!("#{DIGEST}"), "nopass");
         }),
         ("users.acl", "as it is", |tree| tree.edit("redis/users.acl", &format!("#{DIGEST}"), ">hunter2")),
         ("users.acl", "may run every command", |tree| tree.edit("redis/users.acl", "-@all", "+@all")),
