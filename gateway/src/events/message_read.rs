@@ -19,7 +19,7 @@ pub(super) fn apply(caller: &Caller, mark: &MessageMark) -> Outcome {
     caller.is_in(&mark.room)?;
     let progress = Progress { received: mark.seq, read: mark.seq };
     app.receipts.mark(&mark.room, &session.user, progress).map_err(unavailable)?;
-    if mark.room.personal_user().is_some()
+    if mark.room.personal_user() == Some(session.user.as_str())
         && let Some(device) = &session.device
     {
         app.receipts.advance(&session.user, device, mark.seq).map_err(unavailable)?;
