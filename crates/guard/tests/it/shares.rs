@@ -315,3 +315,69 @@ fn what_all_nodes_let_through_stays_within_the_limit() {
     }
     println!("at most {worst:.3} of limit plus burst, {worst_away:.3} while the cluster is away");
 }
+
+/// Of a cluster that always grants.
+fn alone_in_the_world(per_second: u32, burst: u32, gap_ms: u64, length_ms: u64) -> (u64, u64, u64) {
+    let rate = rate(per_second, burst);
+    let whole = Whole { rate: &rate, nodes: 3 };
+    let mut share = Share::new(whole, 0);
+    let (mut left, mut as_of_ms) = (f64::from(burst), 0);
+    let (mut passed, mut sent, mut takes) = (0, 0, 0);
+    for now_ms in (0..length_ms).step_by(gap_ms as usize) {
+        sent += 1;
+        let (verdict, mut ask) = share.pass(whole, 1, now_ms, || ());
+        passed += u64::from(verdict == Some(Verdict::Passes));
+        while let Some(Ask { wanted }) = ask {
+            takes += 1;
+            left = (left + (now_ms - as_of_ms) as f64 * f64::from(per_second) / 1e3).min(f64::from(burst));
+            as_of_ms = now_ms;
+            let granted = wanted.min(left as u64);
+            left -= granted as f64;
+            let settled = share.answered(whole, granted, now_ms);
+            let passes = settled.verdicts.iter().filter(|((), verdict)| *verdict == Verdict::Passes);
+            passed += passes.count() as u64;
+            ask = settled.ask;
+        }
+    }
+    (sent, passed, takes)
+}
+
+#[test]
+fn a_user_on_one_of_three_nodes_has_the_whole_limit() {
+    let (sent, passed, takes) = alone_in_the_world(200, 400, 1, 20_000);
+    println!("{passed} of {sent}, asked for {takes} times");
+    assert!((4_200..=4_600).contains(&passed), "20 s of 200 and a burst of 400: {passed}");
+    let (sent, passed, takes) = alone_in_the_world(200, 400, 10, 20_000);
+    assert_eq!(passed, sent, "half of the limit");
+    assert!(takes < sent / 3, "the cluster was asked {takes} times for {sent} messages");
+}
+
+#[test]
+fn who_sends_now_and_then_costs_the_cluster_nothing() {
+    // Of the default limit a node regains five messages a second by itself.
+    let (sent, passed, takes) = alone_in_the_world(1_000, 5_000, 500, 60_000);
+    assert_eq!((passed, takes), (sent, 0));
+}
+
+#[test]
+fn when_the_cluster_does_not_answer_there_is_doubt_and_then_the_divided_limit() {
+    let rate = rate(30, 60);
+    let whole = Whole { rate: &rate, nodes: 3 };
+    let mut share = Share::new(whole, 0);
+    let (mut passed, mut exceeded, mut unknown) = (0u32, 0u32, 0u32);
+    for now_ms in (0..11_000).step_by(5) {
+        let mut count = |verdict| match verdict {
+            Verdict::Passes => passed += 1,
+            Verdict::Exceeded { retry_after_ms } if retry_after_ms > 0 => exceeded += 1,
+            Verdict::Unknown { retry_after_ms } if retry_after_ms > 0 => unknown += 1,
+            other => panic!("{other:?}"),
+        };
+        let (verdict, ask) = share.pass(whole, 1, now_ms, || ());
+        verdict.into_iter().for_each(&mut count);
+        if ask.is_some() {
+            share.failed(whole, now_ms).into_iter().for_each(|((), verdict)| count(verdict));
+        }
+    }
+    assert!((95..=105).contains(&passed), "10 s of a third of 30: {passed}");
+    assert!(unknown > 0 && exceeded > 8 * unknown, "{exceeded} exceeded, {unknown} unknown");
+}
