@@ -6,6 +6,8 @@
 #![allow(clippy::print_stdout, reason = "and explains itself by printing")]
 #![allow(unreachable_pub, reason = "`pub` says what a module offers the others; nothing else can reach in")]
 
+mod addresses;
+mod admin;
 mod aiortc;
 mod chaos;
 mod conformance;
@@ -13,9 +15,11 @@ mod crowd;
 mod deploy;
 mod harness;
 mod heartbeat;
+mod limits;
 mod media;
 mod networks;
 mod plain;
+mod policing;
 mod product;
 mod recorded;
 mod recording;
