@@ -19,10 +19,18 @@ use crate::process::{Directory, PATIENCE, System, eventually, get, run, stdout};
 
 const CLIENTS: u64 = 4;
 
-fn token(directory: &Directory, user: &str) -> String {
-    let secret = fs::read_to_string(directory.path().join("data/development-secret")).unwrap();
+fn secret(directory: &Directory) -> String {
+    let text = fs::read_to_string(directory.path().join("data/development-secret")).unwrap();
+    text.trim_end().to_owned()
+}
+
+fn claims(user: &str) -> Claims {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    mint(secret.trim_end().as_bytes(), &Claims::new(UserId::parse(user).unwrap(), now + 3_600)).unwrap()
+    Claims::new(UserId::parse(user).unwrap(), now + 3_600)
+}
+
+fn token(directory: &Directory, user: &str) -> String {
+    mint(secret(directory).as_bytes(), &claims(user)).unwrap()
 }
 
 fn log_of(directory: &Directory) -> std::path::PathBuf {
@@ -163,10 +171,8 @@ fn a_life_of_a_node_is_written_from_its_start_to_its_end() {
     let connection = said["sid"].as_str().unwrap().to_owned();
     let nobody = Client::enter(&system.gateway, "no token");
     nobody.receive("44");
-    let mut grants = Claims::new(UserId::parse("bob").unwrap(), 4_000_000_000);
-    grants.rooms = Some(Vec::new());
-    let secret = fs::read_to_string(directory.path().join("data/development-secret")).unwrap();
-    let bob = Client::enter(&system.gateway, &mint(secret.trim_end().as_bytes(), &grants).unwrap());
+    let grants = Claims { rooms: Some(Vec::new()), ..claims("bob") };
+    let bob = Client::enter(&system.gateway, &mint(secret(&directory).as_bytes(), &grants).unwrap());
     bob.receive("40");
     bob.send(r#"420["room:join",{"room":"chat:lobby"}]"#);
     assert!(bob.receive("430").contains("forbidden"));
@@ -248,8 +254,7 @@ fn what_is_secret_or_was_said_stands_in_nothing_that_a_process_leaves_behind() {
         ("TURNPIKE_TURN_URLS", "turn:turn.example.com"),
     ]);
     let system = System::start_with(&directory, &[], &environment);
-    let mut claims = Claims::new(UserId::parse("alice").unwrap(), 4_000_000_000);
-    claims.jti = Some("known-by-its-id".into());
+    let claims = Claims { jti: Some("known-by-its-id".into()), ..claims("alice") };
     let token = mint(secrets["JWT_SECRET"].as_bytes(), &claims).unwrap();
     let bad = mint(&[b'x'; 32], &claims).unwrap();
     let client = Client::enter(&system.gateway, &token);
