@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "and explains itself by printing")]
 #![allow(unreachable_pub, reason = "`pub` says what a module offers the others; nothing else can reach in")]
 
+mod abuse;
 mod addresses;
 mod admin;
 mod aiortc;
@@ -26,6 +27,7 @@ mod recording;
 mod records;
 mod recovery;
 mod relays;
+mod revoking;
 mod roaming;
 mod severed;
 mod stalled;
