@@ -1,5 +1,6 @@
 //! The admin API of real nodes: who may ask, and that what is asked for takes effect, ends, and stands in the audit log.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -50,14 +51,14 @@ async fn ask(
 ) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| *name == "Host") {
-        request.push_str(&format!("Host: {address}\r\n"));
+        write!(request, "Host: {address}\r\n").unwrap();
     }
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        write!(request, "{name}: {value}\r\n").unwrap();
     }
     let body = body.map(ToString::to_string).unwrap_or_default();
     if !body.is_empty() {
-        request.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+        write!(request, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()).unwrap();
     }
     request.push_str("\r\n");
     request.push_str(&body);
