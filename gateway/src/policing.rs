@@ -108,12 +108,11 @@ impl Policing {
                 | ClientEvent::MediaPublish
         );
         match self.watch.user_stands(user) {
-            Standing::Free => Ok(()),
             Standing::Muted { retry_after_ms } if speaks => {
                 self.report(client, Some(user), Signal::Flood);
                 Err(Failure::new(Code::RateLimited, "muted for a while").retry_after_ms(retry_after_ms))
             }
-            Standing::Muted { .. } => Ok(()),
+            Standing::Free | Standing::Muted { .. } => Ok(()),
             // The connection is being closed.
             Standing::Banned { until_ms } => Err(self.banned(until_ms)),
         }
