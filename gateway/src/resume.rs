@@ -243,7 +243,17 @@ async fn take(app: &Arc<App>, id: SocketId) -> Result<Option<Taken<'_>>, Unavail
         // The client has come back before its earlier connection was known to be dead.
         app.unseat(at, Vec::new(), why);
         let unopened = Vec::new();
-        return Ok(Some(Taken { app, id, identity, device, showing, rooms, unopened, done: false, _taking: None }));
+        return Ok(Some(Taken {
+            app,
+            id,
+            identity,
+            device,
+            showing,
+            rooms,
+            unopened,
+            done: false,
+            _taking: None,
+        }));
     }
     let taking = app.sessions.taking(id);
     let record = app.cluster.sessions.take(&id.to_string().into()).wait().await?;

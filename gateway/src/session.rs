@@ -164,3 +164,53 @@ pub(crate) fn leave_all(mirror: &Mirror, rooms: Vec<Member>) {
         mirror.leave(&room);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use turnpike_cluster::LanePosition;
+    use turnpike_guard::Role;
+    use turnpike_wire::UserId;
+
+    use super::*;
+
+    fn session(since_ms: u64) -> Arc<Session> {
+        let identity = Identity {
+            user: UserId::parse("alice").unwrap(),
+            role: Role::Service,
+            name: None,
+            expires_at: 0,
+            issued_at: None,
+            token_id: None,
+            class: None,
+            rooms: Arc::default(),
+            media: Arc::default(),
+        };
+        let at = Whereabouts::Away { until_ms: 1 };
+        let came = Arrival { address: None, since_ms };
+        Session::new(Arc::new(identity), Kind::SocketIo, None, at, Vec::new(), came)
+    }
+
+    #[test]
+    fn an_end_is_final_unless_an_earlier_attempt_may_be_its_cause() {
+        let session = session(1_000);
+        assert_eq!(
+            session.displaced(1_000),
+            Disconnect::Replaced,
+            "it has just begun: nobody could come back to it"
+        );
+        session.state().resumed = true;
+        assert_eq!(session.displaced(1_000 + ATTEMPT_MS_MAX - 1), Disconnect::Moved);
+        assert_eq!(session.displaced(1_000 + ATTEMPT_MS_MAX), Disconnect::Replaced);
+    }
+
+    #[test]
+    fn what_could_not_be_opened_stays_in_the_record_and_what_was_taken_has_none() {
+        let session = session(0);
+        let room = RoomId::parse("chat:a").unwrap();
+        let record = RoomRecord { room, joined: LanePosition { epoch: 1, pos: 2 }, presence: true };
+        session.state().unopened = vec![record.clone()];
+        assert_eq!(session.record().unwrap().rooms, [record]);
+        session.take().unwrap();
+        assert_eq!(session.record(), None, "it would be written over what somebody else has now");
+    }
+}

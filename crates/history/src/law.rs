@@ -87,14 +87,10 @@ pub fn list(violations: &[Violation]) -> String {
         }
     }
     let laws: Vec<String> = laws.iter().map(|(law, count)| format!("{count} of {law}")).collect();
-    let mut text = format!("{} violations: {}", violations.len(), laws.join(", "));
-    for violation in violations.iter().take(LISTED_MAX) {
-        text.push_str(&format!("\n{violation}"));
-    }
-    if violations.len() > LISTED_MAX {
-        text.push_str("\n...");
-    }
-    text
+    let head = format!("{} violations: {}", violations.len(), laws.join(", "));
+    let shown = violations.iter().take(LISTED_MAX).map(ToString::to_string);
+    let rest = (violations.len() > LISTED_MAX).then(|| "...".to_owned());
+    std::iter::once(head).chain(shown).chain(rest).collect::<Vec<_>>().join("\n")
 }
 
 /// What a law's check found, before it is said which law it was.
@@ -118,3 +114,19 @@ macro_rules! found {
 }
 
 pub(crate) use found;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_short() {
+        let one = |law| Violation { law, at_us: 7, found: "something".to_owned() };
+        let mut all = vec![one(Law::P7)];
+        all.extend((0..100).map(|_| one(Law::P12)));
+        let text = list(&all);
+        assert!(text.starts_with("101 violations: 1 of P7, 100 of P12\nP7 ("), "{text}");
+        assert!(text.ends_with("something\n..."), "{text}");
+        assert_eq!(text.lines().count(), 1 + LISTED_MAX + 1);
+    }
+}
