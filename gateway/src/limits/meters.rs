@@ -96,7 +96,7 @@ impl LimitMeters {
     }
 
     pub(super) fn table(&self, limit: Limit, entries: usize, crowded: u64) {
-        self.entries.with_label_values(&[limit.slug()]).set(entries as i64);
+        self.entries.with_label_values(&[limit.slug()]).set(i64::try_from(entries).unwrap_or(i64::MAX));
         let counted = self.crowded.with_label_values(&[limit.slug()]);
         counted.inc_by(crowded.saturating_sub(counted.get()));
     }

@@ -11,7 +11,7 @@ use turnpike_guard::limit::{ANSWER_MS, Ask, Rate, Share, Verdict, Whole};
 
 const WINDOW_US: u64 = 10_000_000;
 const LENGTH_US: u64 = 60_000_000;
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 24;
 
 /// SplitMix64.
 struct Random(u64);
