@@ -1,6 +1,8 @@
 //! Who may come in at all.
 
-use turnpike_guard::address::{AddressRules, Countries, CountryRules, Refused, Unknown};
+use turnpike_guard::address::{
+    AddressRules, Countries, CountryRules, ForwardedBy, Proxies, Refused, Unknown,
+};
 
 use super::countries::database;
 use super::{ip, networks};
@@ -103,7 +105,7 @@ fn without_a_database_the_policy_holds() {
 fn ten_thousand_networks_cost_no_allocation() {
     let rules =
         AddressRules { deny: super::super::speed::ten_thousand_networks(), ..AddressRules::default() };
-    let proxies = turnpike_guard::address::Proxies::new(networks("10.0.0.0/8"), Default::default());
+    let proxies = Proxies::new(networks("10.0.0.0/8"), ForwardedBy::Either);
     let peer = "10.0.0.1:1".parse().unwrap();
     let counted = allocation_counter::measure(|| {
         for last in 0..100u8 {
