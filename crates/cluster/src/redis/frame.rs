@@ -561,8 +561,7 @@ mod tests {
             assert_eq!(parse_own(&seal.at("{tp:n0000000000000008}:c"), &frame), Err(Unreadable::Forged));
         }
         let renamed = letter(&seal.at(OWN), Incarnation(9), "media", b"hi");
-        let renamed: Vec<u8> =
-            renamed.to_vec().into_iter().map(|byte| if byte == b'm' { b'M' } else { byte }).collect();
+        let renamed: Vec<u8> = renamed.iter().map(|&byte| if byte == b'm' { b'M' } else { byte }).collect();
         assert_eq!(parse_own(&seal.at(OWN), &renamed), Err(Unreadable::Forged));
     }
 
