@@ -97,7 +97,8 @@ fn keys(path: &Path, node: &str) -> anyhow::Result<Vec<turnpike_audit::Signer>> 
     if !path.exists() {
         match key_file::make(path, node) {
             Ok(public) => {
-                tracing::info!(%public, file = %path.display(), "a key for the audit log was made: whoever verifies needs its public half")
+                let file = path.display();
+                tracing::info!(%public, %file, "a key for the audit log was made: whoever verifies needs its public half");
             }
             // Another process was faster.
             Err(KeyFileError::Exists { .. }) => {}
