@@ -99,7 +99,8 @@ impl Audit {
 
         let log = format!("{}/{}", settings.node, boot()?);
         finish_rewrites(directory)?;
-        let Recovered { chain, previous, mut events, signed_by, closed } = recovery::recover(directory, &keys)?;
+        let Recovered { chain, previous, mut events, signed_by, closed } =
+            recovery::recover(directory, &keys)?;
         let before = match (&chain, closed) {
             (None, _) => Before::Nothing,
             (Some(_), true) => Before::Closed,
