@@ -92,7 +92,8 @@ pub(crate) fn beside(name: &str) -> anyhow::Result<std::path::PathBuf> {
 }
 
 /// Packages with tests whose names begin with `fuzz_`.
-const FUZZED: [&str; 6] = [
+const FUZZED: [&str; 7] = [
+    "turnpike-audit",
     "turnpike-engine",
     "turnpike-guard",
     "turnpike-media-relay",

@@ -47,8 +47,9 @@ pub(super) fn line(record: &Record) -> String {
     out
 }
 
+/// A record that somebody has changed may hold anything: it makes no second line of it.
 fn header(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|")
+    text.replace('\\', "\\\\").replace('|', "\\|").replace(char::is_control, " ")
 }
 
 fn extension(text: &str) -> String {

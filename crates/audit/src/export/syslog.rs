@@ -14,7 +14,7 @@ pub(super) fn line(record: &Record) -> String {
     // Informational, notice, warning, error, critical.
     let severity = [6, 5, 4, 3, 2][severity(record) as usize];
     let priority = FACILITY * 8 + severity;
-    let time = record.text(&["time"]).unwrap_or("-");
+    let time = record.time().and(record.text(&["time"])).unwrap_or("-");
     let host = header(record.node(), 255);
     let id = header(&format!("{}.{}", record.class(), record.activity()), 32);
     let mut out = format!("<{priority}>1 {time} {host} turnpike - {id} [audit@{ENTERPRISE}");
@@ -43,7 +43,12 @@ pub(super) fn line(record: &Record) -> String {
         let _ = write!(
             out,
             " {name}=\"{}\"",
-            value.replace('\\', "\\\\").replace('"', "\\\"").replace(']', "\\]")
+            // A record that somebody has changed may hold anything: it makes no second line of it.
+            value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace(']', "\\]")
+                .replace(char::is_control, " ")
         );
     }
     let _ = write!(out, "] {}", title(record));

@@ -6,6 +6,7 @@ mod attacks;
 mod crash;
 mod disk;
 mod figures;
+mod fuzz_audit;
 mod housekeeping;
 mod keys;
 mod place;
