@@ -59,7 +59,7 @@ pub(super) fn print(rows: &[Row], group: Option<u64>) {
     match group {
         Some(bytes) => println!("the node was in a memory group of {} MB", bytes >> 20),
         None => {
-            println!("there are no memory groups here: resident memory was read, and nothing enforced it")
+            println!("there are no memory groups here: resident memory was read, and nothing enforced it");
         }
     }
     println!(
