@@ -273,8 +273,8 @@ async fn take(app: &Arc<App>, id: SocketId) -> Result<Option<Taken<'_>>, Unavail
         return Ok(None);
     };
     let (identity, rooms, unopened) = (Arc::new(identity), Vec::new(), record.record.rooms);
-    let _taking = Some(taking);
-    let mut taken = Taken { app, id, identity, device, showing, rooms, unopened, done: false, _taking };
+    let mut taken =
+        Taken { app, id, identity, device, showing, rooms, unopened, done: false, _taking: Some(taking) };
     // All are asked for before the first is waited for. Those that are open already stay so until they are held again.
     let opened = taken.unopened.iter().map(|record| open(app, &record.room));
     let opened = futures_util::future::join_all(opened).await;

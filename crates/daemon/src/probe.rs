@@ -21,7 +21,13 @@ const FAILURES_MAX: u32 = 1;
 /// Sets `check` by whether `GET path` at `address` is answered with 200, until it is stopped.
 ///
 /// `preface` is written before anything else, where the listener wants to hear something first.
-pub async fn watch(address: SocketAddr, preface: &'static [u8], path: &'static str, check: Check, mut stop: Stop) {
+pub async fn watch(
+    address: SocketAddr,
+    preface: &'static [u8],
+    path: &'static str,
+    check: Check,
+    mut stop: Stop,
+) {
     // One bit a probe, the newest lowest.
     let mut failures: u8 = 0;
     loop {

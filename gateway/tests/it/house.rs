@@ -1,7 +1,8 @@
 //! A gateway to test, and tokens for it.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use prometheus::Registry;
@@ -10,7 +11,8 @@ use tokio::sync::watch;
 use turnpike_cluster::{Cluster, embedded};
 use turnpike_engine::EngineConfig;
 use turnpike_gateway::{ApiKeys, Development, Gateway, GatewayConfig, Limits, MediaLimits, RingLimits};
-use turnpike_guard::{Claims, Grant, IceServers, TokenKey, Verifier, mint};
+use turnpike_guard::address::AddressRules;
+use turnpike_guard::{At, Claims, Grant, IceServers, TokenKey, Verifier, Warden, WardenConfig, Watch, mint};
 use turnpike_wire::UserId;
 
 use crate::weather::{Exposed, Weather};
@@ -74,6 +76,7 @@ impl House {
             gates: None,
             audit: turnpike_audit::Audit::nowhere(),
             front: turnpike_gateway::Front::default(),
+            watch: watch(WardenConfig { rules: exempting_this_machine(), ..WardenConfig::default() }),
             development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),
         };
         let mut plan = Plan { gateway, cluster: embedded::Config::new("n1"), exposed: None };
@@ -122,6 +125,20 @@ impl House {
         });
         assert!(waited.await.is_ok(), "{what}: {:?}", self.gateway.counters());
     }
+}
+
+/// A warden for one gateway.
+pub(crate) fn watch(config: WardenConfig) -> Watch {
+    let started = Instant::now();
+    Watch::new(Arc::new(Warden::new(config)), move || At {
+        steady_ms: started.elapsed().as_millis() as u64,
+        unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64,
+    })
+}
+
+fn exempting_this_machine() -> AddressRules {
+    let exempt = ["127.0.0.0/8", "::1"].into_iter().map(|text| text.parse().unwrap()).collect();
+    AddressRules { exempt, ..AddressRules::default() }
 }
 
 pub(crate) fn grant(text: &str) -> Grant {

@@ -1,6 +1,8 @@
 //! There is one form of an id, and no way around it: bad ones through every event that takes any, on both kinds of sockets,
 //! and through every path of the HTTP API. And what only the server says, no client says.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -197,7 +199,10 @@ async fn bad_ids_through_every_path_of_the_api() {
 }
 
 fn escaped(id: &str) -> String {
-    id.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    id.bytes().fold(String::new(), |mut text, byte| {
+        write!(text, "%{byte:02X}").unwrap();
+        text
+    })
 }
 
 async fn request(house: &House, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {

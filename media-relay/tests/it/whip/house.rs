@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::{Client, Method, RequestBuilder, Response};
-use turnpike_guard::{
-    At, Claims, Revocations, TokenKey, Verifier, Warden, WardenConfig, Watch, mint,
-};
+use turnpike_guard::{At, Claims, Revocations, TokenKey, Verifier, Warden, WardenConfig, Watch, mint};
 use turnpike_media_relay::{Alone, IceServer, Limits, Places, Relay, RelayConfig, Whip, WhipConfig};
 use turnpike_wire::UserId;
 

@@ -76,9 +76,8 @@ fn a_big_nat(random: &mut Random) -> Part {
 
 fn a_bot(random: &mut Random) -> Part {
     let (from, who) = (address(random), user(1));
-    let mut sent = 0_u64;
-    Part::new(&[from], &[who.clone()], move |random| {
-        sent += 1;
+    let users = [who.clone()];
+    Part::new(&[from], &users, move |random| {
         let is_above = random.below(100) == 0;
         (20, if is_above { vec![Deed::Seen(from, Some(who.clone()), Signal::Flood)] } else { Vec::new() })
     })
@@ -96,7 +95,8 @@ fn a_mobile(random: &mut Random) -> Part {
     let networks: Vec<IpAddr> = vec![address(random), address(random)];
     let who = user(2);
     let known = networks.clone();
-    Part::new(&known, &[who.clone()], move |random| {
+    let users = [who.clone()];
+    Part::new(&known, &users, move |random| {
         let from = networks[random.below(2)];
         let lasts_ms = between(random, &(1_000..20_000));
         let mut deeds = vec![Deed::Connect(from, lasts_ms), Deed::Come(from, lasts_ms)];
@@ -119,7 +119,8 @@ fn a_load_tester(random: &mut Random) -> Part {
 /// Closed by the engine, which tells of the address, and by the gateway, which tells of the user.
 fn a_slow_line(random: &mut Random) -> Part {
     let (from, who) = (address(random), user(3));
-    Part::new(&[from], &[who.clone()], move |random| {
+    let users = [who.clone()];
+    Part::new(&[from], &users, move |random| {
         let gap_ms = between(random, &(10_000..60_000));
         let both = [None, Some(who.clone())].map(|who| Deed::Seen(from, who, Signal::SlowReader));
         (gap_ms, [vec![Deed::Connect(from, gap_ms), Deed::Come(from, gap_ms)], both.into()].concat())
@@ -129,7 +130,8 @@ fn a_slow_line(random: &mut Random) -> Part {
 fn in_a_hundred_rooms(random: &mut Random) -> Part {
     let (from, who) = (address(random), user(4));
     let lost = 1 + random.below(10);
-    Part::new(&[from], &[who.clone()], move |random| {
+    let users = [who.clone()];
+    Part::new(&[from], &users, move |random| {
         let gap_ms = between(random, &(60_000..300_000));
         let refused = vec![Deed::Seen(from, Some(who.clone()), Signal::RoomScan); lost];
         (gap_ms, [vec![Deed::Connect(from, gap_ms), Deed::Come(from, gap_ms)], refused].concat())
@@ -160,14 +162,16 @@ fn only_polling(random: &mut Random) -> Part {
 
 fn seen_of_user(random: &mut Random, signal: Signal, every_ms: std::ops::Range<u64>) -> Part {
     let (from, who) = (address(random), user(5));
-    Part::new(&[from], &[who.clone()], move |random| {
+    let users = [who.clone()];
+    Part::new(&[from], &users, move |random| {
         (between(random, &every_ms), vec![Deed::Seen(from, Some(who.clone()), signal)])
     })
 }
 
 fn a_developer(random: &mut Random) -> Part {
     let (from, who) = (address(random), user(6));
-    Part::new(&[from], &[who.clone()], move |random| {
+    let users = [who.clone()];
+    Part::new(&[from], &users, move |random| {
         let lasts_ms = between(random, &(1_500..8_000));
         let mut deeds = vec![Deed::Connect(from, lasts_ms), Deed::Come(from, lasts_ms)];
         if lasts_ms < 3_000 {

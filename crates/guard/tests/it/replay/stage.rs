@@ -122,7 +122,7 @@ impl Stage {
                 (rung, standing) => panic!("{rung:?}, and {user} is {standing:?}"),
             },
             Whom::Network(network) => {
-                assert!(self.warden.arrive(network.first(), self.at()).is_err(), "{network}")
+                assert!(self.warden.arrive(network.first(), self.at()).is_err(), "{network}");
             }
         }
     }
