@@ -23,6 +23,11 @@ pub(crate) fn line(gateway: SocketAddr, admin: SocketAddr) -> String {
     format!(r#"{{"listening":{{"gateway":"{}","admin":"{}"}}}}"#, url(gateway), url(admin))
 }
 
+/// The same of a router.
+pub(crate) fn router_line(router: SocketAddr, admin: SocketAddr) -> String {
+    format!(r#"{{"listening":{{"router":"{}","admin":"{}"}}}}"#, url(router), url(admin))
+}
+
 /// What the block for people says.
 pub(crate) struct Block<'a> {
     pub(crate) gateway: SocketAddr,

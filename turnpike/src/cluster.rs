@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::Registry;
+use tokio::sync::watch;
 use turnpike_cluster::embedded::{self, Embedded};
 use turnpike_cluster::redis::{self, RedisConfig};
-use turnpike_cluster::{Cluster, HistoryLimits, Lease};
+use turnpike_cluster::{Cluster, Condition, HistoryLimits, Lease};
 use turnpike_daemon::health::Check;
 use turnpike_daemon::tasks::Stop;
 
@@ -51,8 +52,7 @@ pub(crate) fn history(config: &Config) -> HistoryLimits {
 }
 
 /// Ready as long as the plane says of itself that nothing is wrong with it.
-pub(crate) async fn watch_condition(cluster: Cluster, check: Check, mut stop: Stop) {
-    let mut condition = cluster.condition.clone();
+pub(crate) async fn watch_condition(mut condition: watch::Receiver<Condition>, check: Check, mut stop: Stop) {
     loop {
         {
             let now = condition.borrow_and_update();

@@ -15,6 +15,8 @@ const SWITCHES: &[&str] = &["help", "h", "version", "V", "json", "follow", "with
 pub(crate) enum Command {
     /// The whole system in one process. Operators may ask what is in effect.
     Run(Box<Config>, Vec<Effective>),
+    /// The sticky entry in front of other processes that run the system.
+    Router(Box<Config>),
     Token(token::Request, Box<Config>),
     Audit(audit::Request, Box<Config>),
     Admin(remote::Request, Box<Config>),
@@ -52,7 +54,7 @@ pub(crate) fn parse(
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (mut token, mut json, mut audited, mut remote) = (None, false, None, None);
     match words[..] {
-        [] | ["config", "check" | "print"] | ["deploy", "check", _] => {}
+        [] | ["router"] | ["config", "check" | "print"] | ["deploy", "check", _] => {}
         ["token"] => token = token::Request::parse(&mut arguments, &mut faults),
         ["doctor"] => {
             let given = arguments.flags.len();
@@ -82,7 +84,9 @@ pub(crate) fn parse(
 
     let surroundings = environment.clone();
     let mut loaded = load::<Config>(Sources { arguments, other_flags, environment });
-    config::check(&mut loaded);
+    if words != ["router"] {
+        config::check(&mut loaded);
+    }
     faults.0.append(&mut loaded.faults.0);
     if !faults.is_empty() {
         return Err(faults.into());
@@ -96,6 +100,7 @@ pub(crate) fn parse(
     }
     Ok(match (words.as_slice(), token) {
         (_, Some(request)) => Command::Token(request, config),
+        (["router"], _) => Command::Router(config),
         (["deploy", "check", directory], _) => Command::DeployCheck(directory.into(), surroundings),
         (["doctor"], _) => Command::Doctor { json, config },
         (["config", "print"], _) => Command::ConfigPrint(loaded.effective),
@@ -113,7 +118,7 @@ fn unknown_command(words: &[&str]) -> Fault {
         place: Place::Line,
         value: Some(words.join(" ")),
         problem: "is not a command".into(),
-        remedy: "expected none (to run), `token`, `doctor`, `audit verify|tail|query|export|prove|anchors|erase|keys`, `admin ...`, `deploy check FOLDER`, `config check` or `config print`".into(),
+        remedy: "expected none (to run), `router`, `token`, `doctor`, `audit verify|tail|query|export|prove|anchors|erase|keys`, `admin ...`, `deploy check FOLDER`, `config check` or `config print`".into(),
     }
 }
 
@@ -123,6 +128,7 @@ pub(crate) fn help() -> String {
 Turnpike: a realtime gateway for Socket.IO clients and plain websockets.
 
 Usage: turnpike [FLAGS]                  runs the whole system in this process
+       turnpike router [FLAGS]           runs the sticky entry in front of such processes, which share a Redis Cluster
        turnpike token --user ID [...]    prints a token that the system accepts
        turnpike doctor [--json]         looks for what would keep it from serving well, and says what to do
        turnpike audit verify|tail|query|export|prove|anchors|erase|keys

@@ -16,6 +16,7 @@ mod node_id;
 mod origin;
 mod rates;
 mod redis;
+mod router;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -45,6 +46,7 @@ pub(crate) use self::node_id::NodeId;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::rates::Rates;
 pub(crate) use self::redis::{Advertised, Durability, Redis};
+pub(crate) use self::router::{Router, Strategy};
 pub(crate) use self::turn::{IceUrl, Turn};
 pub(crate) use self::webhooks::{Event, HttpUrl, Webhooks};
 
@@ -69,6 +71,7 @@ settings! {
         gates: Gates,
         media: Media,
         links: Links,
+        router: Router,
         turn: Turn,
         audit: Audit,
         admin: Admin,

@@ -23,6 +23,7 @@ mod media;
 mod purpose;
 mod redis;
 mod remote;
+mod router;
 mod run;
 mod secrets;
 mod token;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(config, effective) => run::run(&config, effective),
+        Command::Router(config) => router::run(&config),
         Command::Token(request, config) => token::print(&request, &config),
         Command::Doctor { json, config } => return doctor::examine(&config, json),
         Command::Admin(request, config) => return remote::execute(&request, &config),

@@ -34,16 +34,16 @@ use crate::{
     abuse, announce, auditing, bus, cluster, development, doctor, gateway, links, media, redis, token,
 };
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set by whoever builds a release.
-const COMMIT: &str = match option_env!("TURNPIKE_COMMIT") {
+pub(crate) const COMMIT: &str = match option_env!("TURNPIKE_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
 /// Listeners, logs, epoll, the admin connections, and what libraries open for a moment.
-const DESCRIPTORS_RESERVED: u64 = 128;
+pub(crate) const DESCRIPTORS_RESERVED: u64 = 128;
 /// What clients get beyond the window to read the last words.
-const FAREWELL_MAX: Duration = Duration::from_secs(5);
+pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(5);
 const STOP_MAX: Duration = Duration::from_secs(5);
 const DEVELOPMENT_USER: &str = "alice";
 const DEVELOPMENT_TOKEN_TTL: Duration = Duration::from_hours(24);
@@ -127,7 +127,7 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
             homes = Some(opened.homes);
         }
         let gateway = gateway.serve(cluster.clone(), routes).await?;
-        let (check, watched) = (health.vital_check("cluster"), cluster.clone());
+        let (check, watched) = (health.vital_check("cluster"), cluster.condition.clone());
         tasks.spawn("cluster watch", |stop| cluster::watch_condition(watched, check, stop));
         let lease = health.check("lease");
         let check = health.check("gateway");

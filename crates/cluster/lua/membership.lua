@@ -91,6 +91,27 @@ do
     return { standing, generation, living, lapsed, nodes, graves, text(soonest) }
   end
 
+  -- For whoever is no node and only looks. ARGV the generation of nodes that the caller knows.
+  -- Generation, those who live, what all of them say unless the caller knows it.
+  local function look(keys, args)
+    local kept = redis.call('HMGET', keys[4], 'watched', 'wall', 'generation')
+    local passed = now_ms() - (tonumber(kept[2]) or now_ms())
+    local watched = (tonumber(kept[1]) or 0) + math.max(0, math.min(passed, STEP_MS_MAX))
+    local living = {}
+    local all = redis.call('HGETALL', keys[1])
+    for i = 1, #all, 2 do
+      if tonumber(all[i + 1]) > watched then
+        living[#living + 1] = all[i]
+      end
+    end
+    local generation = kept[3] or '0'
+    local nodes = {}
+    if generation ~= args[1] then
+      nodes = redis.call('HGETALL', keys[2])
+    end
+    return { generation, living, nodes }
+  end
+
   -- ARGV lease, incarnations: the caller's own that leaves, or owners of things whom nobody knows.
   local function leave(keys, args)
     local watched = tick(keys, tonumber(args[1]))
@@ -137,6 +158,7 @@ do
   end
 
   register('turnpike_nodes_renew', renew)
+  redis.register_function { function_name = 'turnpike_nodes_look', callback = look, flags = { 'no-writes' } }
   register('turnpike_nodes_leave', leave)
   register('turnpike_nodes_claim', claim)
   register('turnpike_nodes_release', release)

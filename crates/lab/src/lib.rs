@@ -6,6 +6,7 @@
 
 mod country_file;
 mod directory;
+mod documented;
 mod guardian;
 pub mod local;
 pub mod network;
@@ -17,6 +18,7 @@ mod shared;
 
 pub use country_file::country_file;
 pub use directory::Directory;
+pub use documented::hold_document;
 pub use network::{End, Network};
 pub use node::{Node, SECRET, binary, listening, turnpike};
 pub use process::Process;

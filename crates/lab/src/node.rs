@@ -18,10 +18,12 @@ pub const SECRET: &str = "0123456789-abcdefghij-ABCDEFGHIJ-of-the-tests";
 
 /// Reaching it means that something is broken.
 const START_MAX: Duration = Duration::from_secs(30);
+const ROUTER_PORT: &str = "TURNPIKE_ROUTER_PORT";
 /// What a node gets unless the test says otherwise.
-const ENVIRONMENT: [(&str, &str); 5] = [
+const ENVIRONMENT: [(&str, &str); 6] = [
     ("JWT_SECRET", SECRET),
     ("PORT", "0"),
+    (ROUTER_PORT, "0"),
     ("ADMIN_PORT", "0"),
     ("TURNPIKE_SHARDS", "2"),
     ("LOG_LEVEL", "warn"),
@@ -30,11 +32,13 @@ const ENVIRONMENT: [(&str, &str); 5] = [
 /// Gone with its value.
 #[derive(Debug)]
 pub struct Node {
-    /// Where clients come in.
+    /// Where clients come in, at a router as well.
     pub gateway: SocketAddr,
     /// Where the metrics are.
     pub admin: SocketAddr,
     binary: PathBuf,
+    /// Which part of the system it is: nothing for all of it.
+    role: Option<&'static str>,
     environment: Vec<(String, String)>,
     process: Process,
     // Behind the process: it would kill it, and then the folder goes.
@@ -49,7 +53,20 @@ impl Node {
         Self::start_binary(&turnpike()?, environment)
     }
 
+    /// A router in front of nodes, in place of one.
+    pub fn start_router(environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_as(Some("router"), &turnpike()?, environment)
+    }
+
     pub fn start_binary(binary: &Path, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_as(None, binary, environment)
+    }
+
+    fn start_as(
+        role: Option<&'static str>,
+        binary: &Path,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let directory = Directory::new("node")?;
         let guardian = Guardian::over(directory.path())?;
         std::fs::create_dir(home(&directory))?;
@@ -58,19 +75,20 @@ impl Node {
             all.retain(|(known, _)| known != key);
             all.push(((*key).to_owned(), (*value).to_owned()));
         }
-        let (process, gateway, admin) = launch(binary, &directory, &all)?;
+        let (process, gateway, admin) = launch(binary, role, &directory, &all)?;
         let binary = binary.to_owned();
-        Ok(Self { gateway, admin, binary, environment: all, process, _guardian: guardian, directory })
+        Ok(Self { gateway, admin, binary, role, environment: all, process, _guardian: guardian, directory })
     }
 
     /// A new process in the place of this one, which is killed if it still runs: same folder, environment and ports.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill();
-        for (key, port) in [("PORT", self.gateway.port()), ("ADMIN_PORT", self.admin.port())] {
+        let port_key = if self.role.is_some() { ROUTER_PORT } else { "PORT" };
+        for (key, port) in [(port_key, self.gateway.port()), ("ADMIN_PORT", self.admin.port())] {
             self.environment.retain(|(known, _)| known != key);
             self.environment.push((key.into(), port.to_string()));
         }
-        let (process, gateway, admin) = launch(&self.binary, &self.directory, &self.environment)?;
+        let (process, gateway, admin) = launch(&self.binary, self.role, &self.directory, &self.environment)?;
         (self.process, self.gateway, self.admin) = (process, gateway, admin);
         Ok(())
     }
@@ -170,13 +188,19 @@ fn log(directory: &Directory) -> String {
 
 fn launch(
     path: &Path,
+    role: Option<&str>,
     directory: &Directory,
     environment: &[(String, String)],
 ) -> anyhow::Result<(Process, SocketAddr, SocketAddr)> {
     let home = home(directory);
     let stderr = File::options().create(true).append(true).open(home.join("stderr"))?;
     let mut command = binary(path, directory);
-    command.current_dir(&home).envs(environment.iter().cloned()).stdout(Stdio::piped()).stderr(stderr);
+    command
+        .current_dir(&home)
+        .args(role)
+        .envs(environment.iter().cloned())
+        .stdout(Stdio::piped())
+        .stderr(stderr);
     let mut process = Process::spawn("turnpike", &mut command)?;
     writeln!(File::create(home.join("pid"))?, "{}", process.id())?;
     let address = |line: &serde_json::Value, name: &str| -> Option<SocketAddr> {
@@ -185,7 +209,8 @@ fn launch(
     let (gateway, admin) = process
         .await_line(START_MAX, move |line| {
             let line = listening(line)?;
-            Some((address(&line, "gateway")?, address(&line, "admin")?))
+            let entry = address(&line, "gateway").or_else(|| address(&line, "router"))?;
+            Some((entry, address(&line, "admin")?))
         })
         .with_context(|| format!("turnpike does not say where it listens; it logged:\n{}", log(directory)))?;
     Ok((process, gateway, admin))

@@ -1,6 +1,7 @@
 //! What the declarations of all keys must hold.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use turnpike_daemon::config::{Environment, Key, Settings as _, Sources, as_markdown, load};
 
@@ -76,22 +77,62 @@ fn names_are_unique_and_ours_bear_our_prefix() {
     }
 }
 
-/// `UPDATE_DOCS=1 cargo test -p turnpike` writes the tables anew.
-#[test]
-fn the_document_is_what_the_code_says() {
-    const BEGIN: &str = "<!-- The tables are made from the code: UPDATE_DOCS=1 cargo test -p turnpike -->\n";
-    const END: &str = "<!-- end of the tables -->";
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
-    let document = std::fs::read_to_string(path).unwrap();
-    let (before, rest) = document.split_once(BEGIN).expect("the document has a place for the tables");
-    let (_, after) = rest.split_once(END).expect("the tables have an end");
-    let expected = format!("{before}{BEGIN}\n{}{END}{after}", as_markdown(&Config::sections()));
+/// What stands between the marks of a document is made from the code. `UPDATE_DOCS=1 cargo test -p turnpike` writes it anew.
+fn hold(document: &str, marks: [&str; 2], expected: &str) {
+    let path = format!("{}/../docs/{document}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let [begin, end] = marks;
+    let (before, rest) = text.split_once(begin).expect("the document has a place for the tables");
+    let (_, after) = rest.split_once(end).expect("the tables have an end");
+    let wanted = format!("{before}{begin}\n{expected}{end}{after}");
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(path, expected).unwrap();
+        std::fs::write(&path, wanted).unwrap();
     } else {
         assert!(
-            document == expected,
-            "docs/configuration.md differs from the code; run UPDATE_DOCS=1 cargo test -p turnpike"
+            text == wanted,
+            "docs/{document} differs from the code; run UPDATE_DOCS=1 cargo test -p turnpike"
         );
     }
+}
+
+#[test]
+fn the_document_is_what_the_code_says() {
+    const MARKS: [&str; 2] = [
+        "<!-- The tables are made from the code: UPDATE_DOCS=1 cargo test -p turnpike -->\n",
+        "<!-- end of the tables -->",
+    ];
+    hold("configuration.md", MARKS, &as_markdown(&Config::sections()));
+}
+
+/// How the name of a key ends that bounds something.
+const BOUNDS: [&str; 12] = [
+    "_max",
+    "_timeout",
+    "_deadline",
+    "_per_second",
+    "_per_address",
+    "_burst",
+    "_score",
+    "_ttl",
+    ".ttl",
+    "_bytes",
+    "timeout",
+    "deadline",
+];
+
+#[test]
+fn the_security_document_has_every_limit() {
+    const MARKS: [&str; 2] = [
+        "<!-- The table is made from the code: UPDATE_DOCS=1 cargo test -p turnpike -->\n",
+        "<!-- end of the table -->",
+    ];
+    let is_limit =
+        |key: &&Key| key.path.starts_with("rates.") || BOUNDS.iter().any(|ending| key.path.ends_with(ending));
+    let mut table = String::from("| key | default | what is bounded |\n| --- | --- | --- |\n");
+    for key in keys().into_iter().filter(is_limit) {
+        let first = key.about.split_inclusive(". ").next().unwrap_or_default().trim();
+        let default = if key.default.is_empty() { "-".into() } else { format!("`{}`", key.default) };
+        writeln!(table, "| `{}` | {default} | {first} |", key.path).unwrap();
+    }
+    hold("security.md", MARKS, &format!("{table}\n"));
 }

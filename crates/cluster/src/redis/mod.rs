@@ -26,6 +26,7 @@ mod log;
 mod marks;
 mod membership;
 mod metrics;
+mod observer;
 mod occupancy;
 mod own_rows;
 mod post;
@@ -74,6 +75,7 @@ use crate::letterboxes::Letterboxes;
 use crate::{Cluster, Condition, Directory, Incarnation, Unavailable};
 
 pub use config::{Durability, RedisConfig, Report, Reporter};
+pub use observer::{Observed, observe};
 
 /// Beyond it what is decided by the wall clock (when tokens and bans end) is decided wrongly.
 pub const CLOCK_OFFSET_MAX: std::time::Duration = std::time::Duration::from_secs(5);

@@ -1,0 +1,157 @@
+//! The nodes as the router sees them: who is there by the cluster's membership, who is up by a request each quarter of a
+//! second.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use turnpike_cluster::{Incarnation, Node};
+
+use crate::choice::{Choice, Seat, Strategy};
+use crate::load::Load;
+use crate::sign_of_life;
+
+/// How often nodes are asked whether they are there.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// One lost answer is chance, two are not: a node that stands still is left within a second.
+const FAILURES_MAX: u32 = 2;
+
+pub(crate) struct Roster {
+    nodes: watch::Receiver<Arc<[Node]>>,
+    strategy: Strategy,
+    weights: HashMap<String, usize>,
+    choice: ArcSwap<Choice>,
+    /// How often those failed in a row that did not answer last.
+    failing: ArcSwap<HashMap<SocketAddr, u32>>,
+    pub(crate) load: Arc<Load>,
+}
+
+impl Roster {
+    pub(crate) fn new(
+        nodes: watch::Receiver<Arc<[Node]>>,
+        strategy: Strategy,
+        weights: HashMap<String, usize>,
+    ) -> Self {
+        let load = Arc::new(Load::default());
+        let choice = ArcSwap::from_pointee(Choice::new(Vec::new(), strategy, Arc::clone(&load)));
+        let roster = Self { nodes, strategy, weights, choice, failing: ArcSwap::default(), load };
+        roster.update();
+        roster
+    }
+
+    /// Follows the membership and looks after the nodes, until the membership ends.
+    pub(crate) async fn keep(&self) {
+        let mut nodes = self.nodes.clone();
+        let mut due = tokio::time::interval(CHECK_INTERVAL);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                changed = nodes.changed() => match changed {
+                    Ok(()) => self.update(),
+                    Err(_) => return,
+                },
+                _ = due.tick() => self.check().await,
+            }
+        }
+    }
+
+    fn update(&self) {
+        let nodes = self.nodes();
+        // Who drains gets nobody new, and is found by its name all the same.
+        let seat = |node: &Node| {
+            let weight = self.weights.get(&node.name).copied().unwrap_or(1).max(1);
+            Some(Seat { name: node.name.clone(), address: node.address?, weight })
+        };
+        let seats: Vec<Seat> = nodes.iter().filter(|node| !node.draining).filter_map(seat).collect();
+        if self.choice.load().seats != seats {
+            self.choice.store(Arc::new(Choice::new(seats, self.strategy, Arc::clone(&self.load))));
+        }
+    }
+
+    /// All at once, and no longer than one of them may take.
+    async fn check(&self) {
+        let mut asked = JoinSet::new();
+        for seat in &self.choice.load().seats {
+            let address = seat.address;
+            asked.spawn(async move { (address, sign_of_life::of(address).await) });
+        }
+        let before = self.failing.load_full();
+        let mut failing = HashMap::new();
+        while let Some(Ok((address, lives))) = asked.join_next().await {
+            let failures = before.get(&address).copied().unwrap_or_default();
+            if lives && failures >= FAILURES_MAX {
+                tracing::info!(node = %address, "node answers again");
+            }
+            if !lives {
+                failing.insert(address, failures.saturating_add(1));
+                if failures + 1 == FAILURES_MAX {
+                    tracing::warn!(node = %address, "node does not answer: it gets no new sessions");
+                }
+            }
+        }
+        self.failing.store(Arc::new(failing));
+    }
+
+    fn is_up(&self, address: SocketAddr) -> bool {
+        self.failing.load().get(&address).is_none_or(|failures| *failures < FAILURES_MAX)
+    }
+
+    /// Where a node is, also one that drains.
+    pub(crate) fn find(&self, name: &str) -> Option<SocketAddr> {
+        self.nodes.borrow().iter().find(|node| node.name == name)?.address
+    }
+
+    pub(crate) fn find_relay(&self, relay: Incarnation) -> Option<SocketAddr> {
+        self.nodes.borrow().iter().find(|node| node.incarnation == relay)?.address
+    }
+
+    /// Whether somebody still is at this address.
+    pub(crate) fn has(&self, address: SocketAddr) -> bool {
+        self.nodes.borrow().iter().any(|node| node.address == Some(address))
+    }
+
+    pub(crate) fn nodes(&self) -> Arc<[Node]> {
+        Arc::clone(&self.nodes.borrow())
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<[Node]>> {
+        self.nodes.clone()
+    }
+
+    /// Who takes it: by the strategy, of those that are up and were not tried. Where nobody seems to be up, of all: it may be the
+    /// router that sees badly.
+    pub(crate) fn choose(&self, key: &str, tried: &[SocketAddr]) -> Option<SocketAddr> {
+        let choice = self.choice.load();
+        let order = choice.order(key);
+        let mut fresh = order
+            .into_iter()
+            .map(|index| choice.seats[index].address)
+            .filter(|address| !tried.contains(address));
+        let first = fresh.next()?;
+        if self.is_up(first) {
+            Some(first)
+        } else {
+            fresh.find(|address| self.is_up(*address)).or(Some(first))
+        }
+    }
+
+    /// How many take sessions, do not answer, and drain.
+    pub(crate) fn census(&self) -> Census {
+        let choice = self.choice.load();
+        let up = choice.seats.iter().filter(|seat| self.is_up(seat.address)).count();
+        let draining =
+            self.nodes.borrow().iter().filter(|node| node.draining && node.address.is_some()).count();
+        Census { up, down: choice.seats.len() - up, draining }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Census {
+    pub(crate) up: usize,
+    pub(crate) down: usize,
+    pub(crate) draining: usize,
+}

@@ -1,0 +1,228 @@
+//! A router in front of real nodes: where requests go, what becomes of them when nodes come, drain, stand still and die, and
+//! stock clients that notice nothing but a reconnect.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use turnpike_lab::{Node, shared};
+
+use crate::harness::http::{Response, ask};
+use crate::roaming::{Pair, Roamers, Roaming, seed};
+
+/// Nodes, and routers in front of them.
+struct Entry {
+    nodes: Pair,
+    /// As clients see it: routers in place of nodes.
+    front: Pair,
+}
+
+/// The router is a proxy to them.
+const TRUSTING: [(&str, &str); 1] = [("TURNPIKE_TRUSTED_PROXIES", "127.0.0.1")];
+/// Of what happens within a second on a quiet machine; this one is busy.
+const SOON: Duration = Duration::from_secs(5);
+
+impl Entry {
+    fn start(routers: usize, of_routers: &[(&str, &str)]) -> Self {
+        let nodes = Pair::start(&TRUSTING);
+        let seeds = shared().seeds_text();
+        let own = [
+            ("REDIS_NODES", &*seeds),
+            ("TURNPIKE_REDIS_PREFIX", &*nodes.prefix),
+            // All of a test come from one address, and look again and again.
+            ("TURNPIKE_ROUTER_HANDSHAKES_PER_ADDRESS", "100000"),
+        ];
+        let environment: Vec<(&str, &str)> = own.into_iter().chain(of_routers.iter().copied()).collect();
+        let routers = (0..routers).map(|_| Node::start_router(&environment).unwrap()).collect();
+        let front = Pair { nodes: routers, prefix: nodes.prefix.clone() };
+        let entry = Self { nodes, front };
+        entry.until("both nodes take sessions", |homes| homes.len() == 2);
+        entry
+    }
+
+    fn router(&self) -> SocketAddr {
+        self.front.nodes[0].gateway
+    }
+
+    /// Begins sessions and counts at which nodes they are. Each must be answered.
+    fn begin(&self, count: usize) -> BTreeMap<String, usize> {
+        let mut homes = BTreeMap::new();
+        for _ in 0..count {
+            let sid = begin(self.router());
+            let node = sid.split('.').next().unwrap().to_owned();
+            *homes.entry(node).or_default() += 1;
+        }
+        homes
+    }
+
+    /// Gives how long it took.
+    fn until(&self, what: &str, holds: impl Fn(&BTreeMap<String, usize>) -> bool) -> Duration {
+        let begun = Instant::now();
+        loop {
+            let homes = self.begin(20);
+            if holds(&homes) {
+                return begun.elapsed();
+            }
+            assert!(begun.elapsed() < SOON, "{what}: {homes:?}");
+        }
+    }
+}
+
+fn request(to: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { ask(to, "GET", path, headers, b"").await.answer().await })
+}
+
+/// A handshake; the session's id.
+fn begin(to: SocketAddr) -> String {
+    let opened = request(to, "/socket.io/?EIO=4&transport=polling", &[]);
+    assert_eq!(opened.status, 200, "{opened:?}");
+    let fields: Value = serde_json::from_str(opened.text().strip_prefix('0').unwrap()).unwrap();
+    fields["sid"].as_str().unwrap().to_owned()
+}
+
+fn plan(transports: &str, seconds: u64) -> Roaming<'_> {
+    Roaming { receivers: 10, seconds, transports, offline_ms: 500, seed: seed(), record: None }
+}
+
+fn must_be_exact(report: &Value) {
+    println!("{report}");
+    for kind in ["faults", "missing", "refused"] {
+        assert_eq!(report[kind], json!([]), "{report}");
+    }
+    assert_eq!(report["fresh"], 0, "every return is a recovery: {report}");
+    assert!(report["messages"].as_u64().unwrap() > 500, "{report}");
+}
+
+#[test]
+fn requests_find_their_session() {
+    let entry = Entry::start(1, &[]);
+    for _ in 0..20 {
+        let sid = begin(entry.router());
+        let probe = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let posted =
+            runtime.block_on(async { ask(entry.router(), "POST", &probe, &[], b"40").await.answer().await });
+        assert_eq!((posted.status, posted.text()), (200, "ok"));
+    }
+    let unknown =
+        request(entry.router(), "/socket.io/?EIO=4&transport=polling&sid=n9.0.AAAAAAAAAAAAAAAAAAAAAA", &[]);
+    assert_eq!((unknown.status, unknown.text()), (400, r#"{"code":1,"message":"Session ID unknown"}"#));
+    let health = request(entry.router(), "/api/v1/info/health", &[]);
+    assert_eq!(health.status, 200);
+}
+
+#[test]
+fn it_says_where_things_are() {
+    let entry = Entry::start(1, &[]);
+    let place = |query: &str| {
+        let answer = request(entry.router(), &format!("/v1/route?{query}"), &[]);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        serde_json::from_str::<Value>(answer.text()).unwrap()
+    };
+    let room = place("room=chat:1");
+    assert_eq!(room["ok"], true);
+    assert_eq!(place("room=chat:1"), room, "it is the same each time");
+    let addresses: Vec<String> = entry.nodes.nodes.iter().map(|node| node.gateway.to_string()).collect();
+    assert!(addresses.contains(&room["address"].as_str().unwrap().to_owned()), "{room}");
+    let users: std::collections::BTreeSet<String> =
+        (0..30).map(|number| place(&format!("user=u{number}"))["node"].to_string()).collect();
+    assert_eq!(users.len(), 2, "both nodes have some");
+    assert!(place("stream=live:1")["node"].is_string());
+    for bad in ["", "room=", "room=%20", "other=1"] {
+        assert_eq!(request(entry.router(), &format!("/v1/route?{bad}"), &[]).status, 400, "{bad}");
+    }
+}
+
+#[test]
+fn those_of_one_room_are_at_one_node() {
+    let entry = Entry::start(1, &[("TURNPIKE_ROUTER_STRATEGY", "rendezvous")]);
+    let home = |room: &str| {
+        let opened =
+            request(entry.router(), &format!("/socket.io/?EIO=4&transport=polling&room={room}"), &[]);
+        let sid = opened.text().split("\"sid\":\"").nth(1).unwrap().to_owned();
+        sid.split('.').next().unwrap().to_owned()
+    };
+    let homes: Vec<String> = (0..16).map(|room| home(&format!("chat:{room}"))).collect();
+    assert!((0..16).all(|room| home(&format!("chat:{room}")) == homes[room]), "{homes:?}");
+    assert!(homes.iter().any(|node| *node != homes[0]), "{homes:?}");
+}
+
+#[test]
+fn more_than_are_let_in_are_told_when_to_come() {
+    let entry = Entry::start(1, &[("TURNPIKE_ROUTER_HANDSHAKES_PER_ADDRESS", "25")]);
+    let answers: Vec<Response> =
+        (0..60).map(|_| request(entry.router(), "/socket.io/?EIO=4&transport=polling", &[])).collect();
+    let refused: Vec<&Response> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert!(!refused.is_empty());
+    for answer in refused {
+        let said: Value = serde_json::from_str(answer.text()).unwrap();
+        assert_eq!((&said["error"]["code"], &said["ok"]), (&json!(108), &json!(false)), "{said}");
+        assert!(said["error"]["retry_after_ms"].as_u64().unwrap() > 0);
+        assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+    }
+    // Somebody else's word for where they come from is not taken.
+    let forged =
+        request(entry.router(), "/socket.io/?EIO=4&transport=polling", &[("X-Forwarded-For", "203.0.113.9")]);
+    assert!([200, 429].contains(&forged.status));
+}
+
+#[test]
+fn nodes_come_drain_stand_still_and_die() {
+    let mut entry = Entry::start(1, &[]);
+    let seeds = shared().seeds_text();
+    let own =
+        [("REDIS_NODES", &*seeds), ("TURNPIKE_REDIS_PREFIX", &*entry.nodes.prefix), ("SERVER_ID", "n3")];
+    let third = Node::start(&own).unwrap();
+    let came = entry.until("a third node takes sessions", |homes| homes.contains_key("n3"));
+
+    entry.nodes.nodes[1].terminate().unwrap();
+    let drained = entry.until("one that drains gets none", |homes| !homes.contains_key("n2"));
+
+    third.freeze().unwrap();
+    let still = entry.until("one that stands still gets none", |homes| !homes.contains_key("n3"));
+    third.thaw().unwrap();
+    entry.until("it is back", |homes| homes.contains_key("n3"));
+
+    entry.nodes.nodes[0].kill();
+    let died = entry.until("one that died gets none", |homes| !homes.contains_key("n1"));
+    println!("came {came:?}, drained {drained:?}, stood still {still:?}, died {died:?}");
+}
+
+#[test]
+fn a_node_dies_behind_it_under_load() {
+    for transports in ["websocket", "polling,websocket"] {
+        let mut entry = Entry::start(1, &[]);
+        let roamers = Roamers::start(&entry.front, &plan(transports, 12));
+        std::thread::sleep(Duration::from_secs(4));
+        entry.nodes.nodes[0].kill();
+        std::thread::sleep(Duration::from_secs(3));
+        entry.nodes.nodes[0].restart().unwrap();
+        must_be_exact(&roamers.report());
+    }
+}
+
+#[test]
+fn a_router_dies_and_the_other_serves() {
+    let mut entry = Entry::start(2, &[]);
+    let mut roamers = Roamers::start(&entry.front, &plan("websocket", 10));
+    std::thread::sleep(Duration::from_secs(4));
+    let port = entry.front.nodes[1].gateway.port();
+    entry.front.nodes[1].kill();
+    roamers.tell(&format!("drop {port}"));
+    must_be_exact(&roamers.report());
+}
+
+#[test]
+fn it_leaves_in_order() {
+    let mut entry = Entry::start(2, &[("TURNPIKE_DRAIN_WINDOW", "2s")]);
+    let mut roamers = Roamers::start(&entry.front, &plan("polling,websocket", 10));
+    std::thread::sleep(Duration::from_secs(3));
+    let port = entry.front.nodes[1].gateway.port();
+    entry.front.nodes[1].terminate().unwrap();
+    roamers.tell(&format!("drop {port}"));
+    let status = entry.front.nodes[1].wait(Duration::from_secs(20)).unwrap();
+    assert!(status.success(), "{status}: {}", entry.front.nodes[1].log());
+    must_be_exact(&roamers.report());
+}

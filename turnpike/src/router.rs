@@ -1,0 +1,109 @@
+//! `turnpike router`: the sticky entry in one process, in front of those that run the system. It is no node of the cluster and
+//! needs none of the system's secrets.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use prometheus::Registry;
+use turnpike_cluster::redis::observe;
+use turnpike_daemon::config::Setting as _;
+use turnpike_daemon::drain::Drain;
+use turnpike_daemon::health::Health;
+use turnpike_daemon::signals::Signals;
+use turnpike_daemon::tasks::Tasks;
+use turnpike_daemon::{admin, descriptors, metrics, probe};
+use turnpike_guard::limit::Rate;
+use turnpike_shard_router::{Handshakes, Router, RouterConfig, Strategy};
+
+use crate::config::{self, Config};
+use crate::run::{COMMIT, DESCRIPTORS_RESERVED, FAREWELL_MAX, VERSION};
+use crate::{addresses, announce, cluster, redis};
+
+pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+    let started = SystemTime::now();
+    let log = config.log.install().0;
+    let descriptors = descriptors::raise();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let (health, registry) = (Health::new(VERSION), Registry::new());
+        metrics::Process::register(&registry, VERSION, COMMIT, started, log.clone())?;
+
+        // Everything is bound before anything is served: an address in use must be found now.
+        let wanted = wanted(config, descriptors.limit);
+        let address = wanted.address;
+        let router = Router::bind(wanted).with_context(|| {
+            format!("the router cannot listen on {address} (set TURNPIKE_ROUTER_HOST and TURNPIKE_ROUTER_PORT)")
+        })?;
+        let admin = admin::bind(config.admin.address()).await.with_context(|| {
+            format!("the admin listener cannot listen on {} (set ADMIN_HOST and ADMIN_PORT)", config.admin.address())
+        })?;
+        let (entry, admin_address) = (router.local_addr(), admin.address);
+        let plane = redis::config(config, entry)
+            .context("a router needs to know which nodes there are: set REDIS_NODES, as for the nodes")?;
+        let seen = observe(plane, &registry).await.context("the Redis Cluster cannot be asked which nodes there are")?;
+
+        let tasks = Tasks::new(health.clone());
+        let (check, condition) = (health.check("cluster"), seen.condition.clone());
+        tasks.spawn("cluster watch", |stop| cluster::watch_condition(condition, check, stop));
+        let router = router.serve(seen.nodes, seen.directory, &registry)?;
+        let check = health.check("router");
+        let probed = announce::reachable(entry);
+        tasks.spawn("router probe", |stop| probe::watch(probed, b"", "/live", check, stop));
+        let admin = admin.serve(admin::open(&health, registry));
+        tasks.spawn("admin listener", |mut stop| async move {
+            tokio::select! { () = admin => {}, () = stop.requested() => {} }
+        });
+        tracing::info!(version = VERSION, commit = COMMIT, router = %entry, admin = %admin_address, "the router is up");
+        crate::print(&announce::router_line(entry, admin_address))?;
+
+        let ending = signals.next().await;
+        tracing::info!(signal = ending.name, "asked to end");
+        signals.exit_on_next(log.clone());
+        let mut drain = Drain::begin(&health);
+        let window = config.drain.window;
+        let left = || router.connections() as u64;
+        drain.phase("close connections", window + FAREWELL_MAX, left, router.drain(window)).await;
+        drain.end();
+        tasks.stop();
+        Ok(())
+    });
+    // Not by dropping it: that waits for threads, and one that is stuck must not keep the process.
+    runtime.shutdown_background();
+    log.flush();
+    outcome
+}
+
+fn wanted(config: &Config, descriptors: u64) -> RouterConfig {
+    let given = &config.router;
+    let rate = |per_second: u32| {
+        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        Rate::per_second(per_second, per_second)
+    };
+    let weights: HashMap<String, usize> =
+        given.weights.0.iter().map(|weight| (weight.node.show(), weight.weight)).collect();
+    // Each connection of a client has one to a node.
+    let connections_max =
+        usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX);
+    RouterConfig {
+        address: SocketAddr::new(given.host, given.port),
+        threads: given.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        strategy: match given.strategy {
+            config::Strategy::LeastConnections => Strategy::LeastConnections,
+            config::Strategy::Rendezvous => Strategy::Rendezvous,
+            config::Strategy::RoundRobin => Strategy::RoundRobin,
+            config::Strategy::Weighted => Strategy::Weighted,
+            config::Strategy::IpHash => Strategy::IpHash,
+        },
+        weights,
+        handshakes: Handshakes {
+            in_sum: rate(given.handshakes_per_second),
+            per_address: rate(given.handshakes_per_address),
+        },
+        proxies: addresses::front(config).proxies,
+        connections_max,
+    }
+}
