@@ -235,7 +235,7 @@ pub fn connection_closed(audit: &Audit, by: By<'_>, reason: &str, carried: Carri
     });
 }
 
-/// A page of another origin tried to connect: `by` has its origin.
+/// A page of another origin tried to connect.
 pub fn origin_refused(audit: &Audit, by: By<'_>) {
     note(audit, || by.event(Kind::OriginRefused, Outcome::Refused).reason("origin"));
 }

@@ -75,6 +75,9 @@ impl Policing {
             Noticed::OriginRefused => Signal::OriginRefused,
             Noticed::SessionUnknown => Signal::SessionGuess,
         };
+        if what == Noticed::OriginRefused {
+            audited::origin_refused(&self.audit, By::address(client));
+        }
         self.report(Some(client), None, signal);
     }
 

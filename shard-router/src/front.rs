@@ -207,7 +207,7 @@ impl Front {
         let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
         let body = Untouched::new(body);
         let (roster, meters) = (&self.shared.roster, &self.shared.meters);
-        let mut tried = Vec::new();
+        let (mut tried, mut refused) = (Vec::new(), None);
         while let Some((node, body)) = self.next(&target, &tried).zip(body.give()) {
             tried.push(node);
             let way = Way::through(line, node, &roster.load);
@@ -241,7 +241,17 @@ impl Front {
                 return response.map(|_| Said::Own(None));
             }
             drop_hop_by_hop(response.headers_mut());
-            return response.map(|body| Said::Passed(body, way));
+            let is_refused = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+            let response = response.map(|body| Said::Passed(body, way));
+            // It is full or leaves, and the cluster has not said so yet.
+            if is_refused && !matches!(target, Target::Session(_)) {
+                refused = Some(response);
+                continue;
+            }
+            return response;
+        }
+        if let Some(refused) = refused {
+            return refused;
         }
         match target {
             Target::Session(_) => answer::session_unknown(),

@@ -139,10 +139,11 @@ fn battery(binary: Option<PathBuf>, demand: &Demand) {
 }
 
 /// What has to be found in the audit log afterwards. Much is merged there for some seconds, and so not told by attack.
-const AUDITED: [&str; 6] = [
+const AUDITED: [&str; 7] = [
     "authentication.login_failed",
     "authorization.denied",
     "connection.closed",
+    "connection.origin_refused",
     "limit.tripped",
     "limit.muted",
     "detection.found",

@@ -112,11 +112,18 @@ fn promoted_without_the_latest(durability: &str) -> Vec<Violation> {
         record: Some(&record),
     };
     let mut roamers = Roamers::start(&pair, &plan);
-    std::thread::sleep(Duration::from_secs(2));
-    let masters = redis.masters().unwrap();
     let has_a_room =
         |master: &RedisNode| !redis.command(*master, &["KEYS", "*:log:roam:0"]).unwrap().items().is_empty();
-    let master = masters.into_iter().find(has_a_room).expect("a master has the room");
+    let begun = Instant::now();
+    let master = loop {
+        if let Some(master) = redis.masters().unwrap().into_iter().find(has_a_room) {
+            break master;
+        }
+        assert!(begun.elapsed() < PATIENCE, "no master has the room");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    // Some messages more, all of which both have.
+    std::thread::sleep(Duration::from_secs(2));
     let replicas = redis.replicas_of(master).unwrap();
     for replica in &replicas {
         redis.network().cut(End::Redis(master), End::Redis(*replica));

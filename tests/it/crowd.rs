@@ -146,7 +146,7 @@ fn bus_bytes(pair: &Pair) -> u64 {
     let mut bytes = 0;
     for node in &pair.nodes {
         let mut stream = std::net::TcpStream::connect(node.admin).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut metrics = String::new();
         stream.read_to_string(&mut metrics).unwrap();
         let line = metrics.lines().filter(|line| line.starts_with("turnpike_cluster_bus_bytes_total"));

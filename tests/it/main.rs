@@ -19,7 +19,6 @@ mod heartbeat;
 mod limits;
 mod media;
 mod networks;
-mod nginx;
 mod plain;
 mod policing;
 mod product;

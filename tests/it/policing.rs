@@ -36,7 +36,7 @@ async fn connect(from: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
 async fn ask(from: u8, to: SocketAddr, token: &str) -> Option<u16> {
     let mut stream = connect(from, to).await.ok()?;
     let request = format!(
-        "GET /api/v1/info/monitoring HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        "GET /api/v1/info/monitoring HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = Vec::new();

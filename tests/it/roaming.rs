@@ -62,15 +62,6 @@ pub struct Roamers {
 impl Roamers {
     /// Everybody is in their rooms when it returns.
     pub fn start(pair: &Pair, plan: &Roaming<'_>) -> Self {
-        Self::launch(pair, &pair.ports(), None, plan)
-    }
-
-    /// The same over TLS, to this port, whose certificate is signed by that authority.
-    pub fn over_tls(pair: &Pair, port: u16, authority: &Path, plan: &Roaming<'_>) -> Self {
-        Self::launch(pair, &port.to_string(), Some(authority), plan)
-    }
-
-    fn launch(pair: &Pair, ports: &str, authority: Option<&Path>, plan: &Roaming<'_>) -> Self {
         require_packages();
         let users = (0..plan.receivers)
             .map(|number| format!("receiver-{number}"))
@@ -81,8 +72,7 @@ impl Roamers {
         let mut node = Command::new("node");
         node.current_dir(home().join("node")).arg("roaming.mjs");
         for (name, value) in [
-            ("nodes", ports.to_owned()),
-            ("scheme", if authority.is_some() { "https" } else { "http" }.to_owned()),
+            ("nodes", pair.ports()),
             ("tokens", Value::Object(tokens).to_string()),
             ("receivers", plan.receivers.to_string()),
             ("rooms", "4".to_owned()),
@@ -96,9 +86,6 @@ impl Roamers {
         }
         if let Some(record) = plan.record {
             node.arg("--record").arg(record);
-        }
-        if let Some(authority) = authority {
-            node.env("NODE_EXTRA_CA_CERTS", authority);
         }
         let mut program = node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();

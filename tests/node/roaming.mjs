@@ -19,7 +19,6 @@ import { io } from "socket.io-client";
 const { values: options } = parseArgs({
   options: {
     nodes: { type: "string" },
-    scheme: { type: "string", default: "http" },
     tokens: { type: "string" },
     receivers: { type: "string" },
     rooms: { type: "string" },
@@ -67,7 +66,7 @@ const balancer = net.createServer((client) => {
   for (const socket of [client, upstream]) socket.on("error", pair.end).on("close", pair.end);
 });
 await new Promise((resolve) => balancer.listen(0, "127.0.0.1", resolve));
-const url = `${options.scheme}://127.0.0.1:${balancer.address().port}`;
+const url = `http://127.0.0.1:${balancer.address().port}`;
 
 const receivers = [];
 for (let number = 0; number < Number(options.receivers); number++) receivers.push(await receiver(number));

@@ -10,7 +10,7 @@ use crate::command::{root, run_quietly};
 use crate::python::python;
 
 /// A program that the tests start, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("cc", "build-essential"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -18,18 +18,14 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("ffprobe", "ffmpeg"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
-    ("curl", "curl"),
-    ("openssl", "openssl"),
-    (NGINX, NGINX),
     ("turnserver", COTURN),
     (REDIS, REDIS),
 ];
 
 const COTURN: &str = "coturn";
-const NGINX: &str = "nginx";
 const REDIS: &str = "redis-server";
 /// Packages that bring a service of their own name.
-const SERVICES: [&str; 3] = [COTURN, NGINX, REDIS];
+const SERVICES: [&str; 2] = [COTURN, REDIS];
 
 /// Folders with a `package.json` and a `package-lock.json`.
 const NODE_FOLDERS: [&str; 1] = ["tests/node"];

@@ -145,7 +145,7 @@ async fn metrics_bear_the_names_of_the_house() {
     let house = House::start();
     let _alice = Client::enter(&house, "alice").await;
     let names: Vec<String> = house.registry.gather().iter().map(|family| family.name().to_owned()).collect();
-    assert!(names.iter().all(|name| name.starts_with("turnpike_gateway_")), "{names:?}");
+    assert!(names.iter().all(|name| name.starts_with("turnpike_")), "{names:?}");
     for name in ["turnpike_gateway_connections", "turnpike_gateway_sockets", "turnpike_gateway_websockets"] {
         assert_eq!(house.metric(name, &[]), 1, "{name}");
     }

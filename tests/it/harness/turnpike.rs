@@ -24,7 +24,7 @@ impl Turnpike {
     /// Over all labels; none: nought.
     pub fn metric(&self, name: &str) -> u64 {
         let mut stream = TcpStream::connect(self.admin).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut metrics = String::new();
         stream.read_to_string(&mut metrics).unwrap();
         let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));

@@ -81,7 +81,7 @@ impl House {
 
     fn metrics(&self, node: usize) -> String {
         let mut stream = TcpStream::connect(self.nodes[node].admin).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         text
