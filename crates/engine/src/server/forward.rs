@@ -14,16 +14,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
-};
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use turnpike_passage::{drop_hop_by_hop, keep_upgrade};
 
 use super::caller::Caller;
 use super::http::{announced_bytes, body_bytes_max, respond};
@@ -46,10 +43,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 /// For the owner to find that a client is gone, before this node gives up its answer.
 const SPARE: Duration = Duration::from_secs(10);
-/// RFC 9110 7.6.1, besides what `Connection` names.
-const HOP_BY_HOP: [HeaderName; 7] =
-    [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
-const HOP_BY_HOP_BY_CUSTOM: [&str; 2] = ["keep-alive", "proxy-connection"];
 
 /// A shard's way to other nodes.
 pub(super) struct Forwarder {
@@ -192,33 +185,13 @@ impl Forwarder {
             .path_and_query(target)
             .build()
             .ok()?;
-        let upgrade = errand.websocket.then(|| parts.headers.remove(UPGRADE)).flatten();
-        drop_hop_by_hop(&mut parts.headers);
-        if let Some(upgrade) = upgrade {
-            parts.headers.insert(CONNECTION, http::HeaderValue::from_static("Upgrade"));
-            parts.headers.insert(UPGRADE, upgrade);
+        if errand.websocket {
+            keep_upgrade(&mut parts.headers);
+        } else {
+            drop_hop_by_hop(&mut parts.headers);
         }
         self.marks.put(&mut parts.headers, errand.caller.peer, errand.sid);
         Some(Request::from_parts(parts, Limited::new(body, self.body_bytes_max)))
-    }
-}
-
-/// Headers that speak of the connection they came by.
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        // The length of a body is no connection's matter, whoever says so.
-        .filter(|name| *name != CONTENT_LENGTH)
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP_BY_CUSTOM {
-        headers.remove(name);
     }
 }
 
