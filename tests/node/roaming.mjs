@@ -19,6 +19,8 @@ import { io } from "socket.io-client";
 const { values: options } = parseArgs({
   options: {
     nodes: { type: "string" },
+    scheme: { type: "string", default: "http" },
+    cut: { type: "string", default: "0.05" },
     tokens: { type: "string" },
     receivers: { type: "string" },
     rooms: { type: "string" },
@@ -52,6 +54,10 @@ function generator(state) {
   };
 }
 
+/// In every message's id. Who runs twice on one system would else be answered for the messages of the first time, which nobody is
+/// given again.
+const run = Date.now().toString(36);
+
 // The balancer.
 const open = new Set();
 const balancer = net.createServer((client) => {
@@ -66,7 +72,8 @@ const balancer = net.createServer((client) => {
   for (const socket of [client, upstream]) socket.on("error", pair.end).on("close", pair.end);
 });
 await new Promise((resolve) => balancer.listen(0, "127.0.0.1", resolve));
-const url = `http://127.0.0.1:${balancer.address().port}`;
+// Over TLS by its name, since whoever has several asks for it.
+const url = `${options.scheme}://${options.scheme === "https" ? "localhost" : "127.0.0.1"}:${balancer.address().port}`;
 
 const receivers = [];
 for (let number = 0; number < Number(options.receivers); number++) receivers.push(await receiver(number));
@@ -94,8 +101,11 @@ function connect(user) {
     randomizationFactor: 0.1,
     timeout: 5000,
   });
-  const client = { user, socket, fresh: 0, recovered: 0, refused: [], left: [] };
-  socket.on("connect_error", (error) => error.data && client.refused.push(error.data));
+  const client = { user, socket, fresh: 0, recovered: 0, refused: [], left: [], failed: null };
+  socket.on("connect_error", (error) => {
+    if (error.data) client.refused.push(error.data);
+    client.failed = `${error.message} ${error.context?.status ?? ""}`;
+  });
   socket.on("connect", () => note(user, "connect", { user }));
   socket.on("session", ({ recovered }) => note(user, "session", { recovered }));
   socket.on("disconnect", (reason) => {
@@ -181,7 +191,7 @@ async function sender(user) {
 let sending = true;
 async function send(client, room) {
   for (let number = 0; sending; number++) {
-    const id = `${client.user}.${room}.${number}`;
+    const id = `${run}.${client.user}.${room}.${number}`;
     const first = performance.now();
     for (;;) {
       const age_ms = Math.round(performance.now() - first);
@@ -212,17 +222,17 @@ const work = senders.flatMap((client) => rooms.map((room) => send(client, room))
 // Cut connections every few seconds at random.
 while (Date.now() < end) {
   await sleep(200);
-  for (const pair of [...open]) if (random() < 0.05) pair.end();
+  for (const pair of [...open]) if (random() < Number(options.cut)) pair.end();
 }
 sending = false;
 await Promise.all(work);
 
 const total = (room) => senders.reduce((sum, client) => sum + client.sent[room], 0);
 const missing = () =>
-  receivers.flatMap(({ user, got }) =>
+  receivers.flatMap(({ user, got, socket, failed }) =>
     Object.entries(got)
       .filter(([room, { seen }]) => seen.size !== total(room))
-      .map(([room, { seen }]) => ({ user, room, got: seen.size, of: total(room) })),
+      .map(([room, { seen }]) => ({ user, room, got: seen.size, of: total(room), connected: socket.connected, failed })),
   );
 for (const patience = Date.now() + 20_000; missing().length > 0 && Date.now() < patience; ) await sleep(50);
 
@@ -257,6 +267,7 @@ const report = {
   fresh: all.reduce((sum, client) => sum + client.fresh, 0),
   refused: all.flatMap((client) => client.refused),
   left: counts(all.flatMap((client) => client.left)),
+  most_left: Math.max(...all.map((client) => client.left.length)),
   faults: receivers.flatMap(({ user, faults }) => faults.map((fault) => ({ user, ...fault }))).slice(0, 20),
   missing: missing().slice(0, 20),
 };

@@ -10,7 +10,7 @@ use crate::command::{root, run_quietly};
 use crate::python::python;
 
 /// A program that the tests start, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("cc", "build-essential"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -19,15 +19,19 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("turnserver", COTURN),
+    ("curl", "curl"),
+    (NGINX, NGINX),
+    ("openssl", "openssl"),
     (PROMETHEUS, PROMETHEUS),
     (REDIS, REDIS),
 ];
 
 const COTURN: &str = "coturn";
+const NGINX: &str = "nginx";
 const PROMETHEUS: &str = "prometheus";
 const REDIS: &str = "redis-server";
 /// Packages that bring a service of their own name.
-const SERVICES: [&str; 3] = [COTURN, PROMETHEUS, REDIS];
+const SERVICES: [&str; 4] = [COTURN, NGINX, PROMETHEUS, REDIS];
 
 /// Folders with a `package.json` and a `package-lock.json`.
 const NODE_FOLDERS: [&str; 1] = ["tests/node"];
