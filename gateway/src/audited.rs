@@ -245,7 +245,7 @@ pub fn address_refused(audit: &Audit, by: By<'_>, reason: &'static str) {
     note(audit, || by.event(Kind::AddressRefused, Outcome::Refused).reason(reason));
 }
 
-/// `by` has the country.
+/// `by` has the country, if it is known.
 pub fn country_refused(audit: &Audit, by: By<'_>) {
     note(audit, || by.event(Kind::CountryRefused, Outcome::Refused).reason("country"));
 }
@@ -253,6 +253,11 @@ pub fn country_refused(audit: &Audit, by: By<'_>) {
 /// A limit refused something. Merged by who, from where and which limit.
 pub fn limit_tripped(audit: &Audit, by: By<'_>, limit: &'static str) {
     note(audit, || by.event(Kind::LimitTripped, Outcome::Refused).reason(limit).on(Object::Limit, limit));
+}
+
+/// Something that speaks against somebody. Merged by who, from where and what.
+pub fn signalled(audit: &Audit, by: By<'_>, signal: &'static str) {
+    note(audit, || by.event(Kind::Signalled, Outcome::Success).reason(signal));
 }
 
 /// Whom a measure is about.

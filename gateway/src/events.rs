@@ -245,7 +245,11 @@ fn answer(caller: &Caller, event: ClientEvent, ack: Option<AckReply>, outcome: O
 
 fn respond(caller: &Caller, known: Option<ClientEvent>, name: &str, ack: Option<AckReply>, outcome: Outcome) {
     let Caller { app, socket, .. } = caller;
-    app.meters.event(known, outcome.as_ref().err().map(|failure| failure.code));
+    let code = outcome.as_ref().err().map(|failure| failure.code);
+    app.meters.event(known, code);
+    if code == Some(Code::BadSdp) {
+        app.policing.description_refused(&caller.session);
+    }
     match (outcome, ack) {
         (Ok(reply), Some(ack)) => ack.send_raw(reply.args_json, reply.attachments),
         (Ok(_), None) => {}

@@ -37,6 +37,12 @@ impl Policing {
         let woken = Arc::new(Notify::new());
         let wakes = Arc::clone(&woken);
         watch.warden.wake(move || wakes.notify_one());
+        // Whoever reports it, here or beside the gateway: what made a score is on record before anything follows from it.
+        let log = audit.clone();
+        watch.warden.witness(move |client, user, signal| {
+            let by = By { user: user.map(UserId::as_str), address: client, ..By::default() };
+            audited::signalled(&log, by, signal.slug());
+        });
         Self { watch, audit, woken }
     }
 
@@ -141,7 +147,11 @@ impl Policing {
     fn write_down(&self, client: IpAddr, turned: Turned) {
         let by = By::address(client);
         match turned {
-            Turned::Country => audited::country_refused(&self.audit, by),
+            Turned::Country => {
+                let country = self.watch.warden.country(client).map(|country| country.to_string());
+                let by = By { country: country.as_deref(), ..by };
+                audited::country_refused(&self.audit, by);
+            }
             Turned::Banned { .. } | Turned::Address | Turned::TooMany { .. } => {
                 audited::address_refused(&self.audit, by, turned.slug());
             }

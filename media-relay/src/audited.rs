@@ -41,6 +41,12 @@ pub(crate) async fn login_failed(audit: &Audit, address: Option<IpAddr>, reason:
     let _ = decide(audit, event).await;
 }
 
+/// Merged by address and limit.
+pub(crate) fn limit_tripped(audit: &Audit, address: Option<IpAddr>, limit: &'static str) {
+    let event = from(Event::new(Kind::LimitTripped, Outcome::Refused), address);
+    audit.note(event.reason(limit).on(Object::Limit, limit));
+}
+
 pub(crate) fn denied(
     audit: &Audit,
     identity: &Identity,

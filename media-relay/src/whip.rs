@@ -16,6 +16,7 @@ mod rate;
 mod reading;
 mod session;
 mod sessions;
+mod watching;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

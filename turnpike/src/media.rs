@@ -22,9 +22,6 @@ use turnpike_media_relay::{
 use crate::config::{Config, Ice, IceUrl, Origin, Turn};
 use crate::links::Linked;
 
-const POSTS_PER_MINUTE_MAX: NonZeroU32 = NonZeroU32::new(120).expect("it is not nought");
-const CHANGES_PER_MINUTE_MAX: NonZeroU32 = NonZeroU32::new(600).expect("it is not nought");
-
 /// None: there is no relay in this process.
 pub(crate) fn config(config: &Config) -> Option<RelayConfig> {
     let media = &config.media;
@@ -150,8 +147,8 @@ pub(crate) fn open(
         origins: (!origins.iter().any(Origin::is_any)).then(named),
         ice_servers: whip_ice_servers(ice_servers(config), credentials),
         places: Arc::new(Arc::clone(&homes)),
-        posts_per_minute_max: POSTS_PER_MINUTE_MAX,
-        changes_per_minute_max: CHANGES_PER_MINUTE_MAX,
+        posts_per_minute_max: at_least_one(config.media.posts_per_minute_max),
+        changes_per_minute_max: at_least_one(config.media.changes_per_minute_max),
     });
     let query_tokens = config.auth.query_tokens;
     let routes = whip.router().layer(from_fn(move |mut request: Request, next: Next| {
@@ -170,6 +167,10 @@ pub(crate) fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
+fn at_least_one(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+}
+
 
     #[test]
     fn a_token_is_taken_out_of_a_url() {

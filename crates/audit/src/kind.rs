@@ -96,6 +96,7 @@ kinds! {
     BanPlaced = "ban" "placed", High, Durable, ocsf 3005 4: "A user or address is shut out, until when.";
     BanLifted = "ban" "lifted", Medium, Durable, ocsf 3005 3: "A ban was taken back.";
     BanExpired = "ban" "expired", Info, Soon, ocsf 3005 3: "A ban ended by itself.";
+    Signalled = "detection" "signal", Low, Merged, ocsf 2004 99: "Something that speaks against somebody; the reason is the signal's name.";
     Detected = "detection" "found", High, Soon, ocsf 2004 1: "Behaviour crossed a threshold; the detail names the signals.";
     AdminIntent = "admin" "intent", Medium, Durable, ocsf 6003 99: "An operator is about to do something.";
     AdminResult = "admin" "result", Medium, Durable, ocsf 6003 99: "What came of it.";

@@ -19,8 +19,9 @@ mod watch;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use arc_swap::ArcSwap;
 use turnpike_wire::UserId;
 
 pub use ban::{Ban, Restraint, Standing, Turned, Whom};
@@ -29,7 +30,7 @@ pub use measure::{Evidence, Measure, Rung};
 pub use signal::{Signal, Weight};
 pub use watch::Watch;
 
-use crate::address::{AddressKey, AddressRules, Network, Networks, Refused};
+use crate::address::{AddressKey, AddressRules, Country, Network, Networks, Refused};
 use door::{Closed, Gate};
 use holds::Holds;
 use suspects::{Found, Suspects};
@@ -50,10 +51,11 @@ const REFUSALS_A_FLOOD: u32 = 100;
 const DUE_MAX: usize = 4_096;
 
 type Waker = Box<dyn Fn() + Send + Sync>;
+type Witness = Box<dyn Fn(Option<IpAddr>, Option<&UserId>, Signal) + Send + Sync>;
 
 pub struct Warden {
     name: String,
-    rules: AddressRules,
+    rules: ArcSwap<AddressRules>,
     proxies: Networks,
     terms: Terms,
     connections: Gate,
@@ -63,6 +65,7 @@ pub struct Warden {
     holds: Holds,
     due: Mutex<VecDeque<Measure>>,
     waker: OnceLock<Waker>,
+    witness: OnceLock<Witness>,
     counts: Counts,
 }
 
@@ -102,7 +105,7 @@ impl Warden {
         let WardenConfig { name, rules, proxies, doors, terms, bounds } = config;
         Self {
             name,
-            rules,
+            rules: ArcSwap::from_pointee(rules),
             proxies,
             connections: Gate::new(doors.connections, bounds.addresses_max),
             sessions: Gate::new(doors.sessions, bounds.addresses_max),
@@ -112,13 +115,25 @@ impl Warden {
             terms,
             due: Mutex::default(),
             waker: OnceLock::new(),
+            witness: OnceLock::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// From now on these hold for whoever comes. Who is in stays.
+    pub fn replace_rules(&self, rules: AddressRules) {
+        self.rules.store(Arc::new(rules));
     }
 
     /// Called, on whatever thread a report came from, when something has become due. Set once; it must not block.
     pub fn wake(&self, waker: impl Fn() + Send + Sync + 'static) {
         let _ = self.waker.set(Box::new(waker));
+    }
+
+    /// Called with each signal, on whatever thread it is reported, also where nothing follows from it. Set once; it must not
+    /// block.
+    pub fn witness(&self, witness: impl Fn(Option<IpAddr>, Option<&UserId>, Signal) + Send + Sync + 'static) {
+        let _ = self.witness.set(Box::new(witness));
     }
 
     /// A TCP connection, before a byte is read. A trusted proxy always passes: its clients are asked about by
@@ -165,6 +180,9 @@ impl Warden {
     /// Something was seen of an address, of a user, or of both.
     pub fn report(&self, client: Option<IpAddr>, user: Option<&UserId>, signal: Signal, at: At) {
         self.counts.signals[signal as usize].fetch_add(1, Ordering::Relaxed);
+        if let Some(witness) = self.witness.get() {
+            witness(client, user, signal);
+        }
         if !self.terms.enabled {
             return;
         }
@@ -191,6 +209,11 @@ impl Warden {
                 Standing::Muted { retry_after_ms: until_ms - at.unix_ms }
             }
         }
+    }
+
+    /// Where an address belongs, as far as the database knows.
+    pub fn country(&self, client: IpAddr) -> Option<Country> {
+        self.rules.load().countries.countries.country(client)
     }
 
     /// How much speaks against somebody right now.
@@ -269,12 +292,12 @@ impl Warden {
     }
 
     fn is_scored(&self, address: IpAddr) -> bool {
-        !self.rules.is_exempt(address) && !self.proxies.contains(address)
+        !self.rules.load().is_exempt(address) && !self.proxies.contains(address)
     }
 
     /// `refused_from`: from which rung on an address is refused here.
     fn check(&self, address: IpAddr, at: At, refused_from: Rung) -> Result<(), Turned> {
-        self.rules.check(address).map_err(|refused| match refused {
+        self.rules.load().check(address).map_err(|refused| match refused {
             Refused::Address => Turned::Address,
             Refused::Country => Turned::Country,
         })?;
@@ -290,7 +313,7 @@ impl Warden {
 
     fn pass(&self, gate: &Gate, address: IpAddr, at: At, refused_from: Rung) -> Result<(), Turned> {
         self.check(address, at, refused_from)?;
-        if self.rules.is_exempt(address) {
+        if self.rules.load().is_exempt(address) {
             return Ok(());
         }
         gate.enter(AddressKey::of(address), at.steady_ms).map_err(|Closed { retry_after_ms, refused }| {

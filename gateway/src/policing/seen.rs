@@ -86,6 +86,10 @@ impl Policing {
         }
     }
 
+    pub(crate) fn description_refused(&self, session: &Session) {
+        self.report(session.address, Some(&session.user), Signal::BadDescription);
+    }
+
     /// A session's connection is no more. Of what broke the protocol or did not read, the engine has told the address.
     pub(crate) fn closed(&self, session: &Session, reason: &DisconnectReason, lasted_ms: u64) {
         let user = Some(&session.user);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use turnpike_guard::{Identity, MediaRight, Signal};
@@ -17,7 +18,7 @@ use super::problem::Problem;
 use super::rate::Counted;
 use super::session::{State, etag_value};
 use super::sessions::{Session, Sessions};
-use super::{App, Place, Side, address, events, links, reading, stream_of, wrong_method};
+use super::{App, Place, Side, address, events, links, reading, stream_of, watching, wrong_method};
 use crate::{Ask, Most, Opened, Told, audited};
 
 pub(super) const ALLOW: &str = "OPTIONS, GET, HEAD, POST";
@@ -51,12 +52,25 @@ pub(super) fn nothing(side: Side) -> Response {
 }
 
 async fn begin(app: &Arc<App>, side: Side, stream: &str, request: Request) -> Result<Response, Problem> {
-    app.rates.check(Counted::Post, address::counted(request.extensions()))?;
+    app.counts(Counted::Post, request.extensions())?;
     let (parts, body) = request.into_parts();
     let identity = reading::identity(app, &parts.headers, &parts.uri, &parts.extensions).await?;
     let from = address::of(&parts.extensions);
+    let begun = begin_as(app, side, stream, &identity, parts, body).await;
+    begun.inspect_err(|problem| watching::refused(app, from, Some(&identity.user), problem))
+}
+
+async fn begin_as(
+    app: &Arc<App>,
+    side: Side,
+    stream: &str,
+    identity: &Identity,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let from = address::of(&parts.extensions);
     let stream = stream_of(stream)?;
-    may(app, side, &identity, &stream, from)?;
+    may(app, side, identity, &stream, from)?;
     let kind = reading::content_type(&parts.headers);
     let offer = match kind.as_deref() {
         Some(reading::SDP) => reading::body(&parts.headers, body, SDP_BYTES_MAX).await?,
@@ -73,8 +87,8 @@ async fn begin(app: &Arc<App>, side: Side, stream: &str, request: Request) -> Re
     if let Place::At(base) = place {
         return redirect(&base, &parts.uri);
     }
-    audited::session_begins(&app.audit, &identity, from, side == Side::Publish, &stream).await?;
-    let opened = open(app, side, &stream, &identity, from, offer).await;
+    audited::session_begins(&app.audit, identity, from, side == Side::Publish, &stream).await?;
+    let opened = open(app, side, &stream, identity, from, offer).await;
     let opened = opened.inspect_err(|problem| {
         let (user, why) = (&identity.user, problem.code().slug());
         audited::session_ended(&app.audit, user, side == Side::Publish, &stream, why);

@@ -15,7 +15,7 @@ use super::feed::{EventKind, STREAMS_MAX};
 use super::problem::Problem;
 use super::rate::Counted;
 use super::session::find;
-use super::{App, Side, address, reading, wrong_method};
+use super::{App, Side, reading, wrong_method};
 
 /// A list of five words.
 const BODY_BYTES_MAX: usize = 1_024;
@@ -38,7 +38,7 @@ pub(super) async fn serve(
     if request.method() != Method::POST {
         return Err(wrong_method(ALLOW));
     }
-    app.rates.check(Counted::Change, address::counted(request.extensions()))?;
+    app.counts(Counted::Change, request.extensions())?;
     let (parts, body) = request.into_parts();
     let identity = reading::identity(app, &parts.headers, &parts.uri, &parts.extensions).await?;
     let session = find(app, Side::Watch, (stream, session), &identity)?;
@@ -84,7 +84,7 @@ pub(super) async fn serve_stream(
             Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
         }
         Method::DELETE => {
-            app.rates.check(Counted::Change, address::counted(request.extensions()))?;
+            app.counts(Counted::Change, request.extensions())?;
             if session.feeds.remove(id) {
                 Ok(StatusCode::OK.into_response())
             } else {

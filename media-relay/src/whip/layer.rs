@@ -12,7 +12,7 @@ use turnpike_wire::{Code, Failure};
 use super::problem::Problem;
 use super::rate::Counted;
 use super::session::{find, gone};
-use super::{App, Side, address, reading, wrong_method};
+use super::{App, Side, reading, wrong_method};
 use crate::Ask;
 
 const BODY_BYTES_MAX: usize = 4 * 1024;
@@ -43,7 +43,7 @@ pub(super) async fn serve(
     if request.method() != Method::POST {
         return Err(wrong_method(ALLOW));
     }
-    app.rates.check(Counted::Change, address::counted(request.extensions()))?;
+    app.counts(Counted::Change, request.extensions())?;
     let (parts, body) = request.into_parts();
     let identity = reading::identity(app, &parts.headers, &parts.uri, &parts.extensions).await?;
     let session = find(app, Side::Watch, (stream, session), &identity)?;

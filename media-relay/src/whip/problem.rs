@@ -24,6 +24,10 @@ impl Problem {
         self.failure.code
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(super) fn allow(mut self, allow: &'static str) -> Self {
         self.allow = Some(allow);
         self

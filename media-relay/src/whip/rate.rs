@@ -8,8 +8,6 @@ use std::time::Instant;
 use turnpike_guard::limit::{Exceeded, Rate, Table};
 use turnpike_wire::{Code, Failure};
 
-use super::problem::Problem;
-
 /// Addresses that are counted at a time, for each of the two. Beyond it those that are new share a limit.
 const CLIENTS_MAX: usize = 50_000;
 /// How often the ones that have been quiet are forgotten: a sweep goes over all of them.
@@ -33,6 +31,16 @@ pub(super) enum Counted {
     Change,
 }
 
+impl Counted {
+    /// As the audit log names the limit.
+    pub(super) fn slug(self) -> &'static str {
+        match self {
+            Self::Post => "whip_posts",
+            Self::Change => "whip_changes",
+        }
+    }
+}
+
 impl Rates {
     pub(super) fn new(posts_per_minute_max: NonZeroU32, changes_per_minute_max: NonZeroU32) -> Self {
         let limited = |per_minute: NonZeroU32| Limited {
@@ -47,7 +55,7 @@ impl Rates {
         }
     }
 
-    pub(super) fn check(&self, what: Counted, client: IpAddr) -> Result<(), Problem> {
+    pub(super) fn check(&self, what: Counted, client: IpAddr) -> Result<(), Failure> {
         let Limited { rate, clients, swept_ms } = match what {
             Counted::Post => &self.posts,
             Counted::Change => &self.changes,
@@ -58,7 +66,7 @@ impl Rates {
             clients.sweep(now_ms);
         }
         clients.check(&client, rate, now_ms).map_err(|Exceeded { retry_after_ms }| {
-            Failure::from(Code::RateLimited).retry_after_ms(retry_after_ms).into()
+            Failure::from(Code::RateLimited).retry_after_ms(retry_after_ms)
         })
     }
 }

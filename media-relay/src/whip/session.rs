@@ -15,7 +15,7 @@ use super::endpoint::{may, nothing, ufrag_of};
 use super::problem::Problem;
 use super::rate::Counted;
 use super::sessions::Session;
-use super::{App, Side, address, reading, wrong_method};
+use super::{App, Side, address, reading, watching, wrong_method};
 use crate::{Ask, Told};
 
 const ALLOW: &str = "OPTIONS, GET, HEAD, PATCH, DELETE";
@@ -64,11 +64,23 @@ pub(super) async fn serve(
         return Ok(headers.into_response());
     }
     if method == Method::PATCH || method == Method::DELETE {
-        app.rates.check(Counted::Change, address::counted(request.extensions()))?;
+        app.counts(Counted::Change, request.extensions())?;
     }
     let identity = reading::identity(app, request.headers(), request.uri(), request.extensions()).await?;
-    let session = find(app, side, (stream, session), &identity)?;
-    match method {
+    let from = address::of(request.extensions());
+    let served = serve_to(app, side, (stream, session), &identity, request).await;
+    served.inspect_err(|problem| watching::refused(app, from, Some(&identity.user), problem))
+}
+
+async fn serve_to(
+    app: &Arc<App>,
+    side: Side,
+    (stream, session): (&str, &str),
+    identity: &Identity,
+    request: Request,
+) -> Result<Response, Problem> {
+    let session = find(app, side, (stream, session), identity)?;
+    match *request.method() {
         Method::GET | Method::HEAD => Ok(nothing(side)),
         Method::DELETE => {
             // Whatever entity tag came along: it is meant.
@@ -78,7 +90,7 @@ pub(super) async fn serve(
         }
         Method::PATCH => {
             // A right that was taken away, or a token that ended, takes nothing further.
-            may(app, side, &identity, &session.stream, address::of(request.extensions()))?;
+            may(app, side, identity, &session.stream, address::of(request.extensions()))?;
             patch(app, &session, request).await
         }
         _ => Err(wrong_method(ALLOW)),

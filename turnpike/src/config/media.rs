@@ -29,6 +29,10 @@ section! {
         shards: Option<u16> = "", "TURNPIKE_MEDIA_SHARDS", "1" to "64";
         /// Publishers and viewers at the same time, of each shard. Beyond it newcomers are told to come again.
         sessions_max: usize = "5000", "TURNPIKE_MEDIA_SESSIONS_MAX", "1" to "100000";
+        /// Requests of WHIP and WHEP that begin something, in a minute from one address (of IPv6, from one /64). As many may come at once.
+        posts_per_minute_max: u32 = "120", "TURNPIKE_MEDIA_POSTS_PER_MINUTE_MAX", "1" to "1000000";
+        /// Requests of WHIP and WHEP that change or end something, counted in the same way.
+        changes_per_minute_max: u32 = "600", "TURNPIKE_MEDIA_CHANGES_PER_MINUTE_MAX", "1" to "1000000";
         /// Publishers of one stream.
         publishers_per_stream_max: usize = "16", "TURNPIKE_MEDIA_PUBLISHERS_PER_STREAM_MAX", "1" to "256";
         /// Bits a second that a viewer's connection is thought to carry before it has shown what it does.

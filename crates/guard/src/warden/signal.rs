@@ -58,6 +58,7 @@ signals! {
     HistoryScan = "history_scan", user 0.5, beside 0.1, alone 0.5, Ban: "History asked for without a right to it, or page after page far beyond what anybody reads.";
     Churn = "churn", user 0.3, beside 0.01, alone 0.02, Ban: "A session that its client ended seconds after it began, or that was begun and not entered.";
     SlowReader = "slow_reader", user 2.0, beside 0.2, alone 2.0, Disconnect: "A connection closed because its client took nothing of what waited for it, or a request that was begun and not ended.";
+    BadDescription = "bad_description", user 0.5, beside 0.1, alone 0.5, Disconnect: "A session description for live video that cannot be read or makes no sense.";
     SessionGuess = "session_guess", user 5.0, beside 1.0, alone 0.02, Ban: "A session id that is nobody's, as also after a restart, or somebody else's.";
     ForgedHeader = "forged_header", user 0.05, beside 0.05, alone 0.05, Mute: "Forwarding headers from an address that is no trusted proxy. They are not believed.";
 }
