@@ -46,6 +46,7 @@ mod sessions;
 mod shards;
 mod signaling;
 mod step;
+mod spread;
 mod typing;
 mod webhooks;
 

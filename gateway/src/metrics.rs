@@ -7,11 +7,13 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use turnpike_engine::Counters;
+use turnpike_guard::TokenError;
 use turnpike_wire::Code;
 use turnpike_wire::event::ClientEvent;
 
 use crate::app::App;
 use crate::http::api;
+use crate::spread::Spread;
 
 /// Counted where it happens.
 pub(crate) struct Meters {
@@ -22,10 +24,45 @@ pub(crate) struct Meters {
     pub(crate) duplicates: IntCounter,
     pub(crate) volatile: IntCounter,
     tokens_refused: IntCounterVec,
+    recoveries: IntCounterVec,
+    pub(crate) replayed: IntCounter,
+    lost_rooms: IntCounter,
     pub(crate) revoked: IntCounterVec,
     api_requests: IntCounterVec,
     pub(crate) turn_credentials: IntCounter,
 }
+
+/// How an attempt ended to take up a session again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Recovery {
+    Recovered,
+    /// It was there, but what was missed is not, in so many rooms.
+    Lost {
+        rooms: usize,
+    },
+    /// It is not there any more, or somebody else's.
+    Refused,
+    /// Redis did not say in time.
+    Unavailable,
+}
+
+impl Recovery {
+    const OUTCOMES: [&str; 4] = ["recovered", "lost", "refused", "unavailable"];
+
+    fn outcome(self) -> &'static str {
+        Self::OUTCOMES[match self {
+            Self::Recovered => 0,
+            Self::Lost { .. } => 1,
+            Self::Refused => 2,
+            Self::Unavailable => 3,
+        }]
+    }
+}
+
+const OK: &str = "ok";
+const UNKNOWN: &str = "unknown";
+/// Beside the reasons of tokens that are shown: none was.
+const NO_TOKEN: &str = "missing";
 
 impl Meters {
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
@@ -59,22 +96,56 @@ impl Meters {
             "Credentials of TURN servers given to clients, each good for minutes.",
         )?;
         registry.register(Box::new(turn_credentials.clone()))?;
+        let recoveries = vec(
+            "turnpike_gateway_recoveries_total",
+            "Attempts to take up a session again, by how they ended.",
+            &["outcome"],
+        )?;
+        for outcome in Recovery::OUTCOMES {
+            recoveries.with_label_values(&[outcome]);
+        }
+        let tokens_refused = vec(
+            "turnpike_gateway_tokens_refused_total",
+            "Tokens that were refused, and connects without one, by reason.",
+            &["reason"],
+        )?;
+        for reason in TokenError::SLUGS.iter().chain([&NO_TOKEN]) {
+            tokens_refused.with_label_values(&[*reason]);
+        }
+        let events = vec(
+            "turnpike_gateway_events_total",
+            "Events of clients, by name and how they ended.",
+            &["event", "outcome"],
+        )?;
+        // Each name and each end is there from the start, at nought; all pairs would be a thousand.
+        for event in ClientEvent::ALL {
+            events.with_label_values(&[event.name(), OK]);
+        }
+        for code in Code::ALL {
+            events.with_label_values(&[UNKNOWN, code.slug()]);
+        }
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
         let cells = (ClientEvent::ALL.len() + 1) * (Code::ALL.len() + 1);
         Ok(Self {
-            events: vec(
-                "turnpike_gateway_events_total",
-                "Events of clients, by name and how they ended.",
-                &["event", "outcome"],
-            )?,
+            events,
             event_counters: (0..cells).map(|_| OnceLock::new()).collect(),
             stored: kind("stored"),
             duplicates: kind("duplicate"),
             volatile: kind("volatile"),
             revoked,
-            tokens_refused: vec(
-                "turnpike_gateway_tokens_refused_total",
-                "Connects refused for their token, by reason.",
-                &["reason"],
+            tokens_refused,
+            recoveries,
+            replayed: counter(
+                "turnpike_gateway_recovery_replayed_total",
+                "Messages that were sent again to those who came back.",
+            )?,
+            lost_rooms: counter(
+                "turnpike_gateway_recovery_lost_rooms_total",
+                "Rooms that somebody who came back must reload, because what was missed is not kept any more.",
             )?,
             api_requests,
             turn_credentials,
@@ -92,10 +163,17 @@ impl Meters {
         let column = failed.and_then(position).unwrap_or(Code::ALL.len());
         let cell = &self.event_counters[row * (Code::ALL.len() + 1) + column];
         cell.get_or_init(|| {
-            let name = event.map_or("unknown", ClientEvent::name);
-            self.events.with_label_values(&[name, failed.map_or("ok", Code::slug)])
+            let name = event.map_or(UNKNOWN, ClientEvent::name);
+            self.events.with_label_values(&[name, failed.map_or(OK, Code::slug)])
         })
         .inc();
+    }
+
+    pub(crate) fn recovery(&self, recovery: Recovery) {
+        self.recoveries.with_label_values(&[recovery.outcome()]).inc();
+        if let Recovery::Lost { rooms } = recovery {
+            self.lost_rooms.inc_by(rooms as u64);
+        }
     }
 
     pub(crate) fn token_refused(&self, reason: &'static str) {
@@ -119,9 +197,6 @@ const LEVELS: &[(&str, &str, Read<Counters>)] = &[
 
 const TOTALS: &[(&str, &str, Read<Counters>)] = &[
     ("connections_opened_total", "Connections opened.", |c| c.connections_opened),
-    ("connections_refused_total", "Connections refused because the node was full.", |c| {
-        c.connections_refused_full
-    }),
     (
         "connections_turned_away_total",
         "TCP connections dropped before anything was read of them, by their address.",
@@ -162,6 +237,12 @@ const TOTALS: &[(&str, &str, Read<Counters>)] = &[
     ("received_events_total", "Events received.", |c| c.events_in),
     ("received_bytes_total", "Bytes received.", |c| c.bytes_in),
     ("sent_bytes_total", "Bytes sent.", |c| c.bytes_out),
+    (
+        "deflated_before_bytes_total",
+        "Bytes that events sent compressed would have had, each counted for every receiver.",
+        |c| c.deflated_bytes_before,
+    ),
+    ("deflated_after_bytes_total", "Bytes that they had.", |c| c.deflated_bytes_after),
     ("deliveries_total", "Events queued to a connection.", |c| c.deliveries),
     ("broadcasts_total", "Broadcasts, counted once for each shard with members.", |c| c.broadcasts),
     ("deliveries_deferred_total", "Events not queued because their receiver was behind.", |c| {
@@ -184,6 +265,17 @@ const TOTALS: &[(&str, &str, Read<Counters>)] = &[
     }),
     ("acks_timed_out_total", "Answers of clients that did not come in time.", |c| c.acks_timed_out),
     ("panics_total", "Panics, each of which ended one connection.", |c| c.panics),
+];
+
+/// Some have metrics of their own, which say more.
+const REFUSED: &[(&str, Read<Counters>)] = &[
+    ("full", |c| c.connections_refused_full),
+    ("too_many_at_once", |c| c.handshakes_put_off + c.connects_put_off),
+    ("address", |c| c.connections_turned_away + c.requests_turned_away + c.sessions_turned_away),
+    ("introduction", |c| c.introductions_refused),
+    ("origin", |c| c.origins_refused),
+    ("timeout", |c| c.requests_timed_out),
+    ("entry", |c| c.handshakes_refused),
 ];
 
 const CLOSED: &[(&str, Read<Counters>)] = &[
@@ -222,6 +314,20 @@ const OWN_TOTALS: &[(&str, &str, Read<App>)] = &[
     ("presence_events_lost_total", "Events about who is in a room that a full inbox did not take.", |app| {
         app.presences.told().1
     }),
+    ("presence_changes_total", "Changes of how users look in rooms that somebody here watches.", |app| {
+        app.presences.changes().0
+    }),
+    (
+        "presence_suppressed_total",
+        "Changes among them that no event speaks of: undone or overtaken before it was time, or in a large room.",
+        |app| app.presences.changes().1,
+    ),
+    ("typing_received_total", "What clients have said about their typing.", |app| app.typing.starts().0),
+    (
+        "typing_suppressed_total",
+        "What they said too soon after the last time, or in too large a crowd, and nobody was told.",
+        |app| app.typing.starts().1,
+    ),
     ("typing_events_total", "Events about who is typing.", |app| app.typing.told().0),
     ("typing_events_lost_total", "Events about who is typing that a full inbox did not take.", |app| {
         app.typing.told().1
@@ -264,6 +370,9 @@ pub(crate) struct Readings {
     levels: Vec<(IntGauge, Read<Counters>)>,
     totals: Vec<(IntCounter, Read<Counters>)>,
     closed: IntCounterVec,
+    refused: IntCounterVec,
+    entering: Spread,
+    delivery_lag: Spread,
     own_levels: Vec<(IntGauge, Read<App>)>,
     own_totals: Vec<(IntCounter, Read<App>)>,
 }
@@ -279,6 +388,21 @@ impl Readings {
                 Opts::new(named("connections_closed_total"), "Connections closed, by reason."),
                 &["reason"],
             )?,
+            refused: IntCounterVec::new(
+                Opts::new(
+                    named("connections_refused_total"),
+                    "Connections, sessions and entries that were refused, by reason.",
+                ),
+                &["reason"],
+            )?,
+            entering: Spread::new(
+                &named("handshake_seconds"),
+                "From a request to enter to its answer, refusals among them.",
+            )?,
+            delivery_lag: Spread::new(
+                &named("delivery_lag_seconds"),
+                "From the publication of a message, by the clock of Redis, until it was written to all its receivers on a shard that read.",
+            )?,
             own_levels: gauges(OWN_LEVELS, named)?,
             own_totals: counters(OWN_TOTALS, named)?,
         };
@@ -292,6 +416,9 @@ impl Readings {
         for (reason, read) in CLOSED {
             raise(&self.closed.with_label_values(&[*reason]), read(&engine));
         }
+        for (reason, read) in REFUSED {
+            raise(&self.refused.with_label_values(&[*reason]), read(&engine));
+        }
         set_gauges(&self.own_levels, &self.app);
         raise_counters(&self.own_totals, &self.app);
     }
@@ -304,18 +431,21 @@ impl Readings {
         gauges
             .map(|gauge| gauge as &dyn Collector)
             .chain(counters.map(|counter| counter as &dyn Collector))
-            .chain(std::iter::once(&self.closed as &dyn Collector))
+            .chain([&self.closed as &dyn Collector, &self.refused])
     }
 }
 
 impl Collector for Readings {
     fn desc(&self) -> Vec<&Desc> {
-        self.collectors().flat_map(Collector::desc).collect()
+        let spreads = [&self.entering, &self.delivery_lag].map(|spread| &spread.desc);
+        self.collectors().flat_map(Collector::desc).chain(spreads).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         self.update();
-        self.collectors().flat_map(Collector::collect).collect()
+        let times = self.app.handle.times();
+        let spreads = [self.entering.family(&times.entering), self.delivery_lag.family(&times.delivery_lag)];
+        self.collectors().flat_map(Collector::collect).chain(spreads).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use turnpike_wire::event::server::{
 
 use crate::app::{App, NAMESPACE};
 use crate::clock::unix_ms;
+use crate::inspect;
 use crate::offset::{self, Reference, Vector};
 use crate::replay::{Piece, Replay};
 
@@ -48,12 +49,22 @@ impl Outgoing {
         self.event(SESSION).arg(&session).offset(offset).build()
     }
 
+    /// As somebody gets it who missed it.
     pub(crate) fn message(self, message: &Message, offset: &str) -> Arc<Encoded> {
+        self.of_message(message, offset).build()
+    }
+
+    /// As those get it who are there: how long it was under way is measured.
+    pub(crate) fn published(self, message: &Message, offset: &str) -> Arc<Encoded> {
+        self.of_message(message, offset).published(message.ts).build()
+    }
+
+    fn of_message(self, message: &Message, offset: &str) -> EventBuilder {
         self.event(MESSAGE)
             .raw_arg(&message.data)
             .attachments(message.attachments.clone())
             .offset(offset)
-            .build()
+            .mark(inspect::mark(&message.room, message.seq))
     }
 
     pub(crate) fn volatile_message(self, data: &str, attachments: Vec<bytes::Bytes>) -> Arc<Encoded> {

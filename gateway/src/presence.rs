@@ -58,6 +58,8 @@ pub(crate) struct Presences {
     connections: Connections,
     told: AtomicU64,
     lost: AtomicU64,
+    changes: AtomicU64,
+    suppressed: AtomicU64,
 }
 
 /// The rooms of a lane that somebody on this node is in, or has just been.
@@ -97,6 +99,8 @@ impl Presences {
             connections: Connections::default(),
             told: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
         })
     }
 
@@ -242,6 +246,11 @@ impl Presences {
         (self.told.load(Ordering::Relaxed), self.lost.load(Ordering::Relaxed))
     }
 
+    /// Changes in rooms that somebody here watches, and those of them that no event speaks of.
+    pub(crate) fn changes(&self) -> (u64, u64) {
+        (self.changes.load(Ordering::Relaxed), self.suppressed.load(Ordering::Relaxed))
+    }
+
     /// Does what is due.
     pub(crate) fn tick(self: &Arc<Self>) {
         self.look_at_nodes();
@@ -334,6 +343,11 @@ impl Presences {
                     Effect::Read => asks.push(Ask::Read),
                     effect => self.carry_out(name, room, effect, owed),
                 }
+            }
+            let tally = room.take_tally();
+            if tally.changes > 0 {
+                self.changes.fetch_add(tally.changes, Ordering::Relaxed);
+                self.suppressed.fetch_add(tally.suppressed, Ordering::Relaxed);
             }
             agenda.note_next(name, room.due_ms());
             if room.is_empty() {

@@ -9,7 +9,9 @@ use turnpike_guard::{Identity, Right};
 use crate::app::{App, NAMESPACE};
 use crate::audited::{self, By};
 use crate::clock::unix_ms;
+use crate::inspect::{self, Note};
 use crate::membership::open;
+use crate::metrics::Recovery;
 use crate::mirror::Reached;
 use crate::offset;
 use crate::outgoing::{self, Greeting};
@@ -98,6 +100,19 @@ pub(crate) async fn resume(
     request: &ConnectRequest,
     identified: Option<&Identity>,
 ) -> Resumed {
+    let resumed = try_resume(app, request, identified).await;
+    if request.resume.is_some() {
+        app.meters.recovery(match &resumed {
+            Resumed::Yes(_) => Recovery::Recovered,
+            Resumed::No { lost } if !lost.is_empty() => Recovery::Lost { rooms: lost.len() },
+            Resumed::No { .. } => Recovery::Refused,
+            Resumed::Unavailable(_) => Recovery::Unavailable,
+        });
+    }
+    resumed
+}
+
+async fn try_resume(app: &Arc<App>, request: &ConnectRequest, identified: Option<&Identity>) -> Resumed {
     let (Some(resume), Some(socket)) = (&request.resume, request.recovered_socket()) else {
         return Resumed::NO;
     };
@@ -164,6 +179,9 @@ pub(crate) async fn resume(
         drop(lanes);
         return Unavailable { retry_after_ms: 250 }.into();
     }
+    let replayed = replay.pieces().count();
+    app.meters.replayed.inc_by(replayed as u64);
+    inspect::note(&app.handle, &socket, Note::Recovered { replayed: replayed as u32 });
     // A place in the present epochs, also for what was joined in earlier ones. Nothing behind it was lost.
     for member in &mut taken.rooms {
         let now = reached.at(member.lane());

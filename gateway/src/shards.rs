@@ -4,23 +4,26 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use turnpike_cluster::{Control, Full, Lane, Message, Signal, Standing};
 use turnpike_engine::Handle;
+use turnpike_telemetry::Tracer;
 use turnpike_wire::RoomId;
 use turnpike_wire::event::server::Resync;
 
 use crate::app::App;
 use crate::mirror::Outlet;
 use crate::outgoing::Outgoing;
+use crate::traced;
 
 pub(crate) struct Shards {
     handle: Handle,
     outgoing: Outgoing,
+    tracer: Tracer,
     /// For what is no message. Not there yet while the node starts, and no more when it ends.
     app: OnceLock<Weak<App>>,
 }
 
 impl Shards {
-    pub(crate) fn new(handle: Handle, outgoing: Outgoing) -> Self {
-        Self { handle, outgoing, app: OnceLock::new() }
+    pub(crate) fn new(handle: Handle, outgoing: Outgoing, tracer: Tracer) -> Self {
+        Self { handle, outgoing, tracer, app: OnceLock::new() }
     }
 
     /// From here on signals are heard.
@@ -36,8 +39,12 @@ impl Shards {
 
 impl Outlet for Shards {
     fn message(&self, message: &Message, offset: &str) -> Result<(), Full> {
-        let event = self.outgoing.message(message, offset);
-        self.handle.broadcast(&message.room, event, None).map_err(|_| Full)
+        let mut traced = traced::delivery(&self.tracer, message);
+        let event = self.outgoing.published(message, offset);
+        self.handle.broadcast(&message.room, event, None).map_err(|_| {
+            traced.fail("overloaded");
+            Full
+        })
     }
 
     fn resync(&self, room: &RoomId, standing: &Standing, offset: &str) {

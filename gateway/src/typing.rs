@@ -31,6 +31,8 @@ pub(crate) struct Typing {
     busy: [AtomicUsize; LANES],
     told: AtomicU64,
     lost: AtomicU64,
+    starts: AtomicU64,
+    suppressed: AtomicU64,
 }
 
 impl Typing {
@@ -44,6 +46,8 @@ impl Typing {
             busy: std::array::from_fn(|_| AtomicUsize::new(0)),
             told: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            starts: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
         }
     }
 
@@ -51,12 +55,17 @@ impl Typing {
     pub(crate) fn start(&self, room: &RoomId, user: &UserId, socket: SocketRef) {
         let now_ms = self.clock.steady_ms();
         let lane = lane_of(room);
-        let mut rooms = self.lane(lane);
-        let Rooms { by_name: rooms, agenda } = &mut *rooms;
+        let mut guard = self.lane(lane);
+        let Rooms { by_name: rooms, agenda } = &mut *guard;
         let found = rooms.entry(room.clone()).or_insert_with(Room::new);
-        found.start(user, socket, now_ms);
+        let is_taken = found.start(user, socket, now_ms);
         agenda.note_next(room, found.due_ms());
         self.busy[lane.index()].store(rooms.len(), Ordering::Relaxed);
+        drop(guard);
+        self.starts.fetch_add(1, Ordering::Relaxed);
+        if !is_taken {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The user has stopped on this connection, left the room with it, or lost it.
@@ -136,6 +145,11 @@ impl Typing {
     /// Events handed over, and those that could not be.
     pub(crate) fn told(&self) -> (u64, u64) {
         (self.told.load(Ordering::Relaxed), self.lost.load(Ordering::Relaxed))
+    }
+
+    /// What clients have said, and of that what came too soon or into too large a crowd to be told.
+    pub(crate) fn starts(&self) -> (u64, u64) {
+        (self.starts.load(Ordering::Relaxed), self.suppressed.load(Ordering::Relaxed))
     }
 
     fn event(&self, room: &RoomId, view: &View) -> Arc<Encoded> {

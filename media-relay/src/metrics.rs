@@ -20,6 +20,7 @@ const LEVELS: &[(&str, &str, OfCore)] = &[
     ("publishers", "Sessions that publish.", |c| &c.publishers_now),
     ("viewers", "Sessions that watch.", |c| &c.viewers_now),
     ("streams", "Streams with a publisher or a viewer.", |c| &c.streams_now),
+    ("tracks", "Tracks that are published here or come from other shards and relays.", |c| &c.tracks_now),
 ];
 
 const TOTALS: &[(&str, &str, OfCore)] = &[
@@ -34,6 +35,15 @@ const TOTALS: &[(&str, &str, OfCore)] = &[
         &c.retransmissions
     }),
     ("keyframes_requested_total", "Keyframes that publishers were asked for.", |c| &c.keyframes_asked),
+    (
+        "rtp_received_lost_packets_total",
+        "Media packets of publishers that had not come when they were reported on. Some come later, as repairs.",
+        |c| &c.lost_in,
+    ),
+    ("rtp_sent_lost_packets_total", "Media packets that viewers report as not come.", |c| &c.lost_out),
+    ("layer_switches_total", "Changes of the layer that a viewer is sent of a track.", |c| {
+        &c.layer_switches
+    }),
 ];
 
 const SHARD_LEVELS: &[(&str, &str, OfShard)] = &[

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::spread::{Spread, SpreadCount};
+
 /// A number that one thread changes and others read.
 #[derive(Default)]
 pub(crate) struct Count(AtomicU64);
@@ -21,6 +23,23 @@ impl Count {
     }
 }
 
+/// How long things took, over all shards since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// From an event's publication, as it says itself, until it was written to the last of its receivers on a shard
+    /// who was not behind.
+    pub delivery_lag: Spread,
+    /// From a CONNECT to its answer.
+    pub entering: Spread,
+}
+
+impl Times {
+    pub(crate) fn add(&mut self, shard: &ShardCounters) {
+        self.delivery_lag.add(&shard.delivery_lag);
+        self.entering.add(&shard.entering);
+    }
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Sums over all shards since the start; `*_now` are levels.
@@ -29,7 +48,11 @@ macro_rules! counters {
 
         #[derive(Default)]
         #[repr(align(128))] // own cache lines: shards must not slow one another down by counting
-        pub(crate) struct ShardCounters { $(pub(crate) $name: Count,)* }
+        pub(crate) struct ShardCounters {
+            $(pub(crate) $name: Count,)*
+            pub(crate) delivery_lag: SpreadCount,
+            pub(crate) entering: SpreadCount,
+        }
 
         impl Counters {
             pub(crate) fn add(&mut self, shard: &ShardCounters) {
@@ -92,6 +115,9 @@ counters! {
     bytes_out,
     /// Events handed to a connection's queue.
     deliveries,
+    /// Bytes of events that went to clients compressed: what they would have been, and what they were.
+    deflated_bytes_before,
+    deflated_bytes_after,
     broadcasts,
     /// Reliable events not queued because the connection was behind; it is refilled later.
     deliveries_deferred,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ack::{AckError, Answers, Waiter, note_command};
-use crate::command::{Close, Command};
-use crate::counters::{Counters, ShardCounters};
+use crate::command::{Close, Command, Departure};
+use crate::counters::{Counters, ShardCounters, Times};
 use crate::ids::SocketRef;
 use crate::inbox::Inbox;
 use crate::packet::{Args, Encoded, EventBuilder};
@@ -221,3 +221,11 @@ impl Handle {
         self.0.shards[shard].inbox.send(command);
     }
 }
+    pub fn times(&self) -> Times {
+        let mut sum = Times::default();
+        for shard in &self.0.shards {
+            sum.add(&shard.counters);
+        }
+        sum
+    }
+

@@ -27,6 +27,7 @@ mod session;
 mod shard;
 pub mod ticket;
 pub mod wheel;
+mod spread;
 mod whereabouts;
 
 pub use ack::{AckError, AckReply, Answers};
@@ -37,7 +38,8 @@ pub use application::{
 pub use arrival::{Introduces, Introduction, Noticed, TurnedAway};
 pub use command::Close;
 pub use config::{EngineConfig, Origins, SHARDS_MAX};
-pub use counters::Counters;
+pub use counters::{Counters, Times};
 pub use handle::{Handle, Overloaded};
 pub use ids::{SocketId, SocketRef};
 pub use server::{Bound, KEPT_HEADERS, PeerAddress, Server};
+pub use spread::Spread;

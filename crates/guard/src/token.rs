@@ -113,6 +113,32 @@ impl TokenError {
         )
     }
 
+    /// All that [`Self::slug`] gives.
+    pub const SLUGS: [&str; 22] = [
+        "too_large",
+        "form",
+        "encoding",
+        "json",
+        "duplicate",
+        "depth",
+        "header",
+        "type",
+        "algorithm",
+        "header_form",
+        "key",
+        "key_ambiguous",
+        "signature",
+        "claim",
+        "grants",
+        "expired",
+        "not_yet",
+        "issued_in_future",
+        "issuer",
+        "audience",
+        "lifetime",
+        "revoked",
+    ];
+
     /// A constant name, fit for a metric's label.
     pub fn slug(&self) -> &'static str {
         match self {

@@ -63,6 +63,18 @@ pub(crate) struct Announcer<W> {
     waiting: Vec<W>,
     /// How many can be seen.
     visible: usize,
+    /// Changes since the last event.
+    pending: u64,
+    tally: Tally,
+}
+
+/// Since somebody last counted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Tally {
+    /// Changes of how a user looks, coming and going among them.
+    pub(crate) changes: u64,
+    /// Those of them that no event speaks of: undone before it was time, overtaken by others, or in a large room.
+    pub(crate) suppressed: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +124,8 @@ impl<W: Copy + Eq + Hash> Announcer<W> {
             watchers: HashMap::new(),
             waiting: Vec::new(),
             visible: 0,
+            pending: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -129,6 +143,7 @@ impl<W: Copy + Eq + Hash> Announcer<W> {
             return;
         }
         self.waits_since_ms.get_or_insert(now_ms);
+        self.pending += changes.len() as u64;
         let free = CHANGES_MAX.saturating_sub(self.log.len());
         self.unlisted |= count > LISTED_MEMBERS_MAX || changes.len() > free;
         if count <= LISTED_MEMBERS_MAX {
@@ -217,6 +232,10 @@ impl<W: Copy + Eq + Hash> Announcer<W> {
         Some(last.map_or(settled, |last| settled.max(last + EVERY_MS)))
     }
 
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
     /// Tells what has changed, if it is time.
     pub(crate) fn tell(
         &mut self,
@@ -256,6 +275,11 @@ impl<W: Copy + Eq + Hash> Announcer<W> {
             visible_told |= watcher.is_visible && changes.is_some();
             newcomers.push((who, changes));
         }
+        let said = all.iter().chain(newcomers.iter().filter_map(|(_, changes)| changes.as_ref()));
+        let said = said.map(Changes::listed).max().unwrap_or(0) as u64;
+        let pending = std::mem::take(&mut self.pending);
+        self.tally.changes += pending;
+        self.tally.suppressed += pending.saturating_sub(said);
         let told = all.is_some() || newcomers.iter().any(|(_, changes)| changes.is_some());
         if told {
             self.last_ms = Some(now_ms);
@@ -300,6 +324,11 @@ fn differences(log: &[Changed], look: &impl Fn(&UserId) -> Option<Look>) -> Chan
 }
 
 impl Changes {
+    /// How many users it speaks of.
+    fn listed(&self) -> usize {
+        self.joined.len() + self.left.len() + self.changed.len()
+    }
+
     fn is_empty(&self) -> bool {
         self.joined.is_empty() && self.left.is_empty() && self.changed.is_empty() && !self.partial
     }

@@ -9,7 +9,7 @@ use turnpike_cluster::{Change, Incarnation, PresenceDelta, Roster as Read, RowKe
 use turnpike_wire::UserId;
 use turnpike_wire::presence::Member;
 
-use super::announcer::{Announcer, Changes, Entrance};
+use super::announcer::{Announcer, Changes, Entrance, Tally};
 use super::look::Look;
 use super::own::OwnRows;
 use super::roster::{Changed, Roster};
@@ -291,6 +291,11 @@ impl<W: Copy + Eq + Hash> Room<W> {
                 effects.push(Effect::Admit(socket));
             }
         }
+    }
+
+    /// What has become of changes since this was asked last.
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        self.view.as_mut().map(|view| view.announcer.take_tally()).unwrap_or_default()
     }
 
     /// When to tick next: at once, if the number is in the past.

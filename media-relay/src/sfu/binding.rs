@@ -68,6 +68,7 @@ impl Sfu {
     /// A track is published no more.
     pub(super) fn remove_track(&mut self, key: TrackKey) {
         let Some(track) = self.tracks.try_remove(key) else { return };
+        self.counters.tracks(self.tracks.len());
         self.fresh.retain(|fresh| *fresh != key);
         for (viewer, index) in track.viewers {
             let viewer = self.peers.get_mut(viewer).and_then(super::peer::Peer::viewer);

@@ -23,10 +23,15 @@ counters! {
     nacks_in,
     retransmissions,
     keyframes_asked,
+    /// Packets of publishers that had not come when they were reported on, and packets that viewers report as not come.
+    lost_in,
+    lost_out,
+    layer_switches,
     joins,
     publishers_now,
     viewers_now,
     streams_now,
+    tracks_now,
 }
 
 /// Why something that came was not used.
@@ -130,6 +135,22 @@ impl Counters {
     /// Something was sent again to another relay or shard.
     pub(crate) fn piped_again(&self) {
         self.retransmissions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tracks(&self, now: usize) {
+        self.tracks_now.store(now as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lost_in(&self, packets: u64) {
+        self.lost_in.fetch_add(packets, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lost_out(&self, packets: u64) {
+        self.lost_out.fetch_add(packets, Ordering::Relaxed);
+    }
+
+    pub(crate) fn layers_switched(&self, times: u32) {
+        self.layer_switches.fetch_add(u64::from(times), Ordering::Relaxed);
     }
 
     pub(crate) fn keyframe_asked(&self) {

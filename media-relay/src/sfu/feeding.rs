@@ -224,6 +224,7 @@ impl Sfu {
         };
         track.put_in_order();
         let track = self.tracks.insert(track);
+        self.counters.tracks(self.tracks.len());
         self.streams[key].tracks.push(track);
         true
     }

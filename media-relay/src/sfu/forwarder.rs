@@ -45,6 +45,8 @@ pub(crate) struct Forwarder {
     pub(crate) octets: u32,
     /// The middle of the NTP time of the latest sender report, and when it was sent.
     pub(crate) reported: Option<(u32, Instant)>,
+    /// Since somebody last counted them: changes of what is shown of one track.
+    pub(crate) switches: u32,
 }
 
 /// The stream in which packets are sent again.
@@ -118,6 +120,7 @@ impl Forwarder {
             packets: 0,
             octets: 0,
             reported: None,
+            switches: 0,
         }
     }
 
@@ -263,6 +266,7 @@ impl Forwarder {
                     let output = self.rewriter.forward(&incoming).ok()?;
                     return pass(Way::First, packet.marker, output);
                 };
+                self.switches += u32::from(self.is_video && self.current.is_some());
                 self.current = Some(index);
                 self.has_still = false;
                 (self.spatial, self.temporal) = self.target.unwrap_or_default();
@@ -313,6 +317,7 @@ impl Forwarder {
     fn takes(&mut self, packet: &Cached<Facts>, layers: usize) -> bool {
         let Some(frame) = packet.facts.frame else { return false };
         let Some((spatial_max, temporal_max)) = self.target else { return true };
+        let before = (self.spatial, self.temporal);
         if frame.keyframe {
             self.temporal = temporal_max;
             if layers == 1 {
@@ -328,6 +333,7 @@ impl Forwarder {
         if layers == 1 && spatial_max < self.spatial && frame.starts_frame {
             self.spatial = spatial_max;
         }
+        self.switches += u32::from(before != (self.spatial, self.temporal));
         frame.temporal <= self.temporal && (layers > 1 || frame.spatial <= self.spatial)
     }
 

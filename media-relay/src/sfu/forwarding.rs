@@ -446,6 +446,7 @@ impl Sending<'_> {
         let mut buffer = [0; RTCP_BYTES_MAX];
         let mut compound = Writer::new(&mut buffer);
         for forwarder in &mut viewer.forwarders {
+            self.counters.layers_switched(std::mem::take(&mut forwarder.switches));
             let layer = forwarder.track.and_then(|track| tracks.get(track)).and_then(|track| {
                 let layer = track.layers.get(usize::from(forwarder.current()?))?;
                 Some((layer.source, layer.clock?, track.clock_hz))

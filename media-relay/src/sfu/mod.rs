@@ -423,6 +423,7 @@ impl Sfu {
     fn count(&self) {
         let publishers = self.peers.iter().filter(|(_, peer)| peer.is_publisher()).count();
         self.counters.now(publishers, self.peers.len() - publishers, self.streams.len());
+        self.counters.tracks(self.tracks.len());
     }
 
     /// What has changed in a stream may be of interest at the other ends of its pipes.

@@ -183,7 +183,7 @@ impl Publisher {
         let own = self.own_ssrc;
         if now >= self.report_due {
             self.report_due = now + REPORT_INTERVAL;
-            let blocks = self.blocks(now, tracks);
+            let blocks = self.blocks(now, tracks, counters);
             let mut out = Writer::new(&mut buffer);
             // A compound packet has at most 31, and so has what we take from one peer, nearly always.
             if out.receiver_report(own, &blocks[..blocks.len().min(31)]).is_ok() {
@@ -255,12 +255,13 @@ impl Publisher {
         }
     }
 
-    fn blocks(&self, now: Instant, tracks: &mut Slab<Track>) -> Vec<ReportBlock> {
+    fn blocks(&self, now: Instant, tracks: &mut Slab<Track>, counters: &Counters) -> Vec<ReportBlock> {
         let mut blocks = Vec::new();
         for key in &self.tracks {
             let Some(track) = tracks.get_mut(*key) else { continue };
             for layer in &mut track.layers {
                 let (Some(ssrc), Some(report)) = (layer.ssrc, layer.receiver.report(now)) else { continue };
+                counters.lost_in(layer.receiver.lost_lately);
                 blocks.push(ReportBlock {
                     ssrc,
                     fraction_lost: report.fraction_lost,

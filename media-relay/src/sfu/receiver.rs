@@ -40,6 +40,8 @@ pub(crate) struct Receiver {
     /// Of packets that were asked for, how many came.
     pub(crate) recovered: u64,
     pub(crate) lost: u64,
+    /// What had not come at the last report, of what was due since the one before.
+    pub(crate) lost_lately: u64,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,7 @@ impl Receiver {
             repair_time: None,
             recovered: 0,
             lost: 0,
+            lost_lately: 0,
         }
     }
 
@@ -183,6 +186,7 @@ impl Receiver {
             (expected.saturating_sub(report.expected_before), report.received - report.received_before);
         (report.expected_before, report.received_before) = (expected, report.received);
         let lost_lately = expected_lately.saturating_sub(received_lately);
+        self.lost_lately = lost_lately;
         let fraction = (lost_lately * 256).checked_div(expected_lately).unwrap_or(0).min(255);
         let lost = expected.cast_signed() - report.received.cast_signed();
         let delay = |(_, came): (u32, Instant)| {

@@ -37,7 +37,8 @@ pub(super) fn rtcp(
             }
             Ok(Message::Twcc(twcc)) if viewer.may_acknowledge(twcc.packets) => {
                 // 24 bits of a signed count.
-                viewer.acknowledged(now, twcc.reference as u32 & 0xff_ffff, twcc.arrivals());
+                let lost = viewer.acknowledged(now, twcc.reference as u32 & 0xff_ffff, twcc.arrivals());
+                counters.lost_out(lost);
             }
             Ok(Message::Remb(remb)) => viewer.estimator.on_remb(now, remb.bits_per_second),
             Ok(Message::Twcc(_)) => counters.ignore(Ignored::Excess),

@@ -99,22 +99,24 @@ impl Viewer {
         pacer.map_or(timers, |pacer| pacer.min(timers))
     }
 
-    /// Transport-wide feedback.
+    /// Transport-wide feedback. Gives how many packets it says are lost.
     pub(crate) fn acknowledged(
         &mut self,
         now: Instant,
         reference: u32,
         statuses: impl IntoIterator<Item = (u16, Option<i16>)>,
-    ) {
+    ) -> u64 {
         let mut reports = std::mem::take(&mut self.reports);
         self.sent.acknowledge(now, reference, statuses, &mut reports);
         self.estimator.on_reports(now, &reports);
+        let lost = reports.iter().filter(|report| report.arrival_us.is_none()).count();
         reports.clear();
         // A feedback may speak of the whole history; most speak of little.
         if reports.capacity() > 128 {
             reports = Vec::new();
         }
         self.reports = reports;
+        lost as u64
     }
 
     /// Whether another number that it asks for is looked for.

@@ -39,8 +39,16 @@ pub(crate) struct Client {
     pub(crate) conditions: Arc<Conditions>,
     pub(crate) metrics: Arc<Metrics>,
     stations: Mutex<HashMap<Address, Arc<Station>>>,
+    /// Who answers instead of any process.
+    #[cfg(test)]
+    pub(crate) played: Option<Arc<dyn Played>>,
     /// Connections live here, whoever asks: the runtime of a caller may know no sockets, or end.
     pub(crate) runtime: Handle,
+}
+
+#[cfg(test)]
+pub(crate) trait Played: Send + Sync {
+    fn answer(&self, command: Command) -> futures_util::future::BoxFuture<'static, Result<Value, Fault>>;
 }
 
 /// A process that is asked: its connection, and whether it is asked at all.
@@ -58,7 +66,16 @@ impl Client {
         conditions: Arc<Conditions>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { config, surveyor, conditions, metrics, stations: Mutex::default(), runtime: Handle::current() }
+        Self {
+            config,
+            surveyor,
+            conditions,
+            metrics,
+            stations: Mutex::default(),
+            #[cfg(test)]
+            played: None,
+            runtime: Handle::current(),
+        }
     }
 
     /// Calls a function of the library. The keys are all in one slot; the first says in which.
@@ -101,7 +118,8 @@ impl Client {
     }
 
     async fn ask(&self, kind: &str, slot: u16, command: &Command) -> Result<Value, Unavailable> {
-        let deadline = Instant::now() + self.config.call_deadline;
+        let begun = Instant::now();
+        let deadline = begun + self.config.call_deadline;
         let mut pause = PAUSE_MIN;
         let mut asking: Option<Address> = None;
         loop {
@@ -113,7 +131,10 @@ impl Client {
                 }
             };
             let fault = match timeout_at(deadline, tried).await {
-                Ok(Ok(value)) => return Ok(value),
+                Ok(Ok(value)) => {
+                    self.took(kind, begun);
+                    return Ok(value);
+                }
                 Ok(Err(fault)) => fault,
                 Err(_) => Fault::Lost("the time is over".into()),
             };
@@ -139,7 +160,15 @@ impl Client {
         }
     }
 
+    pub(crate) fn took(&self, kind: &str, begun: Instant) {
+        self.metrics.command_seconds.with_label_values(&[kind]).observe(begun.elapsed().as_secs_f64());
+    }
+
     async fn try_once(&self, slot: u16, command: &Command) -> Result<Value, Fault> {
+        #[cfg(test)]
+        if let Some(played) = &self.played {
+            return played.answer(command.clone()).await;
+        }
         let topology = self.surveyor.topology();
         let Some(master) = topology.master(slot) else {
             return Err(Fault::NotNow("the slot has no master".into()));

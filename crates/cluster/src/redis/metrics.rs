@@ -1,9 +1,23 @@
 //! What is measured of the plane.
 
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
+
+/// Every way in which a command can fail ([`super::fault::Fault`]).
+const FAILURES: [&str; 6] = ["moved", "ask", "not_now", "no_function", "lost", "refused"];
+/// Why a publication was not kept.
+const NOT_KEPT: [&str; 4] = ["away", "full", "too_old", "unavailable"];
+/// What shows that something may have been missed.
+const GAPS: [&str; 6] = ["bus_lost", "lagged", "sequence", "audit", "epoch", "overflow"];
+/// Where something was found that nobody of this cluster has written.
+const FORGED: [&str; 4] = ["announcement", "letter", "log", "notice"];
+/// Factors of four: there is one for each kind of command.
+const COMMAND_BUCKETS: [f64; 7] = [0.001, 0.004, 0.016, 0.064, 0.256, 1.024, 4.096];
 
 pub(crate) struct Metrics {
     pub(crate) commands: IntCounterVec,
+    pub(crate) command_seconds: HistogramVec,
     pub(crate) calls_failed: IntCounterVec,
     pub(crate) batches: IntCounter,
     pub(crate) publish_seconds: Histogram,
@@ -55,18 +69,33 @@ impl Metrics {
             "How far the clock of this machine is ahead of that of Redis.",
         )?;
         registry.register(Box::new(clock_offset.clone()))?;
+        let command_seconds = HistogramOpts::new(
+            "turnpike_cluster_redis_command_seconds",
+            "From a command to its answer, tries among it, by function or command. Publications that were committed together count once.",
+        )
+        .buckets(COMMAND_BUCKETS.to_vec());
+        let command_seconds = HistogramVec::new(command_seconds, &["kind"])?;
+        registry.register(Box::new(command_seconds.clone()))?;
+        // Present from the start, at nought: the first is a change.
+        let known = |vec: IntCounterVec, values: &[&str]| {
+            for value in values {
+                vec.with_label_values(&[*value]);
+            }
+            vec
+        };
         Ok(Self {
+            command_seconds,
             clock_offset,
             commands: vec(
                 "turnpike_cluster_redis_commands_total",
                 "Commands sent to Redis, by function or command.",
                 &["kind"],
             )?,
-            calls_failed: vec(
+            calls_failed: known(vec(
                 "turnpike_cluster_redis_failures_total",
                 "Commands that were not answered as asked, by what happened.",
                 &["reason"],
-            )?,
+            )?, &FAILURES),
             batches: counter(
                 "turnpike_cluster_publish_batches_total",
                 "Groups of publications that were committed together.",
@@ -79,11 +108,11 @@ impl Metrics {
                     4.0, 8.0,
                 ],
             )?,
-            publish_failed: vec(
+            publish_failed: known(vec(
                 "turnpike_cluster_publish_failures_total",
                 "Publications that were not kept, or not known to be, by reason.",
                 &["reason"],
-            )?,
+            )?, &NOT_KEPT),
             publish_retries: counter(
                 "turnpike_cluster_publish_retries_total",
                 "Publications that were sent to Redis once more.",
@@ -97,11 +126,11 @@ impl Metrics {
                 "turnpike_cluster_bus_connections_total",
                 "Connections of the bus that were made.",
             )?,
-            gaps: vec(
+            gaps: known(vec(
                 "turnpike_cluster_gaps_total",
                 "Times that something may have been missed on the bus, by what showed it.",
                 &["reason"],
-            )?,
+            )?, &GAPS),
             resyncs: counter(
                 "turnpike_cluster_resyncs_total",
                 "Times that all open rooms of a lane were compared with the log.",
@@ -119,11 +148,11 @@ impl Metrics {
                 "turnpike_cluster_signals_dropped_total",
                 "Signals that were not sent to other nodes.",
             )?,
-            forged: vec(
+            forged: known(vec(
                 "turnpike_bus_forged_total",
                 "Messages between nodes that bear no seal of this cluster, or one that was made for something else.",
                 &["kind"],
-            )?,
+            )?, &FORGED),
             notices_given_up: counter(
                 "turnpike_bulletin_given_up_total",
                 "Bans and revocations for which there was no room any more, before their time was over.",
@@ -153,15 +182,8 @@ mod tests {
         let metrics = Metrics::new(&registry).unwrap();
         // What has labels is there from its first value on.
         metrics.breaker_state.with_label_values(&["x"]).set(0);
-        for counter in [
-            &metrics.commands,
-            &metrics.calls_failed,
-            &metrics.publish_failed,
-            &metrics.gaps,
-            &metrics.forged,
-        ] {
-            counter.with_label_values(&["x"]).inc();
-        }
+        metrics.commands.with_label_values(&["x"]).inc();
+        metrics.command_seconds.with_label_values(&["x"]).observe(0.0);
         let mut table =
             String::from("| metric | type | labels | what it says |\n| --- | --- | --- | --- |\n");
         for family in registry.gather() {

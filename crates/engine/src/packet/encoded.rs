@@ -24,6 +24,7 @@ pub struct Encoded {
     ack: Option<u64>,
     compress_above: usize,
     /// The array: name, arguments, offset.
+    published_ms: Option<u64>,
     text: String,
     /// Where the first argument stands in it.
     argument: Option<Range<usize>>,
@@ -52,6 +53,21 @@ impl Encoded {
     }
 
     pub fn namespace(&self) -> &str {
+    pub(crate) fn published_ms(&self) -> Option<u64> {
+        self.published_ms
+    }
+
+    /// What a receiver on this wire is spared by compression: the bytes before and after.
+    pub(crate) fn deflated(&self, dialect: Dialect, wire: Wire) -> Option<(usize, usize)> {
+        let is_deflated = wire == Wire::WebsocketDeflate && self.queue_bytes() >= self.compress_above;
+        is_deflated.then(|| (self.queue_bytes(), self.bytes(dialect, wire).len()))
+    }
+
+    /// See [`EventBuilder::mark`].
+    pub fn mark(&self) -> Option<u32> {
+        self.mark
+    }
+
         &self.namespace
     }
 
@@ -113,6 +129,7 @@ pub struct EventBuilder {
     compress_above: usize,
     /// The array as far as it goes.
     text: String,
+    published_ms: Option<u64>,
     argument: Option<Range<usize>>,
     attachments: Vec<Bytes>,
 }
@@ -132,6 +149,7 @@ impl EventBuilder {
             text,
             argument: None,
             attachments: Vec::new(),
+            published_ms: None,
         };
         event.element('[', name)
     }
@@ -195,6 +213,12 @@ impl EventBuilder {
         Arc::new(Encoded {
             namespace: self.namespace,
             name: self.name,
+    /// When it was published, in milliseconds since 1970: how late it is at its receivers is measured from there.
+    pub fn published(mut self, unix_ms: u64) -> Self {
+        self.published_ms = Some(unix_ms);
+        self
+    }
+
             class: self.class,
             offset: self.offset,
             ack: self.ack,
@@ -209,6 +233,7 @@ impl EventBuilder {
     fn element(mut self, mark: char, value: &(impl Serialize + ?Sized)) -> Self {
         self.text.push(mark);
         let start = self.text.len();
+            published_ms: self.published_ms,
         let mut bytes = std::mem::take(&mut self.text).into_bytes();
         if let Err(fault) = serde_json::to_writer(&mut bytes, value) {
             debug_assert!(false, "argument does not serialise: {fault}");

@@ -149,6 +149,7 @@ impl<A: Application> Shard<A> {
                 except,
                 ask: None,
                 members: room.members.clone(),
+        self.note_published(&event);
                 next: 0,
             });
         }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -34,6 +34,7 @@ pub(super) struct Entering {
     /// The ticket that was shown and is genuine, with the id it speaks of.
     resumed: Option<(SocketId, String)>,
     pub(super) held: Option<Box<Held>>,
+    asked: Instant,
 }
 
 /// The part of a CONNECT's payload that is the engine's: a client that wants to go on shows its ticket.
@@ -84,7 +85,8 @@ impl<A: Application> Shard<A> {
             return;
         }
         let socket = SocketRef { shard: self.index, key: conn.key, id: SocketId::random() };
-        let mut entering = Entering { socket, namespace, raw_id, resumed: None, held: None };
+        let mut entering =
+            Entering { socket, namespace, raw_id, resumed: None, held: None, asked: Instant::now() };
         if state.sockets.len() >= self.config.namespaces_per_connection_max {
             let refusal = Refusal {
                 message: "too many namespaces on this connection".to_owned(),
@@ -153,11 +155,12 @@ impl<A: Application> Shard<A> {
         entering: Entering,
         answer: Answered<A>,
     ) {
+        self.counters.entering.took(entering.asked.elapsed());
         let admission = match answer {
             Ok(admission) => admission,
             Err(refusal) => return self.refused(conn, state, entering, refusal),
         };
-        let Entering { mut socket, namespace, raw_id, resumed, held } = entering;
+        let Entering { mut socket, namespace, raw_id, resumed, held, .. } = entering;
         let recovered = admission.recovered && resumed.is_some();
         let pid = match resumed {
             Some((id, pid)) if recovered => {

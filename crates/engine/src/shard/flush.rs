@@ -65,6 +65,13 @@ impl<A: Application> Shard<A> {
         state.outbox.push_shared(Arc::clone(event));
         self.counters.deliveries.add(1);
         self.mark_dirty(conn, state);
+        if let Some((before, after)) = event.deflated(state.form.dialect, state.form.wire) {
+            self.counters.deflated_bytes_before.add(before as u64);
+            self.counters.deflated_bytes_after.add(after as u64);
+        }
+        if let Some(mark) = event.mark() {
+            state.recorder().delivered(mark, self.lately_ms.get());
+        }
     }
 
     /// One event is always taken, however large: limits on its size are the application's.

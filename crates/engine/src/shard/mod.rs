@@ -104,6 +104,8 @@ struct Work {
 
 impl<A: Application> Shard<A> {
     pub(crate) fn new(index: u16, config: Arc<EngineConfig>, app: Arc<A>, handle: Handle) -> Rc<Self> {
+    /// When the events were published that are being written, as they say themselves.
+    published: RefCell<Vec<u64>>,
         let counters = Arc::clone(&handle.0.shards[usize::from(index)].counters);
         let tickets = (!config.ticket_secrets.is_empty()).then(|| TicketKeys::new(&config.ticket_secrets));
         let door = || Door::new(config.handshakes_per_second, config.handshakes_burst, 0);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 
@@ -13,6 +14,7 @@ use super::commands::{Job, SLICE_MEMBERS};
 use crate::application::Application;
 use crate::command::Command;
 use crate::inbox::Inbox;
+use crate::packet::Encoded;
 
 /// Commands taken from the inbox at once.
 const COMMANDS_PER_TURN: usize = 256;
@@ -20,6 +22,9 @@ const COMMANDS_PER_TURN: usize = 256;
 const DELIVERIES_PER_TURN: usize = 16_384;
 /// The application reads its history for each of them.
 const REFILLS_PER_TURN: usize = 64;
+
+/// Publications whose way is measured at once.
+const PUBLISHED_MAX: usize = 256;
 
 /// Commands that have left the inbox.
 #[derive(Default)]
@@ -45,6 +50,9 @@ impl<A: Application> Shard<A> {
             self.flush_some();
             self.work.pumping.set(false);
             if stop {
+            if job.is_none() {
+                self.measure_lag();
+            }
                 return;
             }
             // Others first; the runtime looks at its sockets before it comes back to us.
@@ -133,6 +141,30 @@ impl<A: Application> Shard<A> {
 
     fn end_doomed(&self) {
         loop {
+    /// Of events that say when they were published it is measured how late they are.
+    pub(super) fn note_published(&self, event: &Encoded) {
+        if let Some(published_ms) = event.published_ms() {
+            let mut published = self.work.published.borrow_mut();
+            // Under more load than the shard can carry those that are measured are enough.
+            if published.len() < PUBLISHED_MAX {
+                published.push(published_ms);
+            }
+        }
+    }
+
+    /// Once everything that was queued has been offered to the sockets.
+    fn measure_lag(&self) {
+        let mut published = self.work.published.borrow_mut();
+        if published.is_empty() || !self.work.dirty.borrow().is_empty() && published.len() < PUBLISHED_MAX {
+            return;
+        }
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        for published_ms in published.drain(..) {
+            // Of a clock that is behind that of the publication nothing can be told but that it was soon.
+            self.counters.delivery_lag.took(Duration::from_millis(now_ms.saturating_sub(published_ms)));
+        }
+    }
+
             let Some((key, reason)) = self.work.doomed.borrow_mut().pop() else { return };
             if let Some(conn) = self.conn(key) {
                 self.end(&conn, &reason);

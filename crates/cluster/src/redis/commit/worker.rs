@@ -115,7 +115,9 @@ async fn commit(
         client.metrics.commands.with_label_values(&["WAIT"]).inc();
         commands.push(wait(needed));
     }
+    let begun = Instant::now();
     let mut answers = link.send_all(commands, client.config.reply_deadline + WAIT).await;
+    client.took("turnpike_publish", begun);
     let mut acknowledged =
         if needed > 0 { answers.pop().map(|answer| answer.map(|value| reply::number(&value))) } else { None };
 
