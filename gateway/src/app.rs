@@ -11,9 +11,11 @@ use turnpike_audit::Audit;
 use turnpike_cluster::{Cluster, Command, Control, Message, Signal, Unavailable};
 use turnpike_engine::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Introduces, Introduction, Kind,
-    Noticed, Refusal, SocketId, SocketRef, Step, Traffic, TurnedAway, packet,
+    Look, Noticed, Refusal, SocketId, SocketRef, Step, Traffic, TurnedAway, packet,
 };
 use turnpike_guard::{IceServers, Identity, Verifier};
+use turnpike_telemetry::Tracer;
+use turnpike_wire::event::ClientEvent;
 use turnpike_wire::{Code, Disconnect, Failure, IceServer, RoomId, UserId};
 
 use crate::addresses::{self, Addresses};
@@ -24,6 +26,7 @@ use crate::config::Limits;
 use crate::ending::dismiss;
 use crate::expiry::Expiry;
 use crate::gates::{Gate, Gatekeeper};
+use crate::inspect::{self, Inspection};
 use crate::limits::{Limiter, Tripped};
 use crate::metrics::Meters;
 use crate::mirror::{LaneGuards, Mirror};
@@ -51,6 +54,7 @@ pub(crate) struct App {
     pub(crate) node: String,
     pub(crate) ping_interval_ms: u64,
     pub(crate) ping_timeout_ms: u64,
+    pub(crate) connections_max: usize,
     pub(crate) recovery_window_ms: u64,
     pub(crate) limits: Limits,
     pub(crate) limiter: Arc<Limiter>,
@@ -75,8 +79,10 @@ pub(crate) struct App {
     pub(crate) drawn: AtomicU64,
     pub(crate) handle: Handle,
     pub(crate) outgoing: Outgoing,
+    pub(crate) inspection: Inspection,
     pub(crate) meters: Meters,
     pub(crate) audit: Audit,
+    pub(crate) tracer: Tracer,
     pub(crate) webhooks: Option<Hooks>,
     /// There if a backend wants to know of it.
     pub(crate) occupancy: Option<Arc<Occupancy>>,
@@ -270,7 +276,7 @@ impl Application for Node {
     type Socket = Arc<Session>;
 
     fn connect(&self, request: ConnectRequest) -> Step<Result<Admission<Arc<Session>>, Refusal>> {
-        step(connect::admit(Arc::clone(&self.0), request))
+        step(connect::admit_traced(Arc::clone(&self.0), request))
     }
 
     fn put_off(&self, request: &ConnectRequest, retry_after: Duration) -> Refusal {
@@ -279,6 +285,15 @@ impl Application for Node {
 
     fn event(&self, session: &Arc<Session>, event: Event) -> Step<()> {
         events::handle(&self.0, session, event)
+    }
+
+    fn event_code(&self, event: &str) -> u8 {
+        inspect::code_of(ClientEvent::parse(event))
+    }
+
+    fn parted(&self, session: &Arc<Session>, socket: &SocketRef, reason: &DisconnectReason, look: &Look) {
+        let (inspection, steady_ms) = (&self.0.inspection, self.0.clock.steady_ms());
+        inspection.departures.note(session, socket.id(), reason, look, steady_ms);
     }
 
     fn disconnect(

@@ -14,8 +14,9 @@ use turnpike_wire::Disconnect;
 use crate::app::App;
 use crate::audited::{self, By};
 use crate::clock::unix_ms;
-use crate::ending::dismiss;
+use crate::ending::{dismiss, vacancy};
 use crate::expiry::Due;
+use crate::inspect::{self, Note};
 use crate::session::Whereabouts;
 use crate::{policing, records};
 
@@ -105,14 +106,31 @@ fn sweep_once(app: &Arc<App>) {
     for id in app.sessions.sweep(steady_ms, &app.mirror) {
         app.forget_record(id);
     }
+    report_places(app);
     app.signaling.tick();
     app.limiter.tick();
+    app.inspection.departures.sweep(steady_ms);
     app.mirror.expire();
     app.mirror.close_idle(|room| app.cluster.broker.close(room));
     let now = unix_ms() / 1000;
     app.tokens.revocations().sweep(unix_ms());
     for due in app.expiry.due(now) {
         end_of_token(app, due, now);
+    }
+}
+
+/// So that a node that leaves knows how many it may send here. Nothing is told anew that is as it was.
+fn report_places(app: &Arc<App>) {
+    let taken = app.handle.counters().connections_now as usize;
+    let places = vacancy(app.connections_max.saturating_sub(taken), app.connections_max);
+    let (own, nodes) = (app.cluster.membership.own(), app.cluster.membership.nodes());
+    let told = nodes.borrow().iter().find(|node| node.incarnation == own).and_then(|node| node.places);
+    if told != Some(places) {
+        let telling = app.cluster.membership.vacant(places).wait();
+        // Should it not be heard, it is said again.
+        app.spawn(async move {
+            let _ = telling.await;
+        });
     }
 }
 
@@ -133,5 +151,7 @@ fn end_of_token(app: &Arc<App>, due: Due, now: u64) {
     } else {
         // When the inbox is full the client learns it from the end itself.
         let _ = app.handle.emit(&socket, app.outgoing.expiring(due.expires_at));
+        let seconds = due.expires_at.saturating_sub(now) as u32;
+        inspect::note(&app.handle, &socket, Note::Expiring { seconds });
     }
 }

@@ -14,6 +14,7 @@ use crate::app::{App, NAMESPACE};
 use crate::audited::{self, By};
 use crate::clock::unix_ms;
 use crate::gates::{Gate, Subject};
+use crate::inspect::{self, Note};
 use crate::membership::{Held, keep_record, open, unavailable};
 use crate::offset;
 use crate::outgoing::{self, Greeting};
@@ -23,6 +24,7 @@ use crate::replay::{Loss, Member, replay};
 use crate::resume::{Resumed, resume};
 use crate::revoking;
 use crate::session::{Arrival, Session, Whereabouts, leave_all};
+use crate::traced;
 
 pub(crate) type Admitted = Result<Admission<Arc<Session>>, Refusal>;
 
@@ -40,7 +42,17 @@ struct Device {
     device: Option<DeviceId>,
 }
 
-pub(crate) async fn admit(app: Arc<App>, request: ConnectRequest) -> Admitted {
+pub(crate) async fn admit_traced(app: Arc<App>, request: ConnectRequest) -> Admitted {
+    let mut span = traced::handshake(&app.tracer, &request);
+    let admitted = admit(app, request).await;
+    match &admitted {
+        Ok(admission) => span.attribute("turnpike.recovered", u64::from(admission.recovered)),
+        Err(_) => span.attribute("turnpike.refused", 1),
+    };
+    admitted
+}
+
+async fn admit(app: Arc<App>, request: ConnectRequest) -> Admitted {
     if &*request.namespace != NAMESPACE {
         // The words of the reference server: clients compare them.
         return Err(refusal(request.kind, &Failure::new(Code::BadRequest, "Invalid namespace")));
@@ -218,6 +230,10 @@ async fn enter(
     drop(lanes);
     sent.map_err(|Overloaded| again(Unavailable { retry_after_ms: 250 }))?;
     entering.session = None;
+    if request.resume.is_some() {
+        let note = Note::NotRecovered { lost: lost.len() as u32 };
+        inspect::note(&app.handle, &socket, note);
+    }
     app.seat(socket, &session, expires_at);
     app.report_opened(socket.id(), &session.user, false);
     audited::connection_opened(&app.audit, By::user(&session.user).over(socket.id()), false);

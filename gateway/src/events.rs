@@ -42,6 +42,7 @@ use turnpike_wire::{Answer, Code, Failure, RoomId};
 use crate::app::App;
 use crate::audited::{self, By};
 use crate::gates::Subject;
+use crate::inspect::{self, Note};
 use crate::limits::Tripped;
 use crate::membership::gone;
 use crate::placeholder;
@@ -77,6 +78,8 @@ impl Caller {
         if matches!(failure.code, Code::Forbidden | Code::Banned) {
             let object = Some((object, id.as_str()));
             audited::denied(&self.app.audit, self.by(), tried.name(), object, failure.code.slug());
+            let denied = Note::Denied { tag: inspect::tag(id), event: Some(tried), code: failure.code };
+            inspect::note(&self.app.handle, &self.socket, denied);
         }
         if failure.code == Code::Forbidden {
             match tried {
@@ -150,6 +153,9 @@ pub(crate) fn handle(app: &Arc<App>, session: &Arc<Session>, event: Event) -> St
     if let Some(known) = known
         && let Err(failure) = app.policing.may_do(session.address, &session.user, known)
     {
+        if failure.code == Code::RateLimited {
+            inspect::note(&app.handle, &caller.socket, Note::Muted { event: known });
+        }
         answer(&caller, known, ack, Err(failure));
         return Step::Now(());
     }
@@ -253,10 +259,14 @@ fn respond(caller: &Caller, known: Option<ClientEvent>, name: &str, ack: Option<
     match (outcome, ack) {
         (Ok(reply), Some(ack)) => ack.send_raw(reply.args_json, reply.attachments),
         (Ok(_), None) => {}
-        (Err(failure), Some(ack)) => ack.send_raw(Reply::failure(failure).args_json, Vec::new()),
+        (Err(failure), Some(ack)) => {
+            let why = inspect::refusal(known, failure.code);
+            ack.refuse_raw(Reply::failure(failure).args_json, why);
+        }
         (Err(failure), None) => {
             // When the inbox is full the client has worse to learn than this, and will.
             let _ = app.handle.emit(socket, app.outgoing.error(name, &failure));
+            inspect::note(&app.handle, socket, Note::Refused { event: known, code: failure.code });
         }
     }
 }

@@ -12,7 +12,7 @@ use turnpike_audit::Audit;
 use turnpike_cluster::Cluster;
 use turnpike_engine::{Counters, Origins, Server, packet};
 use turnpike_guard::{IceServers, Verifier, Watch};
-use turnpike_wire::Disconnect;
+use turnpike_telemetry::Tracer;
 
 use crate::addresses::{Addresses, Front};
 use crate::api_keys::ApiKeys;
@@ -24,6 +24,7 @@ use crate::ending::{self, Draining};
 use crate::expiry::Expiry;
 use crate::gates::{self, GateMeters};
 use crate::http;
+use crate::inspect::{self, Inspection};
 use crate::limits::Limiter;
 use crate::metrics::{Meters, Readings};
 use crate::mirror::{Mirror, Receiver, RingLimits};
@@ -57,6 +58,7 @@ struct Told {
     ping_interval: Duration,
     ping_timeout: Duration,
     compress_above: usize,
+    connections_max: usize,
     front: Front,
     watch: Watch,
     tokens: Verifier,
@@ -71,6 +73,7 @@ struct Told {
     gates: Option<gates::Keeper>,
     origins: Origins,
     audit: Audit,
+    tracer: Tracer,
     development: Option<Development>,
 }
 
@@ -100,12 +103,14 @@ impl Gateway {
             webhooks,
             gates,
             audit,
+            tracer,
             development,
         } = config;
         let told = Told {
             node: engine.node.clone(),
             ping_interval: engine.ping_interval,
             ping_timeout: engine.ping_timeout,
+            connections_max: engine.connections_max,
             compress_above: engine.compression_threshold.unwrap_or(usize::MAX),
             front,
             watch,
@@ -121,6 +126,7 @@ impl Gateway {
             gates: gates.map(gates::Keeper::new).transpose()?,
             origins: engine.origins.clone(),
             audit,
+            tracer,
             development,
         };
         Ok(Bound { engine: Server::bind(address, engine)?, config: told, registry: registry.clone() })
@@ -146,16 +152,16 @@ impl Gateway {
         move || handle.shards_stopped()
     }
 
-    /// Takes nobody in any more, and closes everybody evenly over the window. Gives their number.
+    /// Takes nobody in any more, and sends everybody to the other nodes over the window. Gives their number.
     pub async fn drain(&self, window: Duration) -> usize {
         self.draining.begin();
-        ending::drain(&self.app, window, Disconnect::Drain).await
+        ending::drain(&self.app, window).await
     }
 
     /// Other nodes take, or may take, this one for dead: whoever is connected is sent to them at once.
     pub async fn abandon(&self) -> usize {
         self.draining.begin();
-        ending::drain(&self.app, Duration::ZERO, Disconnect::NodeLost).await
+        ending::abandon(&self.app).await
     }
 
     /// Drops whoever is still connected, and waits for the threads to end.
@@ -181,7 +187,7 @@ impl Bound {
         let Self { engine, config, registry } = self;
         let background = Background::start()?;
         let (clock, outgoing) = (Clock::start(), Outgoing { compress_above: config.compress_above });
-        let shards = Arc::new(Shards::new(engine.handle(), outgoing));
+        let shards = Arc::new(Shards::new(engine.handle(), outgoing, config.tracer.clone()));
         let references = Arc::new(References::new(Arc::clone(&cluster.sessions)));
         let (handle, spawner) = (|| engine.handle(), || background.handle());
         let reporter =
@@ -201,6 +207,7 @@ impl Bound {
             node: config.node,
             ping_interval_ms: config.ping_interval.as_millis() as u64,
             ping_timeout_ms: config.ping_timeout.as_millis() as u64,
+            connections_max: config.connections_max,
             recovery_window_ms: config.recovery_window.as_millis() as u64,
             sessions: Sessions::new(config.limits.sessions_away_max),
             limits: config.limits,
@@ -230,8 +237,10 @@ impl Bound {
             drawn: AtomicU64::new(0),
             handle: handle(),
             outgoing,
+            inspection: Inspection::default(),
             meters: Meters::register(&registry).map_err(io::Error::other)?,
             audit: config.audit,
+            tracer: config.tracer,
             webhooks: hooks,
             occupancy,
             gates,
@@ -239,6 +248,7 @@ impl Bound {
         });
         shards.listen(&app);
         signaling::listen(&app);
+        inspect::listen(&app);
         revoking::begin(&app);
         Readings::register(&registry, &app).map_err(io::Error::other)?;
         policing::register(&registry, &app.policing.watch).map_err(io::Error::other)?;

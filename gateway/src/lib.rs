@@ -19,6 +19,7 @@ mod expiry;
 mod gates;
 mod gateway;
 mod http;
+pub mod inspect;
 mod limits;
 mod membership;
 mod metrics;
@@ -45,8 +46,9 @@ mod session;
 mod sessions;
 mod shards;
 mod signaling;
-mod step;
 mod spread;
+mod step;
+mod traced;
 mod typing;
 mod webhooks;
 

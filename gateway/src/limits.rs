@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use prometheus::Registry;
 use turnpike_cluster::{Cluster, Soon};
 use turnpike_guard::limit::{Bucket, Class, Classes, Exceeded, Limit, Rates, Table, Verdict};
@@ -26,7 +27,7 @@ use crate::session::Session;
 const UNKNOWN_CLASSES_MAX: usize = 64;
 
 pub(crate) struct Limiter {
-    classes: Classes,
+    classes: ArcSwap<Classes>,
     clock: Clock,
     joins: Table<str>,
     presence: Table<str>,
@@ -77,7 +78,7 @@ impl Limiter {
             Arc::new(Shares::new(kind, keys_max, cluster, clock, runtime.clone(), meters.leases.clone()))
         };
         Ok(Self {
-            classes,
+            classes: ArcSwap::from_pointee(classes),
             clock,
             joins: Table::new(keys_max),
             presence: Table::new(keys_max),
@@ -90,10 +91,16 @@ impl Limiter {
         })
     }
 
+    /// From now on these hold. What was counted goes on; whoever has a class is to be asked for it anew ([`Meter::reclassify`]).
+    pub(crate) fn replace(&self, classes: Classes) {
+        self.classes.store(Arc::new(classes));
+    }
+
     /// One event of a connection, before anything of it is read.
     #[inline]
     pub(crate) fn event(&self, session: &Session, bytes: usize) -> Allowed {
-        let (rates, now_ms) = (self.rates_of(session), self.clock.steady_ms());
+        let (classes, now_ms) = (self.classes.load(), self.clock.steady_ms());
+        let rates = self.rates_of(&classes, session);
         let meter = &session.meter;
         meter
             .events
@@ -108,18 +115,19 @@ impl Limiter {
 
     /// Something of a user that is counted on this node.
     pub(crate) fn user(&self, session: &Session, limit: Limit) -> Allowed {
-        self.counted(limit, session.user.as_str(), self.rates_of(session))
+        self.counted(limit, session.user.as_str(), self.rates_of(&self.classes.load(), session))
     }
 
     /// Requests of a backend, named by what it proved itself with.
     pub(crate) fn requests(&self, key: &str, class: Option<&str>) -> Allowed {
-        self.counted(Limit::Requests, key, self.classes.rates(self.class_named(class)))
+        let classes = self.classes.load();
+        self.counted(Limit::Requests, key, classes.rates(self.class_named(&classes, class)))
     }
 
     /// A message of a client. It waits for the cluster only if what is at hand does not suffice.
     pub(crate) fn message(self: &Arc<Self>, session: &Session, room: &RoomId) -> Soon<Allowed> {
-        let rate = self.rates_of(session).of(Limit::Messages);
-        match self.users.pass(session.user.as_str(), rate, 1) {
+        let rate = *self.rates_of(&self.classes.load(), session).of(Limit::Messages);
+        match self.users.pass(session.user.as_str(), &rate, 1) {
             Soon::Now(Verdict::Passes) => self.room_message(room),
             Soon::Now(verdict) => Soon::Now(self.decided(Limit::Messages, verdict)),
             Soon::Later(verdict) => {
@@ -134,14 +142,22 @@ impl Limiter {
 
     /// A message into the room, whoever sends it.
     pub(crate) fn room_message(self: &Arc<Self>, room: &RoomId) -> Soon<Allowed> {
-        let rate = self.classes.rates(Class::default()).of(Limit::RoomMessages);
-        match self.rooms.pass(room.as_str(), rate, 1) {
+        let rate = *self.classes.load().rates(Class::default()).of(Limit::RoomMessages);
+        match self.rooms.pass(room.as_str(), &rate, 1) {
             Soon::Now(verdict) => Soon::Now(self.decided(Limit::RoomMessages, verdict)),
             Soon::Later(verdict) => {
                 let limiter = Arc::clone(self);
                 Soon::later(async move { limiter.decided(Limit::RoomMessages, verdict.await) })
             }
         }
+    }
+
+    /// What holds for tokens of a class.
+    pub(crate) fn list(&self, class: Option<&str>) -> Vec<(&'static str, f64, u32)> {
+        let classes = self.classes.load();
+        let rates = classes.rates(self.class_named(&classes, class));
+        let listed = |limit: Limit| (limit.slug(), rates.of(limit).a_second(), rates.of(limit).burst());
+        Limit::ALL.into_iter().map(listed).collect()
     }
 
     /// To be called about once a second.
@@ -157,7 +173,8 @@ impl Limiter {
             table.sweep(now_ms);
             self.meters.table(limit, table.len(), table.crowded());
         }
-        let everybody = self.classes.rates(Class::default());
+        let classes = self.classes.load();
+        let everybody = classes.rates(Class::default());
         for (limit, shares) in [(Limit::Messages, &self.users), (Limit::RoomMessages, &self.rooms)] {
             shares.tick(everybody.of(limit));
             self.meters.table(limit, shares.len(), shares.crowded());
@@ -201,20 +218,20 @@ impl Limiter {
         }
     }
 
-    fn rates_of(&self, session: &Session) -> &Rates {
+    fn rates_of<'a>(&self, classes: &'a Classes, session: &Session) -> &'a Rates {
         let known = session.meter.class.load(Ordering::Relaxed);
         let class = if let Some(number) = known.checked_sub(1) {
             Class::of(number)
         } else {
-            let class = self.class_named(session.identity().class.as_deref());
+            let class = self.class_named(classes, session.identity().class.as_deref());
             session.meter.class.store(class.number() + 1, Ordering::Relaxed);
             class
         };
-        self.classes.rates(class)
+        classes.rates(class)
     }
 
-    fn class_named(&self, name: Option<&str>) -> Class {
-        self.classes.named(name).unwrap_or_else(|| {
+    fn class_named(&self, classes: &Classes, name: Option<&str>) -> Class {
+        classes.named(name).unwrap_or_else(|| {
             self.unknown_class(name.unwrap_or_default());
             Class::default()
         })

@@ -8,6 +8,7 @@ use turnpike_engine::{SocketId, SocketRef};
 use turnpike_wire::{Code, Failure, RoomId};
 
 use crate::app::{App, NAMESPACE};
+use crate::inspect::{self, Note};
 use crate::mirror::Mirror;
 use crate::past::{After, Wanted};
 use crate::presence::Who;
@@ -110,6 +111,8 @@ pub(crate) async fn join(
             } else {
                 let standing = found.first().map(|found| found.standing).unwrap_or_default();
                 let joined = app.mirror.reached().place_of(lane_of(room), &standing);
+                let note = Note::Joined { tag: inspect::tag(room), pos: joined.pos as u32 };
+                inspect::note(&app.handle, socket, note);
                 state.rooms.push(Member { room: held.keep(), joined, presence });
                 Ok((found, joined == written))
             }
@@ -168,6 +171,8 @@ pub(crate) async fn leave(
         app.handle.leave(socket, room).map_err(|_| overloaded())?;
         state.rooms.swap_remove(index);
     }
+    let left = app.mirror.reached().at(lane_of(room)).pos;
+    inspect::note(&app.handle, socket, Note::Left { tag: inspect::tag(room), pos: left as u32 });
     app.mirror.leave(room);
     app.typing.stop(room, &session.user, *socket);
     if let Some(occupancy) = &app.occupancy {

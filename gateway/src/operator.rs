@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use turnpike_cluster::{Command, Incarnation, Signal, Status, Unavailable};
-use turnpike_engine::Kind;
+use turnpike_engine::{Kind, SocketId};
 use turnpike_guard::Role;
-use turnpike_wire::{RoomId, UserId};
+use turnpike_guard::limit::Classes;
+use turnpike_wire::{Failure, RoomId, UserId};
 
 use crate::app::App;
+use crate::inspect;
 use crate::session::Whereabouts;
 
 /// Cheap to clone.
@@ -41,6 +43,16 @@ pub struct Device {
 impl Operator {
     pub(crate) fn new(app: Arc<App>) -> Self {
         Self(app)
+    }
+
+    /// From now on these limits hold, for those who are connected as well.
+    pub fn limit(&self, classes: Classes) {
+        self.0.limiter.replace(classes);
+        for id in self.0.sessions.ids() {
+            if let Some(session) = self.0.sessions.get(id) {
+                session.meter.reclassify();
+            }
+        }
     }
 
     /// Of this moment, on this node.
@@ -91,6 +103,38 @@ impl Operator {
             .collect();
         devices.sort_by(|one, other| (&one.device, &one.node).cmp(&(&other.device, &other.node)));
         Ok(devices)
+    }
+
+    /// What is known of a connection, on all nodes. None: it is none that could be.
+    pub async fn inspect_connection(&self, id: &str) -> Option<inspect::Connections> {
+        let id = SocketId::parse(id)?;
+        Some(inspect::connection(&self.0, id).await)
+    }
+
+    pub async fn inspect_user(&self, user: &UserId) -> Result<inspect::OfUser, Unavailable> {
+        let devices = self.devices(user).await?.into_iter();
+        let devices = devices
+            .map(|Device { node, device, status }| inspect::DeviceSeen { node, device, status })
+            .collect();
+        Ok(inspect::user(&self.0, user, devices).await)
+    }
+
+    pub async fn inspect_room(&self, room: &RoomId) -> Result<Option<inspect::OfRoom>, Failure> {
+        inspect::room(&self.0, room).await
+    }
+
+    pub async fn inspect_stream(&self, stream: &RoomId) -> Result<inspect::OfStream, Failure> {
+        inspect::stream(&self.0, stream).await
+    }
+
+    /// Why a user got a message of a room, or did not.
+    pub async fn trace(
+        &self,
+        room: &RoomId,
+        which: &inspect::Which,
+        user: &UserId,
+    ) -> Result<inspect::Traced, Failure> {
+        inspect::message(&self.0, room, which, user).await
     }
 
     /// Asks every node that the user is connected to.

@@ -14,6 +14,7 @@ mod drain;
 mod entry;
 mod erasures;
 mod index;
+mod inspect;
 mod keys;
 mod log_level;
 mod meters;
@@ -64,6 +65,11 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     revocations::LIFT,
     users::GET,
     users::DISCONNECT,
+    inspect::CONNECTION,
+    inspect::USER,
+    inspect::ROOM,
+    inspect::STREAM,
+    inspect::MESSAGE,
     nodes::LIST,
     nodes::GET,
     drain::GET,

@@ -24,6 +24,8 @@ pub(crate) struct Answer {
     pub(crate) id: u64,
     pub(crate) args_json: String,
     pub(crate) attachments: Vec<Bytes>,
+    /// The application's number for why it was refused, for the flight recorder.
+    pub(crate) refused: Option<u32>,
 }
 
 thread_local! {
@@ -51,8 +53,17 @@ impl AckReply {
 
     /// Answers with the text of a JSON array, its attachments beside it.
     pub fn send_raw(self, args_json: String, attachments: Vec<Bytes>) {
+        self.give(args_json, attachments, None);
+    }
+
+    /// The same for what is refused. The flight recorder is told why, by a number of the application's.
+    pub fn refuse_raw(self, args_json: String, why: u32) {
+        self.give(args_json, Vec::new(), Some(why));
+    }
+
+    fn give(self, args_json: String, attachments: Vec<Bytes>, refused: Option<u32>) {
         let Self { to, id, handle } = self;
-        let answer = Answer { to, id, args_json, attachments };
+        let answer = Answer { to, id, args_json, attachments, refused };
         let elsewhere = AT_HAND.with_borrow_mut(|at_hand| match at_hand {
             Some(list) if is_shard_of_this_thread(to.shard()) && !SENT_BEFORE.get() => {
                 list.push(answer);

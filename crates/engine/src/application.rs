@@ -15,6 +15,7 @@ use crate::ack::AckReply;
 use crate::arrival::{Introduces, Introduction, Noticed, TurnedAway};
 use crate::command::Close;
 use crate::ids::{SocketId, SocketRef};
+use crate::look::Look;
 use crate::packet::Args;
 
 /// Done at once, or a future that the connection's shard runs before the connection's next event. It is run to its end if
@@ -122,6 +123,17 @@ pub trait Application: Send + Sync + 'static {
     }
 
     fn event(&self, socket: &Self::Socket, event: Event) -> Step<()>;
+
+    /// How the flight recorder of a connection calls an event of a client.
+    fn event_code(&self, event: &str) -> u8 {
+        let _ = event;
+        0
+    }
+
+    /// How the connection was in the end. Called right before [`Application::disconnect`].
+    fn parted(&self, socket: &Self::Socket, id: &SocketRef, reason: &DisconnectReason, look: &Look) {
+        let _ = (socket, id, reason, look);
+    }
 
     /// The socket is no more. `traffic` is that of its connection, which may go on with others.
     fn disconnect(&self, socket: &Self::Socket, id: &SocketRef, reason: &DisconnectReason, traffic: Traffic);

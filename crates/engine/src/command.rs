@@ -13,6 +13,7 @@ use crate::ack::{AckError, Answer, Waiter};
 use crate::application::DisconnectReason;
 use crate::arrival::Visit;
 use crate::ids::{Key, SessionSecret, Shown, SocketId, SocketRef};
+use crate::look::Look;
 use crate::packet::{Args, Encoded, EventBuilder};
 use crate::polling::PollAnswer;
 
@@ -54,6 +55,17 @@ pub(crate) enum Command {
         socket: SocketRef,
         reply: oneshot::Sender<Vec<String>>,
     },
+    /// For the connection's flight recorder.
+    Note {
+        socket: SocketRef,
+        kind: u8,
+        number: u32,
+        more: Option<u32>,
+    },
+    Look {
+        socket: SocketRef,
+        reply: oneshot::Sender<Look>,
+    },
     Refill {
         socket: SocketRef,
         events: Vec<Arc<Encoded>>,
@@ -77,8 +89,7 @@ pub(crate) enum Command {
         visit: Arc<Visit>,
     },
     Drain {
-        window: Duration,
-        close: Close,
+        departure: Arc<Departure>,
         done: oneshot::Sender<usize>,
     },
     Stop,
@@ -93,6 +104,28 @@ pub(crate) enum PollRequest {
     },
     /// Whether a websocket may try to take the session over.
     Upgrade,
+}
+
+/// How a server leaves its clients.
+pub struct Departure {
+    /// In which everybody is closed.
+    pub window: Duration,
+    /// Before the first is closed, so that those who look after newcomers know; of a short window a tenth.
+    pub notice: Duration,
+    /// What each is told, in turn.
+    pub closes: Vec<Close>,
+    /// How long nothing more is read from a client whose turn it is, until what it had asked before is answered.
+    pub answers_max: Duration,
+    /// Asked for how many of so many may be closed now. At the end of the window it is not asked any more. None: all.
+    #[allow(clippy::type_complexity, reason = "a name would say no more")]
+    pub pace: Option<Box<dyn Fn(usize) -> usize + Send + Sync>>,
+}
+
+impl Departure {
+    /// Everybody is told the same, and nothing is waited for.
+    pub fn new(window: Duration, close: Close) -> Self {
+        Self { window, notice: Duration::ZERO, closes: vec![close], answers_max: Duration::ZERO, pace: None }
+    }
 }
 
 /// How the server ends a connection.

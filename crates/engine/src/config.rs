@@ -42,6 +42,11 @@ pub struct EngineConfig {
     pub acks_outstanding_max: usize,
     /// Events of one connection that wait while the application is busy with an earlier one; then reading stops.
     pub events_waiting_max: usize,
+    /// What one connection sends in a second that asks for nothing: pings and pongs, and answers that nobody waits for. More,
+    /// beyond the burst, is the end of it.
+    pub asides_per_second: usize,
+    /// A client that comes to after a pause may owe as many answers as may be outstanding, all of them too late.
+    pub asides_burst: usize,
     /// Past this a connection is behind: reliable events are not queued but refilled from history later.
     pub queue_soft_bytes: usize,
     /// Past this a connection is closed.
@@ -84,6 +89,8 @@ impl Default for EngineConfig {
             namespaces_per_connection_max: 16,
             acks_outstanding_max: 1_024,
             events_waiting_max: 64,
+            asides_per_second: 100,
+            asides_burst: 2_048,
             queue_soft_bytes: 32 * 1024,
             queue_hard_bytes: 256 * 1024,
             write_deadline: Duration::from_secs(10),

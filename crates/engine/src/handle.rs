@@ -12,6 +12,7 @@ use crate::command::{Close, Command, Departure};
 use crate::counters::{Counters, ShardCounters, Times};
 use crate::ids::SocketRef;
 use crate::inbox::Inbox;
+use crate::look::Look;
 use crate::packet::{Args, Encoded, EventBuilder};
 use crate::whereabouts::{Shards, Whereabouts};
 
@@ -168,6 +169,28 @@ impl Handle {
         async move { received.await.unwrap_or_default() }
     }
 
+    /// Writes something into the flight recorder of the socket's connection: a kind below [`crate::flight::NOTES`], and one
+    /// or two numbers. It waits for nothing; where a shard has too much to do it is left out.
+    pub fn note(&self, socket: &SocketRef, kind: u8, number: u32, more: Option<u32>) {
+        // The order in which the client sees things does not depend on it, so answers need not wait behind it.
+        let _ = self.0.shards[socket.shard()].inbox.try_send(Command::Note {
+            socket: *socket,
+            kind,
+            number,
+            more,
+        });
+    }
+
+    /// How the socket's connection is. None: there is no such socket.
+    pub fn look(&self, socket: &SocketRef) -> impl Future<Output = Option<Look>> + Send + 'static {
+        let (reply, received) = oneshot::channel();
+        let sent = self.try_send(socket.shard(), Command::Look { socket: *socket, reply });
+        async move {
+            sent.ok()?;
+            received.await.ok()
+        }
+    }
+
     /// Gives a socket, all at once or not at all, what it missed while it was behind. From here on what is sent to it
     /// is queued again.
     pub fn refill(&self, socket: &SocketRef, events: Vec<Arc<Encoded>>) -> Result<(), Overloaded> {
@@ -180,11 +203,17 @@ impl Handle {
 
     /// Takes no new connections and closes those there are, evenly over the window. Gives their number.
     pub async fn drain(&self, window: Duration, close: &Close) -> usize {
+        self.depart(Departure::new(window, close.clone())).await
+    }
+
+    /// Takes no new connections and closes those there are, as it was planned. Gives their number.
+    pub async fn depart(&self, departure: Departure) -> usize {
+        let departure = Arc::new(departure);
         let mut closed = 0;
         let mut waiting = Vec::new();
         for shard in &self.0.shards {
             let (done, received) = oneshot::channel();
-            shard.inbox.send(Command::Drain { window, close: close.clone(), done });
+            shard.inbox.send(Command::Drain { departure: Arc::clone(&departure), done });
             waiting.push(received);
         }
         for received in waiting {
@@ -195,6 +224,14 @@ impl Handle {
 
     pub fn counters(&self) -> Counters {
         let mut sum = Counters::default();
+        for shard in &self.0.shards {
+            sum.add(&shard.counters);
+        }
+        sum
+    }
+
+    pub fn times(&self) -> Times {
+        let mut sum = Times::default();
         for shard in &self.0.shards {
             sum.add(&shard.counters);
         }
@@ -221,11 +258,3 @@ impl Handle {
         self.0.shards[shard].inbox.send(command);
     }
 }
-    pub fn times(&self) -> Times {
-        let mut sum = Times::default();
-        for shard in &self.0.shards {
-            sum.add(&shard.counters);
-        }
-        sum
-    }
-

@@ -14,10 +14,12 @@ mod arrival;
 mod command;
 mod config;
 mod counters;
+pub mod flight;
 pub mod frame;
 mod handle;
 mod ids;
 mod inbox;
+mod look;
 mod outbox;
 pub mod packet;
 mod polling;
@@ -25,9 +27,9 @@ mod rooms;
 mod server;
 mod session;
 mod shard;
+mod spread;
 pub mod ticket;
 pub mod wheel;
-mod spread;
 mod whereabouts;
 
 pub use ack::{AckError, AckReply, Answers};
@@ -36,10 +38,11 @@ pub use application::{
     TicketClaims, Traffic,
 };
 pub use arrival::{Introduces, Introduction, Noticed, TurnedAway};
-pub use command::Close;
+pub use command::{Close, Departure};
 pub use config::{EngineConfig, Origins, SHARDS_MAX};
 pub use counters::{Counters, Times};
 pub use handle::{Handle, Overloaded};
 pub use ids::{SocketId, SocketRef};
+pub use look::Look;
 pub use server::{Bound, KEPT_HEADERS, PeerAddress, Server};
 pub use spread::Spread;

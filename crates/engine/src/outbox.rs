@@ -19,6 +19,8 @@ enum Item {
     Frames(Vec<u8>),
     /// Polling packets of this client alone.
     Packets(Vec<u8>),
+    /// The packet that ends a polling session.
+    LastPacket,
 }
 
 /// How a client reads.
@@ -37,6 +39,8 @@ pub(crate) struct Outbox {
     written: usize,
 }
 
+/// Engine.IO's close.
+const LAST_PACKET: &[u8] = b"1";
 /// Queues of more slots than this are given back when they run empty.
 const SLOTS_KEPT_MAX: usize = 8;
 
@@ -47,6 +51,18 @@ impl Outbox {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The first event that has an offset, whole or in part.
+    pub(crate) fn first_offset(&self) -> Option<&Arc<str>> {
+        self.items.iter().find_map(|item| match item {
+            Item::Shared(event) => event.offset_shared(),
+            Item::Frames(_) | Item::Packets(_) | Item::LastPacket => None,
+        })
     }
 
     pub(crate) fn push_shared(&mut self, event: Arc<Encoded>) {
@@ -141,13 +157,21 @@ impl Outbox {
         self.tidy();
     }
 
-    /// Takes packets for one polling answer, at least one and then as many as fit.
+    /// Ends a polling session, once the client has read all that is queued.
+    pub(crate) fn push_last_packet(&mut self) {
+        self.bytes += LAST_PACKET.len();
+        self.items.push_back(Item::LastPacket);
+    }
+
+    /// Takes packets for one polling answer, at least one and then as many as fit. The last one of a session comes alone: the stock
+    /// client reads it before the packets of the same answer, keeps those for when it is back, and is given them again there.
     pub(crate) fn take_polling(&mut self, dialect: Dialect, bytes_max: usize) -> Vec<u8> {
         let form = Form { dialect, wire: Wire::Polling };
         let mut body = Vec::new();
         while let Some(item) = self.items.front() {
             let bytes = item.bytes(form);
-            if !body.is_empty() && body.len() + bytes.len() >= bytes_max {
+            let comes_alone = matches!(item, Item::LastPacket);
+            if !body.is_empty() && (comes_alone || body.len() + bytes.len() >= bytes_max) {
                 break;
             }
             if !bytes.is_empty() {
@@ -179,6 +203,11 @@ impl Outbox {
                 }
                 self.bytes = self.bytes + frames.len() - packets.len();
                 *item = Item::Frames(frames);
+            } else if matches!(item, Item::LastPacket) {
+                let mut frames = Vec::new();
+                frame::write_frame(&mut frames, Opcode::Text, LAST_PACKET, false);
+                self.bytes = self.bytes + frames.len() - LAST_PACKET.len();
+                *item = Item::Frames(frames);
             }
         }
     }
@@ -199,6 +228,7 @@ impl Item {
         match self {
             Self::Shared(event) => event.bytes(form.dialect, form.wire),
             Self::Frames(bytes) | Self::Packets(bytes) => bytes,
+            Self::LastPacket => LAST_PACKET,
         }
     }
 
@@ -206,6 +236,7 @@ impl Item {
         match self {
             Self::Shared(event) => event.queue_bytes(),
             Self::Frames(bytes) | Self::Packets(bytes) => bytes.len(),
+            Self::LastPacket => LAST_PACKET.len(),
         }
     }
 }
@@ -324,6 +355,21 @@ mod tests {
         outbox.push_shared(event("third", Class::Reliable));
         assert_eq!(outbox.take_polling(Dialect::Default, 5), b"4first\x1e4second");
         assert_eq!(outbox.take_polling(Dialect::Default, 5), br#"42["third",1]"#);
+        assert!(outbox.is_empty() && outbox.bytes() == 0);
+    }
+
+    #[test]
+    fn the_end_of_a_polling_session_comes_alone() {
+        let mut outbox = Outbox::default();
+        push_text(&mut outbox, Wire::Polling, "4first");
+        outbox.push_shared(event("second", Class::Reliable));
+        outbox.push_last_packet();
+        assert_eq!(outbox.take_polling(Dialect::Default, 1_000), b"4first\x1e42[\"second\",1]");
+        assert_eq!(outbox.take_polling(Dialect::Default, 1_000), b"1");
+        assert!(outbox.is_empty() && outbox.bytes() == 0);
+        outbox.push_last_packet();
+        outbox.switch_to_websocket();
+        assert_eq!(drain(&mut outbox, 1_000), b"\x81\x011");
         assert!(outbox.is_empty() && outbox.bytes() == 0);
     }
 

@@ -132,6 +132,11 @@ impl Session {
         }
     }
 
+    /// When the pong that is waited for is overdue.
+    pub(crate) fn pong_due_ms(&self) -> Option<u64> {
+        self.pong_due_ms.map(NonZeroU64::get)
+    }
+
     /// A websocket's own pong counts where the client speaks no Engine.IO.
     pub(crate) fn pong(&mut self) {
         self.pong_due_ms = None;

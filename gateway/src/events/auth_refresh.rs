@@ -11,6 +11,7 @@ use turnpike_wire::{Code, Failure, RoomId};
 use super::{Caller, Outcome, Reply, data};
 use crate::audited::{self, By};
 use crate::clock::unix_ms;
+use crate::inspect::{self, Note};
 use crate::membership::{self, gone, keep_record};
 use crate::past::After;
 use crate::revoking;
@@ -57,6 +58,7 @@ pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome
         (lost, shown.filter(may_not).cloned().collect())
     };
     app.expiry.note(socket.id(), expires_at, now);
+    inspect::note(&app.handle, socket, Note::Refreshed);
     revoking::look_again(app, socket.id(), session);
     app.signaling.deny(&Client { socket: *socket, identity: Arc::clone(&identity) });
     for room in lost {

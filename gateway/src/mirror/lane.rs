@@ -85,6 +85,11 @@ impl LaneView {
         self.rooms.get(room)
     }
 
+    /// All rooms of the lane that are known here, in no particular order, and where each stands.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = (&RoomId, Option<u64>)> {
+        self.rooms.iter().map(|(room, view)| (room, view.standing.as_ref().map(|standing| standing.seq)))
+    }
+
     /// Somebody is in the room, or about to be; as long as they are, it is not closed. Gives the lane's own copy of the
     /// name, so that members need not keep one each, and whether the room has yet to be opened. None: it is being closed,
     /// which takes a moment.
@@ -224,6 +229,11 @@ impl RoomView {
 
     pub(crate) fn standing(&self) -> Option<&Standing> {
         self.standing.as_ref()
+    }
+
+    /// Sessions that are in the room, or about to be.
+    pub(crate) fn members(&self) -> u32 {
+        self.members
     }
 
     pub(crate) fn floor(&self) -> Floor {

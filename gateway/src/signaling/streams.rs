@@ -1,7 +1,11 @@
 //! Streams as backends see them: which there are, and the end of one.
 
 use turnpike_cluster::{Incarnation, Paged};
-use turnpike_wire::media::relay::{StreamEntry, ToRelay, stream_entries, stream_entry, stream_of_entry};
+use turnpike_engine::SocketId;
+use turnpike_wire::media::MediaSession;
+use turnpike_wire::media::relay::{
+    Role, StreamEntry, ToRelay, stream_entries, stream_entry, stream_of_entry,
+};
 use turnpike_wire::{Code, Failure, RoomId};
 
 use super::letters::{Said, Silence};
@@ -28,6 +32,11 @@ impl Signaling {
             Some(Listed { stream: stream_of_entry(name)?, relay: claimed.owner, entry })
         };
         Ok((names.iter().filter_map(listed).collect(), cursor))
+    }
+
+    /// Sessions of this node's connections.
+    pub(crate) fn sessions_of(&self, stream: &RoomId) -> Vec<(SocketId, MediaSession, Role)> {
+        self.table().of_stream(stream)
     }
 
     /// Ends the stream for everybody.

@@ -93,6 +93,11 @@ impl<I: Copy + Eq + Hash, S: Copy + Eq> Table<I, S> {
         self.sessions.len()
     }
 
+    pub(super) fn of_stream(&self, stream: &RoomId) -> Vec<(I, MediaSession, Role)> {
+        let of_stream = self.sessions.iter().filter(|(_, held)| held.stream == *stream);
+        of_stream.map(|(session, held)| (held.of, *session, held.role)).collect()
+    }
+
     /// Keeps a place for one more session of the connection.
     pub(super) fn reserve(&mut self, id: I, socket: S, user: &UserId, max: usize) -> Result<(), NoPlace> {
         let connection = self.connections.entry(id).or_insert_with(|| Connection {

@@ -45,7 +45,7 @@ pub(crate) struct Request {
     pub(super) path: String,
     pub(super) body: Option<Value>,
     pub(super) show: fn(&Value) -> String,
-    pub(super) json: bool,
+    pub(crate) json: bool,
     pub(super) url: Option<String>,
     pub(super) by: Option<UserId>,
 }
@@ -83,6 +83,12 @@ impl Request {
         Some(Self { json, url, by, ..asked })
     }
 
+    /// Of the same node by the same operator: how far its drain is.
+    pub(crate) fn drain_status(&self) -> Self {
+        let (json, url, by) = (self.json, self.url.clone(), self.by.clone());
+        Self { json, url, by, ..Self::get("/admin/v1/drain", drain) }
+    }
+
     fn new(
         method: &'static str,
         path: impl Into<String>,
@@ -92,7 +98,7 @@ impl Request {
         Self { method, path: path.into(), body, show, json: false, url: None, by: None }
     }
 
-    fn get(path: impl Into<String>, show: fn(&Value) -> String) -> Self {
+    pub(super) fn get(path: impl Into<String>, show: fn(&Value) -> String) -> Self {
         Self::new("GET", path, None, show)
     }
 }
@@ -187,7 +193,7 @@ impl Flags {
     }
 }
 
-fn fault(flag: &str, value: Option<&str>, problem: &str, remedy: &str) -> Fault {
+pub(super) fn fault(flag: &str, value: Option<&str>, problem: &str, remedy: &str) -> Fault {
     Fault {
         key: format!("--{flag}"),
         place: Place::Flag(flag.into()),
@@ -197,7 +203,7 @@ fn fault(flag: &str, value: Option<&str>, problem: &str, remedy: &str) -> Fault 
     }
 }
 
-fn id<T: std::str::FromStr<Err: std::fmt::Display>>(
+pub(super) fn id<T: std::str::FromStr<Err: std::fmt::Display>>(
     flag: &str,
     text: &str,
     faults: &mut Faults,
@@ -213,7 +219,7 @@ fn duration(flag: &str, text: &str, faults: &mut Faults) -> Option<Duration> {
     Duration::parse(text).map_err(refused).ok()
 }
 
-fn is_url(url: &str, faults: &mut Faults) -> bool {
+pub(super) fn is_url(url: &str, faults: &mut Faults) -> bool {
     let is = url.starts_with("http://") || url.starts_with("https://");
     if !is {
         faults.push(fault("url", Some(url), "does not fit", "expected http://... or https://..."));
@@ -320,7 +326,12 @@ fn log_level(answer: &Value) -> String {
 fn drain(answer: &Value) -> String {
     let draining = &answer["draining"];
     match draining["phase"].as_str() {
-        Some(_) => format!("leaving: {}, {} left", text(&draining["phase"]), text(&draining["left"])),
+        Some(_) => format!(
+            "leaving: {}, {} left, {} s at most",
+            text(&draining["phase"]),
+            text(&draining["left"]),
+            text(&draining["seconds_left"])
+        ),
         None => "serving".into(),
     }
 }

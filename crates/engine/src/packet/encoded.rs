@@ -22,9 +22,10 @@ pub struct Encoded {
     class: Class,
     offset: Option<Arc<str>>,
     ack: Option<u64>,
+    mark: Option<u32>,
     compress_above: usize,
-    /// The array: name, arguments, offset.
     published_ms: Option<u64>,
+    /// The array: name, arguments, offset.
     text: String,
     /// Where the first argument stands in it.
     argument: Option<Range<usize>>,
@@ -52,7 +53,6 @@ impl Encoded {
         self.offset.as_ref()
     }
 
-    pub fn namespace(&self) -> &str {
     pub(crate) fn published_ms(&self) -> Option<u64> {
         self.published_ms
     }
@@ -68,6 +68,7 @@ impl Encoded {
         self.mark
     }
 
+    pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
@@ -126,10 +127,11 @@ pub struct EventBuilder {
     class: Class,
     offset: Option<Arc<str>>,
     ack: Option<u64>,
+    mark: Option<u32>,
     compress_above: usize,
+    published_ms: Option<u64>,
     /// The array as far as it goes.
     text: String,
-    published_ms: Option<u64>,
     argument: Option<Range<usize>>,
     attachments: Vec<Bytes>,
 }
@@ -145,11 +147,12 @@ impl EventBuilder {
             class: Class::Reliable,
             offset: None,
             ack: None,
+            mark: None,
             compress_above: COMPRESS_ABOVE_BYTES,
+            published_ms: None,
             text,
             argument: None,
             attachments: Vec::new(),
-            published_ms: None,
         };
         event.element('[', name)
     }
@@ -198,9 +201,21 @@ impl EventBuilder {
         self
     }
 
+    /// What flight recorders write down of it when it is queued. Events without one are not written down.
+    pub fn mark(mut self, mark: u32) -> Self {
+        self.mark = Some(mark);
+        self
+    }
+
     /// Messages of at least so many bytes are compressed on wires that can; 1,024 if not called.
     pub fn compress_above(mut self, bytes: usize) -> Self {
         self.compress_above = bytes;
+        self
+    }
+
+    /// When it was published, in milliseconds since 1970: how late it is at its receivers is measured from there.
+    pub fn published(mut self, unix_ms: u64) -> Self {
+        self.published_ms = Some(unix_ms);
         self
     }
 
@@ -213,16 +228,12 @@ impl EventBuilder {
         Arc::new(Encoded {
             namespace: self.namespace,
             name: self.name,
-    /// When it was published, in milliseconds since 1970: how late it is at its receivers is measured from there.
-    pub fn published(mut self, unix_ms: u64) -> Self {
-        self.published_ms = Some(unix_ms);
-        self
-    }
-
             class: self.class,
             offset: self.offset,
             ack: self.ack,
+            mark: self.mark,
             compress_above: self.compress_above,
+            published_ms: self.published_ms,
             text: self.text,
             argument: self.argument,
             attachments: self.attachments,
@@ -233,7 +244,6 @@ impl EventBuilder {
     fn element(mut self, mark: char, value: &(impl Serialize + ?Sized)) -> Self {
         self.text.push(mark);
         let start = self.text.len();
-            published_ms: self.published_ms,
         let mut bytes = std::mem::take(&mut self.text).into_bytes();
         if let Err(fault) = serde_json::to_writer(&mut bytes, value) {
             debug_assert!(false, "argument does not serialise: {fault}");

@@ -1,5 +1,6 @@
 //! HTTP in front of the sessions: handshakes, polls, posts. hyper reads the requests.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -26,6 +27,7 @@ use tower_service::Service as _;
 use super::caller::Caller;
 use super::cors::{self, Access};
 use super::forward::{Errand, Forwarder};
+use super::heard::Heard;
 use super::mark;
 use super::open::Open;
 use super::query::Query;
@@ -94,10 +96,15 @@ async fn serve<A: Application>(front: Rc<Front<A>>, _open: Open, mut stream: Tcp
         let (front, caller) = (Rc::clone(&front), caller.clone());
         async move { Ok::<_, Infallible>(answer(&front, &caller, request).await) }
     });
+    let (stream, unanswered) = Heard::new(stream);
     // Whatever ends a connection badly is the client's business, and hyper has told it.
     if let Err(error) = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await {
         if error.is_timeout() {
             shard.counters.requests_timed_out.add(1);
+            // A browser keeps connections at hand on which it asks nothing.
+            if unanswered.is_something() {
+                shard.notice(peer.ip(), Noticed::SlowSender);
+            }
         } else if error.is_parse() {
             // Whose it was, nobody could read: of a proxy's connection it is the proxy's.
             shard.notice(
@@ -124,6 +131,7 @@ async fn answer<A: Application>(
     }
     if !raw && !socket_io {
         request.extensions_mut().insert(PeerAddress(client));
+        let _underway = Underway::begin(&shard.requests_now);
         let Ok(response) = front.router.clone().call(request.map(|body| timely(shard, client, body))).await;
         return response;
     }
@@ -147,6 +155,22 @@ async fn answer<A: Application>(
     };
     access.allow(response.headers_mut());
     response
+}
+
+/// A request that is being worked on: a server that leaves waits for it.
+struct Underway<'a>(&'a Cell<u32>);
+
+impl<'a> Underway<'a> {
+    fn begin(count: &'a Cell<u32>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// What the router reads of a body has to be there in time, whatever it makes of it.

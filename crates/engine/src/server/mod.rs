@@ -3,6 +3,7 @@
 mod caller;
 mod cors;
 mod forward;
+mod heard;
 mod http;
 mod mark;
 mod open;

@@ -12,10 +12,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::caller::Caller;
+use super::heard;
 use super::http::{kept, lists, respond};
 use crate::application::{Application, Handshake, Kind};
 use crate::arrival::{Arrival, Visit};
@@ -115,8 +114,7 @@ struct Agreed {
 /// Once the 101 is out, the socket is ours.
 async fn take_over<A: Application>(shard: Rc<Shard<A>>, upgrade: OnUpgrade, agreed: Agreed, target: Target) {
     let Ok(upgraded) = upgrade.await else { return };
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().expect("that is what was served");
-    let (stream, unread) = (parts.io.into_inner(), parts.read_buf);
+    let (stream, unread) = heard::taken_back(upgraded).expect("that is what was served");
     let Agreed { handshake, visit, arrival, deflate } = agreed;
     let kind = match target {
         Target::Raw => Kind::Raw,

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::connection::State;
 use super::{Conn, Shard, timers};
 use crate::ack::{AckError, Answer, Waiter};
-use crate::application::{Application, Traffic};
+use crate::application::Application;
 use crate::command::{Close, Command};
 use crate::ids::{Key, SocketId, SocketRef};
 use crate::packet::{Args, Dialect, Encoded, EventBuilder};
@@ -82,8 +82,16 @@ impl<A: Application> Shard<A> {
                 // Whoever asked may have gone.
                 let _ = reply.send(names);
             }
+            Command::Note { socket, kind, number, more } => self.note(&socket, kind, number, more),
+            Command::Look { socket, reply } => {
+                self.with_socket(&socket, |_, state, index| {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(self.look_at(state, index));
+                });
+            }
             Command::Refill { socket, events } => {
                 let _ = self.with_socket(&socket, |conn, state, index| {
+                    state.recorder().refilled(events.len(), self.lately_ms.get());
                     state.sockets[index].behind = false;
                     state.sockets[index].refilling = false;
                     for event in &events {
@@ -110,7 +118,7 @@ impl<A: Application> Shard<A> {
                     }
                 }
             }
-            Command::Drain { window, close, done } => self.drain(window, close, done),
+            Command::Drain { departure, done } => self.drain(departure, done),
             Command::Stop => {}
         }
         Ok(1)
@@ -141,6 +149,7 @@ impl<A: Application> Shard<A> {
         let found = rooms.namespace(event.namespace()).and_then(|namespace| rooms.find(namespace, name));
         let Some(index) = found else { return Ok(1) };
         self.counters.broadcasts.add(1);
+        self.note_published(&event);
         let room = rooms.get(index);
         if room.members.len() > WHOLE_MEMBERS_MAX {
             return Err(Job {
@@ -149,7 +158,6 @@ impl<A: Application> Shard<A> {
                 except,
                 ask: None,
                 members: room.members.clone(),
-        self.note_published(&event);
                 next: 0,
             });
         }
@@ -325,13 +333,13 @@ impl<A: Application> Shard<A> {
     }
 
     fn close(&self, socket: &SocketRef, close: &Close) {
-        let (mut gone, mut traffic) = (SmallVec::new(), Traffic::default());
+        let (mut gone, mut last) = (SmallVec::new(), None);
         let _ = self.with_socket(socket, |conn, state, index| {
-            traffic = state.traffic;
+            last = Some(self.look(state));
             gone = self.close_socket(conn, state, index, close);
         }) || self.hold(socket, |held, _| held.close(close.clone()));
-        for gone in gone {
-            self.forget_socket(socket.key, gone, &close.as_reason(), traffic);
+        for (gone, last) in gone.into_iter().zip(std::iter::repeat_with(|| last.clone()).flatten()) {
+            self.forget_socket(socket.key, gone, &close.as_reason(), last);
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{Begun, Shard};
 use crate::ack::Waiter;
 use crate::application::{Application, DisconnectReason, Handshake, Kind, Traffic};
 use crate::arrival::{Arrival, Visit};
+use crate::flight::Recorder;
 use crate::frame::{self, Incoming, Opcode, ReadError, Reader, Role};
 use crate::ids::{Key, SessionSecret, SocketId};
 use crate::outbox::{Form, Outbox};
@@ -64,6 +65,10 @@ pub(crate) struct State<A: Application> {
     /// Part of `queue_bytes_now`.
     pub(super) accounted_bytes: usize,
     pub(super) ending: Ending,
+    /// The node leaves, and it is this one's turn: nothing more is read.
+    pub(super) is_leaving: bool,
+    /// Of events whose client waits for an answer. The application may forget some.
+    pub(super) answers_owed: u32,
     pub(super) sockets: SmallVec<[Socket<A>; 1]>,
     pub(super) pending: Option<Box<Pending<A>>>,
     /// What the client asked for while the application was busy with something it had asked before.
@@ -72,6 +77,9 @@ pub(crate) struct State<A: Application> {
     pub(super) secret: Option<SessionSecret>,
     pub(super) peer: SocketAddr,
     pub(super) traffic: Traffic,
+    pub(super) recorder: Option<Box<Recorder>>,
+    /// By when all asides so far would have come, had they come at their rate.
+    pub(super) asides_due_us: u64,
     /// The connection that it is on, if it is on one.
     pub(super) visit: Option<Arc<Visit>>,
     pub(super) arrival: Option<Arrival>,
@@ -133,6 +141,8 @@ impl<A: Application> Conn<A> {
             stalled_since_ms: 0,
             accounted_bytes: 0,
             ending: Ending::No,
+            is_leaving: false,
+            answers_owed: 0,
             sockets: SmallVec::new(),
             pending: None,
             waiting: VecDeque::new(),
@@ -140,6 +150,8 @@ impl<A: Application> Conn<A> {
             secret: None,
             peer: handshake.peer,
             traffic: Traffic::default(),
+            recorder: None,
+            asides_due_us: 0,
             visit,
             arrival,
             handshake: Some(handshake),
@@ -177,6 +189,10 @@ impl<A: Application> State<A> {
 
     pub(super) fn is_busy(&self) -> bool {
         self.pending.is_some() || !self.waiting.is_empty()
+    }
+
+    pub(super) fn is_owed_answers(&self) -> bool {
+        !self.ended && !self.is_ending() && (self.is_busy() || self.answers_owed > 0)
     }
 }
 
@@ -238,7 +254,8 @@ impl<A: Application> Shard<A> {
                     }
                 }
             }
-            if !matches!(state.ending, Ending::No) || state.waiting.len() >= self.config.events_waiting_max {
+            let has_enough = state.is_leaving || state.waiting.len() >= self.config.events_waiting_max;
+            if !matches!(state.ending, Ending::No) || has_enough {
                 break;
             }
             let mut buffer = self.read_buffer.borrow_mut();
@@ -349,17 +366,20 @@ impl<A: Application> Shard<A> {
                 Err(DisconnectReason::ProtocolError("binary frames are not part of this protocol".to_owned()))
             }
             (Incoming::Ping(payload), _) => {
+                self.aside(state)?;
                 state.outbox.push_own(state.form.wire, |out| {
                     frame::write_frame(out, Opcode::Pong, payload, false);
                 });
                 self.check_hard_limit(conn, state);
                 Ok(())
             }
-            (Incoming::Pong(_), Kind::Raw) => {
-                state.session.pong();
-                Ok(())
+            (Incoming::Pong(_), kind) => {
+                if kind == Kind::Raw {
+                    self.note_pong(state);
+                    state.session.pong();
+                }
+                self.aside(state)
             }
-            (Incoming::Pong(_), Kind::SocketIo) => Ok(()),
             (Incoming::Close(said), _) => {
                 // RFC 6455 5.5.1: answer with the same code, then the server closes.
                 let answer = frame::close_frame(said.map_or(1000, |(code, _)| code), "");
@@ -371,6 +391,18 @@ impl<A: Application> Shard<A> {
         }
     }
 
+    /// Something that asks for nothing, and is never refused as an event would be: too much of it ends the connection.
+    pub(super) fn aside(&self, state: &mut State<A>) -> Result<(), DisconnectReason> {
+        let config = &self.config;
+        let (now_us, apart_us) = (self.now_ms() * 1_000, 1_000_000 / config.asides_per_second.max(1) as u64);
+        let due_us = state.asides_due_us.max(now_us) + apart_us;
+        if due_us - now_us > apart_us * config.asides_burst.max(1) as u64 {
+            return Err(DisconnectReason::ProtocolError("too much that asks for nothing".to_owned()));
+        }
+        state.asides_due_us = due_us;
+        Ok(())
+    }
+
     /// An Engine.IO packet of an established session.
     pub(super) fn engine_packet(
         self: &Rc<Self>,
@@ -379,8 +411,11 @@ impl<A: Application> Shard<A> {
         via: Via,
         packet: &EnginePacket<'_>,
     ) -> Result<(), DisconnectReason> {
+        if matches!(packet, EnginePacket::Pong) {
+            self.note_pong(state);
+        }
         let decoded = match state.session.packet(via, packet) {
-            Act::Nothing => return Ok(()),
+            Act::Nothing => return self.aside(state),
             Act::Text(text) => state.decoder.text(text, &self.config.packet),
             Act::Binary(bytes) => state.decoder.binary(bytes, &self.config.packet),
             Act::End => {

@@ -7,17 +7,16 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
 use super::connection::{Ending, State};
 use super::{Conn, Shard, Socket, timers};
 use crate::ack::AckError;
-use crate::application::{Application, DisconnectReason, Kind, Traffic};
+use crate::application::{Application, DisconnectReason, Kind};
 use crate::arrival::{Noticed, Visit};
 use crate::command::Close;
 use crate::frame;
 use crate::ids::Key;
-use crate::outbox;
+use crate::look::Look;
 use crate::packet::{Reply, Wire, encode_reply};
 use crate::rooms::Rooms;
 use crate::session::Transport;
@@ -42,7 +41,7 @@ impl<A: Application> Shard<A> {
     pub(super) fn hang_up(&self, conn: &Conn<A>, state: &mut State<A>) {
         match state.ending {
             Ending::No if state.is_busy() => {
-                state.outbox.clear();
+                self.discard(state);
                 state.ending = Ending::AfterWork(DisconnectReason::TransportError);
                 conn.wake();
             }
@@ -73,7 +72,7 @@ impl<A: Application> Shard<A> {
             other => other.slug().to_owned(),
         };
         match state.form.wire {
-            Wire::Polling => outbox::push_text(&mut state.outbox, Wire::Polling, "1"),
+            Wire::Polling => state.outbox.push_last_packet(),
             wire => {
                 let close = frame::close_frame(code, &text);
                 state.outbox.push_own(wire, |out| out.extend_from_slice(&close));
@@ -174,6 +173,7 @@ impl<A: Application> Shard<A> {
         state.ended = true;
         self.counters.queue_bytes_now.sub(state.accounted_bytes as u64);
         self.conns.borrow_mut().remove(conn.key.slot as usize);
+        let last = self.look(&state);
         if let Some(secret) = state.secret.take() {
             self.sessions.borrow_mut().remove(&secret);
         }
@@ -202,7 +202,7 @@ impl<A: Application> Shard<A> {
         }
         self.count_end(reason);
         for socket in sockets {
-            self.forget_socket(conn.key, socket, reason, traffic);
+            self.forget_socket(conn.key, socket, reason, last.clone());
         }
         drop(arrival);
         conn.wake();
@@ -214,7 +214,7 @@ impl<A: Application> Shard<A> {
         key: Key,
         mut socket: Socket<A>,
         reason: &DisconnectReason,
-        traffic: Traffic,
+        mut last: Look,
     ) {
         self.counters.sockets_now.sub(1);
         for room in std::mem::take(&mut socket.rooms) {
@@ -228,37 +228,10 @@ impl<A: Application> Shard<A> {
             waiter.answer(socket.id, Err(AckError::Gone));
         }
         let id = self.socket_ref(key, &socket);
-        self.guarded(|| self.app.disconnect(&socket.app, &id, reason, traffic));
-    }
-
-    /// Closes all connections, evenly over the window, and takes no new ones.
-    pub(super) fn drain(self: &Rc<Self>, window: Duration, close: Close, done: oneshot::Sender<usize>) {
-        const STEPS: u32 = 50;
-        self.draining.set(true);
-        let begun = tokio::time::Instant::now();
-        self.leaving.send_replace(Some((begun, window)));
-        let shard = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            let all: Vec<_> = shard.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
-            let total = all.len();
-            for (step, wave) in all.chunks(total.div_ceil(STEPS as usize).max(1)).enumerate() {
-                if step > 0 {
-                    tokio::time::sleep(window / STEPS).await;
-                }
-                for conn in wave {
-                    let mut state = conn.state.borrow_mut();
-                    shard.close_transport(conn, &mut state, &close);
-                }
-            }
-            // What was queued is on its way; a client that does not take it is cut off at the deadline.
-            let deadline = tokio::time::Instant::now().max(begun + window) + shard.config.write_deadline;
-            let anybody = || !shard.conns.borrow().is_empty() || shard.counters.tunnels_now.get() > 0;
-            while anybody() && tokio::time::Instant::now() < deadline {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            // Whoever asked may have lost patience.
-            let _ = done.send(total);
-        });
+        last.queued = socket.offset.take();
+        last.behind |= socket.behind;
+        self.guarded(|| self.app.parted(&socket.app, &id, reason, &last));
+        self.guarded(|| self.app.disconnect(&socket.app, &id, reason, last.traffic));
     }
 
     fn count_end(&self, reason: &DisconnectReason) {

@@ -33,6 +33,8 @@ impl<A: Application> Shard<A> {
                 if self.is_over_soft_limit(conn, state, event.queue_bytes()) {
                     state.sockets[index].behind = true;
                     state.behind = true;
+                    let bytes = state.outbox.bytes();
+                    state.recorder().behind(bytes, self.lately_ms.get());
                     self.counters.deliveries_deferred.add(1);
                     return;
                 }
@@ -58,13 +60,11 @@ impl<A: Application> Shard<A> {
             Class::Volatile => {
                 if state.blocked || self.is_over_soft_limit(conn, state, event.queue_bytes()) {
                     self.counters.volatile_dropped.add(1);
+                    state.recorder().dropped(self.lately_ms.get());
                     return;
                 }
             }
         }
-        state.outbox.push_shared(Arc::clone(event));
-        self.counters.deliveries.add(1);
-        self.mark_dirty(conn, state);
         if let Some((before, after)) = event.deflated(state.form.dialect, state.form.wire) {
             self.counters.deflated_bytes_before.add(before as u64);
             self.counters.deflated_bytes_after.add(after as u64);
@@ -72,6 +72,9 @@ impl<A: Application> Shard<A> {
         if let Some(mark) = event.mark() {
             state.recorder().delivered(mark, self.lately_ms.get());
         }
+        state.outbox.push_shared(Arc::clone(event));
+        self.counters.deliveries.add(1);
+        self.mark_dirty(conn, state);
     }
 
     /// One event is always taken, however large: limits on its size are the application's.
@@ -175,6 +178,8 @@ impl<A: Application> Shard<A> {
                 state.write_timer_armed = true;
                 let now = self.now_ms();
                 state.stalled_since_ms = now;
+                let bytes = state.outbox.bytes();
+                state.recorder().blocked(bytes, now);
                 self.arm(conn.key, timers::Kind::Write, now + self.config.write_deadline.as_millis() as u64);
             }
         }

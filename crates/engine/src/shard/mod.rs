@@ -10,10 +10,12 @@ mod ending;
 mod entering;
 mod flush;
 mod held;
+mod leaving;
 mod namespaces;
 mod polls;
 mod probe;
 mod pump;
+mod recording;
 mod timers;
 
 use std::cell::{Cell, RefCell};
@@ -80,7 +82,11 @@ pub(crate) struct Shard<A: Application> {
     answers: RefCell<Vec<Answer>>,
     next_ack: Cell<u64>,
     started: Instant,
+    /// What the clock said when it was last read, which is once a turn at least.
+    lately_ms: Cell<u64>,
     draining: Cell<bool>,
+    /// Requests that the application's router works on.
+    pub(crate) requests_now: Cell<u32>,
     /// Set when draining begins: when it did, and how long it takes.
     leaving: watch::Sender<Option<(tokio::time::Instant, Duration)>>,
     chances: Cell<u32>,
@@ -98,14 +104,14 @@ struct Work {
     /// Connections that were behind and have written everything.
     level: RefCell<VecDeque<Key>>,
     doomed: RefCell<Vec<(Key, DisconnectReason)>>,
+    /// When the events were published that are being written, as they say themselves.
+    published: RefCell<Vec<u64>>,
     waker: RefCell<Option<Waker>>,
     pumping: Cell<bool>,
 }
 
 impl<A: Application> Shard<A> {
     pub(crate) fn new(index: u16, config: Arc<EngineConfig>, app: Arc<A>, handle: Handle) -> Rc<Self> {
-    /// When the events were published that are being written, as they say themselves.
-    published: RefCell<Vec<u64>>,
         let counters = Arc::clone(&handle.0.shards[usize::from(index)].counters);
         let tickets = (!config.ticket_secrets.is_empty()).then(|| TicketKeys::new(&config.ticket_secrets));
         let door = || Door::new(config.handshakes_per_second, config.handshakes_burst, 0);
@@ -129,7 +135,9 @@ impl<A: Application> Shard<A> {
             answers: RefCell::default(),
             next_ack: Cell::new(1),
             started: Instant::now(),
+            lately_ms: Cell::new(0),
             draining: Cell::new(false),
+            requests_now: Cell::new(0),
             leaving: watch::Sender::new(None),
             work: Work::default(),
         })
@@ -137,7 +145,9 @@ impl<A: Application> Shard<A> {
 
     /// Milliseconds on the shard's own clock, which nothing but time moves.
     fn now_ms(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
+        let now = self.started.elapsed().as_millis() as u64;
+        self.lately_ms.set(now);
+        now
     }
 
     fn conn(&self, key: Key) -> Option<Rc<Conn<A>>> {
@@ -217,11 +227,6 @@ impl<A: Application> Shard<A> {
     /// Tells the application how somebody behaves.
     pub(crate) fn notice(&self, client: IpAddr, what: Noticed) {
         self.guarded(|| self.app.noticed(client, what));
-    }
-
-    /// The buffer that is nobody's between two reads.
-    pub(crate) fn with_read_buffer<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
-        read(&mut self.read_buffer.borrow_mut())
     }
 
     /// Done when it is this caller's turn to go because the node does; turns are spread over the time of draining.

@@ -65,8 +65,7 @@ impl<A: Application> Shard<A> {
     ) -> Result<(), DisconnectReason> {
         let asked = match inbound {
             Inbound::Ack { namespace, id, args } => {
-                self.client_answered(state, &namespace, id, args);
-                return Ok(());
+                return self.client_answered(state, &namespace, id, args);
             }
             Inbound::Connect { namespace, auth } => Asked::Connect { namespace, auth, raw_id: None },
             Inbound::Event { namespace, args, ack } => Asked::Event { namespace, args, ack },
@@ -183,6 +182,7 @@ impl<A: Application> Shard<A> {
         index: usize,
         answer: &ack::Answer,
     ) {
+        state.answers_owed = state.answers_owed.saturating_sub(1);
         let namespace = self.rooms.borrow().namespace_name(state.sockets[index].namespace).clone();
         let reply = Reply::Ack {
             namespace: &namespace,
@@ -190,6 +190,11 @@ impl<A: Application> Shard<A> {
             args_json: &answer.args_json,
             attachments: &answer.attachments,
         };
+        let now = self.lately_ms.get();
+        state.recorder().answered(now);
+        if let Some(why) = answer.refused {
+            state.recorder().refused(why, now);
+        }
         self.push_reply(conn, state, &reply);
     }
 
@@ -202,12 +207,15 @@ impl<A: Application> Shard<A> {
         match asked {
             Asked::Event { namespace, args, ack } => {
                 self.counters.events_in.add(1);
+                let code = self.app.event_code(args.name().unwrap_or_default());
+                state.recorder().asked(code, self.now_ms());
                 let index = self.socket_of(state, &namespace).ok_or_else(|| not_entered(&namespace))?;
                 let socket = &state.sockets[index];
                 let namespace = self.rooms.borrow().namespace_name(socket.namespace).clone();
                 let to = self.socket_ref(conn.key, socket);
                 let handle = || self.handle.clone();
                 let ack = ack.map(|id| AckReply { to, id, handle: handle() });
+                state.answers_owed = state.answers_owed.saturating_add(u32::from(ack.is_some()));
                 let event = Event { socket: to, namespace, args, ack };
                 let mut answers = self.answers.take();
                 let step = ack::collect(&mut answers, || self.app.event(&socket.app, event));
@@ -223,8 +231,9 @@ impl<A: Application> Shard<A> {
             }
             Asked::Leave { namespace } => {
                 if let Some(index) = self.socket_of(state, &namespace) {
+                    let last = self.look(state);
                     let socket = state.sockets.remove(index);
-                    self.forget_socket(conn.key, socket, &DisconnectReason::ClientLeft, state.traffic);
+                    self.forget_socket(conn.key, socket, &DisconnectReason::ClientLeft, last);
                 }
             }
         }
@@ -236,18 +245,26 @@ impl<A: Application> Shard<A> {
         state.sockets.iter().position(|socket| **rooms.namespace_name(socket.namespace) == *namespace)
     }
 
-    fn client_answered(&self, state: &mut State<A>, namespace: &str, id: u64, args: Args) {
-        // Unknown and repeated answers are ignored: they may have met their deadline on the way.
-        let Some(index) = self.socket_of(state, namespace) else { return };
-        let socket = &mut state.sockets[index];
-        let Some(waiters) = &mut socket.waiters else { return };
-        if let Some(waiter) = waiters.remove(&id) {
-            let from = socket.id;
+    fn client_answered(
+        &self,
+        state: &mut State<A>,
+        namespace: &str,
+        id: u64,
+        args: Args,
+    ) -> Result<(), DisconnectReason> {
+        let socket = self.socket_of(state, namespace).map(|index| &mut state.sockets[index]);
+        let waits = socket.and_then(|socket| {
+            let waiters = socket.waiters.as_mut()?;
+            let waiter = waiters.remove(&id)?;
             if waiters.is_empty() {
                 socket.waiters = None;
             }
-            waiter.answer(from, Ok(args));
-        }
+            Some((waiter, socket.id))
+        });
+        // Unknown and repeated answers are ignored: they may have met their deadline on the way.
+        let Some((waiter, from)) = waits else { return self.aside(state) };
+        waiter.answer(from, Ok(args));
+        Ok(())
     }
 }
 

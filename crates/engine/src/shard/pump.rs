@@ -44,15 +44,17 @@ impl<A: Application> Shard<A> {
                 return;
             }
             self.work.pumping.set(true);
+            // What is delivered in this turn is written down with this time: reading the clock costs as much as a delivery.
+            self.now_ms();
             let stop = self.turn_of_commands(&mut inbox, &mut taken, &mut job);
             self.end_doomed();
             self.refill();
             self.flush_some();
-            self.work.pumping.set(false);
-            if stop {
             if job.is_none() {
                 self.measure_lag();
             }
+            self.work.pumping.set(false);
+            if stop {
                 return;
             }
             // Others first; the runtime looks at its sockets before it comes back to us.
@@ -139,8 +141,6 @@ impl<A: Application> Shard<A> {
         false
     }
 
-    fn end_doomed(&self) {
-        loop {
     /// Of events that say when they were published it is measured how late they are.
     pub(super) fn note_published(&self, event: &Encoded) {
         if let Some(published_ms) = event.published_ms() {
@@ -165,6 +165,8 @@ impl<A: Application> Shard<A> {
         }
     }
 
+    fn end_doomed(&self) {
+        loop {
             let Some((key, reason)) = self.work.doomed.borrow_mut().pop() else { return };
             if let Some(conn) = self.conn(key) {
                 self.end(&conn, &reason);
