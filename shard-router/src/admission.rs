@@ -1,31 +1,45 @@
 //! How many sessions begin: of all together and of one address, in a second. After an outage everybody comes at once; they are
-//! let in at the pace that the nodes can take, and the others told when to come again, not all at the same time.
+//! let in at the pace that the nodes can take, and the others told when to come again, each at a time of its own.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use turnpike_guard::address::AddressKey;
-use turnpike_guard::limit::{Bucket, Exceeded, Rate, Table};
+use turnpike_guard::limit::{Bucket, Rate, Table};
+
+use crate::pace::Pace;
 
 /// Addresses that are counted at a time; beyond it those that are not known share.
 const ADDRESSES_MAX: usize = 200_000;
 /// So much later than it has to be is somebody told to come again at most: they spread over that.
-const SPREAD_MS: u64 = 2_000;
+const SPREAD_MS: u64 = 1_000;
+/// Nobody is told to stay away for longer: nodes may have come by then.
+const AWAY_MS_MAX: u64 = 30_000;
+/// What is let in at once, as a share of what is in a second: more would be no pace.
+const BURST_SHARE: u32 = 4;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Handshakes {
-    pub in_sum: Rate,
+    /// A second, of all together, while the nodes are well.
+    pub in_sum: NonZeroU32,
     pub per_address: Rate,
 }
 
 pub(crate) struct Admission {
-    rates: Handshakes,
+    per_address_rate: Rate,
+    pace: Mutex<Pace>,
+    /// A second, now.
+    a_second: AtomicU32,
     in_sum: Bucket,
     per_address: Table<AddressKey>,
     begun: Instant,
+    /// Until when those who were told to come again fill the pace.
+    told_until_us: AtomicU64,
     random: RandomState,
     told: AtomicU64,
 }
@@ -39,12 +53,16 @@ pub(crate) struct Later {
 }
 
 impl Admission {
-    pub(crate) fn new(rates: Handshakes) -> Self {
+    pub(crate) fn new(handshakes: Handshakes) -> Self {
+        let in_sum = handshakes.in_sum.get();
         Self {
-            rates,
+            per_address_rate: handshakes.per_address,
+            pace: Mutex::new(Pace::new(in_sum)),
+            a_second: AtomicU32::new(in_sum),
             in_sum: Bucket::default(),
             per_address: Table::new(ADDRESSES_MAX),
             begun: Instant::now(),
+            told_until_us: AtomicU64::new(0),
             random: RandomState::new(),
             told: AtomicU64::new(0),
         }
@@ -55,17 +73,46 @@ impl Admission {
     }
 
     fn admit_at(&self, client: IpAddr, now_ms: u64) -> Result<(), Later> {
-        self.per_address
-            .check(&AddressKey::of(client), &self.rates.per_address, now_ms)
-            .map_err(|exceeded| self.later(StatusCode::TOO_MANY_REQUESTS, "address", exceeded))?;
-        self.in_sum
-            .check(&self.rates.in_sum, now_ms)
-            .map_err(|exceeded| self.later(StatusCode::SERVICE_UNAVAILABLE, "sum", exceeded))
+        let address = AddressKey::of(client);
+        self.per_address.check(&address, &self.per_address_rate, now_ms).map_err(|exceeded| Later {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            retry_after_ms: exceeded.retry_after_ms + self.spread(),
+            reason: "address",
+        })?;
+        let pace = NonZeroU32::new(self.a_second()).unwrap_or(NonZeroU32::MIN);
+        let burst = NonZeroU32::new(pace.get() / BURST_SHARE).unwrap_or(NonZeroU32::MIN);
+        self.in_sum.check(&Rate::per_second(pace, burst), now_ms).map_err(|_| Later {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            retry_after_ms: self.away_ms(pace, now_ms) + self.spread(),
+            reason: "sum",
+        })
     }
 
-    fn later(&self, status: StatusCode, reason: &'static str, exceeded: Exceeded) -> Later {
-        let spread = self.random.hash_one(self.told.fetch_add(1, Ordering::Relaxed)) % SPREAD_MS;
-        Later { status, reason, retry_after_ms: exceeded.retry_after_ms + spread }
+    /// Behind all who were told before: they come back one by one, and not all together to be refused again.
+    fn away_ms(&self, pace: NonZeroU32, now_ms: u64) -> u64 {
+        let (each_us, now_us) = (1_000_000 / u64::from(pace.get()).min(1_000_000), now_ms * 1_000);
+        let behind = |until: u64| {
+            let until = until.max(now_us) + each_us;
+            Some(until.min(now_us + AWAY_MS_MAX * 1_000))
+        };
+        let updated = self.told_until_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, behind);
+        let before = updated.unwrap_or_else(|before| before);
+        behind(before).unwrap_or(now_us).saturating_sub(now_us) / 1_000
+    }
+
+    fn spread(&self) -> u64 {
+        self.random.hash_one(self.told.fetch_add(1, Ordering::Relaxed)) % SPREAD_MS
+    }
+
+    /// How many a second are let in now.
+    pub(crate) fn a_second(&self) -> u32 {
+        self.a_second.load(Ordering::Relaxed)
+    }
+
+    /// How long the slowest of the nodes that are up took to say that it lives.
+    pub(crate) fn heard(&self, slowest: Duration) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        self.a_second.store(pace.heard(slowest), Ordering::Relaxed);
     }
 
     /// Forgets who has not come for a while.
@@ -76,16 +123,14 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
+    use std::collections::BTreeMap;
 
     use super::*;
 
     fn admission(in_sum: u32, per_address: u32) -> Admission {
-        let rate = |count| {
-            let count = NonZeroU32::new(count).unwrap();
-            Rate::per_second(count, count)
-        };
-        Admission::new(Handshakes { in_sum: rate(in_sum), per_address: rate(per_address) })
+        let count = |count| NonZeroU32::new(count).unwrap();
+        let per_address = Rate::per_second(count(per_address), count(per_address));
+        Admission::new(Handshakes { in_sum: count(in_sum), per_address })
     }
 
     fn address(number: u32) -> IpAddr {
@@ -101,24 +146,50 @@ mod tests {
         assert!(admission.admit_at(address(2), 5_000).is_ok());
     }
 
-    #[test]
-    fn a_storm_is_let_in_at_the_pace_and_the_others_spread() {
-        let admission = admission(100, 10);
-        let mut waits = Vec::new();
-        let mut admitted = 0;
-        for number in 0..2_000 {
-            match admission.admit_at(address(number), 5_000) {
-                Ok(()) => admitted += 1,
-                Err(later) => waits.push((later.status, later.retry_after_ms)),
+    /// Clients that come when they are told to: how many get in, second by second, and how often one was refused.
+    fn storm(admission: &Admission, clients: u32) -> (BTreeMap<u64, u32>, u32) {
+        let mut due: BTreeMap<(u64, u32), u32> = (0..clients).map(|number| ((5_000, number), 0)).collect();
+        let (mut admitted, mut refusals_max) = (BTreeMap::new(), 0);
+        while let Some(((now, number), refusals)) = due.pop_first() {
+            match admission.admit_at(address(number), now) {
+                Ok(()) => *admitted.entry(now / 1_000).or_default() += 1,
+                Err(later) => {
+                    assert_eq!(later.status, StatusCode::SERVICE_UNAVAILABLE);
+                    refusals_max = refusals_max.max(refusals + 1);
+                    due.insert((now + later.retry_after_ms, number), refusals + 1);
+                }
             }
         }
-        assert_eq!(admitted, 100);
-        assert!(waits.iter().all(|(status, _)| *status == StatusCode::SERVICE_UNAVAILABLE));
-        let half = waits.iter().filter(|(_, wait)| *wait < SPREAD_MS / 2).count();
-        assert!((waits.len() / 3..waits.len() * 2 / 3).contains(&half), "{half} of {}", waits.len());
-        assert_eq!(
-            (0..2_000).filter(|number| admission.admit_at(address(*number), 6_000).is_ok()).count(),
-            100
-        );
+        (admitted, refusals_max)
+    }
+
+    #[test]
+    fn a_storm_is_let_in_at_the_pace() {
+        let (admitted, refusals_max) = storm(&admission(1_000, 100), 9_000);
+        assert_eq!(admitted.values().sum::<u32>(), 9_000);
+        assert!(admitted.values().all(|count| *count <= 1_250), "a second and a burst: {admitted:?}");
+        let seconds = admitted.keys().last().unwrap() - admitted.keys().next().unwrap();
+        assert!(seconds <= 13, "it takes 9 s at best: {admitted:?}");
+        assert!(refusals_max <= 8, "nobody comes in vain all the time: {refusals_max}");
+    }
+
+    #[test]
+    fn nodes_that_are_slow_are_given_less() {
+        let admission = admission(1_000, 100);
+        admission.heard(Duration::from_millis(250));
+        assert_eq!(admission.a_second(), 500);
+        let (admitted, _) = storm(&admission, 3_000);
+        assert!(admitted.values().all(|count| *count <= 625), "{admitted:?}");
+        for _ in 0..10 {
+            admission.heard(Duration::ZERO);
+        }
+        assert_eq!(admission.a_second(), 1_000);
+    }
+
+    #[test]
+    fn nobody_is_sent_away_for_long() {
+        let admission = admission(1, 100);
+        let waits = (0..1_000).filter_map(|number| admission.admit_at(address(number), 5_000).err());
+        assert!(waits.map(|later| later.retry_after_ms).max().unwrap() <= AWAY_MS_MAX + SPREAD_MS);
     }
 }

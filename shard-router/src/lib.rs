@@ -12,10 +12,13 @@ mod lines;
 mod load;
 mod lookup;
 mod metrics;
+mod pace;
+mod passing;
 mod roster;
 mod route;
 mod router;
 mod sign_of_life;
+mod suspicion;
 mod way;
 
 pub use admission::Handshakes;

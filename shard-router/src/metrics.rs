@@ -21,8 +21,10 @@ pub(crate) struct Meters {
     pub(crate) connect_failures: IntCounter,
     pub(crate) retries: IntCounter,
     pub(crate) broken: IntCounter,
+    pub(crate) silent: IntCounter,
     pub(crate) cut: IntCounter,
     pub(crate) not_taken: IntCounter,
+    pub(crate) pace: Gauge,
 }
 
 impl Meters {
@@ -52,6 +54,10 @@ impl Meters {
             )?,
             retries: counter("turnpike_router_retries_total", "Requests that were given to a further node.")?,
             broken: counter("turnpike_router_broken_total", "Requests that a node took and did not answer.")?,
+            silent: counter(
+                "turnpike_router_silent_total",
+                "Requests that a node did not answer in time, and that another was asked.",
+            )?,
             cut: counter(
                 "turnpike_router_cut_total",
                 "Connections that were closed because their node is gone.",
@@ -60,13 +66,23 @@ impl Meters {
                 "turnpike_router_connections_refused_total",
                 "Connections beyond those that the router takes.",
             )?,
+            pace: Gauge::new(
+                "turnpike_router_pace",
+                "Handshakes that are let in a second, as the nodes are now.",
+            )?,
         };
         registry.register(Box::new(meters.requests.clone()))?;
         registry.register(Box::new(meters.seconds.clone()))?;
         registry.register(Box::new(meters.refused.clone()))?;
-        for counter in
-            [&meters.connect_failures, &meters.retries, &meters.broken, &meters.cut, &meters.not_taken]
-        {
+        registry.register(Box::new(meters.pace.clone()))?;
+        for counter in [
+            &meters.connect_failures,
+            &meters.retries,
+            &meters.broken,
+            &meters.silent,
+            &meters.cut,
+            &meters.not_taken,
+        ] {
             registry.register(Box::new(counter.clone()))?;
         }
         Ok(meters)

@@ -1,10 +1,10 @@
 //! The nodes as the router sees them: who is there by the cluster's membership, who is up by a request each quarter of a
-//! second.
+//! second and by what becomes of handshakes.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -13,7 +13,8 @@ use turnpike_cluster::{Incarnation, Node};
 
 use crate::choice::{Choice, Seat, Strategy};
 use crate::load::Load;
-use crate::sign_of_life;
+use crate::sign_of_life::{self, Sign};
+use crate::suspicion::Suspicion;
 
 /// How often nodes are asked whether they are there.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
@@ -27,6 +28,11 @@ pub(crate) struct Roster {
     choice: ArcSwap<Choice>,
     /// How often those failed in a row that did not answer last.
     failing: ArcSwap<HashMap<SocketAddr, u32>>,
+    suspicion: Mutex<Suspicion>,
+    /// Told of whenever it may be another who is up.
+    turns: watch::Sender<()>,
+    /// The slowest sign of life of those that are up, after each look.
+    slowest: watch::Sender<Duration>,
     pub(crate) load: Arc<Load>,
 }
 
@@ -38,7 +44,9 @@ impl Roster {
     ) -> Self {
         let load = Arc::new(Load::default());
         let choice = ArcSwap::from_pointee(Choice::new(Vec::new(), strategy, Arc::clone(&load)));
-        let roster = Self { nodes, strategy, weights, choice, failing: ArcSwap::default(), load };
+        let (failing, suspicion) = (ArcSwap::default(), Mutex::default());
+        let (turns, slowest) = (watch::Sender::new(()), watch::Sender::new(Duration::ZERO));
+        let roster = Self { nodes, strategy, weights, choice, failing, suspicion, turns, slowest, load };
         roster.update();
         roster
     }
@@ -70,6 +78,8 @@ impl Roster {
         if self.choice.load().seats != seats {
             self.choice.store(Arc::new(Choice::new(seats, self.strategy, Arc::clone(&self.load))));
         }
+        self.suspicion().keep(|address| nodes.iter().any(|node| node.address == Some(address)));
+        self.turns.send_replace(());
     }
 
     /// All at once, and no longer than one of them may take.
@@ -81,8 +91,17 @@ impl Roster {
         }
         let before = self.failing.load_full();
         let mut failing = HashMap::new();
-        while let Some(Ok((address, lives))) = asked.join_next().await {
+        let (mut slowest, mut silent, mut lively) = (Duration::ZERO, Duration::ZERO, 0);
+        while let Some(Ok((address, sign))) = asked.join_next().await {
             let failures = before.get(&address).copied().unwrap_or_default();
+            let lives = matches!(sign, Sign::Lives(_));
+            lively += usize::from(lives);
+            if let Some(took) = sign.took() {
+                silent = silent.max(took);
+                if failures < FAILURES_MAX {
+                    slowest = slowest.max(took);
+                }
+            }
             if lives && failures >= FAILURES_MAX {
                 tracing::info!(node = %address, "node answers again");
             }
@@ -94,10 +113,47 @@ impl Roster {
             }
         }
         self.failing.store(Arc::new(failing));
+        self.turns.send_replace(());
+        // Where nobody says that it lives, nobody is up, and all have too much to do.
+        self.slowest.send_replace(if lively == 0 { silent } else { slowest });
     }
 
-    fn is_up(&self, address: SocketAddr) -> bool {
-        self.failing.load().get(&address).is_none_or(|failures| *failures < FAILURES_MAX)
+    pub(crate) fn is_up(&self, address: SocketAddr) -> bool {
+        let answers = self.failing.load().get(&address).is_none_or(|failures| *failures < FAILURES_MAX);
+        answers && !self.suspicion().is_passed_by(address, Instant::now())
+    }
+
+    /// Whether somebody is up who was not tried.
+    pub(crate) fn is_another_up(&self, tried: &[SocketAddr]) -> bool {
+        let choice = self.choice.load();
+        let mut others = choice.seats.iter().map(|seat| seat.address).filter(|seat| !tried.contains(seat));
+        others.any(|other| self.is_up(other))
+    }
+
+    /// A handshake that was begun then came to nothing at this node.
+    pub(crate) fn failed(&self, node: SocketAddr, begun: Instant) {
+        if self.suspicion().failed(node, begun, Instant::now()) {
+            tracing::warn!(%node, "handshakes come to nothing at a node: it is passed by for a while");
+            self.turns.send_replace(());
+        }
+    }
+
+    pub(crate) fn answered(&self, node: SocketAddr) {
+        self.suspicion().answered(node);
+    }
+
+    /// Changes when it may be another who is up.
+    pub(crate) fn turns(&self) -> watch::Receiver<()> {
+        self.turns.subscribe()
+    }
+
+    /// How long the slowest of those that are up took to say that it lives, after each look.
+    pub(crate) fn slowest(&self) -> watch::Receiver<Duration> {
+        self.slowest.subscribe()
+    }
+
+    fn suspicion(&self) -> MutexGuard<'_, Suspicion> {
+        self.suspicion.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a node is, also one that drains.

@@ -25,6 +25,11 @@ use crate::roster::Roster;
 /// Connections that the kernel holds for a thread that is busy.
 const BACKLOG: i32 = 4_096;
 const THREADS_MAX: usize = 64;
+/// Of a client: what waits in the kernel for somebody who does not read, and for a node that does not.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
+/// As long as a heartbeat and its deadline: a client that has taken nothing for so long is gone, or does as if it were.
+const UNREAD_MAX: Duration = Duration::from_secs(45);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How often some of those that are left are closed while the router leaves.
 const WAVE: Duration = Duration::from_millis(100);
@@ -128,6 +133,7 @@ impl Bound {
         }
         tokio::spawn(async move { roster.keep().await });
         tokio::spawn(cut(Arc::clone(&shared)));
+        tokio::spawn(pace(Arc::clone(&shared)));
         tokio::spawn(sweep(shared));
         Ok(Router { lines, stop })
     }
@@ -138,6 +144,12 @@ fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
     socket.set_nonblocking(true)?;
+    // What it accepts has them from it.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNREAD_MAX))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -169,6 +181,16 @@ async fn cut(shared: Arc<Shared>) {
             tracing::info!(count, "connections to a node that is gone are closed");
             shared.meters.cut.inc_by(count as u64);
         }
+    }
+}
+
+/// As many are let in as the nodes can take.
+async fn pace(shared: Arc<Shared>) {
+    let mut slowest = shared.roster.slowest();
+    while slowest.changed().await.is_ok() {
+        let slowest = *slowest.borrow_and_update();
+        shared.admission.heard(slowest);
+        shared.meters.pace.set(f64::from(shared.admission.a_second()));
     }
 }
 

@@ -79,10 +79,8 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
 
 fn wanted(config: &Config, descriptors: u64) -> RouterConfig {
     let given = &config.router;
-    let rate = |per_second: u32| {
-        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-        Rate::per_second(per_second, per_second)
-    };
+    let count = |per_second: u32| NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+    let per_address = count(given.handshakes_per_address);
     let weights: HashMap<String, usize> =
         given.weights.0.iter().map(|weight| (weight.node.show(), weight.weight)).collect();
     // Each connection of a client has one to a node.
@@ -100,8 +98,8 @@ fn wanted(config: &Config, descriptors: u64) -> RouterConfig {
         },
         weights,
         handshakes: Handshakes {
-            in_sum: rate(given.handshakes_per_second),
-            per_address: rate(given.handshakes_per_address),
+            in_sum: count(given.handshakes_per_second),
+            per_address: Rate::per_second(per_address, per_address),
         },
         proxies: addresses::front(config).proxies,
         connections_max,

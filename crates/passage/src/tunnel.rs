@@ -2,20 +2,21 @@
 //! and reads from one side no faster than the other takes.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
-use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::time::{Sleep, sleep};
 
 /// Bytes that one side may have been read ahead of the other.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -34,6 +35,11 @@ pub struct End {
 }
 
 impl End {
+    /// For whoever has the socket back already.
+    pub fn new(stream: TcpStream, unread: Bytes) -> Self {
+        Self { stream, unread }
+    }
+
     /// The bare socket: hyper's task and buffers are gone then. None if hyper served something else than a TCP stream.
     pub fn of(upgraded: Upgraded) -> Option<Self> {
         let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
@@ -47,75 +53,88 @@ pub async fn tunnel(client: End, server: End) {
         (client, server);
     let (mut client_reads, mut client_writes) = client.split();
     let (mut server_reads, mut server_writes) = server.split();
-    let up = copy(&mut client_reads, from_client, &mut server_writes);
-    let down = copy(&mut server_reads, from_server, &mut client_writes);
-    tokio::pin!(up, down);
-    tokio::select! {
-        ended = &mut up => if ended.is_ok() {
-            let _ = tokio::time::timeout(LINGER, &mut down).await;
-        },
-        ended = &mut down => if ended.is_ok() {
-            let _ = tokio::time::timeout(LINGER, &mut up).await;
-        },
-    }
+    let (mut up, mut down) = (Direction::new(from_client), Direction::new(from_server));
+    // Made when it is needed: a tunnel that waits has no timer.
+    let mut linger: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|context| {
+        let ends = [
+            up.poll(context, &mut client_reads, &mut server_writes),
+            down.poll(context, &mut server_reads, &mut client_writes),
+        ];
+        match ends {
+            [Poll::Ready(Err(_)), _] | [_, Poll::Ready(Err(_))] | [Poll::Ready(_), Poll::Ready(_)] => {
+                Poll::Ready(())
+            }
+            [Poll::Pending, Poll::Pending] => Poll::Pending,
+            _ => linger.get_or_insert_with(|| Box::pin(sleep(LINGER))).as_mut().poll(context),
+        }
+    })
+    .await;
 }
 
-/// Copies until the one end has no more, and passes that on.
-async fn copy(from: &mut ReadHalf<'_>, unread: Bytes, to: &mut WriteHalf<'_>) -> io::Result<()> {
-    write(to, &unread).await?;
-    // However little of it was read, it keeps hyper's whole read buffer.
-    drop(unread);
-    loop {
-        match step(from, to).await? {
-            Step::More => {}
-            Step::Rest(rest) => write(to, &rest).await?,
-            Step::End => {
-                // No more of this direction. Fails if the other side is gone, which then says so itself.
-                let _ = SockRef::from(to.as_ref()).shutdown(Shutdown::Write);
-                return Ok(());
+/// One way.
+struct Direction {
+    /// What the other side has not taken yet.
+    held: Bytes,
+    ended: bool,
+}
+
+impl Direction {
+    fn new(unread: Bytes) -> Self {
+        Self { held: unread, ended: false }
+    }
+
+    /// Copies until the one end has no more, and passes that on.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteHalf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.ended {
+            while !self.held.is_empty() {
+                let written = ready!(Pin::new(&mut *to).poll_write(context, &self.held))?;
+                self.held.advance(written);
+            }
+            // However little of it was read, hyper's part keeps its whole read buffer.
+            self.held = Bytes::new();
+            if ready!(self.step(context, from, to))? == CHUNK_BYTES {
+                // A flood, which must not keep the thread from its other work.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
+        Poll::Ready(Ok(()))
     }
-}
 
-enum Step {
-    More,
-    /// What the other side did not take.
-    Rest(Vec<u8>),
-    End,
-}
-
-/// One read and one write. tokio knows from a read that is not full that there is no more, and spares the one that says so.
-async fn step(from: &mut ReadHalf<'_>, to: &WriteHalf<'_>) -> io::Result<Step> {
-    poll_fn(|context| {
+    /// One read and one write; gives how many bytes were read. tokio knows from a read that is not full that there is no
+    /// more, and spares the one that says so.
+    fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteHalf<'_>,
+    ) -> Poll<io::Result<usize>> {
         CHUNK.with_borrow_mut(|chunk| {
             let mut read = ReadBuf::new(chunk);
-            ready!(Pin::new(&mut *from).poll_read(context, &mut read))?;
+            ready!(Pin::new(from).poll_read(context, &mut read))?;
             let bytes = read.filled();
             if bytes.is_empty() {
-                return Poll::Ready(Ok(Step::End));
+                self.ended = true;
+                // No more of this direction. Fails if the other side is gone, which then says so itself.
+                let _ = SockRef::from(to.as_ref()).shutdown(Shutdown::Write);
+                return Poll::Ready(Ok(0));
             }
-            Poll::Ready(match to.try_write(bytes) {
-                Ok(written) if written == bytes.len() => Ok(Step::More),
-                Ok(written) => Ok(Step::Rest(bytes[written..].to_vec())),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Rest(bytes.to_vec())),
-                Err(error) => Err(error),
-            })
+            let written = match Pin::new(to).poll_write(context, bytes) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => 0,
+            };
+            if written < bytes.len() {
+                self.held = Bytes::copy_from_slice(&bytes[written..]);
+            }
+            Poll::Ready(Ok(bytes.len()))
         })
-    })
-    .await
-}
-
-async fn write(to: &WriteHalf<'_>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        to.writable().await?;
-        match to.try_write(bytes) {
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
     }
-    Ok(())
 }
 
 #[cfg(test)]
