@@ -8,6 +8,7 @@ use turnpike_audit::Audit;
 use turnpike_engine::EngineConfig;
 use turnpike_guard::limit::Classes;
 use turnpike_guard::{IceServers, Verifier, Watch};
+use turnpike_telemetry::Tracer;
 
 use crate::addresses::Front;
 use crate::api_keys::ApiKeys;
@@ -43,6 +44,8 @@ pub struct GatewayConfig {
     pub gates: Option<Gates>,
     /// Where what decides over access is written down before it takes effect.
     pub audit: Audit,
+    /// Where traces go, if anywhere.
+    pub tracer: Tracer,
     /// Present in development alone: anybody is given a token for any name.
     pub development: Option<Development>,
 }

@@ -11,6 +11,7 @@ use turnpike_wire::{Code, Failure, MessageId, RoomId, UserId};
 use crate::app::App;
 use crate::clock::unix_ms;
 use crate::membership::{overloaded, unavailable};
+use crate::traced;
 
 /// Counts what came of a publication, and says it in the words of the protocol.
 pub(crate) fn settle(
@@ -32,6 +33,7 @@ pub(crate) fn settle(
     } else {
         app.meters.stored.inc();
     }
+    traced::publication(&app.tracer, room, &receipt);
     app.report_published(room, from, &receipt);
     Ok(receipt)
 }

@@ -94,12 +94,12 @@ impl CountryFile {
         countries: &Countries,
         registry: &Registry,
     ) -> Result<Option<Self>, prometheus::Error> {
-        let Some(path) = config.addresses.country_file.clone() else { return Ok(None) };
         let built = IntGauge::new(
             "turnpike_country_file_built_timestamp_seconds",
             "When the database of countries was made that is in use; 0 while there is none.",
         )?;
         registry.register(Box::new(built.clone()))?;
+        let Some(path) = config.addresses.country_file.clone() else { return Ok(None) };
         let mut file = Self { path, countries: countries.clone(), seen: None, built };
         file.look();
         if !countries.is_known() {

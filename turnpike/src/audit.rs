@@ -34,6 +34,7 @@ pub(crate) enum Request {
     Keys(keys::Request),
     Erase(erase::Request),
     Anchors,
+    CompareAnchors(anchors::Compare),
 }
 
 impl Request {
@@ -51,6 +52,7 @@ impl Request {
             ["prove"] => Self::Prove(prove::Request::parse(&mut flags)),
             ["erase"] => Self::Erase(erase::Request::parse(&mut flags)),
             ["anchors"] => Self::Anchors,
+            ["anchors", "compare"] => Self::CompareAnchors(anchors::Compare::parse(&mut flags)),
             ["keys"] => Self::Keys(keys::Request::Show),
             ["keys", "new"] => Self::Keys(keys::Request::New),
             ["keys", "rotate"] => Self::Keys(keys::Request::Rotate),
@@ -64,6 +66,7 @@ pub(crate) fn execute(request: &Request, config: &Config) -> anyhow::Result<Exit
     let key_file = config.audit.keys(&config.node.data_dir);
     match request {
         Request::Verify(request) => return verify::execute(request, &directory, &key_file),
+        Request::CompareAnchors(request) => return anchors::compare(request, config, &key_file),
         Request::Tail(request) => tail::execute(request, &directory),
         Request::Query(request) | Request::Export(request) => show::execute(request, &directory),
         Request::Prove(request) => prove::execute(request, &directory, &key_file),

@@ -92,6 +92,17 @@ pub(crate) fn open(config: &Config, registry: &Registry) -> anyhow::Result<Log> 
     Ok(Log { node: config.node_id(), audit, housekeeper, newest, open })
 }
 
+/// What of the configuration is another since it was read anew is written down before it holds.
+pub(crate) async fn reloads(audit: &Audit, config: &Config, effective: &[Effective]) -> anyhow::Result<()> {
+    if audit.is_written() {
+        for event in settings::changes(config, effective) {
+            audit.decide(event).await.context("the audit log cannot be written")?;
+        }
+        settings::keep(config, effective);
+    }
+    Ok(())
+}
+
 /// Those of the file, which is made if there is none.
 fn keys(path: &Path, node: &str) -> anyhow::Result<Vec<turnpike_audit::Signer>> {
     if !path.exists() {

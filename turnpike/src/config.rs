@@ -17,6 +17,7 @@ mod origin;
 mod rates;
 mod redis;
 mod router;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -47,6 +48,7 @@ pub(crate) use self::origin::Origin;
 pub(crate) use self::rates::Rates;
 pub(crate) use self::redis::{Advertised, Durability, Redis};
 pub(crate) use self::router::{Router, Strategy};
+pub(crate) use self::telemetry::Telemetry;
 pub(crate) use self::turn::{IceUrl, Turn};
 pub(crate) use self::webhooks::{Event, HttpUrl, Webhooks};
 
@@ -76,6 +78,7 @@ settings! {
         audit: Audit,
         admin: Admin,
         log: Log,
+        telemetry: Telemetry,
         drain: DrainWindow,
     }
 }
@@ -307,6 +310,10 @@ section! {
         acks_outstanding_max: usize = "1024", "TURNPIKE_ACKS_OUTSTANDING_MAX", "1" to "1000000";
         /// Events of one connection that wait while an earlier one is worked on; then nothing more is read from it.
         events_waiting_max: usize = "64", "TURNPIKE_EVENTS_WAITING_MAX", "1" to "65536";
+        /// Pings, pongs and answers that nobody waits for which one connection may send in a second, over time. More of them end it.
+        asides_per_second: usize = "100", "TURNPIKE_ASIDES_PER_SECOND", "1" to "100000";
+        /// How many of them may come at once: a client that comes to after a pause owes answers.
+        asides_burst: usize = "2048", "TURNPIKE_ASIDES_BURST", "16" to "1000000";
         /// New sessions, and sockets that enter, that one shard lets in a second. The others are told to try again later.
         handshakes_per_second: usize = "8000", "TURNPIKE_HANDSHAKES_PER_SECOND", "1" to "1000000";
         /// How many of them one shard lets in at once after a quiet time. Half of it is kept for clients that come back.

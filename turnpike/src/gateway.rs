@@ -10,6 +10,7 @@ use turnpike_gateway::{
     WebhookEvent, Webhooks,
 };
 use turnpike_guard::{KeyRing, Verifier, Watch};
+use turnpike_telemetry::Tracer;
 
 use crate::addresses;
 use crate::config::{self, Config, Origin};
@@ -24,6 +25,7 @@ pub(crate) fn config(
     connections_max: usize,
     audit: Audit,
     watch: Watch,
+    tracer: Tracer,
 ) -> GatewayConfig {
     let tokens = verifier(config, keys);
     GatewayConfig {
@@ -55,6 +57,7 @@ pub(crate) fn config(
         webhooks: webhooks(&config.webhooks),
         gates: gates(&config.gates),
         audit,
+        tracer,
         development: secrets.token.as_ref().filter(|_| !config.is_production()).map(|secret| Development {
             secret: secret.reveal().as_bytes().to_vec(),
             issuer: config.auth.issuer.clone(),
@@ -174,6 +177,8 @@ fn engine(config: &Config, secrets: &Secrets, connections_max: usize) -> EngineC
         namespaces_per_connection_max: limits.namespaces_per_connection_max,
         acks_outstanding_max: limits.acks_outstanding_max,
         events_waiting_max: limits.events_waiting_max,
+        asides_per_second: limits.asides_per_second,
+        asides_burst: limits.asides_burst,
         queue_soft_bytes: queue.soft_bytes.0,
         queue_hard_bytes: queue.hard_bytes.0,
         write_deadline: queue.write_deadline,
@@ -216,7 +221,15 @@ mod tests {
         settings.auth.jwt_secret = Some(Secret::new("x".repeat(32)));
         let key = TokenKey::hs256(&[b'x'; 32]).unwrap();
         let watch = crate::abuse::watch(&settings, &Countries::default());
-        config(&settings, &Secrets::of(&settings).unwrap(), key.into(), 7, Audit::nowhere(), watch)
+        config(
+            &settings,
+            &Secrets::of(&settings).unwrap(),
+            key.into(),
+            7,
+            Audit::nowhere(),
+            watch,
+            Tracer::default(),
+        )
     }
 
     /// Fields and values, one a line, as `{:#?}` prints them.

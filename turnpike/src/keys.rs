@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{IntGaugeVec, Opts, Registry};
+use tokio::sync::watch;
 use turnpike_audit::{Audit, Event, Kind, Object, Outcome, Severity};
 use turnpike_daemon::health::Health;
 use turnpike_daemon::tasks::Tasks;
@@ -110,7 +111,7 @@ impl Label {
 /// Made before anything is bound, so that what cannot work is found at the start.
 pub(crate) struct Keys {
     parts: Parts,
-    files: Option<Files>,
+    files: Files,
     issuer: Option<Issuer>,
 }
 
@@ -131,17 +132,9 @@ impl Keys {
         for source in Source::ALL {
             parts.set(source, Vec::new());
         }
-        let secret = [&secrets.token, &secrets.token_next].into_iter().flatten();
-        let mut fixed = secret
-            .map(|secret| TokenKey::hs256(secret.reveal().as_bytes()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let public = &config.auth.public_keys.0;
-        fixed.extend(public.iter().filter(|key| key.file.is_none()).map(|key| key.key.clone()));
-        parts.set(Source::Configuration, fixed);
-        let files = Files::new(public);
-        if let Some(files) = &files {
-            parts.set(Source::Files, files.keys());
-        }
+        parts.set(Source::Configuration, fixed(config, secrets)?);
+        let files = Files::new(&config.auth.public_keys.0);
+        parts.set(Source::Files, files.keys());
         let requests = issuer::requests(registry)?;
         let issuer =
             config.auth.jwks_url.as_ref().map(|url| Issuer::new(url, &config.auth, requests)).transpose()?;
@@ -153,19 +146,44 @@ impl Keys {
         self.parts.ring.clone()
     }
 
-    /// Looks after those that change, until the process ends.
-    pub(crate) fn keep(self, tasks: &Tasks, health: &Health) {
+    /// Looks after those that change, until the process ends. Others can be given to it.
+    pub(crate) fn keep(self, tasks: &Tasks, health: &Health) -> KeyExchange {
         let Self { parts, files, issuer } = self;
         parts.is_kept.store(true, Ordering::Relaxed);
-        if let Some(files) = files {
-            let parts = parts.clone();
-            tasks.spawn("key files", |stop| files.keep(move |keys| parts.set(Source::Files, keys), stop));
-        }
+        let listed = watch::Sender::new(files.clone());
+        let exchange = KeyExchange { parts: parts.clone(), listed };
+        let (kept, changes) = (parts.clone(), exchange.listed.subscribe());
+        tasks.spawn("key files", |stop| files.keep(move |keys| kept.set(Source::Files, keys), changes, stop));
         if let Some(issuer) = issuer {
             let check = health.check("issuer keys");
             tasks.spawn("issuer keys", |stop| {
                 issuer.keep(move |keys| parts.set(Source::Issuer, keys), check, stop)
             });
         }
+        exchange
     }
+}
+
+/// Other keys for a process that runs, from a configuration that was read anew.
+pub(crate) struct KeyExchange {
+    parts: Parts,
+    listed: watch::Sender<Files>,
+}
+
+impl KeyExchange {
+    pub(crate) fn set(&self, config: &Config, secrets: &Secrets) -> anyhow::Result<()> {
+        self.parts.set(Source::Configuration, fixed(config, secrets)?);
+        self.listed.send_replace(Files::new(&config.auth.public_keys.0));
+        Ok(())
+    }
+}
+
+/// Those that stand in the configuration themselves.
+fn fixed(config: &Config, secrets: &Secrets) -> anyhow::Result<Vec<TokenKey>> {
+    let secret = [&secrets.token, &secrets.token_next].into_iter().flatten();
+    let mut fixed =
+        secret.map(|secret| TokenKey::hs256(secret.reveal().as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    let public = config.auth.public_keys.0.iter();
+    fixed.extend(public.filter(|key| key.file.is_none()).map(|key| key.key.clone()));
+    Ok(fixed)
 }

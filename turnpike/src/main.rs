@@ -15,17 +15,22 @@ mod config;
 mod deploy;
 mod development;
 mod doctor;
+mod drain;
 mod gateway;
 mod kept;
 mod keys;
 mod links;
+mod liveness;
 mod media;
 mod purpose;
 mod redis;
+mod reload;
 mod remote;
+mod role;
 mod router;
 mod run;
 mod secrets;
+mod telemetry;
 mod token;
 
 use std::io::Write as _;
@@ -60,11 +65,13 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(config, effective) => run::run(&config, effective),
-        Command::Router(config) => router::run(&config),
+        Command::Run(role, config, effective) => run::run(role, &config, effective),
+        Command::Router(config, effective) => router::run(&config, effective),
         Command::Token(request, config) => token::print(&request, &config),
         Command::Doctor { json, config } => return doctor::examine(&config, json),
+        Command::Health { live, config } => return liveness::ask(&config, live),
         Command::Admin(request, config) => return remote::execute(&request, &config),
+        Command::Drain(request, config) => return drain::execute(&request, &config),
         Command::Audit(request, config) => return audit::execute(&request, &config),
         Command::DeployCheck(directory, environment) => deploy::check(&directory, &environment),
         Command::ConfigCheck { keys, given } => print(&format!(

@@ -101,6 +101,8 @@ pub(crate) struct Entrance {
     pub(crate) tokens: Verifier,
     pub(crate) watch: Watch,
     pub(crate) audit: Audit,
+    /// Users have their sessions in other processes.
+    pub(crate) alone: bool,
 }
 
 /// Lets gateways, other relays and clients of WHIP and WHEP come to the relay.
@@ -113,7 +115,7 @@ pub(crate) fn open(
     tasks: &Tasks,
     registry: &Registry,
 ) -> Result<Opened, prometheus::Error> {
-    let Entrance { tokens, watch, audit } = entrance;
+    let Entrance { tokens, watch, audit, alone } = entrance;
     let credentials = IntCounter::new(
         "turnpike_media_turn_credentials_total",
         "Credentials of TURN servers given to clients of WHIP and WHEP, each good for minutes.",
@@ -124,6 +126,7 @@ pub(crate) fn open(
         sessions_max: config.media.sessions_max * shards,
         url: config.media.url.as_ref().map(|url| url.as_str().into()),
         link: linked.and_then(|linked| linked.address),
+        alone,
     };
     let homes = match linked {
         Some(Linked { links, .. }) => Homes::linked(relay.clone(), cluster, homes_config, links.clone()),
@@ -164,13 +167,13 @@ pub(crate) fn open(
     Ok(Opened { routes, homes })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
 fn at_least_one(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_token_is_taken_out_of_a_url() {

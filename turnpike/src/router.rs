@@ -9,26 +9,27 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use prometheus::Registry;
 use turnpike_cluster::redis::observe;
-use turnpike_daemon::config::Setting as _;
+use turnpike_daemon::config::{Effective, Setting as _};
 use turnpike_daemon::drain::Drain;
 use turnpike_daemon::health::Health;
-use turnpike_daemon::signals::Signals;
+use turnpike_daemon::signals::{Hangup, Signals};
 use turnpike_daemon::tasks::Tasks;
 use turnpike_daemon::{admin, descriptors, metrics, probe};
 use turnpike_guard::limit::Rate;
 use turnpike_shard_router::{Handshakes, Router, RouterConfig, Strategy};
 
 use crate::config::{self, Config};
+use crate::reload::{InEffect, Reloader};
 use crate::run::{COMMIT, DESCRIPTORS_RESERVED, FAREWELL_MAX, VERSION};
 use crate::{addresses, announce, cluster, redis};
 
-pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<()> {
     let started = SystemTime::now();
-    let log = config.log.install().0;
+    let (log, dial) = config.log.install()?;
     let descriptors = descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
+        let (mut signals, hangup) = (Signals::listen()?, Hangup::listen()?);
         let (health, registry) = (Health::new(VERSION), Registry::new());
         metrics::Process::register(&registry, VERSION, COMMIT, started, log.clone())?;
 
@@ -53,6 +54,8 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         let check = health.check("router");
         let probed = announce::reachable(entry);
         tasks.spawn("router probe", |stop| probe::watch(probed, b"", "/live", check, stop));
+        let reloader = Reloader::new(log.clone(), dial, InEffect::new(effective), None, &registry)?;
+        tasks.spawn("reload", |stop| reloader.keep(hangup, stop));
         let admin = admin.serve(admin::open(&health, registry));
         tasks.spawn("admin listener", |mut stop| async move {
             tokio::select! { () = admin => {}, () = stop.requested() => {} }

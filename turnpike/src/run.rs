@@ -15,7 +15,7 @@ use turnpike_daemon::config::{Effective, Setting as _};
 use turnpike_daemon::descriptors::{self, Descriptors};
 use turnpike_daemon::drain::Drain;
 use turnpike_daemon::health::{Check, Health};
-use turnpike_daemon::signals::Signals;
+use turnpike_daemon::signals::{Hangup, Signals};
 use turnpike_daemon::tasks::{Stop, Tasks};
 use turnpike_daemon::{metrics, probe};
 use turnpike_gateway::{Gateway, GatewayConfig};
@@ -29,7 +29,10 @@ use crate::admin::{self, Desk, Parts};
 use crate::config::Config;
 use crate::keys::Keys;
 use crate::media::Entrance;
+use crate::reload::{InEffect, NodeParts, Reloader};
+use crate::role::Role;
 use crate::secrets::Secrets;
+use crate::telemetry::Telemetry;
 use crate::{
     abuse, announce, auditing, bus, cluster, development, doctor, gateway, links, media, redis, token,
 };
@@ -55,9 +58,9 @@ struct Addresses {
     admin: SocketAddr,
 }
 
-pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<()> {
+pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> anyhow::Result<()> {
     let started = SystemTime::now();
-    let (log, dial) = config.log.install();
+    let (log, dial) = config.log.install()?;
     let descriptors = descriptors::raise();
     let secrets = Secrets::of(config)?;
     // The shards have threads of their own; this is for the admin listener and background tasks.
@@ -65,7 +68,7 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
     // Behind everything else: what it says comes last.
     let mut written = None;
     let outcome: anyhow::Result<Ended> = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
+        let (mut signals, hangup) = (Signals::listen()?, Hangup::listen()?);
         tokio::select! {
             fit = doctor::before_start(config) => fit?,
             _ = signals.next() => return Ok(Ended::Asked),
@@ -78,14 +81,22 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         let audit = auditing.audit();
 
         // Everything is bound before anything is served: an address in use must be found now.
+        let mut telemetry = Telemetry::new(config, &registry)?;
         let keys = Keys::new(config, &secrets, &registry, &audit)?;
         let tokens = gateway::verifier(config, keys.ring());
         let tokens_of_admins = tokens.clone();
         let countries = Countries::default();
         let country_file = CountryFile::open(config, &countries, &registry)?;
         let watch = abuse::watch(config, &countries);
-        let wanted =
-            gateway::config(config, &secrets, keys.ring(), connections_max, audit.clone(), watch.clone());
+        let wanted = gateway::config(
+            config,
+            &secrets,
+            keys.ring(),
+            connections_max,
+            audit.clone(),
+            watch.clone(),
+            telemetry.tracer.clone(),
+        );
         // What was called back is known to all who look at tokens.
         let wanted = GatewayConfig { tokens: tokens.clone(), ..wanted };
         let address = wanted.address;
@@ -104,7 +115,8 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         let tasks = Tasks::new(health.clone());
         auditing.started(config, &effective, VERSION).await?;
         auditing.keep(&tasks, &health);
-        keys.keep(&tasks, &health);
+        telemetry.keep(&tasks);
+        let exchange = keys.keep(&tasks, &health);
         if let Some(file) = country_file {
             file.keep(&tasks);
         }
@@ -121,7 +133,8 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         if let Some(relay) = &relay {
             linked = links::start(config, &secrets, &cluster, relay, &registry, &audit)?;
             let (linked, audit) = (linked.as_ref(), audit.clone());
-            let entrance = Entrance { tokens, watch: watch.clone(), audit };
+            let alone = role == Role::Relay;
+            let entrance = Entrance { tokens, watch: watch.clone(), audit, alone };
             let opened = media::open(config, relay, linked, &cluster, entrance, &tasks, &registry)?;
             routes = routes.merge(opened.routes);
             homes = Some(opened.homes);
@@ -141,6 +154,16 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
             let check = health.check("media");
             tasks.spawn("media watch", |stop| watch_relay(relay, check, stop));
         }
+        let in_effect = InEffect::new(effective);
+        let node = NodeParts {
+            keys: exchange,
+            watch: watch.clone(),
+            countries,
+            gateway: gateway.operator(),
+            audit: audit.clone(),
+        };
+        let reloader = Reloader::new(log.clone(), dial.clone(), in_effect.clone(), Some(node), &registry)?;
+        tasks.spawn("reload", |stop| reloader.keep(hangup, stop));
         let (drain_wanted, mut wanted) = watch::channel(false);
         let parts = Parts {
             node: config.node_id(),
@@ -155,7 +178,7 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
             health: health.clone(),
             dial,
             drain: drain_wanted,
-            effective,
+            effective: in_effect,
         };
         let desk = Desk::new(parts, &registry)?;
         let admin = admin.serve(admin::pages(&desk, config.admin.require_token, &health, registry));
@@ -199,6 +222,7 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         if cluster.membership.leave().wait().await.is_err() {
             tracing::warn!("the other nodes could not be told: they find out when the lease ends");
         }
+        telemetry.settle().await;
         tasks.stop();
         Ok(ended)
     });

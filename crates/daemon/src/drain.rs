@@ -36,7 +36,7 @@ pub enum Phase {
 
 impl Drain {
     pub fn begin(health: &Health) -> Self {
-        health.draining("begins", None);
+        health.draining("begins", None, None);
         tracing::info!("drain begins");
         Self { health: health.clone(), began: Instant::now(), phases_cut_off: 0 }
     }
@@ -50,7 +50,11 @@ impl Drain {
         work: impl Future<Output = ()>,
     ) -> Phase {
         let began = Instant::now();
-        self.health.draining(name, Some(left()));
+        let tell = |at: Instant| {
+            let seconds_left = deadline.saturating_sub(at - began).as_secs();
+            self.health.draining(name, Some(left()), Some(seconds_left));
+        };
+        tell(began);
         tracing::info!(
             phase = name,
             left = left(),
@@ -62,8 +66,7 @@ impl Drain {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks.tick().await;
             loop {
-                ticks.tick().await;
-                self.health.draining(name, Some(left()));
+                tell(ticks.tick().await);
                 tracing::info!(phase = name, left = left(), "drain goes on");
             }
         };
@@ -125,10 +128,9 @@ mod tests {
                 sleep(Duration::from_millis(1_500)).await;
                 let answer = health.ready();
                 assert!(!answer.good);
-                assert_eq!(
-                    answer.body["draining"],
-                    serde_json::json!({ "phase": "close", "left": left.get() })
-                );
+                let draining = &answer.body["draining"];
+                assert_eq!((&draining["phase"], &draining["left"]), (&"close".into(), &left.get().into()));
+                assert!(draining["seconds_left"].as_u64().is_some_and(|left| (30..60).contains(&left)));
             }
         };
         assert_eq!(drain.phase("close", Duration::from_mins(1), || left.get(), work).await, Phase::Done);

@@ -52,6 +52,8 @@ pub(crate) enum TaskState {
 struct Draining {
     phase: &'static str,
     left: Option<u64>,
+    /// Until the phase is cut off.
+    seconds_left: Option<u64>,
 }
 
 /// One named condition for being ready. It fails until it has first passed.
@@ -179,8 +181,8 @@ impl Health {
         self.state().tasks[index].1 = task;
     }
 
-    pub(crate) fn draining(&self, phase: &'static str, left: Option<u64>) {
-        self.state().draining = Some(Draining { phase, left });
+    pub(crate) fn draining(&self, phase: &'static str, left: Option<u64>, seconds_left: Option<u64>) {
+        self.state().draining = Some(Draining { phase, left, seconds_left });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -212,9 +214,9 @@ impl State {
     }
 
     fn draining(&self) -> Value {
-        self.draining
-            .as_ref()
-            .map_or(Value::Null, |drain| json!({ "phase": drain.phase, "left": drain.left }))
+        self.draining.as_ref().map_or(Value::Null, |Draining { phase, left, seconds_left }| {
+            json!({ "phase": phase, "left": left, "seconds_left": seconds_left })
+        })
     }
 }
 

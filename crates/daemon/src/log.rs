@@ -1,4 +1,4 @@
-//! Logs: one line an event on stderr, JSON for machines, text for a terminal.
+//! Logs: one line an event on stderr or in files that are rotated, JSON for machines, text for a terminal.
 //!
 //! Whoever logs may hand in text that a client chose: everything is escaped here, so that no line can forge another or
 //! drive a terminal. A reader of stderr that stalls costs lines (counted), never a stalled thread. Knows nothing of what
@@ -6,12 +6,15 @@
 
 mod dial;
 mod escape;
+mod file;
 mod layer;
 mod line;
 mod time;
 mod writer;
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -20,17 +23,27 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use dial::{Dial, Turned};
 pub use escape::escaped;
+use file::LogFile;
+pub use file::LogFileError;
 pub use writer::Writer;
 
-use crate::config::Setting;
+use crate::config::{ByteSize, Setting};
 
 crate::section! {
-    /// Logs, written to stderr.
+    /// Logs, written to stderr or into files.
     pub struct Log in "log" {
         /// What is logged: one level, or levels by part of the program (`info,turnpike_engine=debug`).
         level: Levels = "info", "LOG_LEVEL";
         /// Form of a line; `auto` is text on a terminal and JSON elsewhere.
         format: Format = "auto", "TURNPIKE_LOG_FORMAT";
+        /// File that is written in place of stderr. When it is full or old it becomes `NAME.1`, that `NAME.2` and so on; SIGHUP opens it anew.
+        file: Option<PathBuf> = "", "LOG_FILE";
+        /// Bytes of one log file.
+        file_bytes_max: ByteSize = "64MiB", "LOG_MAX_BYTES", "4KiB" to "100GiB";
+        /// Age of the log file that is written.
+        file_age_max: Duration = "1d", "LOG_MAX_AGE", "1m" to "365d";
+        /// Log files that are kept, the one that is written included; the oldest goes.
+        files_max: usize = "8", "LOG_MAX_FILES", "1" to "1000";
     }
 }
 
@@ -76,21 +89,31 @@ impl Log {
     /// dial changes what is logged meanwhile.
     ///
     /// Later calls in one process change nothing; tests may start several systems.
-    pub fn install(&self) -> (Writer, Dial) {
+    pub fn install(&self) -> Result<(Writer, Dial), LogFileError> {
         let text = match self.format {
-            Format::Auto => std::io::stderr().is_terminal(),
+            Format::Auto => self.file.is_none() && std::io::stderr().is_terminal(),
             Format::Json => false,
             Format::Text => true,
         };
         let form = if text { line::Form::Text } else { line::Form::Json };
-        let writer = Writer::to_stderr();
+        let writer = match &self.file {
+            Some(path) => {
+                let limits = file::Limits {
+                    bytes_max: self.file_bytes_max.0 as u64,
+                    age_max: self.file_age_max,
+                    files_max: self.files_max,
+                };
+                Writer::to_file(LogFile::open(path, limits, SystemTime::now())?)
+            }
+            None => Writer::to_stderr(),
+        };
         let layer = layer::Lines::new(form, writer.clone());
         let (targets, handle) = reload::Layer::new(self.level.targets.clone());
         let installed = tracing_subscriber::registry().with(targets).with(layer).try_init();
         if installed.is_ok() {
             log_panics(writer.clone());
         }
-        (writer, Dial::new(self.level.clone(), handle))
+        Ok((writer, Dial::new(self.level.clone(), handle)))
     }
 }
 

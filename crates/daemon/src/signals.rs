@@ -1,4 +1,4 @@
-//! Signals: the first asks for a drain, the second ends the process at once.
+//! Signals: the first asks for a drain, the second ends the process at once; one asks for the configuration to be read anew.
 
 use std::io;
 
@@ -11,6 +11,21 @@ use crate::log::Writer;
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// SIGHUP: what can change while the process runs is read anew. From its making on it does not end the process.
+#[derive(Debug)]
+pub struct Hangup(Signal);
+
+impl Hangup {
+    /// Needs a runtime around it.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    pub async fn next(&mut self) {
+        let _ = self.0.recv().await;
+    }
 }
 
 /// A signal that asks the process to end.

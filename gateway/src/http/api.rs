@@ -28,6 +28,7 @@ use axum::routing::{MethodRouter, get, on};
 use serde::Serialize;
 use turnpike_engine::PeerAddress;
 use turnpike_guard::Role;
+use turnpike_telemetry::TraceContext;
 use turnpike_wire::{Code, Failure};
 
 use self::operation::{Access, Asker, Call, Method, Operation, Outcome, Problem};
@@ -35,6 +36,7 @@ use super::json;
 use crate::app::App;
 use crate::audited::{self, By};
 use crate::clock::unix_ms;
+use crate::traced;
 
 /// What a request has around a message's body.
 const ENVELOPE_BYTES_MAX: usize = 4 * 1024;
@@ -85,10 +87,15 @@ fn method_router(app: &Arc<App>, operation: &'static Operation) -> MethodRouter 
         let app = Arc::clone(&app);
         async move {
             let id = request_id::of(&app, request.headers());
+            let (method, route) = (operation.method.traced(), operation.path);
+            let span = traced::request(&app.tracer, operation.id, method, route, request.headers(), &id);
+            let context = span.context();
             let answered = match read_call(&app, operation, &params, request, &id).await {
-                Ok(call) => carry_out(&app, operation, call, &id).await,
+                Ok(call) => carry_out(&app, operation, call, &id, context).await,
                 Err(problem) => answered(&app, operation, &id, Err(problem)),
             };
+            let status = answered.as_ref().map_or_else(|problem| problem.status, |_| operation.success);
+            traced::answered(span, status.as_u16(), answered.as_ref().err().map(|problem| &problem.failure));
             let mut response = match answered {
                 Ok(body) => json(operation.success, body),
                 Err(problem) => refusal(&problem, &id),
@@ -102,10 +109,16 @@ fn method_router(app: &Arc<App>, operation: &'static Operation) -> MethodRouter 
 
 /// What was asked for is done to its end, and counted, also if whoever asked hangs up meanwhile: a message that is kept by
 /// then is one for all that follows from it.
-async fn carry_out(app: &Arc<App>, operation: &'static Operation, call: Call, id: &str) -> Outcome {
+async fn carry_out(
+    app: &Arc<App>,
+    operation: &'static Operation,
+    call: Call,
+    id: &str,
+    context: Option<TraceContext>,
+) -> Outcome {
     let (of_work, id_of_work) = (Arc::clone(app), id.to_owned());
     let work = async move {
-        let outcome = (operation.handle)(call).await;
+        let outcome = traced::as_part_of(context, (operation.handle)(call)).await;
         answered(&of_work, operation, &id_of_work, outcome)
     };
     if operation.method == Method::Get {

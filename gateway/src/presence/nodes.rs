@@ -82,6 +82,7 @@ mod tests {
             address: None,
             version: String::new(),
             draining: false,
+            places: None,
             relay: None,
         };
         incarnations.into_iter().map(node).collect()

@@ -75,6 +75,7 @@ impl House {
             webhooks: Vec::new(),
             gates: None,
             audit: turnpike_audit::Audit::nowhere(),
+            tracer: turnpike_telemetry::Tracer::default(),
             front: turnpike_gateway::Front::default(),
             watch: watch(WardenConfig { rules: exempting_this_machine(), ..WardenConfig::default() }),
             development: Some(Development { secret: SECRET.to_vec(), issuer: None, audience: None }),

@@ -34,9 +34,9 @@ mod tests {
 
     fn node(number: u64, port: Option<u16>) -> Node {
         let link = port.map(|port| ([192, 0, 2, 1], port).into());
-        let relay = Some(RelayOffer { url: None, link, load_permille: 0, has_room: true });
+        let relay = Some(RelayOffer { link, has_room: true, ..RelayOffer::default() });
         let (incarnation, name) = (Incarnation(number), format!("n{number}"));
-        Node { incarnation, name, address: None, version: String::new(), draining: false, relay }
+        Node { incarnation, name, address: None, version: String::new(), draining: false, places: None, relay }
     }
 
     fn watched(nodes: &[Node], own: u64) -> Vec<u64> {

@@ -23,7 +23,7 @@ pub(super) const GET: Operation = Operation {
     recorded: true,
     plan: |call| {
         let [] = call.query([])?;
-        let keys: Vec<Value> = call.desk.parts.effective.iter().map(shown).collect();
+        let keys: Vec<Value> = call.desk.parts.effective.read().iter().map(shown).collect();
         Ok(Plan::new(async move { Ok(done(&json!({ "keys": keys }))) }))
     },
 };

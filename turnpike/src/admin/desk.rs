@@ -8,11 +8,14 @@ use prometheus::Registry;
 use tokio::sync::{Semaphore, watch};
 use turnpike_audit::{Audit, Housekeeper};
 use turnpike_cluster::Cluster;
-use turnpike_daemon::config::Effective;
 use turnpike_daemon::health::Health;
 use turnpike_daemon::log::Dial;
 use turnpike_gateway::Operator;
+use turnpike_guard::address::AddressKey;
 use turnpike_guard::{At, Verifier, Watch};
+use turnpike_wire::UserId;
+
+use crate::reload::InEffect;
 
 use super::attempts::Attempts;
 use super::meters::Meters;
@@ -38,7 +41,7 @@ pub(crate) struct Parts {
     pub(crate) dial: Dial,
     /// Becomes true once somebody wants the process to leave in order.
     pub(crate) drain: watch::Sender<bool>,
-    pub(crate) effective: Vec<Effective>,
+    pub(crate) effective: InEffect,
 }
 
 pub(crate) struct Desk {
@@ -49,7 +52,8 @@ pub(crate) struct Desk {
     pub(super) verification: verification::Bench,
     /// An operator has asked for a drain.
     pub(super) leaving: AtomicBool,
-    attempts: Mutex<Attempts>,
+    attempts: Mutex<Attempts<AddressKey>>,
+    overreaching: Mutex<Attempts<UserId>>,
     drawn: AtomicU64,
 }
 
@@ -63,6 +67,7 @@ impl Desk {
             verification: verification::Bench::default(),
             leaving: AtomicBool::new(false),
             attempts: Mutex::default(),
+            overreaching: Mutex::default(),
             drawn: AtomicU64::new(0),
         }))
     }
@@ -71,9 +76,14 @@ impl Desk {
         self.parts.watch.now()
     }
 
-    pub(super) fn attempts(&self) -> MutexGuard<'_, Attempts> {
+    pub(super) fn attempts(&self) -> MutexGuard<'_, Attempts<AddressKey>> {
         // Each change is one assignment.
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Users whose tokens hold and do not suffice.
+    pub(super) fn overreaching(&self) -> MutexGuard<'_, Attempts<UserId>> {
+        self.overreaching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn draw_id(&self) -> String {

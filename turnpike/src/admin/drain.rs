@@ -17,11 +17,12 @@ pub(super) const GET: Operation = Operation {
     id: "getDrain",
     method: Method::Get,
     path: "/admin/v1/drain",
-    about: "Whether this node is leaving, and how far it is: the phase, and what is left of it.",
+    about: "Whether this node is leaving, and how far it is: the phase, what is left of it, and the seconds until it is cut \
+            off.",
     parameters: &[],
     body: None,
     success: StatusCode::OK,
-    answer: || json!({ "draining": { "phase": "close connections", "left": 1204 } }),
+    answer: || json!({ "draining": { "phase": "close connections", "left": 1204, "seconds_left": 9 } }),
     recorded: false,
     plan: |call| {
         let [] = call.query([])?;
@@ -45,7 +46,12 @@ pub(super) const BEGIN: Operation = Operation {
 };
 
 fn draining(call: &Call) -> Value {
-    call.desk.parts.health.ready().body["draining"].clone()
+    let draining = call.desk.parts.health.ready().body["draining"].clone();
+    if draining.is_null() && call.desk.leaving.load(Ordering::Relaxed) {
+        // It begins as soon as whoever asked for it has read that it does.
+        return json!({ "phase": "begins", "left": null, "seconds_left": null });
+    }
+    draining
 }
 
 fn begin(call: &Call) -> Result<Plan, Problem> {

@@ -66,7 +66,7 @@ pub(super) async fn enter(
     }
     let key = AddressKey::of(address);
     let now = desk.now();
-    let may_try = desk.attempts().may_try(key, now.steady_ms);
+    let may_try = desk.attempts().may_try(&key, now.steady_ms);
     // Somebody else on this machine must not be able to keep its operator out by being wrong all the time. So here a token
     // that holds always counts; it is what cannot be guessed.
     let turned_away = may_try.err().map(too_often);
@@ -77,11 +77,15 @@ pub(super) async fn enter(
     let refused = match check(desk, headers, now.unix_ms / 1000) {
         Ok(identity) => match permit(access, identity.role).and_then(|()| stands(desk, &identity)) {
             Ok(()) => return Ok(Entered { identity, address, agent, request: request.to_owned() }),
-            Err(failure) => {
-                let by = from.identified(&identity);
-                audited::denied(&desk.audit, by, "admin", None, failure.code.slug());
-                failure
-            }
+            // By name as well: whoever has a token comes from as many addresses as they like.
+            Err(failure) => match overreaches(desk, &identity, now.steady_ms) {
+                Ok(()) => {
+                    let by = from.identified(&identity);
+                    audited::denied(&desk.audit, by, "admin", None, failure.code.slug());
+                    failure
+                }
+                Err(retry_after_ms) => too_often(retry_after_ms),
+            },
         },
         Err(refused) if turned_away.is_none() => {
             if refused.is_attempt {
@@ -96,6 +100,14 @@ pub(super) async fn enter(
     desk.attempts().failed(key, now.steady_ms);
     desk.meters.refused_entry.inc();
     Err(refused.into())
+}
+
+/// Counts one more. An error: it has been too many, and is not written down again.
+fn overreaches(desk: &Desk, identity: &Identity, now_ms: u64) -> Result<(), u64> {
+    let mut overreaching = desk.overreaching();
+    overreaching.may_try(&identity.user, now_ms)?;
+    overreaching.failed(identity.user.clone(), now_ms);
+    Ok(())
 }
 
 fn too_often(retry_after_ms: u64) -> Failure {

@@ -60,8 +60,11 @@ pub(super) const GET: Operation = Operation {
 };
 
 fn shown(node: &Node, own: bool) -> Value {
-    let relay = node.relay.as_ref().map(|RelayOffer { url, link, load_permille, has_room }| {
-        json!({ "url": url, "link": link, "load_permille": load_permille, "has_room": has_room })
+    let relay = node.relay.as_ref().map(|RelayOffer { url, link, load_permille, sessions, sessions_max, has_room, alone }| {
+        json!({
+            "url": url, "link": link, "load_permille": load_permille, "has_room": has_room, "alone": alone,
+            "sessions": sessions, "sessions_max": sessions_max,
+        })
     });
     json!({
         "name": node.name,

@@ -26,6 +26,16 @@ fn what_changes_something_is_written_down() {
     assert_eq!((ids.len(), routes.len()), (OPERATIONS.len(), OPERATIONS.len()));
 }
 
+/// That of leaving is in a document of its own.
+#[test]
+fn the_flags_of_drain_are_documented() {
+    const MARKS: [&str; 2] =
+        ["<!-- Made from the code: UPDATE_DOCS=1 cargo test -p turnpike -->\n", "<!-- end -->"];
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/upgrade.md");
+    let flags = format!("\n```text\n{}```\n\n", crate::drain::HELP);
+    turnpike_lab::hold_document(std::path::Path::new(path), MARKS, &flags, "cargo test -p turnpike");
+}
+
 /// `UPDATE_DOCS=1 cargo test -p turnpike` writes the operations anew.
 #[test]
 fn the_document_is_what_the_code_says() {

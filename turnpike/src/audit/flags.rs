@@ -56,6 +56,8 @@ Commands and flags of `turnpike audit` (docs/audit.md says more); --audit-dir PA
     --from SIZE --to SIZE  that the log of one checkpoint is the beginning of that of another
     --check FILE        whether such a proof holds, with --key
   anchors               the checkpoints of all nodes that Redis has, for verify --anchors
+  anchors compare       whether those and others say the same: 0 they do, 2: two logs, 4: nothing is kept in two places
+    --anchors PATH --key KEY|FILE  as for verify
   erase                 take the personal values of somebody out of the log of a node that does not run
     --user ID | --address IP
   keys [new|rotate]     the public keys; makes the first, or one that follows at the next start

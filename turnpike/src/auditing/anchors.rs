@@ -142,6 +142,7 @@ impl Place {
         }
         for slot in slots {
             let claim = Claim {
+                over: None,
                 name: format!("{PREFIX}{}/{own}/{slot}", self.node),
                 lease_ms: LEASE.as_millis() as u64,
                 value: note.text().to_owned(),
@@ -252,7 +253,15 @@ mod tests {
 
     fn node(name: &str, number: u64) -> Node {
         let (incarnation, name) = (Incarnation(number), name.to_owned());
-        Node { incarnation, name, address: None, version: String::new(), draining: false, relay: None }
+        Node {
+            incarnation,
+            name,
+            address: None,
+            version: String::new(),
+            draining: false,
+            places: None,
+            relay: None,
+        }
     }
 
     fn letter(from: u64, signer: &Signer, size: u64) -> Letter {

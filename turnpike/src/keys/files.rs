@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use turnpike_daemon::tasks::Stop;
 use turnpike_guard::TokenKey;
 
@@ -28,8 +29,7 @@ struct KeyFile {
 }
 
 impl Files {
-    /// None: there are none.
-    pub(super) fn new(keys: &[PublicKey]) -> Option<Self> {
+    pub(super) fn new(keys: &[PublicKey]) -> Self {
         let file = |key: &PublicKey| {
             Some(KeyFile {
                 path: key.file.clone()?,
@@ -39,18 +39,27 @@ impl Files {
                 faulty_since: None,
             })
         };
-        let files: Vec<KeyFile> = keys.iter().filter_map(file).collect();
-        (!files.is_empty()).then_some(Self(files))
+        Self(keys.iter().filter_map(file).collect())
     }
 
     pub(super) fn keys(&self) -> Vec<TokenKey> {
         self.0.iter().filter_map(|file| file.key.clone()).collect()
     }
 
-    pub(super) async fn keep(mut self, set: impl Fn(Vec<TokenKey>), mut stop: Stop) {
+    /// Those of the list, until it is another.
+    pub(super) async fn keep(
+        mut self,
+        set: impl Fn(Vec<TokenKey>),
+        mut listed: watch::Receiver<Self>,
+        mut stop: Stop,
+    ) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}
+                Ok(()) = listed.changed() => {
+                    self = listed.borrow_and_update().clone();
+                    set(self.keys());
+                }
                 () = stop.requested() => return,
             }
             // A disk that hangs holds a thread made for that. No reading begins before the last one has ended.
@@ -134,7 +143,7 @@ mod tests {
         std::fs::write(&path, KEYS[0]).unwrap();
         let key = PublicKey::parse(&format!("a=file:{}", path.display())).unwrap();
         std::fs::remove_file(&path).unwrap();
-        Files::new(&[key]).unwrap().0.remove(0)
+        Files::new(&[key]).0.remove(0)
     }
 
     #[test]

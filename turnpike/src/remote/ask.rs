@@ -43,14 +43,14 @@ impl RemoteError {
 }
 
 /// A node to be asked.
-pub(super) struct Node {
+pub(crate) struct Node {
     url: String,
     token: String,
     client: Client,
 }
 
 impl Node {
-    pub(super) fn new(request: &Request, config: &Config) -> anyhow::Result<Self> {
+    pub(crate) fn new(request: &Request, config: &Config) -> anyhow::Result<Self> {
         let url = match &request.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => format!("http://{}", reachable(config.admin.address())),
@@ -69,7 +69,7 @@ impl Node {
         Ok(Self { url, token, client })
     }
 
-    pub(super) async fn ask(&self, request: &Request) -> Result<Value, RemoteError> {
+    pub(crate) async fn ask(&self, request: &Request) -> Result<Value, RemoteError> {
         let url = format!("{}{}", self.url, request.path);
         let method = Method::from_bytes(request.method.as_bytes()).unwrap_or_default();
         let mut asked = self.client.request(method, &url).bearer_auth(&self.token);

@@ -65,3 +65,42 @@ fn who_is_connected_is_told_why() {
     assert!(farewell.contains("3001") && farewell.contains("drain"), "{farewell}");
     assert_eq!(system.wait().code(), Some(0));
 }
+
+/// As `turnpike drain` says it: exit code, stdout, stderr.
+fn drain(directory: &Directory, system: &System, flags: &[&str]) -> (Option<i32>, String, String) {
+    let url = format!("http://{}", system.admin);
+    let flags: Vec<&str> = ["drain", "--url", &url].into_iter().chain(flags.iter().copied()).collect();
+    let output = run(directory, &flags, &[]);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn an_operator_sends_a_node_away_and_waits_until_it_is_gone() {
+    let directory = Directory::new();
+    let mut system = System::start_with(&directory, &["--write-deadline", "1s"], &[]);
+    let _silent = Client::open(&system.gateway);
+    let (code, stdout, stderr) = drain(&directory, &system, &[]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert!(stdout.starts_with("the node is gone ("), "{stdout}");
+    assert!(stderr.contains("close connections: 1 left, "), "{stderr}");
+    assert_eq!(system.wait().code(), Some(0), "it has left in order");
+    let (code, _, stderr) = drain(&directory, &system, &[]);
+    assert_eq!(code, Some(69), "nobody is there any more: {stderr}");
+}
+
+#[test]
+fn an_operator_who_waits_no_longer_is_told_that_it_still_leaves() {
+    let directory = Directory::new();
+    let system = System::start_with(&directory, &["--write-deadline", "20s"], &[]);
+    let _silent = Client::open(&system.gateway);
+    let (code, stdout, stderr) = drain(&directory, &system, &["--no-wait", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &said["state"], &said["ok"]), (Some(0), &"leaving".into(), &true.into()), "{stderr}");
+    // It leaves already, and is followed.
+    let (code, stdout, stderr) = drain(&directory, &system, &["--deadline", "600ms"]);
+    assert_eq!(code, Some(75), "{stdout}{stderr}");
+    assert!(stdout.starts_with("the node still leaves"), "{stdout}");
+    let (code, _, stderr) = drain(&directory, &system, &["--deadline", "soon"]);
+    assert_eq!(code, Some(64), "{stderr}");
+}

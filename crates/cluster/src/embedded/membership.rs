@@ -20,7 +20,8 @@ impl EmbeddedMembership {
         // The standard library's hash keys are random, and the time sees to the rest.
         let own = Incarnation(RandomState::new().hash_one(unix_ms()));
         let (name, version) = (name.to_owned(), version.to_owned());
-        let node = Node { incarnation: own, name, address, version, draining: false, relay: None };
+        let node =
+            Node { incarnation: own, name, address, version, draining: false, places: None, relay: None };
         Self { own, nodes: watch::Sender::new(Arc::new([node])), lease: watch::Sender::new(Lease::Held) }
     }
 }
@@ -56,6 +57,11 @@ impl Membership for EmbeddedMembership {
 
     fn announce(&self, draining: bool) -> Soon<Result<(), Unavailable>> {
         self.say(|node| node.draining = draining);
+        Soon::Now(Ok(()))
+    }
+
+    fn vacant(&self, places: u32) -> Soon<Result<(), Unavailable>> {
+        self.say(|node| node.places = Some(places));
         Soon::Now(Ok(()))
     }
 

@@ -1,6 +1,5 @@
 //! This node among the others: renews its lease, and sees who else does.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::access::{Access, bytes_of};
+use super::census::Census;
 use super::keys::Keys;
 use super::lease::{OwnLease, REVOCABLE};
 use super::reply;
@@ -20,6 +20,10 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// After one that failed.
 const RENEWAL_PAUSE_SHORT: Duration = Duration::from_millis(200);
+
+/// How much everybody has and has to do is told at most once in this time for each node that there is: ten times a second by
+/// all of them together. So hearing it costs each the same, however many there are.
+const FIGURES_PAUSE_PER_NODE: Duration = Duration::from_millis(100);
 
 /// Behind the moment at which somebody's lease lapses, to be the one who sees it.
 const SOON_AFTER: Duration = Duration::from_millis(20);
@@ -36,6 +40,8 @@ pub(crate) struct Shared {
     graves: watch::Sender<Arc<[Grave]>>,
     /// Everybody whose lease is not given up.
     expected: watch::Sender<Arc<[Incarnation]>>,
+    /// Of these, whose lease has lapsed.
+    lapsed: watch::Sender<Arc<[Incarnation]>>,
     /// Counts answers of the store.
     renewals: watch::Sender<u64>,
     node: Mutex<Said>,
@@ -48,11 +54,34 @@ struct Said {
     node: Node,
     number: u64,
     told: watch::Sender<u64>,
+    /// What is new beyond `told` is figures alone: it can wait.
+    is_urgent: bool,
+    /// When something was told last.
+    told_at: Option<Instant>,
 }
 
-/// Leases, what nodes say, graves, the clock.
+impl Said {
+    /// Whether figures may be told by now.
+    fn is_turn(&self, nodes: usize) -> bool {
+        let pause = FIGURES_PAUSE_PER_NODE * u32::try_from(nodes).unwrap_or(u32::MAX);
+        self.told_at.is_none_or(|told| told.elapsed() >= pause)
+    }
+
+    fn told(&mut self, number: u64, at: Instant) {
+        self.told_at = Some(at);
+        // What came while it was told has its turn, or is told at once if it is urgent: that is not known any more.
+        self.is_urgent &= number < self.number;
+        self.told.send_if_modified(|known| {
+            let newer = number > *known;
+            *known = number.max(*known);
+            newer
+        });
+    }
+}
+
+/// Leases, what nodes say, graves, the clock, the changes.
 pub(crate) fn nodes_keys(keys: &Keys) -> Vec<String> {
-    ["until", "nodes", "graves", "clock"]
+    ["until", "nodes", "graves", "clock", "changes"]
         .iter()
         .map(|what| format!("{{{}:nodes}}:{what}", keys.prefix()))
         .collect()
@@ -68,6 +97,7 @@ impl RedisMembership {
             address: config.address,
             version: config.version.clone(),
             draining: false,
+            places: None,
             relay: None,
         };
         let length = Duration::from_millis(config.lease_ms);
@@ -77,14 +107,20 @@ impl RedisMembership {
             nodes: watch::Sender::new(Arc::from([node.clone()])),
             graves: watch::Sender::new(Arc::from([])),
             expected: watch::Sender::new(Arc::from([])),
+            lapsed: watch::Sender::new(Arc::from([])),
             renewals: watch::Sender::new(0),
-            node: Mutex::new(Said { node, number: 1, told: watch::Sender::new(0) }),
+            node: Mutex::new(Said {
+                node,
+                number: 1,
+                told: watch::Sender::new(0),
+                is_urgent: true,
+                told_at: None,
+            }),
             at_once: Notify::new(),
             leaving: watch::Sender::new(false),
             access,
         });
-        let mut renewer =
-            Renewer { shared: Arc::clone(&shared), generation: String::new(), known: HashMap::new() };
+        let mut renewer = Renewer { shared: Arc::clone(&shared), census: Census::default() };
         renewer.renew().await?;
         info!(incarnation = %shared.access.own, "the node has joined the cluster");
         shared.access.runtime.spawn(renewer.run());
@@ -98,7 +134,8 @@ impl RedisMembership {
 }
 
 impl RedisMembership {
-    /// Done when the store knows it. If it cannot be asked now it will know it when it can.
+    /// Done when the store knows it. If it cannot be asked now it will know it when it can. Figures alone are told when it is
+    /// their turn, and nobody waits for that.
     fn say(&self, change: impl FnOnce(&mut Node)) -> Soon<Result<(), Unavailable>> {
         let (number, mut told) = {
             let mut said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,6 +143,10 @@ impl RedisMembership {
             change(&mut said.node);
             if said.node != before {
                 said.number += 1;
+                said.is_urgent |= without_figures(&said.node) != without_figures(&before);
+            }
+            if !said.is_urgent {
+                return Soon::Now(Ok(()));
             }
             (said.number, said.told.subscribe())
         };
@@ -118,6 +159,17 @@ impl RedisMembership {
             }
         })
     }
+}
+
+/// What others act upon at once.
+fn without_figures(node: &Node) -> Node {
+    let mut node = node.clone();
+    // Whether there are any is no figure.
+    node.places = node.places.map(|places| places.min(1));
+    if let Some(relay) = &mut node.relay {
+        (relay.load_permille, relay.sessions) = (0, 0);
+    }
+    node
 }
 
 impl Drop for RedisMembership {
@@ -144,8 +196,17 @@ impl Membership for RedisMembership {
         self.say(|node| node.draining = draining)
     }
 
+    fn vacant(&self, places: u32) -> Soon<Result<(), Unavailable>> {
+        self.say(|node| node.places = Some(places))
+    }
+
     fn offer(&self, relay: Option<RelayOffer>) -> Soon<Result<(), Unavailable>> {
         self.say(|node| node.relay = relay)
+    }
+
+    fn has_lapsed(&self, node: Incarnation) -> bool {
+        self.shared.lapsed.borrow().contains(&node)
+            || self.shared.graves.borrow().iter().any(|grave| grave.incarnation == node)
     }
 
     fn leave(&self) -> Soon<Result<(), Unavailable>> {
@@ -263,8 +324,7 @@ async fn watch_lease(shared: Arc<Shared>) {
 
 struct Renewer {
     shared: Arc<Shared>,
-    generation: String,
-    known: HashMap<Incarnation, Node>,
+    census: Census,
 }
 
 impl Renewer {
@@ -303,16 +363,12 @@ impl Renewer {
                 // What was said is not known any more. The next time it is said again, at once.
                 let mut said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
                 said.number += 1;
+                said.is_urgent = true;
                 return Ok(Duration::ZERO);
             }
         }
-        if standing.generation != self.generation {
-            self.known = standing.nodes.into_iter().map(|node| (node.incarnation, node)).collect();
-            self.generation = standing.generation;
-        }
-        let mut nodes: Vec<Node> =
-            standing.living.iter().filter_map(|living| self.known.get(living).cloned()).collect();
-        nodes.sort_by_key(|node| node.incarnation);
+        self.census.hear(standing.news);
+        let nodes = self.census.living(&standing.lapsed);
         let shared = &self.shared;
         shared.nodes.send_if_modified(|known| {
             let changed = **known != *nodes;
@@ -321,7 +377,8 @@ impl Renewer {
             }
             changed
         });
-        shared.expected.send_replace([standing.living, standing.lapsed].concat().into());
+        shared.expected.send_replace(self.census.everybody().into());
+        shared.lapsed.send_replace(standing.lapsed.into());
         shared.graves.send_replace(standing.graves.into());
         shared.renewals.send_modify(|count| *count += 1);
         Ok(RENEWAL_PAUSE.min(standing.soonest + SOON_AFTER))
@@ -330,19 +387,19 @@ impl Renewer {
     async fn ask(&self) -> Result<Standing, Unavailable> {
         let access = &self.shared.access;
         let config = &access.client.config;
-        let (said, number, told) = {
+        let (words, number) = {
             let said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
-            let news = *said.told.borrow() < said.number;
+            let news = *said.told.borrow() < said.number && (said.is_urgent || said.is_turn(self.census.len()));
             let node =
                 news.then(|| serde_json::to_string(&said.node).expect("a node is made of what JSON has"));
-            (node.unwrap_or_default(), said.number, said.told.clone())
+            (node.unwrap_or_default(), said.number)
         };
         let args = vec![
             access.own_bytes(),
             bytes_of(config.lease_ms),
             bytes_of(REVOCABLE.as_millis()),
-            bytes_of(&self.generation),
-            bytes_of(&said),
+            bytes_of(self.census.place()),
+            bytes_of(&words),
         ];
         // Long enough for the connection to find out that its process is silent. A call that is tried through a whole
         // failover would count from its beginning.
@@ -353,11 +410,10 @@ impl Renewer {
         let standing = timeout(limit, called).await.unwrap_or(Err(Unavailable { retry_after_ms: 200 }))?;
         if standing.verdict == Verdict::Held {
             self.shared.renewed(sent);
-            told.send_if_modified(|known| {
-                let newer = number > *known;
-                *known = number.max(*known);
-                newer
-            });
+            if !words.is_empty() {
+                let mut said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
+                said.told(number, sent);
+            }
         }
         Ok(standing)
     }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cmp::Ordering;
 
+use super::mark::Mark;
 use super::value::{Form, Setting};
 
 /// A table of the file and the keys in it.
@@ -45,6 +46,7 @@ type Parse = fn(text: &str, range: Option<(&str, &str)>) -> Result<Parsed, Strin
 pub(super) struct Parsed {
     pub value: Box<dyn Any + Send>,
     pub shown: String,
+    pub mark: Mark,
 }
 
 impl Kind {
@@ -88,5 +90,5 @@ fn parse<T: Setting>(text: &str, range: Option<(&str, &str)>) -> Result<Parsed, 
             return Err(format!("is above {most}"));
         }
     }
-    Ok(Parsed { shown: value.show(), value: Box::new(value) })
+    Ok(Parsed { shown: value.show(), mark: value.mark(), value: Box::new(value) })
 }

@@ -8,6 +8,7 @@ use super::fault::{Fault, Faults, Place};
 use super::file;
 use super::flags::{self, Arguments};
 use super::key::{Key, Section};
+use super::mark::Mark;
 use super::section::{Settings, Values};
 
 /// Names the file. Not keys: a file cannot say where it is.
@@ -39,6 +40,8 @@ pub struct Effective {
     pub section: Section,
     pub key: &'static Key,
     pub shown: String,
+    /// Of the value, also where it is hidden.
+    pub mark: Mark,
     pub place: Place,
 }
 
@@ -81,7 +84,7 @@ pub fn load<S: Settings>(mut sources: Sources) -> Loaded<S> {
                     Place::Default,
                 )
             });
-            effective.push(Effective { section, key, shown: parsed.shown, place });
+            effective.push(Effective { section, key, shown: parsed.shown, mark: parsed.mark, place });
             values.0.insert(key.path, parsed.value);
         }
     }

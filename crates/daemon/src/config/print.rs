@@ -10,7 +10,7 @@ use super::value::Form;
 pub fn as_toml(effective: &[Effective]) -> String {
     let mut out = String::new();
     let mut section = "";
-    for Effective { section: current, key, shown, place } in effective {
+    for Effective { section: current, key, shown, place, .. } in effective {
         if section != current.name {
             section = current.name;
             let gap = if out.is_empty() { "" } else { "\n" };

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::mark::Mark;
 use super::value::Setting;
 
 const FILE_PREFIX: &str = "file:";
@@ -60,5 +61,9 @@ impl Setting for Secret {
 
     fn show(&self) -> String {
         "(hidden)".into()
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::of(&self.text)
     }
 }

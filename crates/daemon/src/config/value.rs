@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+use super::mark::Mark;
+
 /// How a value is written in TOML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -29,6 +31,11 @@ pub trait Setting: Sized + Debug + Send + 'static {
     /// The error completes "<value> ...": `is not a whole number`.
     fn parse(text: &str) -> Result<Self, String>;
     fn show(&self) -> String;
+
+    /// Differs where the value does, shown or not.
+    fn mark(&self) -> Mark {
+        Mark::of(&self.show())
+    }
 
     /// For types whose keys may have a range.
     fn order(&self, _other: &Self) -> Option<Ordering> {
@@ -132,6 +139,10 @@ impl<T: Setting> Setting for Option<T> {
 
     fn show(&self) -> String {
         self.as_ref().map(T::show).unwrap_or_default()
+    }
+
+    fn mark(&self) -> Mark {
+        self.as_ref().map_or_else(|| Mark::of(""), T::mark)
     }
 
     fn order(&self, other: &Self) -> Option<Ordering> {

@@ -17,15 +17,15 @@ pub struct Dial(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    configured: Levels,
     handle: reload::Handle<Targets, Registry>,
     turned: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// One that has been turned again does not go back by the time of before.
     turns: u64,
+    configured: Levels,
     now: Option<(Levels, Instant)>,
 }
 
@@ -40,12 +40,12 @@ pub struct Turned {
 
 impl Dial {
     pub(super) fn new(configured: Levels, handle: reload::Handle<Targets, Registry>) -> Self {
-        Self(Arc::new(Shared { configured, handle, turned: Mutex::default() }))
+        Self(Arc::new(Shared { handle, turned: Mutex::new(State { turns: 0, configured, now: None }) }))
     }
 
     pub fn read(&self) -> Turned {
         let state = self.state();
-        let configured = self.0.configured.show();
+        let configured = state.configured.show();
         match &state.now {
             Some((levels, until)) => Turned {
                 levels: levels.show(),
@@ -81,10 +81,19 @@ impl Dial {
         self.back(&mut self.state());
     }
 
+    /// What is configured is another. While the dial is turned that is not seen yet.
+    pub fn configure(&self, levels: Levels) {
+        let mut state = self.state();
+        if state.now.is_none() {
+            self.log(&levels);
+        }
+        state.configured = levels;
+    }
+
     fn back(&self, state: &mut State) {
         state.turns += 1;
         if state.now.take().is_some() {
-            self.log(&self.0.configured);
+            self.log(&state.configured);
             tracing::info!("what is logged is as configured again");
         }
     }
@@ -129,6 +138,13 @@ mod tests {
         dial.turn(levels("off"), second);
         dial.turn_back();
         assert_eq!(effective(), levels("info").targets);
+        dial.turn(levels("off"), second);
+        dial.configure(levels("warn"));
+        assert_eq!(effective(), levels("off").targets);
+        tokio::time::sleep(2 * second).await;
+        assert_eq!((effective(), dial.read().configured.as_str()), (levels("warn").targets, "warn"));
+        dial.configure(levels("error"));
+        assert_eq!(effective(), levels("error").targets);
         drop(layer);
     }
 }

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use super::file::LogFile;
 
 /// About a second of the loudest start we know; at 200 bytes a line, 800 KB at most.
 const LINES_WAITING_MAX: usize = 4_096;
@@ -22,6 +24,7 @@ pub struct Writer {
 enum Message {
     Line(String),
     Flush(SyncSender<()>),
+    Reopen(SyncSender<io::Result<()>>),
 }
 
 impl Writer {
@@ -29,12 +32,23 @@ impl Writer {
         Self::to(io::stderr())
     }
 
+    pub(super) fn to_file(file: LogFile) -> Self {
+        Self::into(File { file, fails: false })
+    }
+
     pub(super) fn to(sink: impl Write + Send + 'static) -> Self {
+        Self::into(Stream(sink))
+    }
+
+    fn into(sink: impl Sink) -> Self {
         let (queue, lines) = sync_channel(LINES_WAITING_MAX);
-        let spawned = std::thread::Builder::new().name("log".into()).spawn(move || write_all(&lines, sink));
+        let dropped = Arc::<AtomicU64>::default();
+        let lost = Arc::clone(&dropped);
+        let spawned =
+            std::thread::Builder::new().name("log".into()).spawn(move || write_all(&lines, sink, &lost));
         // Without the thread the receiver is gone and every line counts as dropped: visible, and no reason to die.
         drop(spawned);
-        Self { queue, dropped: Arc::default() }
+        Self { queue, dropped }
     }
 
     pub(super) fn line(&self, line: String) {
@@ -45,9 +59,17 @@ impl Writer {
         }
     }
 
-    /// Lines that were lost because nobody read the others.
+    /// Lines that were lost because nobody read the others, or the disk took no more.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Opens the file anew, for whoever has moved it away. Nothing to be done for stderr.
+    pub fn reopen(&self) -> io::Result<()> {
+        let (done, wait) = sync_channel(1);
+        let busy = || io::Error::from(io::ErrorKind::TimedOut);
+        self.queue.try_send(Message::Reopen(done)).map_err(|_| busy())?;
+        wait.recv_timeout(FLUSH_WAIT_MAX).map_err(|_| busy())?
     }
 
     /// Waits until all lines so far are written, though not for ever.
@@ -59,16 +81,76 @@ impl Writer {
     }
 }
 
-fn write_all(messages: &Receiver<Message>, mut sink: impl Write) {
+fn write_all(messages: &Receiver<Message>, mut sink: impl Sink, lost: &AtomicU64) {
     for message in messages {
         match message {
-            // A closed stderr is no reason to end: the product serves on without logs.
-            Message::Line(line) => drop(sink.write_all(line.as_bytes())),
+            Message::Line(line) => {
+                if !sink.line(line.as_bytes()) {
+                    lost.fetch_add(1, Ordering::Relaxed);
+                }
+            }
             Message::Flush(done) => {
-                let _ = sink.flush();
+                sink.flush();
                 let _ = done.send(());
             }
+            Message::Reopen(done) => {
+                let _ = done.send(sink.reopen());
+            }
         }
+    }
+}
+
+/// Where lines go.
+trait Sink: Send + 'static {
+    /// Whether the line is there.
+    fn line(&mut self, line: &[u8]) -> bool;
+    fn flush(&mut self);
+    fn reopen(&mut self) -> io::Result<()>;
+}
+
+struct Stream<W>(W);
+
+impl<W: Write + Send + 'static> Sink for Stream<W> {
+    fn line(&mut self, line: &[u8]) -> bool {
+        // A closed stderr is no reason to end: the product serves on without logs.
+        self.0.write_all(line).is_ok()
+    }
+
+    fn flush(&mut self) {
+        let _ = self.0.flush();
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct File {
+    file: LogFile,
+    /// The last line could not be written.
+    fails: bool,
+}
+
+impl Sink for File {
+    fn line(&mut self, line: &[u8]) -> bool {
+        let written = self.file.line(line, SystemTime::now());
+        // Once each time it begins or ends: whoever looks for the log must find out why there is none.
+        if written.is_err() != self.fails {
+            self.fails = written.is_err();
+            let path = self.file.path().display();
+            let _ = match &written {
+                Err(error) => writeln!(io::stderr(), "turnpike: log lines are lost: {path}: {error}"),
+                Ok(()) => writeln!(io::stderr(), "turnpike: {path} takes log lines again"),
+            };
+        }
+        written.is_ok()
+    }
+
+    // Each line is the kernel's as soon as it is written.
+    fn flush(&mut self) {}
+
+    fn reopen(&mut self) -> io::Result<()> {
+        self.file.reopen(SystemTime::now())
     }
 }
 

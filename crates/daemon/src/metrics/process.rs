@@ -56,7 +56,7 @@ impl Process {
             build,
             log_dropped: IntCounter::new(
                 "turnpike_log_lines_dropped_total",
-                "Log lines lost because stderr was not read fast enough.",
+                "Log lines lost because stderr was not read fast enough, or the disk took no more.",
             )?,
             log,
             ticks_per_second: auxiliary(&std::fs::read("/proc/self/auxv").unwrap_or_default(), AT_CLKTCK)

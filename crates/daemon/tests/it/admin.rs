@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use turnpike_daemon::admin;
-use turnpike_daemon::config::Setting as _;
+use turnpike_daemon::config::{ByteSize, Setting as _};
 use turnpike_daemon::health::Health;
 use turnpike_daemon::log::{Format, Levels, Log};
 use turnpike_daemon::metrics::Process;
@@ -130,7 +130,15 @@ async fn a_listener_on_loopback_answers_to_no_name_that_could_be_a_pages() {
 #[tokio::test]
 async fn metrics_of_the_process() {
     let registry = Registry::new();
-    let (log, _) = Log { level: Levels::parse("off").unwrap(), format: Format::Json }.install();
+    let config = Log {
+        level: Levels::parse("off").unwrap(),
+        format: Format::Json,
+        file: None,
+        file_bytes_max: ByteSize(1 << 20),
+        file_age_max: Duration::from_hours(24),
+        files_max: 8,
+    };
+    let (log, _) = config.install().unwrap();
     Process::register(&registry, "1.2.3", "abc", SystemTime::now(), log.clone()).unwrap();
     assert!(Process::register(&registry, "1.2.3", "abc", SystemTime::now(), log).is_err(), "names are taken");
     let admin = start(&Health::new("1.2.3"), registry).await;

@@ -50,6 +50,15 @@ impl Method {
         }
     }
 
+    /// As HTTP writes it.
+    pub(super) fn traced(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+
     /// As OpenAPI writes it.
     pub(super) fn name(self) -> &'static str {
         match self {

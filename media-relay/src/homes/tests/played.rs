@@ -31,11 +31,15 @@ pub(super) fn node(number: u64) -> Node {
         address: Some(([192, 0, 2, 1], number as u16).into()),
         version: String::new(),
         draining: false,
+        places: None,
         relay: Some(RelayOffer {
             url: Some(format!("http://media-{number}.example.org").into()),
             link: Some(([192, 0, 2, 2], number as u16).into()),
             load_permille: 0,
+            sessions: 0,
+            sessions_max: 1_000,
             has_room: true,
+            alone: false,
         }),
     }
 }
@@ -78,7 +82,10 @@ impl Stage {
     }
 
     pub(super) fn loaded(&self, number: u64, permille: u16) {
-        self.change(number, |node| node.relay.as_mut().unwrap().load_permille = permille);
+        self.change(number, |node| {
+            let relay = node.relay.as_mut().unwrap();
+            (relay.load_permille, relay.sessions) = (permille, permille.into());
+        });
     }
 
     fn change(&self, number: u64, change: impl Fn(&mut Node)) {
@@ -297,6 +304,10 @@ impl Membership for PlayedNodes {
     }
 
     fn announce(&self, _: bool) -> Soon<Result<(), Unavailable>> {
+        Soon::Now(Ok(()))
+    }
+
+    fn vacant(&self, _: u32) -> Soon<Result<(), Unavailable>> {
         Soon::Now(Ok(()))
     }
 

@@ -1,6 +1,7 @@
 //! The engine as a whole, over real sockets: a small application, and clients that speak raw frames.
 
 mod arrivals;
+mod asides;
 mod classes;
 mod crowds;
 mod door;
@@ -10,6 +11,7 @@ mod forwarding;
 mod http;
 mod lab;
 mod later;
+mod leaving;
 mod lifecycle;
 mod ordering;
 mod origins;
@@ -18,4 +20,5 @@ mod raw;
 mod requests;
 mod sessions;
 mod shards;
+mod times;
 mod upgrades;
