@@ -23,11 +23,12 @@ done
 rm -rf "$0"
 "#;
 
+/// Of processes that work each in a folder of its own below one, and whose ids stand there in a file `pid`.
 #[derive(Debug)]
-pub(crate) struct Guardian(Child);
+pub struct Guardian(Child);
 
 impl Guardian {
-    pub(crate) fn over(directory: &Path) -> anyhow::Result<Self> {
+    pub fn over(directory: &Path) -> anyhow::Result<Self> {
         let directory = directory.canonicalize()?;
         let child = Command::new("sh")
             .args(["-c", SCRIPT])

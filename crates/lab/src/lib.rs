@@ -19,6 +19,7 @@ mod shared;
 pub use country_file::country_file;
 pub use directory::Directory;
 pub use documented::hold_document;
+pub use guardian::Guardian;
 pub use network::{End, Network};
 pub use node::{Node, SECRET, binary, listening, turnpike};
 pub use process::Process;

@@ -76,6 +76,9 @@ fn redis(place: &Place, state: &mut State) -> anyhow::Result<()> {
             &bus_port.to_string(),
             "--bind",
             "127.0.0.1",
+            // Nobody else is on this machine.
+            "--aclfile",
+            "",
             "--dir",
             ".",
             "--logfile",
