@@ -44,14 +44,14 @@ impl Lab {
         assert!(waited.await.is_ok(), "{what}: {:?}", told());
     }
 
-    async fn until_noticed(&self, client: IpAddr, what: Noticed) {
+    pub(super) async fn until_noticed(&self, client: IpAddr, what: Noticed) {
         self.until_told(&format!("{what:?} of {client}"), |lab| {
             lab.app.door.noticed.lock().expect("no panics").contains(&(client, what))
         })
         .await;
     }
 
-    fn noticed(&self) -> Vec<(IpAddr, Noticed)> {
+    pub(super) fn noticed(&self) -> Vec<(IpAddr, Noticed)> {
         self.app.door.noticed.lock().expect("no panics").clone()
     }
 
@@ -66,7 +66,7 @@ impl Lab {
     }
 
     /// A websocket whose request bears a header.
-    async fn websocket_of(&self, path: &str, client: &str) -> Result<Client, u16> {
+    pub(super) async fn websocket_of(&self, path: &str, client: &str) -> Result<Client, u16> {
         let address = self.server.local_addr();
         let stream = TcpStream::connect(address).await.expect("it listens");
         let mut request = format!("ws://{address}{path}").into_client_request().expect("a request");
@@ -349,6 +349,7 @@ async fn who_misbehaves_is_told_of() {
         payload_bytes_max: 10_000,
         message_timeout: Duration::from_millis(300),
         http_body_timeout: Duration::from_millis(300),
+        http_header_timeout: Duration::from_millis(300),
         ..Lab::config()
     });
     let of = |last: u8| IpAddr::V4(Ipv4Addr::new(203, 0, 113, last));
@@ -442,4 +443,34 @@ async fn one_byte_now_and_then_buys_no_body_time() {
         assert_eq!(&answer, b"HTTP/1.1 400", "{path} {framing}");
     }
     lab.until("counted", |counters| counters.requests_timed_out >= 4).await;
+}
+
+/// Told of the other end of the connection, for whose the request was to be nobody could read yet.
+#[tokio::test]
+async fn who_begins_headers_and_does_not_end_them_is_told_of_and_who_asks_nothing_is_not() {
+    let lab = Lab::start(EngineConfig { http_header_timeout: Duration::from_millis(200), ..Lab::config() });
+    let timed_out =
+        async |count| lab.until("it is given up", |counters| counters.requests_timed_out >= count).await;
+    // Nothing at all, and nothing after something that was answered.
+    let _silent = lab.http().await;
+    timed_out(1).await;
+    let mut done = lab.http().await;
+    done.write(PEER).await;
+    assert_eq!(done.answer().await.expect("an answer").status, 200);
+    timed_out(2).await;
+    assert_eq!(lab.noticed(), []);
+    let mut slow = lab.http().await;
+    slow.write(&PEER[..PEER.len() - 2]).await;
+    timed_out(3).await;
+    lab.until_noticed(HERE, Noticed::SlowSender).await;
+    // Nor does an answer before help.
+    let mut again = lab.http().await;
+    again.write(PEER).await;
+    assert_eq!(again.answer().await.expect("an answer").status, 200);
+    again.write(&PEER[..4]).await;
+    timed_out(4).await;
+    lab.until_told("the second one", |lab| {
+        lab.app.door.noticed.lock().expect("no panics").as_slice() == [(HERE, Noticed::SlowSender); 2]
+    })
+    .await;
 }
