@@ -15,10 +15,12 @@ mod turns;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use aws_lc_rs::rand;
 use tokio::sync::watch;
 use turnpike_audit::Audit;
+use turnpike_cluster::placement::{Relays, Side};
 use turnpike_cluster::{Cluster, Directory, Incarnation, Lease, Node};
 use turnpike_engine::packet::{Class, Encoded};
 use turnpike_engine::{Handle, SocketId, SocketRef};
@@ -56,6 +58,7 @@ pub(crate) struct Signaling {
     turns: Turns,
     missing: Mutex<Missing>,
     suspects: Suspects,
+    placing: Mutex<Relays>,
     kept_ms: AtomicU64,
     limits: MediaLimits,
     handle: Handle,
@@ -107,6 +110,7 @@ impl Signaling {
             turns: Turns::default(),
             missing: Mutex::default(),
             suspects: Suspects::default(),
+            placing: Mutex::default(),
             kept_ms: AtomicU64::new(0),
             limits,
             audit,
@@ -131,7 +135,7 @@ impl Signaling {
         let choose = |nodes: &[Node], is_shunned: &dyn Fn(Incarnation) -> bool| {
             // Where the stream is published already, if that is to last. One who leaves gives it away.
             let at_home = home.filter(|home| relays::stays(nodes, *home) && !is_shunned(*home));
-            at_home.or_else(|| relays::for_publisher(nodes, self.own, is_shunned))
+            at_home.or_else(|| self.place(&stream, Side::Publish, nodes, is_shunned))
         };
         let ask = || Ask::Publish { stream: stream.clone(), sdp: sdp.clone() };
         self.begin(client, choose, ask, SdpType::Answer).await
@@ -148,11 +152,27 @@ impl Signaling {
         let _place = self.reserve(client)?;
         let home = self.home(&stream).await?.ok_or(Code::NoSuchStream)?;
         let choose = |nodes: &[Node], is_shunned: &dyn Fn(Incarnation) -> bool| {
-            relays::for_viewer(nodes, self.own, home, is_shunned)
+            self.place(&stream, Side::Watch { home }, nodes, is_shunned)
         };
         let kind = if sdp.is_some() { SdpType::Answer } else { SdpType::Offer };
         let ask = || Ask::Subscribe { stream: stream.clone(), sdp: sdp.clone() };
         self.begin(client, choose, ask, kind).await
+    }
+
+    /// Which relay that is. It counts as sent there.
+    fn place(
+        &self,
+        stream: &RoomId,
+        side: Side,
+        nodes: &[Node],
+        is_shunned: &dyn Fn(Incarnation) -> bool,
+    ) -> Option<Incarnation> {
+        let now = Instant::now();
+        let mut placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = |node: &Node| !is_shunned(node.incarnation);
+        let relay = placing.find(stream, side, Some(self.own), nodes, may, now)?.incarnation;
+        placing.sent(relay, nodes.len(), now);
+        Some(relay)
     }
 
     /// Something of a session that is there, also if it is another gateway's so far. As above: before anything is waited

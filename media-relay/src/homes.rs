@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
+use turnpike_cluster::placement::Relays;
 use turnpike_cluster::{Claim, Claimed, Cluster, Incarnation, RelayOffer, Unavailable};
 use turnpike_wire::media::relay::{Noted, StreamEntry, TO_RELAYS, ToRelay, stream_entry};
 use turnpike_wire::{Code, Failure, RoomId, UserId};
@@ -57,6 +58,8 @@ pub struct HomesConfig {
     pub url: Option<Box<str>>,
     /// Where other relays do.
     pub link: Option<std::net::SocketAddr>,
+    /// Users have their sessions elsewhere.
+    pub alone: bool,
 }
 
 /// Why somebody cannot publish here.
@@ -80,6 +83,7 @@ pub struct Homes<F> {
     /// None: nothing is fetched from other relays.
     links: Option<Arc<dyn Uplinks>>,
     attachments: Attachments,
+    placing: Mutex<Relays>,
 }
 
 struct Home {
@@ -115,6 +119,7 @@ impl<F: Face> Homes<F> {
             has_room: AtomicBool::new(true),
             links,
             attachments: Attachments::default(),
+            placing: Mutex::default(),
         })
     }
 
@@ -147,11 +152,16 @@ impl<F: Face> Homes<F> {
         }
     }
 
-    /// The claim, also of a name that a relay has which leaves: it is asked for it.
+    /// The claim, also of a name that a relay has which leaves, or is dead: the one is asked for it, the other is not waited for.
     async fn claimed(&self, stream: &RoomId, entry: &StreamEntry) -> Result<Claimed, Unavailable> {
         let mut tries = 0;
         loop {
-            let claimed = self.cluster.directory.claim(&claim_of(stream, entry)).wait().await?;
+            let mut claim = claim_of(stream, entry);
+            let mut claimed = self.cluster.directory.claim(&claim).wait().await?;
+            if self.cluster.membership.has_lapsed(claimed.owner) {
+                claim.over = Some(claimed.owner);
+                claimed = self.cluster.directory.claim(&claim).wait().await?;
+            }
             if tries == YIELDS_ASKED_MAX || !self.leaves(claimed.owner) {
                 return Ok(claimed);
             }
@@ -222,7 +232,10 @@ impl<F: Face> Homes<F> {
             url: self.config.url.clone(),
             link: self.config.link,
             load_permille: permille / LOAD_STEP_PERMILLE * LOAD_STEP_PERMILLE,
+            sessions: rounded(u32::try_from(sessions).unwrap_or(u32::MAX)),
+            sessions_max: u32::try_from(sessions_max).unwrap_or(u32::MAX),
             has_room: permille < FULL_PERMILLE && !self.is_leaving(),
+            alone: self.config.alone,
         };
         self.has_room.store(offer.has_room, Ordering::Relaxed);
         if offered.as_ref() != Some(&offer)
@@ -333,7 +346,14 @@ impl<F: Face> Homes<F> {
 }
 
 fn claim_of(stream: &RoomId, entry: &StreamEntry) -> Claim {
-    Claim { name: stream_entry(stream), lease_ms: LEASE.as_millis() as u64, value: entry.write() }
+    let lease_ms = LEASE.as_millis() as u64;
+    Claim { name: stream_entry(stream), lease_ms, value: entry.write(), over: None }
+}
+
+/// To a sixteenth, so that not every one who comes or goes is news.
+fn rounded(sessions: u32) -> u32 {
+    let step = sessions.checked_ilog2().unwrap_or_default().saturating_sub(4);
+    sessions >> step << step
 }
 
 /// For others to read; nothing is decided by it.

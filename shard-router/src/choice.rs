@@ -6,9 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use turnpike_cluster::placement::{Candidate, ranking};
+use turnpike_cluster::placement::{self, Candidate};
 
 use crate::load::Load;
+
+/// Of a node with no more sessions than these, for each unit of weight, those are not sent away who belong there: to be
+/// together is worth more.
+const CALM_SESSIONS: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strategy {
@@ -16,7 +20,8 @@ pub enum Strategy {
     /// know nothing of each other do not run after the same node.
     #[default]
     LeastConnections,
-    /// By the room or user that the client names, or else by its address: the same node as long as that is there.
+    /// By the room or user that the client names, or else by its address: the same node as long as that is there and has
+    /// not clearly more sessions than the others.
     Rendezvous,
     /// One after the other, each as often as it has weight.
     RoundRobin,
@@ -78,7 +83,8 @@ impl Choice {
                 let first = if self.is_lighter(other, one) { other } else { one };
                 std::iter::once(first).chain(around(first, count)).collect()
             }
-            Strategy::Rendezvous | Strategy::IpHash => self.ranked(key),
+            Strategy::Rendezvous => self.belongs(key),
+            Strategy::IpHash => placement::ranking(key, &self.candidates(|_| 0)),
             Strategy::RoundRobin => {
                 let weights: usize = self.seats.iter().map(|seat| seat.weight).sum();
                 self.holder_of(turn % weights)
@@ -96,17 +102,17 @@ impl Choice {
         self.load.of(one.address) * other.weight < self.load.of(other.address) * one.weight
     }
 
-    fn ranked(&self, key: &str) -> Vec<usize> {
-        let candidates: Vec<Candidate<'_>> = self
-            .seats
-            .iter()
-            .map(|seat| Candidate {
-                name: &seat.name,
-                weight: u32::try_from(seat.weight).unwrap_or(u32::MAX),
-                load: 0,
-            })
-            .collect();
-        ranking(key, &candidates)
+    /// The node that this key belongs to first, whatever the strategy.
+    pub(crate) fn belongs(&self, key: &str) -> Vec<usize> {
+        let load =
+            |seat: &Seat| self.load.of(seat.address).saturating_sub(CALM_SESSIONS * seat.weight) as u64;
+        placement::order(key, &self.candidates(load))
+    }
+
+    fn candidates(&self, load: impl Fn(&Seat) -> u64) -> Vec<Candidate<'_>> {
+        let weight = |seat: &Seat| u32::try_from(seat.weight).unwrap_or(u32::MAX);
+        let seats = self.seats.iter();
+        seats.map(|seat| Candidate { name: &seat.name, weight: weight(seat), load: load(seat) }).collect()
     }
 
     /// The node that has this unit of all weights laid end to end, and then the others.
@@ -191,6 +197,21 @@ mod tests {
             let first = choice.order("chat:1")[0];
             assert!((0..50).all(|_| choice.order("chat:1")[0] == first));
         }
+    }
+
+    #[test]
+    fn what_belongs_together_is_together_until_a_node_has_more_than_its_share() {
+        let (choice, load) = choice(Strategy::Rendezvous, &[1, 1, 1, 1]);
+        let mut held = Vec::new();
+        let mut counts = [0; 4];
+        // One room has most of all users.
+        for number in 0..1_000 {
+            let key = if number % 4 == 0 { format!("chat:{number}") } else { "chat:all".to_owned() };
+            let first = choice.order(&key)[0];
+            counts[first] += 1;
+            held.push(load.hold(choice.seats[first].address));
+        }
+        assert!(counts.iter().all(|count| *count <= 313), "{counts:?}");
     }
 
     #[test]

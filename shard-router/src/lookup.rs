@@ -1,11 +1,12 @@
 //! Which node something is at, for clients that connect directly and for requests over WHIP and WHEP.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use http::{Response, StatusCode};
 use serde::Serialize;
-use turnpike_cluster::placement::{Candidate, place, ranking};
+use turnpike_cluster::placement::{Relays, Side};
 use turnpike_cluster::{Directory, Incarnation, Node};
 use turnpike_wire::media::relay::stream_entry;
 use turnpike_wire::{Answer, Code, Failure, RoomId};
@@ -19,6 +20,7 @@ const NOBODY_RETRY_AFTER_MS: u64 = 1_000;
 pub(crate) struct Lookup {
     pub(crate) roster: Arc<Roster>,
     pub(crate) directory: Arc<dyn Directory>,
+    placing: Mutex<Relays>,
 }
 
 #[derive(Serialize)]
@@ -30,10 +32,17 @@ struct Found<'a> {
 }
 
 impl Lookup {
-    /// The relay that has the stream, or else the one that it belongs to; none where there is no relay.
+    pub(crate) fn new(roster: Arc<Roster>, directory: Arc<dyn Directory>) -> Self {
+        Self { roster, directory, placing: Mutex::default() }
+    }
+
+    /// The relay that has the stream, or else the one that it belongs to; none where there is no relay. Somebody is sent there.
     pub(crate) async fn relay_of(&self, stream: &str) -> Option<SocketAddr> {
         let nodes = self.roster.nodes();
-        self.relay(stream, &nodes).await?.address
+        let relay = self.relay(stream, &nodes).await?;
+        let mut placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        placing.sent(relay.incarnation, nodes.len(), Instant::now());
+        relay.address
     }
 
     async fn relay<'n>(&self, stream: &str, nodes: &'n [Node]) -> Option<&'n Node> {
@@ -43,16 +52,9 @@ impl Lookup {
         if let Some(home) = home.filter(|node| !node.draining) {
             return Some(home);
         }
-        let has_room =
-            |node: &&Node| !node.draining && node.relay.as_ref().is_some_and(|relay| relay.has_room);
-        let free: Vec<&Node> = nodes.iter().filter(with_relay).filter(has_room).collect();
-        let candidate = |node: &&'n Node| Candidate {
-            name: &node.name,
-            weight: 1,
-            load: node.relay.as_ref().map_or(0, |relay| relay.load_permille.into()),
-        };
-        let candidates: Vec<Candidate<'_>> = free.iter().map(candidate).collect();
-        place(stream, &candidates).map(|index| free[index]).or(home)
+        let mut placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = |node: &Node| node.address.is_some();
+        placing.find(stream, Side::Publish, None, nodes, may, Instant::now()).or(home)
     }
 
     /// Where the directory is not to be asked, a relay is found all the same: they find the stream among themselves.
@@ -70,7 +72,10 @@ pub(crate) async fn answer(lookup: &Lookup, query: Option<&str>) -> Response<Sai
     let (stream, other) = (value(query, "stream"), value(query, "room").or_else(|| value(query, "user")));
     let found = match (stream, other) {
         (Some(stream), _) => lookup.relay(stream, &nodes).await,
-        (None, Some(key)) => first(key, &nodes),
+        (None, Some(key)) => {
+            let home = lookup.roster.home(key);
+            home.and_then(|home| nodes.iter().find(|node| node.address == Some(home)))
+        }
         (None, None) => {
             let failure = Failure::new(Code::BadRequest, "say what for: `room`, `stream` or `user`");
             return answer::failed(StatusCode::BAD_REQUEST, failure);
@@ -84,12 +89,4 @@ pub(crate) async fn answer(lookup: &Lookup, query: Option<&str>) -> Response<Sai
     let found = Answer::Done(Found { node: &node.name, address, url });
     found.write(&mut body).expect("texts and addresses can always be written");
     answer::json(StatusCode::OK, body)
-}
-
-/// Whom rendezvous hashing gives it to.
-fn first<'n>(key: &str, nodes: &'n [Node]) -> Option<&'n Node> {
-    let takes: Vec<&Node> = nodes.iter().filter(|node| !node.draining && node.address.is_some()).collect();
-    let candidate = |node: &&'n Node| Candidate { name: &node.name, weight: 1, load: 0 };
-    let candidates: Vec<Candidate<'_>> = takes.iter().map(candidate).collect();
-    ranking(key, &candidates).first().map(|index| takes[*index])
 }

@@ -69,12 +69,12 @@ impl Roster {
 
     fn update(&self) {
         let nodes = self.nodes();
-        // Who drains gets nobody new, and is found by its name all the same.
+        // Who drains, or is there for live video alone, gets no session, and is found by its name all the same.
         let seat = |node: &Node| {
             let weight = self.weights.get(&node.name).copied().unwrap_or(1).max(1);
             Some(Seat { name: node.name.clone(), address: node.address?, weight })
         };
-        let seats: Vec<Seat> = nodes.iter().filter(|node| !node.draining).filter_map(seat).collect();
+        let seats: Vec<Seat> = nodes.iter().filter(|node| node.takes_users()).filter_map(seat).collect();
         if self.choice.load().seats != seats {
             self.choice.store(Arc::new(Choice::new(seats, self.strategy, Arc::clone(&self.load))));
         }
@@ -182,7 +182,16 @@ impl Roster {
     /// router that sees badly.
     pub(crate) fn choose(&self, key: &str, tried: &[SocketAddr]) -> Option<SocketAddr> {
         let choice = self.choice.load();
-        let order = choice.order(key);
+        self.first_up(&choice, choice.order(key), tried)
+    }
+
+    /// Where a room or user belongs, whatever the strategy.
+    pub(crate) fn home(&self, key: &str) -> Option<SocketAddr> {
+        let choice = self.choice.load();
+        self.first_up(&choice, choice.belongs(key), &[])
+    }
+
+    fn first_up(&self, choice: &Choice, order: Vec<usize>, tried: &[SocketAddr]) -> Option<SocketAddr> {
         let mut fresh = order
             .into_iter()
             .map(|index| choice.seats[index].address)

@@ -78,6 +78,16 @@ impl Router {
         Ok(Bound { listeners, address, config })
     }
 
+    /// The same with a listener that somebody else has bound, and keeps open while one process follows another.
+    pub fn adopt(listener: TcpListener, config: RouterConfig) -> io::Result<Bound> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let listeners = (0..config.threads.clamp(1, THREADS_MAX))
+            .map(|_| listener.try_clone())
+            .collect::<io::Result<_>>()?;
+        Ok(Bound { listeners, address, config })
+    }
+
     /// Connections of clients that are open.
     pub fn connections(&self) -> usize {
         self.lines.count()
@@ -119,7 +129,7 @@ impl Bound {
             roster: Arc::clone(&roster),
             lines: Arc::clone(&lines),
             admission: Admission::new(config.handshakes),
-            lookup: Lookup { roster: Arc::clone(&roster), directory },
+            lookup: Lookup::new(Arc::clone(&roster), directory),
             proxies: config.proxies,
             meters,
             connections_max: config.connections_max,

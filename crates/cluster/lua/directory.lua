@@ -45,15 +45,17 @@ do
     return text(fence)
   end
 
-  -- ARGV own, name, lease, value. Owner, fence and value of who has it then.
+  -- ARGV own, name, lease, value, and whose claim is over because its node is known to be dead, or nothing. Owner, fence and
+  -- value of who has it then.
   local function claim(keys, args)
     local now = fenced_time(keys)
     local entry = parse(redis.call('HGET', keys[1], args[2]))
-    if entry and entry.ends > now and entry.owner ~= args[1] then
+    local holds = entry and entry.ends > now and entry.owner ~= args[5]
+    if holds and entry.owner ~= args[1] then
       return { entry.owner, entry.fence, entry.value }
     end
     local fence
-    if entry and entry.ends > now then
+    if holds then
       fence = entry.fence
     else
       fence = next_fence(keys, now)

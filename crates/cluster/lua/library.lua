@@ -7,7 +7,7 @@
 -- named, and has gone ahead, would look as if it did not exist.
 
 -- Raised with every change that a node must be able to rely on. A node replaces an older library, never a newer one.
-local VERSION = 2
+local VERSION = 3
 
 -- Of the text, put in when it is loaded: two builds of one version can be told apart.
 local DIGEST = '@digest@'

@@ -1,81 +1,123 @@
 -- Membership: leases by a clock that counts only what it has watched, the graves of those whose lease lapsed, and who
 -- clears up after them.
 --
--- KEYS of all: until (incarnation -> when its lease ends), nodes (incarnation -> what it says of itself),
--- graves (incarnation -> when it was buried, and how far it has been cleared away), clock.
+-- What a node is told costs what has changed, however many nodes there are: everything that is known of one has the number
+-- of its latest change, and who calls says up to which number it has heard.
+--
+-- KEYS of all: until (in order, incarnation -> when its lease ends), nodes (incarnation -> what it says of itself),
+-- graves (incarnation -> when it was buried, and how far it has been cleared away), clock, changes (in order, incarnation
+-- -> the number of its latest change).
 do
   -- Every living node calls once a second, so a longer pause between two calls means that nobody could call, or that
   -- the wall clock was set. Either is no reason to hold the pause against anybody's lease.
   local STEP_MS_MAX = 1200
 
-  -- Milliseconds that only go on while nodes call. Held to the wall clock nowhere, so it may be set at will.
+  -- Milliseconds that only go on while nodes call. Held to the wall clock nowhere, so it may be set at will. And the era:
+  -- numbers of changes are compared within one, because a failover may have taken some back.
   local function tick(keys, lease_ms)
-    local kept = redis.call('HMGET', keys[4], 'watched', 'wall', 'run')
+    local kept = redis.call('HMGET', keys[4], 'watched', 'wall', 'run', 'era')
     local wall = now_ms()
-    local watched = tonumber(kept[1]) or 0
+    local watched, era = tonumber(kept[1]) or 0, tonumber(kept[4]) or 0
     local passed = wall - (tonumber(kept[2]) or wall)
     watched = watched + math.max(0, math.min(passed, STEP_MS_MAX))
-    redis.call('HSET', keys[4], 'watched', text(watched), 'wall', text(wall), 'run', run())
     if kept[3] ~= run() then
+      era = math.max(era + 1, wall)
       -- A replica may not have heard of the latest renewals, and nobody could renew meanwhile: all start afresh.
-      local all = redis.call('HGETALL', keys[1])
+      local all = redis.call('ZRANGE', keys[1], 0, -1, 'WITHSCORES')
       for i = 1, #all, 2 do
         if tonumber(all[i + 1]) < watched + lease_ms then
-          redis.call('HSET', keys[1], all[i], text(watched + lease_ms))
+          redis.call('ZADD', keys[1], text(watched + lease_ms), all[i])
         end
       end
     end
-    return watched
+    redis.call('HSET', keys[4], 'watched', text(watched), 'wall', text(wall), 'run', run(), 'era', text(era))
+    return watched, era
+  end
+
+  local function changed(keys, incarnation)
+    redis.call('ZADD', keys[5], redis.call('HINCRBY', keys[4], 'generation', 1), incarnation)
   end
 
   local function bury(keys, incarnation, watched)
-    redis.call('HDEL', keys[1], incarnation)
+    redis.call('ZREM', keys[1], incarnation)
     redis.call('HDEL', keys[2], incarnation)
     redis.call('HSETNX', keys[3], incarnation, text(watched) .. ' 0')
-    redis.call('HINCRBY', keys[4], 'generation', 1)
+    changed(keys, incarnation)
   end
 
-  -- ARGV own, lease, how long a lapsed lease may still be renewed, the generation of nodes that the caller knows, what
-  -- it says of itself or nothing.
-  -- Standing ('held', 'lost', 'unknown'), generation, those who live, those whose lease has lapsed but may be renewed,
-  -- what all of them say unless the caller knows it, the graves as incarnation, stage, age, and in how many milliseconds
-  -- somebody else's lease will have lapsed or be given up.
+  -- What the caller does not know yet, who knows all up to `known`, an era and a number: the place that it knows then,
+  -- whether this is everything, and incarnation and what it says each: nothing for one that is no more, and a dash for one of
+  -- whom nothing is known yet.
+  local function news(keys, known, era)
+    local kept = redis.call('HMGET', keys[4], 'generation', 'forgotten')
+    local generation, forgotten = tonumber(kept[1]) or 0, tonumber(kept[2]) or 0
+    local known_era, number = string.match(known, '^(%d+)%.(%d+)$')
+    number = tonumber(number)
+    local told, whole = nil, 0
+    -- Of those who were forgotten nobody can be told any more.
+    if known_era ~= text(era) or number < forgotten or number > generation then
+      told, whole = redis.call('ZRANGE', keys[1], 0, -1), 1
+    elseif number < generation then
+      told = redis.call('ZRANGEBYSCORE', keys[5], '(' .. text(number), '+inf')
+    else
+      told = {}
+    end
+    local found = {}
+    for _, incarnation in ipairs(told) do
+      local words = ''
+      if redis.call('ZSCORE', keys[1], incarnation) then
+        words = redis.call('HGET', keys[2], incarnation) or '-'
+      end
+      found[#found + 1] = incarnation
+      found[#found + 1] = words
+    end
+    return text(era) .. '.' .. text(generation), whole, found
+  end
+
+  -- ARGV own, lease, how long a lapsed lease may still be renewed, the place in the changes up to which the caller knows
+  -- them, what it says of itself or nothing.
+  -- Standing ('held', 'lost', 'unknown'), the place, whether all nodes follow or those that have changed, these, those whose
+  -- lease has lapsed but may be renewed, the graves as incarnation, stage, age, and in how many milliseconds somebody else's
+  -- lease will have lapsed or be given up.
   local function renew(keys, args)
     local own, lease_ms, revocable_ms = args[1], tonumber(args[2]), tonumber(args[3])
-    local watched = tick(keys, lease_ms)
+    local watched, era = tick(keys, lease_ms)
     local standing = 'held'
     if redis.call('HEXISTS', keys[3], own) == 1 then
       standing = 'lost'
     elseif args[5] ~= '' then
       redis.call('HSET', keys[2], own, args[5])
-      redis.call('HINCRBY', keys[4], 'generation', 1)
+      changed(keys, own)
     elseif redis.call('HEXISTS', keys[2], own) == 0 then
       -- A failover may have forgotten who came last.
       standing = 'unknown'
     end
     if standing == 'held' then
-      local kept = tonumber(redis.call('HGET', keys[1], own)) or 0
-      redis.call('HSET', keys[1], own, text(math.max(kept, watched + lease_ms)))
+      local kept = redis.call('ZSCORE', keys[1], own)
+      redis.call('ZADD', keys[1], text(math.max(tonumber(kept or 0), watched + lease_ms)), own)
+      if not kept and args[5] == '' then
+        changed(keys, own)
+      end
     end
 
-    local living, lapsed, soonest = {}, {}, lease_ms
-    local all = redis.call('HGETALL', keys[1])
-    for i = 1, #all, 2 do
-      local ends = tonumber(all[i + 1])
-      if ends > watched then
-        living[#living + 1] = all[i]
-      elseif ends + revocable_ms > watched then
-        lapsed[#lapsed + 1] = all[i]
-        ends = ends + revocable_ms
+    local lapsed, soonest = {}, lease_ms
+    local late = redis.call('ZRANGEBYSCORE', keys[1], '-inf', text(watched), 'WITHSCORES')
+    for i = 1, #late, 2 do
+      local left = tonumber(late[i + 1]) + revocable_ms - watched
+      if left > 0 then
+        lapsed[#lapsed + 1] = late[i]
+        soonest = math.min(soonest, left)
       else
-        bury(keys, all[i], watched)
-        ends = math.huge
+        bury(keys, late[i], watched)
       end
-      soonest = math.min(soonest, ends - watched)
+    end
+    local first = redis.call('ZRANGEBYSCORE', keys[1], '(' .. text(watched), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    if first[2] then
+      soonest = math.min(soonest, tonumber(first[2]) - watched)
     end
 
     local graves = {}
-    all = redis.call('HGETALL', keys[3])
+    local all = redis.call('HGETALL', keys[3])
     for i = 1, #all, 2 do
       local since, stage = string.match(all[i + 1], '^(%d+) (%d)$')
       graves[#graves + 1] = all[i]
@@ -83,33 +125,19 @@ do
       graves[#graves + 1] = text(watched - tonumber(since))
     end
 
-    local generation = redis.call('HGET', keys[4], 'generation') or '0'
-    local nodes = {}
-    if generation ~= args[4] then
-      nodes = redis.call('HGETALL', keys[2])
-    end
-    return { standing, generation, living, lapsed, nodes, graves, text(soonest) }
+    local place, whole, told = news(keys, args[4], era)
+    return { standing, place, whole, told, lapsed, graves, text(soonest) }
   end
 
-  -- For whoever is no node and only looks. ARGV the generation of nodes that the caller knows.
-  -- Generation, those who live, what all of them say unless the caller knows it.
+  -- For whoever is no node and only looks. ARGV the place in the changes up to which the caller knows them.
+  -- The place, whether all nodes follow or those that have changed, these, and those whose lease has lapsed.
   local function look(keys, args)
-    local kept = redis.call('HMGET', keys[4], 'watched', 'wall', 'generation')
+    local kept = redis.call('HMGET', keys[4], 'watched', 'wall', 'era')
     local passed = now_ms() - (tonumber(kept[2]) or now_ms())
     local watched = (tonumber(kept[1]) or 0) + math.max(0, math.min(passed, STEP_MS_MAX))
-    local living = {}
-    local all = redis.call('HGETALL', keys[1])
-    for i = 1, #all, 2 do
-      if tonumber(all[i + 1]) > watched then
-        living[#living + 1] = all[i]
-      end
-    end
-    local generation = kept[3] or '0'
-    local nodes = {}
-    if generation ~= args[1] then
-      nodes = redis.call('HGETALL', keys[2])
-    end
-    return { generation, living, nodes }
+    local lapsed = redis.call('ZRANGEBYSCORE', keys[1], '-inf', text(watched))
+    local place, whole, told = news(keys, args[1], tonumber(kept[3]) or 0)
+    return { place, whole, told, lapsed }
   end
 
   -- ARGV lease, incarnations: the caller's own that leaves, or owners of things whom nobody knows.
@@ -123,18 +151,18 @@ do
 
   -- KEYS besides: the claim. ARGV own, milliseconds. 1: it is the caller who clears up now.
   local function claim(keys, args)
-    local holder = redis.call('GET', keys[5])
+    local holder = redis.call('GET', keys[6])
     if holder and holder ~= args[1] then
       return 0
     end
-    redis.call('SET', keys[5], args[1], 'PX', args[2])
+    redis.call('SET', keys[6], args[1], 'PX', args[2])
     return 1
   end
 
   -- KEYS besides: the claim. ARGV own.
   local function release(keys, args)
-    if redis.call('GET', keys[5]) == args[1] then
-      redis.call('DEL', keys[5])
+    if redis.call('GET', keys[6]) == args[1] then
+      redis.call('DEL', keys[6])
     end
     return 1
   end
@@ -145,6 +173,11 @@ do
       local since = string.match(redis.call('HGET', keys[3], args[i]) or '', '^(%d+) ')
       if since and args[1] == '2' then
         redis.call('HDEL', keys[3], args[i])
+        -- Who has not called since then hears it as everybody who is there.
+        local number = tonumber(redis.call('ZSCORE', keys[5], args[i]) or 0)
+        local forgotten = tonumber(redis.call('HGET', keys[4], 'forgotten') or 0)
+        redis.call('HSET', keys[4], 'forgotten', text(math.max(forgotten, number)))
+        redis.call('ZREM', keys[5], args[i])
       elseif since then
         redis.call('HSET', keys[3], args[i], since .. ' ' .. args[1])
       end

@@ -26,6 +26,8 @@ pub struct Claim {
     pub lease_ms: u64,
     /// What the finder is told.
     pub value: String,
+    /// A claim of this one does not hold any more, though its time is not over: its lease among the nodes has lapsed.
+    pub over: Option<Incarnation>,
 }
 
 /// Who has the name now; after a claim that is the caller, or the one who was first.

@@ -27,12 +27,7 @@ impl Lane {
 
 /// The lane of a room: the same on every node and in every run.
 pub fn lane_of(room: &RoomId) -> Lane {
-    // FNV-1a leaves names that differ in their last characters close together, so its bits are mixed once more.
-    let hash = room.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    Lane((mixed >> 60) as u8)
+    Lane((crate::fnv::mixed(room) >> 60) as u8)
 }
 
 /// A place in the order of a lane. Positions of one epoch are compared by `pos`; a later epoch lies behind an earlier

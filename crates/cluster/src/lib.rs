@@ -15,6 +15,7 @@ mod deliver;
 mod directory;
 pub mod embedded;
 mod event;
+mod fnv;
 mod history;
 mod lane;
 mod letterboxes;

@@ -1,6 +1,11 @@
 //! Which of several nodes something belongs to: rendezvous hashing with bounded load. Whoever asks with the same names gets
 //! the same answer, without asking anybody; when a node comes or goes, little else moves. Pure.
 
+mod relays;
+
+pub use self::relays::{Relays, Side};
+use crate::fnv::hash;
+
 /// No node is given more than this many percent of its fair share while another has room.
 pub const LOAD_PERCENT_MAX: u64 = 125;
 /// A node counts at most so many times as much as the smallest.
@@ -18,13 +23,7 @@ pub struct Candidate<'a> {
 
 /// The candidate that this key belongs to: the first of its ranking that would not be above its bound.
 pub fn place(key: &str, candidates: &[Candidate<'_>]) -> Option<usize> {
-    let weights: u64 = candidates.iter().map(weight).sum();
-    let total: u64 = candidates.iter().map(|candidate| candidate.load).fold(1, u64::saturating_add);
-    let has_room = |candidate: &Candidate<'_>| {
-        let share = u128::from(total) * u128::from(LOAD_PERCENT_MAX) * u128::from(weight(candidate));
-        // Rounded up: one more than nothing fits everywhere.
-        u128::from(candidate.load) < share.div_ceil(u128::from(weights) * 100)
-    };
+    let bound = Bound::of(candidates);
     let best = |found: Option<(u64, usize)>, (index, candidate): (usize, &Candidate<'_>)| {
         let score = score(key, candidate);
         match found {
@@ -36,7 +35,7 @@ pub fn place(key: &str, candidates: &[Candidate<'_>]) -> Option<usize> {
     candidates
         .iter()
         .enumerate()
-        .filter(|(_, candidate)| has_room(candidate))
+        .filter(|(_, candidate)| bound.has_room(candidate))
         .fold(None, best)
         .map(|(_, index)| index)
 }
@@ -48,6 +47,36 @@ pub fn ranking(key: &str, candidates: &[Candidate<'_>]) -> Vec<usize> {
     order
 }
 
+/// The same for whoever may have to try several: those that would not be above their bound first, as the key prefers them,
+/// and then the others.
+pub fn order(key: &str, candidates: &[Candidate<'_>]) -> Vec<usize> {
+    let bound = Bound::of(candidates);
+    let mut order = ranking(key, candidates);
+    order.sort_by_key(|index| !bound.has_room(&candidates[*index]));
+    order
+}
+
+/// What each may carry at most when one more comes, as long as another has room.
+struct Bound {
+    total: u64,
+    weights: u64,
+}
+
+impl Bound {
+    fn of(candidates: &[Candidate<'_>]) -> Self {
+        Self {
+            total: candidates.iter().map(|candidate| candidate.load).fold(1, u64::saturating_add),
+            weights: candidates.iter().map(weight).sum(),
+        }
+    }
+
+    fn has_room(&self, candidate: &Candidate<'_>) -> bool {
+        let share = u128::from(self.total) * u128::from(LOAD_PERCENT_MAX) * u128::from(weight(candidate));
+        // Rounded up: one more than nothing fits everywhere.
+        u128::from(candidate.load) < share.div_ceil(u128::from(self.weights) * 100)
+    }
+}
+
 fn weight(candidate: &Candidate<'_>) -> u64 {
     candidate.weight.clamp(1, WEIGHT_MAX).into()
 }
@@ -57,13 +86,6 @@ fn score(key: &str, candidate: &Candidate<'_>) -> u64 {
     let (key, name) = (hash(key), hash(candidate.name));
     let draw = |copy| mix(key ^ mix(name.wrapping_add(copy)));
     (0..weight(candidate)).map(draw).max().unwrap_or_default()
-}
-
-/// FNV-1a: the same on every machine and in every version, which the standard library's hashes are not.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 /// The finisher of `SplitMix64`: every bit of the input moves every bit of the output.
@@ -150,6 +172,20 @@ mod tests {
                 let other: Vec<&String> = other.into_iter().map(|index| &turned[index]).collect();
                 prop_assert_eq!(one, other);
             }
+        }
+    }
+
+    #[test]
+    fn who_has_no_room_comes_last_and_is_tried_all_the_same() {
+        let names = names(4);
+        for key in keys(7, 50) {
+            let first = ranking(&key, &candidates(&names, &[1; 4], &[0; 4]))[0];
+            let mut loads = [10; 4];
+            loads[first] = 100;
+            let candidates = candidates(&names, &[1; 4], &loads);
+            let order = order(&key, &candidates);
+            assert_eq!((order[0], order[3]), (place(&key, &candidates).unwrap(), first));
+            assert_eq!(order.len(), 4);
         }
     }
 

@@ -32,7 +32,7 @@ impl Relay {
     }
 
     pub(crate) async fn offer(&self, has_room: bool) {
-        let offer = RelayOffer { url: None, link: None, load_permille: 0, has_room };
+        let offer = RelayOffer { has_room, ..RelayOffer::default() };
         self.cluster.membership.offer(Some(offer)).wait().await.unwrap();
     }
 
@@ -49,7 +49,7 @@ impl Relay {
     pub(crate) async fn claim(&self, stream: &str) -> Claimed {
         let stream: RoomId = stream.parse().unwrap();
         let value = StreamEntry { since: 1, publishers: 1, viewers: 2 }.write();
-        let claim = Claim { name: stream_entry(&stream), lease_ms: 60_000, value };
+        let claim = Claim { name: stream_entry(&stream), lease_ms: 60_000, value, over: None };
         self.cluster.directory.claim(&claim).wait().await.unwrap()
     }
 

@@ -1,10 +1,12 @@
 //! Where somebody who comes over HTTP has to go.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
-use turnpike_cluster::Incarnation;
+use turnpike_cluster::placement::Side;
+use turnpike_cluster::{Incarnation, Node};
 use turnpike_wire::media::relay::stream_entry;
 use turnpike_wire::{Code, Failure, RoomId, UserId};
 
@@ -25,15 +27,17 @@ impl<F: Face> Homes<F> {
         url.map(|url| Place::At(url.into())).ok_or_else(no_relay)
     }
 
-    /// Of the others that take people in and can be reached: the home if it is one, and else the one with the least to do.
-    fn other(&self, home: Option<Incarnation>) -> Option<String> {
-        let nodes = self.cluster.membership.nodes();
-        let (nodes, own) = (nodes.borrow(), self.cluster.membership.own());
-        let others = nodes.iter().filter(|node| node.incarnation != own && !node.draining);
-        let others = others.filter_map(|node| Some((node.incarnation, node.relay.as_ref()?)));
-        let others = others.filter(|(_, offer)| offer.has_room && offer.url.is_some());
-        let least = others.min_by_key(|(relay, offer)| (Some(*relay) != home, offer.load_permille, *relay));
-        least.and_then(|(_, offer)| offer.url.clone()).map(String::from)
+    /// Of the others that take people in and can be reached: for those who watch the home if that is one, and else the one that the stream belongs to.
+    fn other(&self, stream: &RoomId, home: Option<Incarnation>) -> Option<String> {
+        let nodes = Arc::clone(&self.cluster.membership.nodes().borrow());
+        let own = self.cluster.membership.own();
+        let url = |node: &Node| node.relay.as_ref().and_then(|offer| offer.url.clone());
+        let may = |node: &Node| node.incarnation != own && url(node).is_some();
+        let mut placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        let side = home.map_or(Side::Publish, |home| Side::Watch { home });
+        let other = placing.find(stream, side, None, &nodes, may, Instant::now())?;
+        placing.sent(other.incarnation, nodes.len(), Instant::now());
+        url(other).map(String::from)
     }
 
     async fn home(&self, stream: &RoomId) -> Result<Option<Incarnation>, Failure> {
@@ -48,7 +52,7 @@ impl<F: Face> Homes<F> {
         let is_elsewhere = self.is_leaving() || (self.links.is_some() && !has_room);
         if is_elsewhere {
             let home = self.home(stream).await?;
-            return match self.other(home) {
+            return match self.other(stream, home) {
                 Some(url) => Ok(Place::At(url)),
                 None if self.is_leaving() => Err(no_relay()),
                 // It says itself whether there is really no room.
@@ -81,7 +85,7 @@ impl<F: Face> Places for Arc<Homes<F>> {
     fn to_publish<'a>(&'a self, stream: &'a RoomId) -> BoxFuture<'a, Result<Place, Failure>> {
         Box::pin(async move {
             if self.is_leaving() {
-                return self.other(None).map(Place::At).ok_or_else(no_relay);
+                return self.other(stream, None).map(Place::At).ok_or_else(no_relay);
             }
             match self.claim(stream).await {
                 Ok(()) => Ok(Place::Here),
@@ -99,7 +103,7 @@ impl<F: Face> Places for Arc<Homes<F>> {
         Homes::published(self, stream, user);
     }
 
-    fn another(&self) -> Option<String> {
-        self.other(None)
+    fn another(&self, stream: &RoomId) -> Option<String> {
+        self.other(stream, None)
     }
 }

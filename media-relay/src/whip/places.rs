@@ -19,8 +19,8 @@ pub trait Places: Send + Sync + 'static {
     /// Somebody has begun to publish it.
     fn published(&self, stream: &RoomId, user: &UserId);
 
-    /// Another relay that takes people in, by the address under which clients reach it.
-    fn another(&self) -> Option<String>;
+    /// Another relay for that stream that takes people in, by the address under which clients reach it.
+    fn another(&self, stream: &RoomId) -> Option<String>;
 }
 
 /// There is no other relay.
@@ -38,7 +38,7 @@ impl Places for Alone {
 
     fn published(&self, _: &RoomId, _: &UserId) {}
 
-    fn another(&self) -> Option<String> {
+    fn another(&self, _: &RoomId) -> Option<String> {
         None
     }
 }

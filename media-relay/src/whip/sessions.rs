@@ -102,7 +102,7 @@ impl Session {
 
     /// The viewer is to come back: to another relay if that is known, and else to wherever this address leads by then.
     fn reconnect(&self, places: &dyn Places) {
-        let base = places.another().unwrap_or_default();
+        let base = places.another(&self.stream).unwrap_or_default();
         let (base, side, stream) = (base.trim_end_matches('/'), self.side.path(), &self.stream);
         self.feeds.reconnect(&format!("{base}/{side}/{stream}"));
     }

@@ -116,11 +116,7 @@ pub(crate) fn incarnation(text: &str) -> Option<Incarnation> {
 
 /// Which of so many a name belongs to: the same on every node and in every run.
 pub(crate) fn bucket_of(name: &str, buckets: u64) -> u64 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    // FNV-1a leaves names that differ in their last characters close together, so its bits are mixed once more.
-    ((hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) % buckets
+    (crate::fnv::mixed(name) >> 32) % buckets
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 mod attached;
 mod line;
+#[cfg(test)]
+mod played;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,8 @@ use turnpike_wire::RoomId;
 
 use self::attached::Attachments;
 use self::line::Line;
+#[cfg(test)]
+pub(crate) use self::played::PlayedLine;
 use super::address::Address;
 use super::client::Client;
 use super::keys::Keys;
@@ -72,7 +76,7 @@ struct Shared {
 }
 
 #[derive(Debug)]
-enum Order {
+pub(crate) enum Order {
     Subscribe {
         room: RoomId,
         number: u64,

@@ -34,8 +34,13 @@ impl Directory for RedisDirectory {
     fn claim(&self, claim: &Claim) -> Soon<Result<Claimed, Unavailable>> {
         let access = Arc::clone(&self.access);
         let keys = bucket_keys(&access.keys, bucket_of(&claim.name, BUCKETS));
-        let args =
-            vec![access.own_bytes(), bytes_of(&claim.name), bytes_of(claim.lease_ms), bytes_of(&claim.value)];
+        let args = vec![
+            access.own_bytes(),
+            bytes_of(&claim.name),
+            bytes_of(claim.lease_ms),
+            bytes_of(&claim.value),
+            claim.over.map(bytes_of).unwrap_or_default(),
+        ];
         Soon::later(async move {
             access
                 .call("turnpike_directory_claim", &keys, args, |answer| claimed(reply::array(answer)?))

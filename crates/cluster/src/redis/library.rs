@@ -47,6 +47,11 @@ struct Library {
     text: String,
 }
 
+#[cfg(test)]
+pub(super) fn text() -> &'static str {
+    &LIBRARY.text
+}
+
 /// The version of this node's library.
 pub(super) fn version() -> u64 {
     LIBRARY.version

@@ -54,6 +54,13 @@ impl Command {
     }
 }
 
+#[cfg(test)]
+impl Command {
+    pub(crate) fn words(&self) -> (&'static str, &[Value]) {
+        (self.name, &self.args)
+    }
+}
+
 pub(crate) struct Link {
     client: Client,
     address: Address,

@@ -7,6 +7,7 @@ mod breaker;
 mod broker;
 mod bulletin;
 mod bus;
+mod census;
 pub mod check;
 mod client;
 mod clock;
@@ -15,6 +16,8 @@ mod condition;
 mod config;
 mod directory;
 mod fault;
+#[cfg(test)]
+mod fleet;
 mod follow;
 mod frame;
 mod keys;

@@ -1,6 +1,5 @@
 //! The plane for somebody who is no node: who is there, and who owns which name. It holds no lease and leaves nothing behind.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +7,11 @@ use fred::types::Value;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::access::{Access, bytes_of, incarnation};
+use super::access::{Access, bytes_of};
+use super::census::{Census, News};
 use super::directory::RedisDirectory;
 use super::membership::nodes_keys;
+use super::standing::incarnations;
 use super::{ConnectError, RedisConfig, reach, reply};
 use crate::{Condition, Directory, Incarnation, Node, Unavailable};
 
@@ -29,8 +30,7 @@ pub struct Observed {
 /// Begins to look. It goes on in the runtime in which this is called, for as long as anybody listens.
 pub async fn observe(config: RedisConfig, registry: &prometheus::Registry) -> Result<Observed, ConnectError> {
     let (access, condition) = reach(config, registry).await?;
-    let mut observer =
-        Observer { access: Arc::clone(&access), generation: String::new(), known: HashMap::new() };
+    let mut observer = Observer { access: Arc::clone(&access), census: Census::default() };
     let (nodes, seen) = watch::channel(observer.look().await?);
     access.runtime.spawn(observer.run(nodes));
     Ok(Observed { nodes: seen, directory: Arc::new(RedisDirectory::new(access)), condition })
@@ -38,9 +38,7 @@ pub async fn observe(config: RedisConfig, registry: &prometheus::Registry) -> Re
 
 struct Observer {
     access: Arc<Access>,
-    /// Changes with what nodes say of themselves.
-    generation: String,
-    known: HashMap<Incarnation, Node>,
+    census: Census,
 }
 
 impl Observer {
@@ -63,39 +61,22 @@ impl Observer {
     }
 
     async fn look(&mut self) -> Result<Arc<[Node]>, Unavailable> {
-        let args = vec![bytes_of(&self.generation)];
+        let args = vec![bytes_of(self.census.place())];
         let keys = nodes_keys(&self.access.keys);
         let seen = self.access.call("turnpike_nodes_look", &keys, args, Seen::parse).await?;
-        if seen.generation != self.generation {
-            self.known = seen.nodes.into_iter().map(|node| (node.incarnation, node)).collect();
-            self.generation = seen.generation;
-        }
-        let mut nodes: Vec<Node> =
-            seen.living.iter().filter_map(|living| self.known.get(living).cloned()).collect();
-        nodes.sort_by_key(|node| node.incarnation);
-        Ok(nodes.into())
+        self.census.hear(seen.news);
+        Ok(self.census.living(&seen.lapsed).into())
     }
 }
 
 struct Seen {
-    generation: String,
-    living: Vec<Incarnation>,
-    /// What they say, unless it is known.
-    nodes: Vec<Node>,
+    news: News,
+    lapsed: Vec<Incarnation>,
 }
 
 impl Seen {
     fn parse(answer: &Value) -> Option<Self> {
-        let [generation, living, nodes] = reply::array(answer)? else { return None };
-        let said = reply::array(nodes)?.chunks(2);
-        Some(Self {
-            generation: reply::text(generation)?.to_owned(),
-            living: reply::array(living)?
-                .iter()
-                .map(|one| incarnation(reply::text(one)?))
-                .collect::<Option<_>>()?,
-            // Of another release, perhaps: it is there, but not seen by this one.
-            nodes: said.filter_map(|pair| serde_json::from_str(reply::text(pair.get(1)?)?).ok()).collect(),
-        })
+        let [place, is_whole, changes, lapsed] = reply::array(answer)? else { return None };
+        Some(Self { news: News::parse(place, is_whole, changes)?, lapsed: incarnations(lapsed)? })
     }
 }

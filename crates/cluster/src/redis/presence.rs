@@ -31,6 +31,10 @@ const ROWS_PER_PAGE: usize = 1_000;
 /// After a write that failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// Of so many nodes the rows are read with the first question, whether they have some in the room or not. Of more, only of those
+/// of which the room says that they do: most rooms are of few nodes, and a question that names all would grow with them.
+const NODES_ASKED_UNSEEN_MAX: usize = 8;
+
 /// Last-seen times are in a key for each month, which goes as a whole.
 const MONTH_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
@@ -186,14 +190,22 @@ impl RedisPresence {
         let access = &self.access;
         let of_room = RoomKeys::new(&access.keys, &room);
         let [base, graves, _] = lane_keys(&access.keys, lane_of(&room), access.own);
-        let mut keys = vec![base, graves, of_room.version(), of_room.incarnations()];
-        let mut args = vec![bytes_of(ROWS_PER_READ_MAX)];
         let own = access.own;
-        for node in self.nodes.borrow().iter().filter(|node| node.incarnation != own) {
-            keys.push(of_room.rows(node.incarnation));
-            args.push(bytes_of(node.incarnation));
+        let read = async |of: &[Incarnation]| {
+            let keys = [base.clone(), graves.clone(), of_room.version(), of_room.incarnations()];
+            let keys: Vec<String> = keys.into_iter().chain(of.iter().map(|one| of_room.rows(*one))).collect();
+            let args = std::iter::once(bytes_of(ROWS_PER_READ_MAX)).chain(of.iter().map(bytes_of)).collect();
+            access.call("turnpike_presence_read", &keys, args, Found::parse).await
+        };
+        let mut others: Vec<Incarnation> = self.nodes.borrow().iter().map(|node| node.incarnation).collect();
+        others.retain(|node| *node != own);
+        others.truncate(if others.len() > NODES_ASKED_UNSEEN_MAX { 0 } else { NODES_ASKED_UNSEEN_MAX });
+        let mut found = read(&others).await?;
+        let unread: Vec<Incarnation> = found.paged.iter().copied().filter(|owner| *owner != own).collect();
+        if others.is_empty() && !unread.is_empty() {
+            // All of them at once, and at one moment.
+            found = read(&unread).await?;
         }
-        let found = access.call("turnpike_presence_read", &keys, args, Found::parse).await?;
         let mut roster = Roster { version: found.version, rows: Vec::new() };
         for (owner, words) in &found.whole {
             self.collect(*owner, words, &mut roster.rows);

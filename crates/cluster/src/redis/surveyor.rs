@@ -73,6 +73,12 @@ impl Surveyor {
         Some(surveyor)
     }
 
+    /// Of a test that knows no processes.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Arc<Self> {
+        Arc::new(Self { latest: watch::Sender::new(Arc::default()), wanted: Notify::new() })
+    }
+
     pub(crate) fn topology(&self) -> Arc<Topology> {
         Arc::clone(&self.latest.borrow())
     }

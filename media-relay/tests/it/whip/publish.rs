@@ -208,7 +208,7 @@ impl Places for There {
 
     fn published(&self, _: &RoomId, _: &UserId) {}
 
-    fn another(&self) -> Option<String> {
+    fn another(&self, _: &RoomId) -> Option<String> {
         None
     }
 }

@@ -12,7 +12,7 @@ mod faults;
 mod gateway;
 mod node;
 mod planted;
-mod random;
+pub(super) mod random;
 mod resume;
 mod shard;
 mod store;

@@ -29,7 +29,7 @@ on_several_nodes! {
 const LONG_MS: u64 = 60_000;
 
 async fn claim(node: &Node, name: &str, lease_ms: u64, value: &str) -> Claimed {
-    let claim = Claim { name: name.to_owned(), lease_ms, value: value.to_owned() };
+    let claim = Claim { name: name.to_owned(), lease_ms, value: value.to_owned(), over: None };
     limited("a claim", node.cluster().directory.claim(&claim).wait()).await.unwrap()
 }
 

@@ -63,12 +63,15 @@ async fn a_relay_that_is_offered_is_seen_by_all_until_it_is_not(stage: &mut Stag
         let nodes = seeing.borrow();
         nodes.iter().find(|node| node.incarnation == own(&near)).map(|node| node.relay.clone())
     };
-    let offer = RelayOffer { url: None, link: None, load_permille: 0, has_room: true };
+    let offer = RelayOffer { has_room: true, ..RelayOffer::default() };
     let full = RelayOffer {
         url: Some("https://relay.example".into()),
         link: Some("192.0.2.1:4433".parse().unwrap()),
         load_permille: 1_000,
+        sessions: 7,
+        sessions_max: 7,
         has_room: false,
+        alone: true,
     };
     for relay in [Some(offer), Some(full), None] {
         limited("the offer", offering.offer(relay.clone()).wait()).await.unwrap();

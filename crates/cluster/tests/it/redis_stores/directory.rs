@@ -9,7 +9,7 @@ use turnpike_cluster::{Claim, Claimed, QuotaLimit};
 use super::stage::{Node, nodes, until};
 
 fn claim(name: &str, lease_ms: u64) -> Claim {
-    Claim { name: name.to_owned(), lease_ms, value: "at some place".to_owned() }
+    Claim { name: name.to_owned(), lease_ms, value: "at some place".to_owned(), over: None }
 }
 
 fn claimed<'a>(node: &'a Node, name: &str, lease_ms: u64) -> BoxFuture<'a, Claimed> {

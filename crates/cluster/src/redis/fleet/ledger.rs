@@ -1,0 +1,77 @@
+//! Who takes itself for the home of which stream, and whether two who may act upon it ever do at once.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use crate::Incarnation;
+
+#[derive(Default)]
+pub(super) struct Ledger(Mutex<Book>);
+
+#[derive(Default)]
+struct Book {
+    /// By stream, those who take themselves for its home, and the number of their claim.
+    homes: BTreeMap<String, BTreeMap<Incarnation, u64>>,
+    /// The highest number of each stream, and whose it is.
+    highest: BTreeMap<String, (u64, Incarnation)>,
+    faults: Vec<String>,
+    moves: u64,
+}
+
+impl Ledger {
+    /// The store has said so.
+    pub(super) fn has(&self, own: Incarnation, stream: &str, fence: u64) {
+        let Book { homes, highest, faults, moves } = &mut *self.0.lock().unwrap();
+        let (top, by) = *highest.entry(stream.to_owned()).or_insert((fence, own));
+        if fence == top && by != own {
+            faults.push(format!("{stream}: {fence} is the number of {by} and of {own}"));
+        }
+        let known = homes.entry(stream.to_owned()).or_default().insert(own, fence);
+        if fence > top {
+            highest.insert(stream.to_owned(), (fence, own));
+            *moves += u64::from(by != own);
+        } else if fence < top && known.is_none() {
+            faults.push(format!("{stream}: {own} begins with {fence}, and {by} had {top} before"));
+        }
+    }
+
+    pub(super) fn lost(&self, own: Incarnation, stream: &str) {
+        if let Some(homes) = self.0.lock().unwrap().homes.get_mut(stream) {
+            homes.remove(&own);
+        }
+    }
+
+    /// It has nothing any more.
+    pub(super) fn over(&self, own: Incarnation) {
+        for homes in self.0.lock().unwrap().homes.values_mut() {
+            homes.remove(&own);
+        }
+    }
+
+    pub(super) fn streams_of(&self, own: Incarnation) -> Vec<String> {
+        let book = self.0.lock().unwrap();
+        let has = book.homes.iter().filter(|(_, homes)| homes.contains_key(&own));
+        has.map(|(stream, _)| stream.clone()).collect()
+    }
+
+    pub(super) fn homes(&self, stream: &str) -> Vec<Incarnation> {
+        let book = self.0.lock().unwrap();
+        book.homes.get(stream).into_iter().flat_map(BTreeMap::keys).copied().collect()
+    }
+
+    /// Streams that two take for theirs who both hold their lease.
+    pub(super) fn doubles(&self, is_held: impl Fn(Incarnation) -> bool) -> Vec<String> {
+        let book = self.0.lock().unwrap();
+        let held = |homes: &BTreeMap<Incarnation, u64>| homes.keys().filter(|home| is_held(**home)).count();
+        book.homes.iter().filter(|(_, homes)| held(homes) > 1).map(|(stream, _)| stream.clone()).collect()
+    }
+
+    pub(super) fn faults(&self) -> Vec<String> {
+        self.0.lock().unwrap().faults.clone()
+    }
+
+    /// How often a stream has got another home.
+    pub(super) fn moves(&self) -> u64 {
+        self.0.lock().unwrap().moves
+    }
+}
