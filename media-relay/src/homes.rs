@@ -199,12 +199,15 @@ impl<F: Face> Homes<F> {
         let mut over = std::pin::pin!(over);
         let mut offered = None;
         let mut leaving = self.leaving.subscribe();
+        let mut lease = self.cluster.membership.lease();
         loop {
             self.offer(&mut offered).await;
             self.notes.send();
             tokio::select! {
                 () = &mut over => break,
                 Ok(()) = leaving.changed() => {}
+                // While it could not be renewed, others may have been given what is here.
+                Ok(()) = lease.changed() => {}
                 () = tokio::time::sleep(RENEW_EVERY) => {}
             }
         }

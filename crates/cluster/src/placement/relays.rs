@@ -14,7 +14,7 @@ use crate::{Incarnation, Node, RelayOffer};
 const TOLD_AFTER: Duration = Duration::from_secs(4);
 
 /// The more nodes there are, the less often each has its turn to say so.
-const TOLD_AFTER_PER_NODE: Duration = Duration::from_millis(100);
+const TOLD_AFTER_PER_NODE: Duration = Duration::from_millis(200);
 
 /// More are sent somewhere within that time by nobody. The oldest are forgotten: the relay will say so soon.
 const SENT_MAX: usize = 16_384;

@@ -21,9 +21,9 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 /// After one that failed.
 const RENEWAL_PAUSE_SHORT: Duration = Duration::from_millis(200);
 
-/// How much everybody has and has to do is told at most once in this time for each node that there is: ten times a second by
+/// How much everybody has and has to do is told at most once in this time for each node that there is: five times a second by
 /// all of them together. So hearing it costs each the same, however many there are.
-const FIGURES_PAUSE_PER_NODE: Duration = Duration::from_millis(100);
+const FIGURES_PAUSE_PER_NODE: Duration = Duration::from_millis(200);
 
 /// Behind the moment at which somebody's lease lapses, to be the one who sees it.
 const SOON_AFTER: Duration = Duration::from_millis(20);
@@ -214,7 +214,7 @@ impl Membership for RedisMembership {
         Soon::later(async move {
             shared.leaving.send_replace(true);
             shared.bury(&[shared.access.own]).await?;
-            super::sweep::clear(&shared.access, shared.access.own).await?;
+            super::sweep::clear(&shared.access, &[shared.access.own]).await?;
             shared.cleared(&[shared.access.own], false).await
         })
     }

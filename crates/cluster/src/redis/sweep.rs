@@ -30,6 +30,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 const ROOMS_PER_CALL_MAX: usize = 20;
 const ROWS_PER_CALL_MAX: usize = 400;
 
+/// Whose rows are cleared away side by side, in all lanes. Many may have died at once, and nobody is to wait for the last.
+const DEAD_AT_ONCE: usize = 2;
+
 /// Rooms of a dead incarnation that are looked up at a time, in one lane.
 const ROOMS_PER_BATCH_MAX: usize = 100;
 
@@ -98,11 +101,12 @@ async fn sweep(access: &Access, shared: &Shared, due: &Due) -> Result<(), Unavai
         return Ok(());
     }
     let work = async {
-        for dead in &due.fresh {
+        if !due.fresh.is_empty() {
             let begun = Instant::now();
-            clear(access, *dead).await?;
-            shared.cleared(&[*dead], false).await?;
-            info!(%dead, took_ms = begun.elapsed().as_millis() as u64, "cleared away what a dead node has left");
+            clear(access, &due.fresh).await?;
+            shared.cleared(&due.fresh, false).await?;
+            let (dead, took_ms) = (due.fresh.len(), begun.elapsed().as_millis() as u64);
+            info!(dead, took_ms, "cleared away what dead nodes have left");
         }
         if !due.old.is_empty() {
             clear_sessions(access, shared, &due.old).await?;
@@ -139,10 +143,17 @@ async fn claim(access: &Access) -> Result<bool, Unavailable> {
     Ok(access.call("turnpike_nodes_claim", &claim_keys(access), args, reply::number).await? == 1)
 }
 
-/// Rows and names of somebody who is dead. May be done again, and by several at once.
-pub(crate) async fn clear(access: &Access, dead: Incarnation) -> Result<(), Unavailable> {
-    let lanes = try_join_all(Lane::all().map(|lane| clear_lane(access, lane, dead)));
-    try_join(lanes, clear_names(access, dead)).await.map(drop)
+/// Rows and names of those who are dead. May be done again, and by several at once.
+pub(crate) async fn clear(access: &Access, dead: &[Incarnation]) -> Result<(), Unavailable> {
+    let rows = async {
+        for some in dead.chunks(DEAD_AT_ONCE) {
+            let lanes = Lane::all().flat_map(|lane| some.iter().map(move |dead| clear_lane(access, lane, *dead)));
+            try_join_all(lanes.collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    };
+    // Names are looked through once, whoever had them.
+    try_join(rows, clear_names(access, dead)).await.map(drop)
 }
 
 async fn clear_lane(access: &Access, lane: Lane, dead: Incarnation) -> Result<(), Unavailable> {
@@ -193,12 +204,13 @@ fn rooms(answer: &Value) -> Option<Vec<RoomId>> {
     reply::array(answer)?.iter().map(|room| RoomId::parse(reply::text(room)?).ok()).collect()
 }
 
-async fn clear_names(access: &Access, dead: Incarnation) -> Result<(), Unavailable> {
+async fn clear_names(access: &Access, dead: &[Incarnation]) -> Result<(), Unavailable> {
     for bucket in 0..directory::BUCKETS {
         let keys = directory::bucket_keys(&access.keys, bucket);
         let mut cursor = "0".to_owned();
         loop {
-            let args = vec![bytes_of(&cursor), bytes_of(RECORDS_PER_CALL), bytes_of(dead)];
+            let mut args = vec![bytes_of(&cursor), bytes_of(RECORDS_PER_CALL)];
+            args.extend(dead.iter().map(bytes_of));
             let next = |answer: &Value| reply::text(answer).map(str::to_owned);
             cursor = access.call("turnpike_directory_sweep", &keys, args, next).await?;
             if cursor == "0" {

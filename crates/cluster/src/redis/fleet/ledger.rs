@@ -10,8 +10,10 @@ pub(super) struct Ledger(Mutex<Book>);
 
 #[derive(Default)]
 struct Book {
-    /// By stream, those who take themselves for its home, and the number of their claim.
-    homes: BTreeMap<String, BTreeMap<Incarnation, u64>>,
+    /// By stream, those who take themselves for its home, and whether they may act upon it.
+    homes: BTreeMap<String, BTreeMap<Incarnation, bool>>,
+    /// How often each has had to doubt its lease.
+    doubts: BTreeMap<Incarnation, u64>,
     /// The highest number of each stream, and whose it is.
     highest: BTreeMap<String, (u64, Incarnation)>,
     faults: Vec<String>,
@@ -19,14 +21,29 @@ struct Book {
 }
 
 impl Ledger {
-    /// The store has said so.
-    pub(super) fn has(&self, own: Incarnation, stream: &str, fence: u64) {
-        let Book { homes, highest, faults, moves } = &mut *self.0.lock().unwrap();
+    /// What an answer to a question that is asked now will be worth.
+    pub(super) fn doubts(&self, own: Incarnation) -> u64 {
+        self.0.lock().unwrap().doubts.get(&own).copied().unwrap_or_default()
+    }
+
+    /// Its lease could not be renewed in time: what it has counts again when the store has said so since.
+    pub(super) fn doubt(&self, own: Incarnation) {
+        let mut book = self.0.lock().unwrap();
+        *book.doubts.entry(own).or_default() += 1;
+        book.homes.values_mut().filter_map(|homes| homes.get_mut(&own)).for_each(|counts| *counts = false);
+    }
+
+    /// The store has said so, asked after so many doubts.
+    pub(super) fn has(&self, own: Incarnation, stream: &str, fence: u64, doubts: u64) {
+        let Book { homes, highest, faults, moves, doubts: all } = &mut *self.0.lock().unwrap();
+        let is_fresh = all.get(&own).copied().unwrap_or_default() == doubts;
         let (top, by) = *highest.entry(stream.to_owned()).or_insert((fence, own));
         if fence == top && by != own {
             faults.push(format!("{stream}: {fence} is the number of {by} and of {own}"));
         }
-        let known = homes.entry(stream.to_owned()).or_default().insert(own, fence);
+        let homes = homes.entry(stream.to_owned()).or_default();
+        let known = homes.get(&own).copied();
+        homes.insert(own, is_fresh || known == Some(true));
         if fence > top {
             highest.insert(stream.to_owned(), (fence, own));
             *moves += u64::from(by != own);
@@ -62,7 +79,9 @@ impl Ledger {
     /// Streams that two take for theirs who both hold their lease.
     pub(super) fn doubles(&self, is_held: impl Fn(Incarnation) -> bool) -> Vec<String> {
         let book = self.0.lock().unwrap();
-        let held = |homes: &BTreeMap<Incarnation, u64>| homes.keys().filter(|home| is_held(**home)).count();
+        let held = |homes: &BTreeMap<Incarnation, bool>| {
+            homes.iter().filter(|(home, counts)| **counts && is_held(**home)).count()
+        };
         book.homes.iter().filter(|(_, homes)| held(homes) > 1).map(|(stream, _)| stream.clone()).collect()
     }
 

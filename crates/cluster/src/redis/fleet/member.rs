@@ -180,6 +180,7 @@ impl Member {
 
     /// Would have the stream live here. Gives whose it is.
     pub(super) async fn claim(&self, stream: &str) -> Option<Incarnation> {
+        let doubts = self.ledger.doubts(self.own);
         let mut claim = claim_of(stream);
         let directory = &self.stores.directory;
         let mut claimed = directory.claim(&claim).wait().await.ok()?;
@@ -188,18 +189,24 @@ impl Member {
             claimed = directory.claim(&claim).wait().await.ok()?;
         }
         if claimed.owner == self.own {
-            self.ledger.has(self.own, stream, claimed.fence);
+            self.ledger.has(self.own, stream, claimed.fence, doubts);
         }
         Some(claimed.owner)
     }
 
     async fn renew_claims(self: Arc<Self>) {
+        let mut lease = self.stores.membership.lease();
         loop {
-            sleep(CLAIM_RENEWAL).await;
+            tokio::select! {
+                biased;
+                Ok(()) = lease.changed() => {}
+                () = sleep(CLAIM_RENEWAL) => {}
+            }
             for stream in self.ledger.streams_of(self.own) {
+                let doubts = self.ledger.doubts(self.own);
                 let Ok(claimed) = self.stores.directory.claim(&claim_of(&stream)).wait().await else { continue };
                 if claimed.owner == self.own {
-                    self.ledger.has(self.own, &stream, claimed.fence);
+                    self.ledger.has(self.own, &stream, claimed.fence, doubts);
                 } else {
                     self.ledger.lost(self.own, &stream);
                 }
@@ -231,8 +238,16 @@ impl Member {
     /// What it has is nothing any more once others may have taken it for dead.
     async fn heed_lease(self: Arc<Self>) {
         let mut lease = self.stores.membership.lease();
-        let _ = lease.wait_for(|lease| *lease == Lease::Lost).await;
-        self.ledger.over(self.own);
+        loop {
+            match *lease.borrow_and_update() {
+                Lease::Held => {}
+                Lease::Doubtful => self.ledger.doubt(self.own),
+                Lease::Lost => return self.ledger.over(self.own),
+            }
+            if lease.changed().await.is_err() {
+                return;
+            }
+        }
     }
 }
 
