@@ -9,7 +9,7 @@ use turnpike_daemon::config::{
 
 use crate::config::{self, Config};
 use crate::role::Role;
-use crate::{audit, drain, remote, token};
+use crate::{audit, drain, remote, size, token};
 
 const SWITCHES: &[&str] =
     &["help", "h", "version", "V", "json", "follow", "without-anchors", "live", "no-wait"];
@@ -33,6 +33,11 @@ pub(crate) enum Command {
     Health {
         live: bool,
         config: Box<Config>,
+    },
+    /// What a load needs.
+    Size {
+        json: bool,
+        request: size::Request,
     },
     ConfigCheck {
         keys: usize,
@@ -61,7 +66,7 @@ pub(crate) fn parse(
     let words = std::mem::take(&mut arguments.words);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (mut token, mut json, mut live, mut audited, mut remote) = (None, false, false, None, None);
-    let mut draining = None;
+    let (mut draining, mut sized) = (None, None);
     match words[..] {
         [] | ["gateway" | "relay" | "router"] | ["config", "check" | "print"] | ["deploy", "check", _] => {}
         ["token"] => token = token::Request::parse(&mut arguments, &mut faults),
@@ -74,6 +79,12 @@ pub(crate) fn parse(
             let given = arguments.flags.len();
             arguments.flags.retain(|flag| flag.name != "live" || flag.value.is_some());
             live = arguments.flags.len() < given;
+        }
+        ["size"] => {
+            let given = arguments.flags.len();
+            arguments.flags.retain(|flag| flag.name != "json" || flag.value.is_some());
+            json = arguments.flags.len() < given;
+            sized = size::Request::parse(&mut arguments, &mut faults);
         }
         ["drain"] => draining = drain::Request::parse(&mut arguments, &mut faults),
         ["audit", ref rest @ ..] => match audit::Request::parse(rest, &mut arguments, &mut faults) {
@@ -104,6 +115,7 @@ pub(crate) fn parse(
         ["drain"] => drain::FLAGS,
         ["doctor"] => &["json"],
         ["health"] => &["live"],
+        ["size"] => size::FLAGS,
         _ => &["help", "version"],
     };
 
@@ -113,7 +125,7 @@ pub(crate) fn parse(
     if let Some(role) = role {
         role.apply(&mut loaded);
     }
-    if words != ["router"] && words != ["health"] {
+    if !matches!(words[..], ["router" | "health" | "size"]) {
         config::check(&mut loaded);
     }
     faults.0.append(&mut loaded.faults.0);
@@ -123,6 +135,9 @@ pub(crate) fn parse(
     let config = Box::new(loaded.settings);
     if let Some(request) = audited {
         return Ok(Command::Audit(request, config));
+    }
+    if let Some(request) = sized {
+        return Ok(Command::Size { json, request });
     }
     if let Some(request) = draining {
         return Ok(Command::Drain(request, config));
@@ -151,7 +166,7 @@ fn unknown_command(words: &[&str]) -> Fault {
         place: Place::Line,
         value: Some(words.join(" ")),
         problem: "is not a command".into(),
-        remedy: "expected none (to run), `gateway`, `relay`, `router`, `token`, `doctor`, `health`, `audit verify|tail|query|export|prove|anchors|erase|keys`, `admin ...`, `inspect connection|user|room|stream|message`, `drain`, `deploy check FOLDER`, `config check` or `config print`".into(),
+        remedy: "expected none (to run), `gateway`, `relay`, `router`, `token`, `doctor`, `health`, `size`, `audit verify|tail|query|export|prove|anchors|erase|keys`, `admin ...`, `inspect connection|user|room|stream|message`, `drain`, `deploy check FOLDER`, `config check` or `config print`".into(),
     }
 }
 
@@ -166,6 +181,7 @@ Usage: turnpike [FLAGS]                  runs the whole system in this process
        turnpike token --user ID [...]    prints a token that the system accepts
        turnpike doctor [--json]         looks for what would keep it from serving well, and says what to do
        turnpike health [--live]         whether the process of this configuration is ready (or alive): exit code 0 or 1
+       turnpike size --connections N     what a system for so many users needs
        turnpike audit verify|tail|query|export|prove|anchors|erase|keys
                                         reads, checks and proves the audit log
        turnpike admin COMMAND           asks a running node: nodes, bans, revocations, log level, drain, ...
@@ -180,6 +196,7 @@ Usage: turnpike [FLAGS]                  runs the whole system in this process
 {remote}
 {inspect}
 {drain}
+{size}
 Configuration, for every command (docs/configuration.md says more):
   --config PATH: a TOML file. Each key is also an environment variable; flags win over the environment, that over the file.
 {keys}",
@@ -188,6 +205,7 @@ Configuration, for every command (docs/configuration.md says more):
         remote = remote::HELP,
         inspect = remote::inspect::HELP,
         drain = drain::HELP,
+        size = size::HELP,
         keys = as_flags(&Config::sections()),
     )
 }

@@ -30,6 +30,7 @@ mod role;
 mod router;
 mod run;
 mod secrets;
+mod size;
 mod telemetry;
 mod token;
 
@@ -69,6 +70,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Router(config, effective) => router::run(&config, effective),
         Command::Token(request, config) => token::print(&request, &config),
         Command::Doctor { json, config } => return doctor::examine(&config, json),
+        Command::Size { json, request } => size::print(&request, json),
         Command::Health { live, config } => return liveness::ask(&config, live),
         Command::Admin(request, config) => return remote::execute(&request, &config),
         Command::Drain(request, config) => return drain::execute(&request, &config),
