@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use turnpike_cluster::placement::Relays;
-use turnpike_cluster::{Claim, Claimed, Cluster, Incarnation, RelayOffer, Unavailable};
+use turnpike_cluster::{Claim, Claimed, Cluster, Incarnation, Over, RelayOffer, Unavailable};
 use turnpike_wire::media::relay::{Noted, StreamEntry, TO_RELAYS, ToRelay, stream_entry};
 use turnpike_wire::{Code, Failure, RoomId, UserId};
 
@@ -32,6 +32,9 @@ const LEASE: Duration = Duration::from_secs(6);
 
 /// How often claims are renewed, and with them what the directory says of the streams.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
+
+/// A relay that lives has renewed its claims since. One that is known to be dead and has not is not waited for any longer.
+const UNRENEWED: Duration = Duration::from_millis(2_500);
 
 /// Claims that are renewed at once.
 const RENEWALS_MAX: usize = 64;
@@ -159,7 +162,7 @@ impl<F: Face> Homes<F> {
             let mut claim = claim_of(stream, entry);
             let mut claimed = self.cluster.directory.claim(&claim).wait().await?;
             if self.cluster.membership.has_lapsed(claimed.owner) {
-                claim.over = Some(claimed.owner);
+                claim.over = Some(Over { owner: claimed.owner, unrenewed_ms: UNRENEWED.as_millis() as u64 });
                 claimed = self.cluster.directory.claim(&claim).wait().await?;
             }
             if tries == YIELDS_ASKED_MAX || !self.leaves(claimed.owner) {

@@ -45,12 +45,15 @@ do
     return text(fence)
   end
 
-  -- ARGV own, name, lease, value, and whose claim is over because its node is known to be dead, or nothing. Owner, fence and
-  -- value of who has it then.
+  -- ARGV own, name, lease, value, and whose claim is over, because its node is known to be dead, if it was not renewed for so
+  -- many milliseconds, or nothing. Owner, fence and value of who has it then.
   local function claim(keys, args)
     local now = fenced_time(keys)
     local entry = parse(redis.call('HGET', keys[1], args[2]))
-    local holds = entry and entry.ends > now and entry.owner ~= args[5]
+    local holds = entry and entry.ends > now
+    if holds and entry.owner == args[5] and now >= entry.ends - tonumber(entry.lease) + tonumber(args[6]) then
+      holds = false
+    end
     if holds and entry.owner ~= args[1] then
       return { entry.owner, entry.fence, entry.value }
     end

@@ -26,8 +26,16 @@ pub struct Claim {
     pub lease_ms: u64,
     /// What the finder is told.
     pub value: String,
-    /// A claim of this one does not hold any more, though its time is not over: its lease among the nodes has lapsed.
-    pub over: Option<Incarnation>,
+    /// Whose claim does not hold any more, though its time is not over.
+    pub over: Option<Over>,
+}
+
+/// A node whose lease is known to have lapsed. It may be back since without the claimant knowing, so its claim is over only if
+/// it was not renewed for so long: more than the time in which an owner that lives renews it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Over {
+    pub owner: Incarnation,
+    pub unrenewed_ms: u64,
 }
 
 /// Who has the name now; after a claim that is the caller, or the one who was first.

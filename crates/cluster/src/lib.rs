@@ -41,7 +41,7 @@ pub use bulletin::{
     Bulletin, NOTICE_KEY_BYTES_MAX, NOTICE_VALUE_BYTES_MAX, NOTICES_MAX, NotPosted, Notice, Notices, Topic,
 };
 pub use deliver::{Deliver, Full};
-pub use directory::{Claim, Claimed, Directory};
+pub use directory::{Claim, Claimed, Directory, Over};
 pub use history::HistoryLimits;
 pub use lane::{LANES, Lane, LanePosition, lane_of};
 pub use marks::{Mark, Marks};

@@ -53,14 +53,16 @@ impl Relays {
         now: Instant,
     ) -> Option<&'n Node> {
         self.forget(nodes.len(), now);
-        let open = |node: &&Node| !node.draining && offer(node).is_some_and(|offer| offer.has_room) && may(node);
+        let open =
+            |node: &&Node| !node.draining && offer(node).is_some_and(|offer| offer.has_room) && may(node);
         let open = nodes.iter().filter(open);
         let open: Vec<&Node> = match side {
             Side::Publish => open.collect(),
             Side::Watch { home } => {
                 let gives = gives(nodes, home);
                 let has_it = |node: &&Node| {
-                    node.incarnation == home || (gives && offer(node).is_some_and(|offer| offer.link.is_some()))
+                    node.incarnation == home
+                        || (gives && offer(node).is_some_and(|offer| offer.link.is_some()))
                 };
                 open.filter(has_it).collect()
             }
@@ -240,7 +242,11 @@ mod tests {
             relays.sent(HOME, nodes.len(), begun);
         }
         assert_eq!((relays.sent.len(), relays.counts[&HOME]), (SENT_MAX, SENT_MAX as u64));
-        assert_eq!(home_of(&mut relays, "live:a", &nodes, begun), 0, "who was just sent so many gets no more");
+        assert_eq!(
+            home_of(&mut relays, "live:a", &nodes, begun),
+            0,
+            "who was just sent so many gets no more"
+        );
         let later = begun + TOLD_AFTER + 2 * TOLD_AFTER_PER_NODE;
         home_of(&mut relays, "live:a", &nodes, later);
         assert!(relays.sent.is_empty() && relays.counts.is_empty());
@@ -270,14 +276,30 @@ mod tests {
         let full = |number| node(number, 1_000);
         assert_eq!(watched(&[node(1, 900), node(2, 10), node(3, 0)], 1), Some(1), "near");
         assert_eq!(watched(&[full(1), node(2, 200), node(3, 0)], 1), Some(2), "at home, while that is calm");
-        assert_eq!(watched(&[full(1), node(2, 600), node(3, 500)], 1), Some(2), "and while others have as much");
-        assert_eq!(watched(&[full(1), node(2, 900), node(3, 0)], 1), Some(3), "but not when they have clearly less");
+        assert_eq!(
+            watched(&[full(1), node(2, 600), node(3, 500)], 1),
+            Some(2),
+            "and while others have as much"
+        );
+        assert_eq!(
+            watched(&[full(1), node(2, 900), node(3, 0)], 1),
+            Some(3),
+            "but not when they have clearly less"
+        );
         assert_eq!(watched(&[full(1), full(2), node(3, 900)], 1), Some(3));
         assert_eq!(watched(&[full(1), full(2)], 1), None);
         assert_eq!(watched(&[full(1), node(3, 0)], 1), Some(3), "another home will be found");
         let unlinked = |number, sessions| changed(node(number, sessions), |offer| offer.link = None);
-        assert_eq!(watched(&[unlinked(1, 0), node(2, 900), full(3)], 1), Some(2), "near cannot get the stream");
-        assert_eq!(watched(&[node(1, 0), unlinked(2, 900), node(3, 0)], 1), Some(2), "nobody gets it from there");
+        assert_eq!(
+            watched(&[unlinked(1, 0), node(2, 900), full(3)], 1),
+            Some(2),
+            "near cannot get the stream"
+        );
+        assert_eq!(
+            watched(&[node(1, 0), unlinked(2, 900), node(3, 0)], 1),
+            Some(2),
+            "nobody gets it from there"
+        );
         let leaving = Node { draining: true, ..node(2, 10) };
         assert_eq!(watched(&[full(1), leaving, node(3, 0)], 1), Some(3));
         // All who are sent away from a home are sent to the same, as long as that has room.

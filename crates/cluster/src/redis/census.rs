@@ -94,7 +94,9 @@ mod tests {
     }
 
     fn node(number: u64) -> String {
-        format!(r#"{{"incarnation":{number},"name":"n{number}","address":null,"version":"1","draining":false}}"#)
+        format!(
+            r#"{{"incarnation":{number},"name":"n{number}","address":null,"version":"1","draining":false}}"#
+        )
     }
 
     fn name(number: u64) -> String {

@@ -39,7 +39,8 @@ impl Directory for RedisDirectory {
             bytes_of(&claim.name),
             bytes_of(claim.lease_ms),
             bytes_of(&claim.value),
-            claim.over.map(bytes_of).unwrap_or_default(),
+            claim.over.map(|over| bytes_of(over.owner)).unwrap_or_default(),
+            claim.over.map(|over| bytes_of(over.unrenewed_ms)).unwrap_or_default(),
         ];
         Soon::later(async move {
             access

@@ -389,7 +389,8 @@ impl Renewer {
         let config = &access.client.config;
         let (words, number) = {
             let said = self.shared.node.lock().unwrap_or_else(PoisonError::into_inner);
-            let news = *said.told.borrow() < said.number && (said.is_urgent || said.is_turn(self.census.len()));
+            let news =
+                *said.told.borrow() < said.number && (said.is_urgent || said.is_turn(self.census.len()));
             let node =
                 news.then(|| serde_json::to_string(&said.node).expect("a node is made of what JSON has"));
             (node.unwrap_or_default(), said.number)

@@ -24,6 +24,10 @@ const PAUSE_UNSETTLED: Duration = Duration::from_millis(50);
 /// Requests for a look come in swarms.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
+/// As long as all is well, so many processes are asked at a time, in turn: each describes all of them, so to ask everybody would
+/// cost each node the square of their number. When these say anything new, everybody is asked before it is believed.
+const ASKED_SETTLED_MAX: usize = 6;
+
 /// After the first answer the others have so long: a frozen process must not hold up the map.
 const STRAGGLERS: Duration = Duration::from_millis(60);
 
@@ -35,11 +39,11 @@ pub(crate) struct Surveyor {
 impl Surveyor {
     /// Looks once, so that there is a map, then goes on by itself for as long as it is held.
     pub(crate) async fn start(config: Arc<RedisConfig>) -> Option<Arc<Self>> {
-        let mut survey = Survey { config, links: HashMap::new(), seeds: BTreeSet::new() };
+        let mut survey = Survey { config, links: HashMap::new(), seeds: BTreeSet::new(), turn: 0 };
         survey.seeds = survey.config.nodes.iter().map(|(host, port)| Address::new(host, *port)).collect();
         let until = Instant::now() + survey.config.call_deadline;
         let first = loop {
-            match survey.look(&Topology::default()).await {
+            match survey.look(&Topology::default(), usize::MAX).await {
                 Some(first) => break first,
                 None if Instant::now() >= until => return None,
                 None => sleep(PAUSE_UNSETTLED).await,
@@ -58,7 +62,7 @@ impl Surveyor {
                     () = surveyor.wanted.notified() => sleep_until(looked + PAUSE_MIN).await,
                 }
                 let known = surveyor.topology();
-                if let Some(found) = survey.look(&known).await {
+                if let Some(found) = survey.survey(&known).await {
                     surveyor.latest.send_if_modified(|latest| {
                         let changed = **latest != found;
                         if changed {
@@ -97,19 +101,49 @@ struct Survey {
     config: Arc<RedisConfig>,
     seeds: BTreeSet<Address>,
     links: HashMap<Address, Link>,
+    turn: usize,
 }
 
 impl Survey {
     /// None: nobody could be asked.
-    async fn look(&mut self, known: &Topology) -> Option<Topology> {
+    async fn survey(&mut self, known: &Topology) -> Option<Topology> {
+        if known.is_settled() && known.everybody.len() > ASKED_SETTLED_MAX {
+            self.turn = self.turn.wrapping_add(ASKED_SETTLED_MAX);
+            if let Some(found) = self.look(known, ASKED_SETTLED_MAX).await
+                && found == *known
+            {
+                return Some(found);
+            }
+        }
+        self.look(known, usize::MAX).await
+    }
+
+    /// Whom to ask: at most so many, others each time.
+    fn asked(&self, known: &Topology, most: usize) -> Vec<Address> {
+        if most == usize::MAX {
+            return self.seeds.union(&known.everybody).cloned().collect();
+        }
+        let all = known.everybody.iter().cycle();
+        all.skip(self.turn % known.everybody.len().max(1))
+            .take(most.min(known.everybody.len()))
+            .cloned()
+            .collect()
+    }
+
+    async fn look(&mut self, known: &Topology, most: usize) -> Option<Topology> {
         // Whoever does not answer in time loses its connection, or questions would pile up on it.
         let mut links = std::mem::take(&mut self.links);
-        let mut asked: FuturesUnordered<_> = self
-            .seeds
-            .union(&known.everybody)
+        let asked = self.asked(known, most);
+        if most < usize::MAX {
+            // Those whose turn it is not keep theirs.
+            let others = links.extract_if(|address, _| !asked.contains(address));
+            self.links.extend(others);
+        }
+        let mut asked: FuturesUnordered<_> = asked
+            .into_iter()
             .map(|address| {
-                let link = links.remove(address).filter(|link| !link.has_ended());
-                let (address, config) = (address.clone(), Arc::clone(&self.config));
+                let link = links.remove(&address).filter(|link| !link.has_ended());
+                let config = Arc::clone(&self.config);
                 async move {
                     let link = match link {
                         Some(link) => link,
@@ -132,5 +166,30 @@ impl Survey {
             views.push(view);
         }
         (!views.is_empty()).then(|| Topology::merge(&views))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::topology::View as Said;
+
+    #[test]
+    fn of_many_processes_all_have_their_turn() {
+        let line = |port: u16| format!("n{port} 127.0.0.1:{port}@1 master - 0 0 {port} connected {port}\n");
+        let text: String = (7_000..7_020).map(line).collect();
+        let known = Topology::merge(&[Said { from: Address::new("127.0.0.1", 7_000), text }]);
+        assert_eq!(known.everybody.len(), 20);
+        let config = Arc::new(RedisConfig::default());
+        let mut survey = Survey { config, links: HashMap::new(), seeds: BTreeSet::new(), turn: 0 };
+        let mut seen = BTreeSet::new();
+        for _ in 0..10 {
+            let asked = survey.asked(&known, ASKED_SETTLED_MAX);
+            assert_eq!(asked.len(), ASKED_SETTLED_MAX);
+            seen.extend(asked);
+            survey.turn = survey.turn.wrapping_add(ASKED_SETTLED_MAX);
+        }
+        assert_eq!(seen.len(), 20);
+        assert_eq!(survey.asked(&known, usize::MAX).len(), 20);
     }
 }

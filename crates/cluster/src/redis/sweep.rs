@@ -147,7 +147,8 @@ async fn claim(access: &Access) -> Result<bool, Unavailable> {
 pub(crate) async fn clear(access: &Access, dead: &[Incarnation]) -> Result<(), Unavailable> {
     let rows = async {
         for some in dead.chunks(DEAD_AT_ONCE) {
-            let lanes = Lane::all().flat_map(|lane| some.iter().map(move |dead| clear_lane(access, lane, *dead)));
+            let lanes =
+                Lane::all().flat_map(|lane| some.iter().map(move |dead| clear_lane(access, lane, *dead)));
             try_join_all(lanes.collect::<Vec<_>>()).await?;
         }
         Ok(())

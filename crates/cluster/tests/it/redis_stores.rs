@@ -2,6 +2,7 @@
 //! stand still, clocks that jump. What holds for every implementation is in the contract suite.
 
 mod bulletin;
+mod costs;
 mod directory;
 mod leases;
 mod presence;

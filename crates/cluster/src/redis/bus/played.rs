@@ -31,9 +31,15 @@ impl PlayedLine {
         self.connection = self.shared.next_connection();
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         for lane in Lane::all() {
-            self.shared.attached.attach(lane, self.connection, &orders, || true, || {
-                self.shared.listener.get().expect("it was started").up(lane);
-            });
+            self.shared.attached.attach(
+                lane,
+                self.connection,
+                &orders,
+                || true,
+                || {
+                    self.shared.listener.get().expect("it was started").up(lane);
+                },
+            );
         }
         self.shared.heard.send_replace(true);
         let [own, bulletin] = &self.shared.fixed_channels;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use turnpike_wire::RoomId;
 
 use crate::{
-    Control, Deliver, Full, Incarnation, Lane, LanePosition, Message, PresenceDelta, Roster, RowKey, Signal, Soon,
-    Standing,
+    Control, Deliver, Full, Incarnation, Lane, LanePosition, Message, PresenceDelta, Roster, RowKey, Signal,
+    Soon, Standing,
 };
 
 #[derive(Default)]
@@ -71,7 +71,11 @@ impl Seen {
         }
         for (key, row) in delta.rows {
             let row_of = (delta.incarnation, key);
-            if row.is_some() { self.rows.insert(row_of) } else { self.rows.remove(&row_of) };
+            if row.is_some() {
+                self.rows.insert(row_of)
+            } else {
+                self.rows.remove(&row_of)
+            };
         }
     }
 }

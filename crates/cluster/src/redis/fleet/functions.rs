@@ -68,7 +68,13 @@ impl Functions {
     }
 
     /// A call, and what was announced in it.
-    pub(super) fn call(&self, name: &str, keys: &[Text], args: &[Text], now_ms: u64) -> (Value, Vec<(String, Bytes)>) {
+    pub(super) fn call(
+        &self,
+        name: &str,
+        keys: &[Text],
+        args: &[Text],
+        now_ms: u64,
+    ) -> (Value, Vec<(String, Bytes)>) {
         self.world.lock().unwrap().now_ms = now_ms;
         let list = |words: &[Text]| {
             let words = words.iter().map(|word| self.lua.create_string(word).expect("there is memory"));
@@ -133,7 +139,8 @@ fn to_lua(lua: &Lua, reply: Reply) -> mlua::Result<mlua::Value> {
         Reply::Number(number) => mlua::Value::Number(number as f64),
         Reply::Bulk(text) => mlua::Value::String(lua.create_string(text)?),
         Reply::Many(replies) => {
-            let values = replies.into_iter().map(|reply| to_lua(lua, reply)).collect::<mlua::Result<Vec<_>>>()?;
+            let values =
+                replies.into_iter().map(|reply| to_lua(lua, reply)).collect::<mlua::Result<Vec<_>>>()?;
             mlua::Value::Table(lua.create_sequence_from(values)?)
         }
     })

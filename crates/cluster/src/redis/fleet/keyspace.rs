@@ -108,7 +108,8 @@ impl Keyspace {
         let hash = self.hash(key).unwrap_or(&empty);
         let value = |field: &Text| hash.get(field).map_or(Reply::Nil, |value| Reply::Bulk(value.clone()));
         let pairs = |hash: &BTreeMap<Text, Text>| {
-            let pairs = hash.iter().flat_map(|(field, value)| [field, value].map(|word| Reply::Bulk(word.clone())));
+            let pairs =
+                hash.iter().flat_map(|(field, value)| [field, value].map(|word| Reply::Bulk(word.clone())));
             Reply::Many(pairs.collect())
         };
         match name {
@@ -156,8 +157,12 @@ impl Keyspace {
             "SMEMBERS" => many(self.set(key), usize::MAX),
             "SRANDMEMBER" => many(self.set(key), number(&args[0]) as usize),
             "SSCAN" => Reply::Many(vec![Reply::Bulk(WHOLE.to_vec()), many(self.set(key), usize::MAX)]),
-            "SADD" => Reply::Number(args.iter().filter(|word| self.set_mut(key).insert((*word).clone())).count() as i64),
-            "SREM" => Reply::Number(args.iter().filter(|word| self.set_mut(key).remove(*word)).count() as i64),
+            "SADD" => Reply::Number(
+                args.iter().filter(|word| self.set_mut(key).insert((*word).clone())).count() as i64,
+            ),
+            "SREM" => {
+                Reply::Number(args.iter().filter(|word| self.set_mut(key).remove(*word)).count() as i64)
+            }
             _ => panic!("{name} is not known here"),
         }
     }
@@ -171,7 +176,10 @@ impl Keyspace {
             in_order
         };
         let has = |word: &str| args.iter().any(|arg| arg == word.as_bytes());
-        let most = args.iter().position(|arg| arg == b"LIMIT").map_or(usize::MAX, |at| number(&args[at + 2]) as usize);
+        let most = args
+            .iter()
+            .position(|arg| arg == b"LIMIT")
+            .map_or(usize::MAX, |at| number(&args[at + 2]) as usize);
         let told = |found: Vec<(f64, &Text)>| {
             let words = found.into_iter().take(most).flat_map(|(score, word)| {
                 let score = has("WITHSCORES").then(|| Reply::Bulk(format!("{score:.0}").into()));
@@ -180,7 +188,9 @@ impl Keyspace {
             Reply::Many(words.collect())
         };
         match name {
-            "ZSCORE" => sorted.get(&args[0]).map_or(Reply::Nil, |score| Reply::Bulk(format!("{score:.0}").into())),
+            "ZSCORE" => {
+                sorted.get(&args[0]).map_or(Reply::Nil, |score| Reply::Bulk(format!("{score:.0}").into()))
+            }
             "ZCARD" => Reply::Number(sorted.len() as i64),
             "ZRANGE" => {
                 assert_eq!((&*args[0], &*args[1]), (&b"0"[..], &b"-1"[..]), "all of them");
@@ -206,7 +216,9 @@ impl Keyspace {
                 Reply::Number(1)
             }
             "ZREM" => {
-                args.iter().for_each(|word| { self.sorted_mut(key).remove(word); });
+                args.iter().for_each(|word| {
+                    self.sorted_mut(key).remove(word);
+                });
                 Reply::Number(1)
             }
             _ => panic!("{name} is not known here"),

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use tokio::time::Instant;
+
 use crate::Incarnation;
 
 #[derive(Default)]
@@ -18,6 +20,8 @@ struct Book {
     highest: BTreeMap<String, (u64, Incarnation)>,
     faults: Vec<String>,
     moves: u64,
+    /// For whoever looks for what went wrong.
+    told: Vec<(Instant, Incarnation, String)>,
 }
 
 impl Ledger {
@@ -30,12 +34,14 @@ impl Ledger {
     pub(super) fn doubt(&self, own: Incarnation) {
         let mut book = self.0.lock().unwrap();
         *book.doubts.entry(own).or_default() += 1;
+        book.told.push((Instant::now(), own, "doubts".to_owned()));
         book.homes.values_mut().filter_map(|homes| homes.get_mut(&own)).for_each(|counts| *counts = false);
     }
 
     /// The store has said so, asked after so many doubts.
     pub(super) fn has(&self, own: Incarnation, stream: &str, fence: u64, doubts: u64) {
-        let Book { homes, highest, faults, moves, doubts: all } = &mut *self.0.lock().unwrap();
+        let Book { homes, highest, faults, moves, doubts: all, told } = &mut *self.0.lock().unwrap();
+        told.push((Instant::now(), own, format!("has {stream} by {fence}")));
         let is_fresh = all.get(&own).copied().unwrap_or_default() == doubts;
         let (top, by) = *highest.entry(stream.to_owned()).or_insert((fence, own));
         if fence == top && by != own {
@@ -53,7 +59,9 @@ impl Ledger {
     }
 
     pub(super) fn lost(&self, own: Incarnation, stream: &str) {
-        if let Some(homes) = self.0.lock().unwrap().homes.get_mut(stream) {
+        let mut book = self.0.lock().unwrap();
+        book.told.push((Instant::now(), own, format!("lost {stream}")));
+        if let Some(homes) = book.homes.get_mut(stream) {
             homes.remove(&own);
         }
     }
@@ -83,6 +91,16 @@ impl Ledger {
             homes.iter().filter(|(home, counts)| **counts && is_held(**home)).count()
         };
         book.homes.iter().filter(|(_, homes)| held(homes) > 1).map(|(stream, _)| stream.clone()).collect()
+    }
+
+    /// What was last of these, and how long ago.
+    pub(super) fn story(&self, of: &[Incarnation], stream: &str) -> String {
+        let book = self.0.lock().unwrap();
+        let is_of_it = |words: &String| words == "doubts" || words.contains(&format!(" {stream}"));
+        let told = book.told.iter().filter(|(_, own, words)| of.contains(own) && is_of_it(words));
+        let told = told.map(|(at, own, words)| format!("{:?} ago {own} {words}", at.elapsed()));
+        let told: Vec<String> = told.collect();
+        told[told.len().saturating_sub(16)..].join("\n")
     }
 
     pub(super) fn faults(&self) -> Vec<String> {

@@ -29,13 +29,14 @@ use crate::redis::stores::Stores;
 use crate::redis::surveyor::Surveyor;
 use crate::redis::versions::Versions;
 use crate::{
-    Base, BaseId, Change, Claim, Directory, Incarnation, LANES, LanePosition, Lease, Membership, Node, Presence,
-    RelayOffer, Row, RowKey, Sessions, Status,
+    Base, BaseId, Change, Claim, Directory, Incarnation, LANES, LanePosition, Lease, Membership, Node, Over,
+    Presence, RelayOffer, Row, RowKey, Sessions, Status,
 };
 
 /// As a relay does it.
 const CLAIM_LEASE: Duration = Duration::from_secs(6);
 const CLAIM_RENEWAL: Duration = Duration::from_secs(2);
+const UNRENEWED: Duration = Duration::from_millis(2_500);
 /// As a gateway does it.
 const BASE_PAUSE: Duration = Duration::from_secs(10);
 const READ_PAUSE: Duration = Duration::from_millis(50);
@@ -155,7 +156,11 @@ impl Member {
     pub(super) fn change(&self, room: &RoomId, user: &str, here: bool) {
         let mut users = self.users.lock().unwrap();
         let users = users.entry(room.clone()).or_default();
-        if here { users.insert(user.to_owned()) } else { users.remove(user) };
+        if here {
+            users.insert(user.to_owned())
+        } else {
+            users.remove(user)
+        };
         let key = RowKey { user: UserId::parse(user).expect("it is one"), device: "d".into() };
         let row = here.then_some(Row { status: Status::Online, activity: None });
         // It goes on being tried, whoever waits.
@@ -173,8 +178,13 @@ impl Member {
     /// How much its relay has to do.
     pub(super) fn offer(&self, sessions: u32) {
         let load_permille = (sessions / 50 * 50) as u16;
-        let offer =
-            RelayOffer { sessions, load_permille, sessions_max: 1_000, has_room: sessions < 950, ..RelayOffer::default() };
+        let offer = RelayOffer {
+            sessions,
+            load_permille,
+            sessions_max: 1_000,
+            has_room: sessions < 950,
+            ..RelayOffer::default()
+        };
         drop(self.stores.membership.offer(Some(offer)));
     }
 
@@ -185,7 +195,7 @@ impl Member {
         let directory = &self.stores.directory;
         let mut claimed = directory.claim(&claim).wait().await.ok()?;
         if self.stores.membership.has_lapsed(claimed.owner) {
-            claim.over = Some(claimed.owner);
+            claim.over = Some(Over { owner: claimed.owner, unrenewed_ms: UNRENEWED.as_millis() as u64 });
             claimed = directory.claim(&claim).wait().await.ok()?;
         }
         if claimed.owner == self.own {
@@ -204,7 +214,9 @@ impl Member {
             }
             for stream in self.ledger.streams_of(self.own) {
                 let doubts = self.ledger.doubts(self.own);
-                let Ok(claimed) = self.stores.directory.claim(&claim_of(&stream)).wait().await else { continue };
+                let Ok(claimed) = self.stores.directory.claim(&claim_of(&stream)).wait().await else {
+                    continue;
+                };
                 if claimed.owner == self.own {
                     self.ledger.has(self.own, &stream, claimed.fence, doubts);
                 } else {

@@ -126,7 +126,9 @@ impl Fleet {
 
     /// Somebody would publish the stream, through that gateway. True: it has a home.
     async fn publish(&mut self, gateway: &Arc<Member>, stream: &str) -> bool {
-        let Ok(found) = gateway.stores.directory.find(&format!("stream:{stream}")).wait().await else { return false };
+        let Ok(found) = gateway.stores.directory.find(&format!("stream:{stream}")).wait().await else {
+            return false;
+        };
         let nodes = gateway.nodes();
         let home = found.map(|claimed| claimed.owner);
         let home = home.filter(|home| nodes.iter().any(|node| node.incarnation == *home && !node.draining));
@@ -161,7 +163,8 @@ impl Fleet {
         let living: Vec<Incarnation> = self.members.keys().copied().map(Incarnation).collect();
         for member in self.members.values() {
             let mut nodes = member.stores.membership.nodes();
-            let agrees = nodes.wait_for(|nodes| nodes.iter().map(|node| node.incarnation).eq(living.iter().copied()));
+            let agrees =
+                nodes.wait_for(|nodes| nodes.iter().map(|node| node.incarnation).eq(living.iter().copied()));
             let agreed = tokio::time::timeout(Duration::from_secs(60), agrees).await;
             assert!(agreed.is_ok(), "{} does not see who lives: {:?}", member.name, names(&member.nodes()));
         }
@@ -191,7 +194,8 @@ impl Fleet {
                 if read != there {
                     wrong.push(format!("{} reads of {room} {read:?} instead of {there:?}", member.name));
                 }
-                let seen = member.eyes.rows(room).into_iter().map(|(owner, key)| (owner, key.user.to_string()));
+                let seen =
+                    member.eyes.rows(room).into_iter().map(|(owner, key)| (owner, key.user.to_string()));
                 let seen: BTreeSet<(Incarnation, String)> = seen.collect();
                 if is_open && seen != there {
                     wrong.push(format!("{} sees of {room} {seen:?} instead of {there:?}", member.name));
@@ -203,9 +207,8 @@ impl Fleet {
 
     /// Streams that two nodes take for theirs who both hold their lease.
     fn doubles(&self) -> Vec<String> {
-        let is_held = |own: Incarnation| {
-            self.members.get(&own.0).is_some_and(|member| member.lease() == Lease::Held)
-        };
+        let is_held =
+            |own: Incarnation| self.members.get(&own.0).is_some_and(|member| member.lease() == Lease::Held);
         self.ledger.doubles(is_held)
     }
 }
@@ -246,7 +249,8 @@ async fn fail_over(fleet: &mut Fleet, deaths: usize) -> FailedOver {
     let (mut known, mut streams) = (None, None);
     let rows = loop {
         if known.is_none() {
-            let sees = |member: &Arc<Member>| member.nodes().iter().any(|node| dead.contains(&node.incarnation.0));
+            let sees =
+                |member: &Arc<Member>| member.nodes().iter().any(|node| dead.contains(&node.incarnation.0));
             if !fleet.members.values().any(sees) {
                 known = Some(died.elapsed());
             }
@@ -264,7 +268,8 @@ async fn fail_over(fleet: &mut Fleet, deaths: usize) -> FailedOver {
         let mut is_seen = false;
         for room in &rooms {
             let member = fleet.somebody();
-            let rows = member.stores.presence.read(room).wait().await.map(|roster| roster.rows).unwrap_or_default();
+            let rows =
+                member.stores.presence.read(room).wait().await.map(|roster| roster.rows).unwrap_or_default();
             is_seen |= rows.iter().any(|(owner, ..)| dead.contains(&owner.0));
             if is_seen {
                 break;
@@ -273,7 +278,10 @@ async fn fail_over(fleet: &mut Fleet, deaths: usize) -> FailedOver {
         if !is_seen && streams.is_some() && known.is_some() {
             break died.elapsed();
         }
-        assert!(died.elapsed() < Duration::from_secs(60), "known {known:?}, streams {streams:?}, rows {is_seen}");
+        assert!(
+            died.elapsed() < Duration::from_secs(60),
+            "known {known:?}, streams {streams:?}, rows {is_seen}"
+        );
         sleep(Duration::from_millis(50)).await;
     };
     FailedOver { known: known.unwrap_or_default(), streams: streams.unwrap_or_default(), rows }
@@ -293,14 +301,19 @@ fn a_hundred_nodes_lose_one_and_ten_and_thirty_at_once() {
             let homes: BTreeMap<String, Vec<Incarnation>> =
                 fleet.streams.iter().map(|stream| (stream.clone(), fleet.ledger.homes(stream))).collect();
             let FailedOver { known, streams, rows } = fail_over(&mut fleet, deaths).await;
-            println!("{deaths} of a hundred: known after {known:?}, streams after {streams:?}, rows after {rows:?}");
+            println!(
+                "{deaths} of a hundred: known after {known:?}, streams after {streams:?}, rows after {rows:?}"
+            );
             assert!(known < Duration::from_secs(4), "known after {known:?}");
             assert!(streams < Duration::from_secs(4), "streams are back after {streams:?}");
             assert!(rows < Duration::from_secs(8), "rows are gone after {rows:?}");
             // Nothing else has moved.
             let dead = |home: &Incarnation| !fleet.members.contains_key(&home.0);
             for (stream, before) in &homes {
-                assert!(before.iter().any(dead) || *before == fleet.ledger.homes(stream), "{stream} has moved");
+                assert!(
+                    before.iter().any(dead) || *before == fleet.ledger.homes(stream),
+                    "{stream} has moved"
+                );
             }
             assert!(fleet.ledger.moves() - moves <= deaths as u64 * 6, "few streams have moved");
             let wrong = fleet.wrong_with_presence().await;

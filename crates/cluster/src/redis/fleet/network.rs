@@ -192,7 +192,8 @@ impl Network {
             for wire in wires.values_mut().filter(|wire| wire.channels.contains(&channel)) {
                 wire.count.brought += 1;
                 wire.count.bytes_received += 32 + (channel.len() + frame.len()) as u64;
-                wire.brought = (now + delay(random)).max(wire.brought + STEP).max(wire.stands_until.unwrap_or(now));
+                wire.brought =
+                    (now + delay(random)).max(wire.brought + STEP).max(wire.stands_until.unwrap_or(now));
                 let brought = Brought { at: wire.brought, channel: channel.clone(), frame: frame.clone() };
                 // Nobody listens any more.
                 let _ = wire.bus.send(brought);
@@ -203,7 +204,8 @@ impl Network {
     async fn ask(self: Arc<Self>, node: u64, command: Command) -> Result<Value, Fault> {
         let (name, args) = command.words();
         let words: Vec<Text> = args.iter().map(text).collect();
-        let kind = if name == "FCALL" { String::from_utf8_lossy(&words[0]).into_owned() } else { name.to_owned() };
+        let kind =
+            if name == "FCALL" { String::from_utf8_lossy(&words[0]).into_owned() } else { name.to_owned() };
         let bytes = 16 + words.iter().map(|word| size(word.len())).sum::<u64>();
         let Some(at) = self.sent(node, &kind, bytes) else { return silence(self.is_there(node)).await };
         sleep_until(at).await;
@@ -211,7 +213,8 @@ impl Network {
             return silence(false).await;
         }
         let (answer, announced) = if name == "FCALL" {
-            let count: usize = String::from_utf8_lossy(&words[1]).parse().expect("it says how many keys there are");
+            let count: usize =
+                String::from_utf8_lossy(&words[1]).parse().expect("it says how many keys there are");
             let (keys, args) = words[2..].split_at(count);
             self.functions.call(&kind, keys, args, self.now_ms())
         } else {
@@ -220,7 +223,9 @@ impl Network {
             (Value::Integer(1), self.functions.announce(&channel, &words[1].clone().into()))
         };
         self.announce(announced);
-        let Some(at) = self.answered(node, size_of(&answer)) else { return silence(self.is_there(node)).await };
+        let Some(at) = self.answered(node, size_of(&answer)) else {
+            return silence(self.is_there(node)).await;
+        };
         sleep_until(at).await;
         if self.is_there(node) { Ok(answer) } else { silence(false).await }
     }

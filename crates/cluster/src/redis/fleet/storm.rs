@@ -76,7 +76,12 @@ async fn fault(fleet: &mut Fleet) -> Instant {
 async fn calm(fleet: &mut Fleet, time: Duration, lenient_until: Instant) -> Result<(), String> {
     let until = Instant::now() + time;
     while Instant::now() < until {
-        let lost: Vec<u64> = fleet.members.values().filter(|member| member.lease() == Lease::Lost).map(|member| member.own.0).collect();
+        let lost: Vec<u64> = fleet
+            .members
+            .values()
+            .filter(|member| member.lease() == Lease::Lost)
+            .map(|member| member.own.0)
+            .collect();
         for number in &lost {
             fleet.kill(*number);
         }
@@ -92,7 +97,9 @@ async fn calm(fleet: &mut Fleet, time: Duration, lenient_until: Instant) -> Resu
         let _ = tokio::time::timeout(Duration::from_secs(1), fleet.publish(&somebody, &stream)).await;
         let doubles = fleet.doubles();
         if Instant::now() > lenient_until && !doubles.is_empty() {
-            return Err(format!("{doubles:?} live at two places"));
+            let homes = fleet.ledger.homes(&doubles[0]);
+            let story = fleet.ledger.story(&homes, &doubles[0]);
+            return Err(format!("{doubles:?} live at two places: {homes:?}\n{story}"));
         }
         sleep(Duration::from_millis(100)).await;
     }
@@ -111,7 +118,8 @@ fn hold(seeds: impl Iterator<Item = u64>) {
 #[test]
 fn storms_leave_everything_as_it_was() {
     if let Ok(seed) = std::env::var("SEED") {
-        let number = |text: &str| text.parse::<u64>().expect("SEED is a number, or two with dots between them");
+        let number =
+            |text: &str| text.parse::<u64>().expect("SEED is a number, or two with dots between them");
         return match seed.split_once("..") {
             Some((from, to)) => hold(number(from)..number(to)),
             None => hold(std::iter::once(number(&seed))),

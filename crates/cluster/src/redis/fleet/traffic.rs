@@ -49,7 +49,12 @@ async fn cost(nodes: usize) -> Cost {
         bytes_sent: sum(&|count| count.bytes_sent),
         bytes_received: sum(&|count| count.bytes_received),
         brought: sum(&|count| count.brought),
-        kinds: kinds.map(|kind| { let count = of_kind(&kind); (kind, count) }).collect(),
+        kinds: kinds
+            .map(|kind| {
+                let count = of_kind(&kind);
+                (kind, count)
+            })
+            .collect(),
     }
 }
 

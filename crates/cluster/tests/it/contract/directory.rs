@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
-use turnpike_cluster::{Claim, Claimed};
+use turnpike_cluster::{Claim, Claimed, Over};
 
 use super::stage::{Node, eventually, limited};
 use super::{Stage, cases, on_every_ground, on_several_nodes};
@@ -24,6 +24,7 @@ on_several_nodes! {
     of_several_claimants_one_gets_it
     after_the_lease_another_may_have_it
     fences_rise_whoever_owns
+    who_is_known_to_be_dead_is_not_waited_for
 }
 
 const LONG_MS: u64 = 60_000;
@@ -31,6 +32,22 @@ const LONG_MS: u64 = 60_000;
 async fn claim(node: &Node, name: &str, lease_ms: u64, value: &str) -> Claimed {
     let claim = Claim { name: name.to_owned(), lease_ms, value: value.to_owned(), over: None };
     limited("a claim", node.cluster().directory.claim(&claim).wait()).await.unwrap()
+}
+
+async fn who_is_known_to_be_dead_is_not_waited_for(stage: &mut Stage) {
+    let (near, far) = stage.two().await;
+    let first = claim(&near, "live:a", LONG_MS, "one").await;
+    let claim_over = async |owner, unrenewed_ms| {
+        let (name, value, over) = ("live:a".to_owned(), "two".to_owned(), Some(Over { owner, unrenewed_ms }));
+        let claim = Claim { name, lease_ms: LONG_MS, value, over };
+        limited("a claim", far.cluster().directory.claim(&claim).wait()).await.unwrap()
+    };
+    let own = far.cluster().membership.own();
+    assert_eq!(claim_over(own, 0).await.owner, first.owner, "of somebody else it says nothing");
+    assert_eq!(claim_over(first.owner, LONG_MS).await.owner, first.owner, "it was renewed since");
+    let second = claim_over(first.owner, 0).await;
+    assert_eq!((second.owner, second.fence > first.fence), (own, true));
+    assert_eq!(claim(&near, "live:a", LONG_MS, "three").await, second, "who was there after all is told");
 }
 
 async fn release(node: &Node, name: &str, fence: u64) {
