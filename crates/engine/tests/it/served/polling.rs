@@ -144,7 +144,9 @@ async fn a_poll_that_finds_its_session_closing_gets_the_last_words() {
     lab.handle().emit(&socket, numbered(1, Class::Reliable, 1)).expect("room in the inbox");
     lab.handle().rooms(&socket).await;
     assert_eq!(session.post("42[\"echo\"]").await.body, "ok", "too late, and no fault");
-    assert_eq!(session.get().await.body, "42[\"message\",[0,\"x\"],\"o0\"]\u{1e}1");
+    assert_eq!(session.get().await.body, "42[\"message\",[0,\"x\"],\"o0\"]");
+    // The stock client would read what stands before it in the same answer when it is back, and be given it again.
+    assert_eq!(session.get().await.body, "1");
     assert_eq!(lab.disconnected().await, DisconnectReason::Server { code: 3001, reason: "drain".to_owned() });
     assert_eq!(lab.app.handled.load(std::sync::atomic::Ordering::Relaxed), 0);
     assert_eq!(session.post("42[\"echo\"]").await.body, r#"{"code":1,"message":"Session ID unknown"}"#);
