@@ -54,7 +54,7 @@ function chat(user, room) {
   ui.chat.hidden = false;
   ui.text.focus();
 
-  const WORDS = { connecting: "connecting…", online: `as ${user}`, offline: "offline, trying again…", refused: "refused: sign in again" };
+  const WORDS = { connecting: "connecting…", online: `as ${user}`, offline: "offline, trying again…", refused: "refused: sign in again", closed: "left" };
   client.on("status", (status) => {
     ui.status.className = `status ${status}`;
     ui.statusText.textContent = WORDS[status];
@@ -69,8 +69,7 @@ function chat(user, room) {
   client.on("resync", () => log.note("Some messages are too old to be had."));
   client.on("error", (error) => log.note(error.message));
 
-  const stop = client.on("session", async () => {
-    stop();
+  (async () => {
     try {
       const { messages } = await client.join(room, { history: HISTORY });
       for (const message of messages) log.message(message);
@@ -78,7 +77,7 @@ function chat(user, room) {
     } catch (error) {
       log.note(`Cannot enter ${room}: ${error.message}`);
     }
-  });
+  })();
 
   listen(ui.say, "submit", async (event) => {
     event.preventDefault();
@@ -137,7 +136,7 @@ class Log {
     const entry = { text, element };
     this.#pending.push(entry);
     return {
-      stored: ({ result_id: id, ts, seq }) => {
+      stored: ({ id, ts, seq }) => {
         const at = this.#pending.indexOf(entry);
         if (at < 0) return;
         this.#pending.splice(at, 1);

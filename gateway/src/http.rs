@@ -4,6 +4,7 @@
 pub(crate) mod api;
 mod cors;
 mod demo;
+mod pages;
 
 use std::sync::Arc;
 

@@ -188,6 +188,7 @@ async fn authorise(
         _ => None,
     };
     let Some(token) = token else {
+        app.policing.token_missing(by.address);
         audited::login_failed(&app.audit, by, "missing").await;
         let failure = Failure::new(Code::Unauthorized, "send `Authorization: Bearer <token>`");
         return Err(failure.into());

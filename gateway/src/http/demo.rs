@@ -1,51 +1,26 @@
-//! The demo: a page, its script and style, and a token for whoever asks. In development alone.
+//! The demo: its page, and a token for whoever asks. In development alone.
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use axum::routing::post;
 use serde::Deserialize;
 use turnpike_guard::{Audience, Claims, Name, Rights, mint};
 use turnpike_wire::{Code, Failure, UserId};
 
-use super::{failed, json};
+use super::{failed, json, pages};
 use crate::clock::unix_ms;
 use crate::config::Development;
-
-const PAGE: &str = include_str!("../../../web/index.html");
-const STYLE: &str = include_str!("../../../web/style.css");
-const APP: &str = include_str!("../../../web/app.js");
-const CLIENT: &str = include_str!("../../../web/turnpike.js");
-const ICON: &str = include_str!("../../../web/icon.svg");
-
-/// Nothing from elsewhere, nothing inline. `'self'` includes the websocket of the same origin.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const TOKEN_TTL_SECONDS: u64 = 12 * 60 * 60;
 const REQUEST_BYTES_MAX: usize = 1024;
 
 pub(super) fn routes(development: Development) -> Router {
-    Router::new()
-        .route("/", get(async || asset("text/html; charset=utf-8", PAGE)))
-        .route("/style.css", get(async || asset("text/css; charset=utf-8", STYLE)))
-        .route("/app.js", get(async || asset("text/javascript; charset=utf-8", APP)))
-        .route("/turnpike.js", get(async || asset("text/javascript; charset=utf-8", CLIENT)))
-        .route("/icon.svg", get(async || asset("image/svg+xml", ICON)))
+    pages::routes()
         .route("/dev/token", post(token).with_state(development))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-}
-
-fn asset(kind: &'static str, content: &'static str) -> Response {
-    let headers: [(HeaderName, &str); 3] = [
-        (header::CONTENT_TYPE, kind),
-        // Revalidated each time: it changes with the binary, and there is little of it.
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-    ];
-    (headers, content).into_response()
 }
 
 async fn token(State(development): State<Development>, headers: HeaderMap, body: Bytes) -> Response {

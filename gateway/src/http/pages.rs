@@ -1,0 +1,82 @@
+//! Files of `web/`: within the binary, each with its type and a mark of its content.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::Router;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+/// Nothing from elsewhere, nothing inline. `'self'` includes the websocket of the same origin; pictures and films that the page
+/// makes itself are `blob:`.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const PICTURE: &str = "image/svg+xml";
+
+/// Path, type, content.
+type File = (&'static str, &'static str, &'static str);
+
+macro_rules! script {
+    ($name:literal) => {
+        (concat!("/", $name), SCRIPT, include_str!(concat!("../../../web/", $name)))
+    };
+}
+
+/// The client library, as whoever writes a page of their own may take it from here.
+const LIBRARY: [File; 9] = [
+    script!("turnpike.js"),
+    script!("lib/binary.js"),
+    script!("lib/client.js"),
+    script!("lib/emitter.js"),
+    script!("lib/error.js"),
+    script!("lib/media.js"),
+    script!("lib/outbox.js"),
+    script!("lib/room.js"),
+    script!("lib/websocket.js"),
+];
+
+const DEMO: [File; 4] = [
+    ("/", HTML, include_str!("../../../web/index.html")),
+    ("/style.css", STYLE, include_str!("../../../web/style.css")),
+    script!("app.js"),
+    ("/icon.svg", PICTURE, include_str!("../../../web/icon.svg")),
+];
+
+pub(super) fn routes() -> Router {
+    LIBRARY.into_iter().chain(DEMO).fold(Router::new(), |router, (path, kind, content)| {
+        let content_digest = digest(&SHA256, content.as_bytes());
+        let mark = HeaderValue::try_from(format!("\"{}\"", hex(&content_digest.as_ref()[..16])))
+            .expect("digits and quotes");
+        router.route(path, get(async move |headers: HeaderMap| answer(&headers, kind, content, &mark)))
+    })
+}
+
+/// Asked for each time, because it changes with the binary; and answered with nothing when it did not.
+fn answer(headers: &HeaderMap, kind: &'static str, content: &'static str, mark: &HeaderValue) -> Response {
+    let known =
+        headers.get(header::IF_NONE_MATCH).and_then(|marks| marks.to_str().ok()).is_some_and(|marks| {
+            marks.split(',').any(|known| known.trim().trim_start_matches("W/").as_bytes() == mark.as_bytes())
+        });
+    let common: [(HeaderName, HeaderValue); 5] = [
+        (header::ETAG, mark.clone()),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ];
+    if known {
+        return (StatusCode::NOT_MODIFIED, common).into_response();
+    }
+    (common, [(header::CONTENT_TYPE, kind)], content).into_response()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,260 @@
+// What a program works with: rooms that survive lost connections, messages that are stored once, who is there, and media.
+//
+// It runs over any link (`websocket.js`, `socketio.js`): requests with answers, sessions that begin, events.
+
+import { Emitter } from "./emitter.js";
+import { closed, lost } from "./error.js";
+import { Media } from "./media.js";
+import { Outbox } from "./outbox.js";
+import { Room } from "./room.js";
+
+const MISSED_HISTORY = 100;
+const JOIN_AGAIN_MS = 1000;
+
+export class Client extends Emitter {
+  #link;
+  #token;
+  #rooms = new Map();
+  #outbox;
+  #media;
+  #status = "connecting";
+  #session = null;
+  #generation = 0;
+
+  constructor(link, { token, queueMax }) {
+    super();
+    this.#link = link;
+    this.#token = token;
+    this.#outbox = new Outbox(link, queueMax, (room) => this.#rooms.get(room)?.early != null);
+    this.#media = new Media(this, () => this.#refreshed());
+    link.start({
+      status: (status, details) => this.#changed(status, details),
+      session: (session) => this.#begin(session),
+      event: (name, data) => this.#event(name, data),
+      failed: (error) => this._emit("error", error),
+    });
+  }
+
+  /** "connecting", "online", "offline", "refused" (another token is needed) or "closed". */
+  get status() {
+    return this.#status;
+  }
+
+  /** What the server said of us at last, or null before it did. */
+  get session() {
+    return this.#session;
+  }
+
+  /** How many messages wait to be stored. */
+  get waiting() {
+    return this.#outbox.size;
+  }
+
+  /** The rooms' positions, `{ room: "epoch:seq" }`: what `join` takes as `since` after the page was loaded anew. */
+  get positions() {
+    return Object.fromEntries([...this.#rooms.values()].filter((room) => room.since).map((room) => [room.name, room.since]));
+  }
+
+  /**
+   * Joins, and joins again after every reconnect. Resolves when the room is joined for the first time, with its latest
+   * messages (`history`), or with all since a position (`since`, `recovered: true`).
+   */
+  async join(name, { history = 0, presence = false, since } = {}) {
+    const before = this.#rooms.get(name);
+    const room = new Room(name, { history, presence, since });
+    if (before) room.seen = before.seen;
+    this.#rooms.set(name, room);
+    return new Promise((resolve, reject) => {
+      room.resolve = resolve;
+      room.reject = reject;
+      if (this.#status === "refused" || this.#status === "closed") return this.#forget(room, closed());
+      if (this.#link.online) this.#enter(room);
+    });
+  }
+
+  async leave(name) {
+    const room = this.#rooms.get(name);
+    if (room) this.#forget(room, closed());
+    if (this.#link.online) await this.request("room:leave", { room: name });
+  }
+
+  /**
+   * Resolves to `{ id, epoch, seq, ts, duplicate? }` once the message is stored. Sent again after a lost connection under
+   * the same id, so it is there once, and behind what was sent to the room before it. `volatile`: not stored and not kept; it
+   * reaches who is there, if we are.
+   */
+  async send(name, body, { id = newId(), volatile = false } = {}) {
+    if (this.#status === "refused" || this.#status === "closed") throw closed();
+    if (volatile) return this.request("message:send", { room: name, body, volatile });
+    return this.#outbox.send(name, body, id);
+  }
+
+  /** Older messages: `{ messages, more, epoch }`, before or after a sequence number. */
+  history(name, { before, after, limit } = {}) {
+    return this.request("message:history", { room: name, before, after, limit });
+  }
+
+  /** Everything up to here has arrived. */
+  received(name, seq) {
+    return this.request("message:received", { room: name, seq });
+  }
+
+  /** Everything up to here has been read. */
+  read(name, seq) {
+    return this.request("message:read", { room: name, seq });
+  }
+
+  /** Call it while the user types: it holds for six seconds. */
+  typing(name, isTyping = true) {
+    return this.request(isTyping ? "typing:start" : "typing:stop", { room: name });
+  }
+
+  /** `{ status: "online" | "away" | "busy" | "invisible", activity?, device? }` */
+  presence(update) {
+    return this.request("presence:update", update);
+  }
+
+  /** Who is in a room: `{ count, members, cursor? }`. */
+  members(name, { limit, cursor } = {}) {
+    return this.request("presence:list", { room: name, limit, cursor });
+  }
+
+  /** Sends `media`'s tracks to a stream. Resolves to a publication. */
+  publish(stream, media, options) {
+    return this.#media.publish(stream, media, options);
+  }
+
+  /** Watches a stream. Resolves to a subscription. */
+  subscribe(stream, options) {
+    return this.#media.subscribe(stream, options);
+  }
+
+  /** Starts or stops the recording of a stream at its relay. */
+  record(stream, on = true) {
+    return this.request("media:record", { stream, on });
+  }
+
+  /** Any event of the protocol; resolves to its answer, rejects with a TurnpikeError. Once, and not kept. */
+  request(event, data) {
+    return this.#link.request(event, data);
+  }
+
+  /** Asks for a token and gives it to the server. Done by itself before the token ends. */
+  async refresh() {
+    return this.request("auth:refresh", { token: await this.#token() });
+  }
+
+  /** Connects at once instead of after the pause. */
+  retryNow() {
+    this.#link.retryNow();
+  }
+
+  /** Breaks the connection as a tunnel would; it comes back by itself. For trying out what a program does then. */
+  interrupt(pauseMs = 0) {
+    this.#link.interrupt(pauseMs);
+  }
+
+  close() {
+    this.#media.close();
+    this.#link.close();
+  }
+
+  #changed(status, details) {
+    this.#status = status;
+    if (status === "refused" || status === "closed") {
+      this.#outbox.close();
+      for (const room of [...this.#rooms.values()]) if (!room.joined) this.#forget(room, closed());
+    }
+    this._emit("status", status, details);
+  }
+
+  #begin(session) {
+    this.#session = session;
+    this.#generation++;
+    // Requests are handled in order, so whatever listeners send from here on comes after the joins.
+    for (const room of this.#rooms.values()) {
+      // A session that was recovered has its rooms, and gives what they missed by itself.
+      if (!(session.recovered && room.joined)) this.#enter(room);
+    }
+    this._emit("session", session);
+    this.#media.resume();
+    this.#outbox.flushAll();
+  }
+
+  async #enter(room) {
+    const generation = this.#generation;
+    const { history, presence } = room.options;
+    const wanted = { room: room.name, history: room.joined ? MISSED_HISTORY : history, presence: presence || undefined, since: room.since };
+    room.early = [];
+    for (;;) {
+      try {
+        const answer = await this.request("room:join", wanted);
+        if (this.#rooms.get(room.name) === room && generation === this.#generation) this.#entered(room, answer);
+        return;
+      } catch (error) {
+        // The next session joins it again.
+        if (generation !== this.#generation || !this.#link.online) return;
+        if (this.#rooms.get(room.name) !== room) return;
+        if (error.reason === "forbidden" && wanted.history > 0 && room.joined) {
+          wanted.history = 0; // the room may be joined, its history not be read
+          continue;
+        }
+        if (!error.retryable) return this.#forget(room, error);
+        await new Promise((wake) => setTimeout(wake, error.retryAfterMs ?? JOIN_AGAIN_MS));
+        if (generation !== this.#generation || this.#rooms.get(room.name) !== room) return;
+      }
+    }
+  }
+
+  #entered(room, answer) {
+    const first = !room.joined;
+    room.joined = true;
+    const fresh = room.settle(answer);
+    if (first) {
+      const own = new Set(answer.messages);
+      room.resolve({ ...answer, messages: fresh.filter((message) => own.has(message)) });
+      // What came live meanwhile follows, as soon as the program has the answer.
+      queueMicrotask(() => fresh.filter((message) => !own.has(message)).forEach((message) => this._emit("message", message)));
+    } else {
+      const { members, count, recovered } = answer;
+      if (!recovered) this._emit("gap", { room: room.name });
+      for (const message of fresh) this._emit("message", message);
+      this._emit("rejoined", { room: room.name, missed: fresh.length, complete: recovered, members, count });
+    }
+    this.#outbox.flush(room.name);
+  }
+
+  #forget(room, error) {
+    this.#rooms.delete(room.name);
+    room.early = null;
+    if (room.joined) this._emit("left", { room: room.name, error });
+    else room.reject(error);
+    this.#outbox.flush(room.name);
+  }
+
+  #event(name, data) {
+    if (name === "message") {
+      const room = this.#rooms.get(data.room);
+      // Rooms that we did not ask for: our own, and those that a backend put us into.
+      if (!room || room.takes(data)) this._emit("message", data);
+    } else if (name === "resync") {
+      this.#rooms.get(data.room)?.skip(data);
+      this._emit("resync", data);
+    } else {
+      if (name === "expiring") this.refresh().catch((error) => this._emit("error", error));
+      this._emit(name, data);
+    }
+  }
+
+  async #refreshed() {
+    if (!this.#link.online) throw lost();
+    const { ice_servers: servers } = await this.refresh();
+    if (this.#session) this.#session.ice_servers = servers;
+    return servers ?? [];
+  }
+}
+
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
