@@ -109,10 +109,10 @@ impl Admission {
         self.a_second.load(Ordering::Relaxed)
     }
 
-    /// How long the slowest of the nodes that are up took to say that it lives.
-    pub(crate) fn heard(&self, slowest: Duration) {
+    /// How long nodes took to say that they live.
+    pub(crate) fn heard(&self, took: Duration) {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        self.a_second.store(pace.heard(slowest), Ordering::Relaxed);
+        self.a_second.store(pace.heard(took), Ordering::Relaxed);
     }
 
     /// Forgets who has not come for a while.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// A node that is well answers within a millisecond or two.
 const SLOW: Duration = Duration::from_millis(100);
-/// Not fewer than this share of what is configured, so that one sick node does not keep everybody out.
+/// Not fewer than this share of what is configured: the router may see badly.
 const SHARE_MIN: u32 = 10;
 /// It halves at once and comes back in so many steps.
 const STEPS_UP: u32 = 10;
@@ -20,10 +20,10 @@ impl Pace {
         Self { max, now: max }
     }
 
-    /// The slowest answer of the nodes that are up. Gives how many a second are let in from now on.
-    pub(crate) fn heard(&mut self, slowest: Duration) -> u32 {
+    /// How long nodes took to say that they live. Gives how many a second are let in from now on.
+    pub(crate) fn heard(&mut self, took: Duration) -> u32 {
         let min = (self.max / SHARE_MIN).max(1);
-        self.now = if slowest >= SLOW {
+        self.now = if took >= SLOW {
             (self.now / 2).max(min)
         } else {
             (self.now + (self.max / STEPS_UP).max(1)).min(self.max)

@@ -31,8 +31,8 @@ pub(crate) struct Roster {
     suspicion: Mutex<Suspicion>,
     /// Told of whenever it may be another who is up.
     turns: watch::Sender<()>,
-    /// The slowest sign of life of those that are up, after each look.
-    slowest: watch::Sender<Duration>,
+    /// How long those that are up take to say that they live, after each look.
+    strain: watch::Sender<Duration>,
     pub(crate) load: Arc<Load>,
 }
 
@@ -45,8 +45,8 @@ impl Roster {
         let load = Arc::new(Load::default());
         let choice = ArcSwap::from_pointee(Choice::new(Vec::new(), strategy, Arc::clone(&load)));
         let (failing, suspicion) = (ArcSwap::default(), Mutex::default());
-        let (turns, slowest) = (watch::Sender::new(()), watch::Sender::new(Duration::ZERO));
-        let roster = Self { nodes, strategy, weights, choice, failing, suspicion, turns, slowest, load };
+        let (turns, strain) = (watch::Sender::new(()), watch::Sender::new(Duration::ZERO));
+        let roster = Self { nodes, strategy, weights, choice, failing, suspicion, turns, strain, load };
         roster.update();
         roster
     }
@@ -91,17 +91,11 @@ impl Roster {
         }
         let before = self.failing.load_full();
         let mut failing = HashMap::new();
-        let (mut slowest, mut silent, mut lively) = (Duration::ZERO, Duration::ZERO, 0);
+        let mut times = Vec::new();
         while let Some(Ok((address, sign))) = asked.join_next().await {
             let failures = before.get(&address).copied().unwrap_or_default();
             let lives = matches!(sign, Sign::Lives(_));
-            lively += usize::from(lives);
-            if let Some(took) = sign.took() {
-                silent = silent.max(took);
-                if failures < FAILURES_MAX {
-                    slowest = slowest.max(took);
-                }
-            }
+            times.extend(sign.took());
             if lives && failures >= FAILURES_MAX {
                 tracing::info!(node = %address, "node answers again");
             }
@@ -114,8 +108,10 @@ impl Roster {
         }
         self.failing.store(Arc::new(failing));
         self.turns.send_replace(());
-        // Where nobody says that it lives, nobody is up, and all have too much to do.
-        self.slowest.send_replace(if lively == 0 { silent } else { slowest });
+        // That of the middle one, of two the faster one: a single node that is sick is passed by, and slows nobody else.
+        times.sort_unstable();
+        let middle = times.get(times.len().saturating_sub(1) / 2).copied();
+        self.strain.send_replace(middle.unwrap_or_default());
     }
 
     pub(crate) fn is_up(&self, address: SocketAddr) -> bool {
@@ -147,9 +143,9 @@ impl Roster {
         self.turns.subscribe()
     }
 
-    /// How long the slowest of those that are up took to say that it lives, after each look.
-    pub(crate) fn slowest(&self) -> watch::Receiver<Duration> {
-        self.slowest.subscribe()
+    /// How long nodes take to say that they live: that of the middle one, after each look.
+    pub(crate) fn strain(&self) -> watch::Receiver<Duration> {
+        self.strain.subscribe()
     }
 
     fn suspicion(&self) -> MutexGuard<'_, Suspicion> {

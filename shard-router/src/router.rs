@@ -196,10 +196,10 @@ async fn cut(shared: Arc<Shared>) {
 
 /// As many are let in as the nodes can take.
 async fn pace(shared: Arc<Shared>) {
-    let mut slowest = shared.roster.slowest();
-    while slowest.changed().await.is_ok() {
-        let slowest = *slowest.borrow_and_update();
-        shared.admission.heard(slowest);
+    let mut strain = shared.roster.strain();
+    while strain.changed().await.is_ok() {
+        let took = *strain.borrow_and_update();
+        shared.admission.heard(took);
         shared.meters.pace.set(f64::from(shared.admission.a_second()));
     }
 }
