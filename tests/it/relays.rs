@@ -3,7 +3,7 @@
 
 mod browsers;
 mod house;
-mod peer;
+pub(crate) mod peer;
 mod viewers;
 
 use std::time::Duration;

@@ -62,6 +62,20 @@ pub struct Roamers {
 impl Roamers {
     /// Everybody is in their rooms when it returns.
     pub fn start(pair: &Pair, plan: &Roaming<'_>) -> Self {
+        Self::launch(pair, &pair.ports(), &[], None, plan)
+    }
+
+    /// The same over TLS, by this port, where the certificate is one of that authority's.
+    pub fn over_tls(pair: &Pair, port: u16, authority: &Path, plan: &Roaming<'_>) -> Self {
+        Self::launch(pair, &port.to_string(), &[], Some(authority), plan)
+    }
+
+    /// Over TLS, and no connection is cut but by what the test does.
+    pub fn uncut(pair: &Pair, port: u16, authority: &Path, plan: &Roaming<'_>) -> Self {
+        Self::launch(pair, &port.to_string(), &["--cut=0"], Some(authority), plan)
+    }
+
+    fn launch(pair: &Pair, ports: &str, more: &[&str], authority: Option<&Path>, plan: &Roaming<'_>) -> Self {
         require_packages();
         let users = (0..plan.receivers)
             .map(|number| format!("receiver-{number}"))
@@ -72,7 +86,8 @@ impl Roamers {
         let mut node = Command::new("node");
         node.current_dir(home().join("node")).arg("roaming.mjs");
         for (name, value) in [
-            ("nodes", pair.ports()),
+            ("nodes", ports.to_owned()),
+            ("scheme", if authority.is_some() { "https" } else { "http" }.to_owned()),
             ("tokens", Value::Object(tokens).to_string()),
             ("receivers", plan.receivers.to_string()),
             ("rooms", "4".to_owned()),
@@ -86,6 +101,10 @@ impl Roamers {
         }
         if let Some(record) = plan.record {
             node.arg("--record").arg(record);
+        }
+        node.args(more);
+        if let Some(authority) = authority {
+            node.env("NODE_EXTRA_CA_CERTS", authority);
         }
         let mut program = node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
@@ -156,10 +175,46 @@ fn long_polling_behind_round_robin() {
     must_be_exact(&Roamers::start(&pair, &plan("polling", 10, 500)).report());
 }
 
+/// The words by which a session ends come behind its messages, and are read before them if they stand in the same answer: who
+/// is given the messages again then has them twice.
+#[test]
+fn a_node_leaves_while_everybody_polls() {
+    let mut pair = Pair::start(&[("TURNPIKE_DRAIN_WINDOW", "2s")]);
+    let mut roamers = Roamers::start(&pair, &plan("polling", 10, 500));
+    std::thread::sleep(Duration::from_secs(3));
+    pair.nodes[0].terminate().unwrap();
+    let status = pair.nodes[0].wait(Duration::from_secs(30)).unwrap();
+    assert!(status.success(), "{status}: {}", pair.nodes[0].log());
+    roamers.tell(&format!("drop {}", pair.nodes[0].gateway.port()));
+    must_be_exact(&roamers.report());
+}
+
 #[test]
 fn upgrades_behind_round_robin() {
     let pair = Pair::start(&[]);
     must_be_exact(&Roamers::start(&pair, &plan("polling,websocket", 10, 500)).report());
+}
+
+/// For so long it takes itself for connected; nothing of that time is missing afterwards.
+#[test]
+fn a_client_that_goes_deaf_hears_it_all_later() {
+    require_packages();
+    let heartbeat = [("HEARTBEAT_INTERVAL", "1s"), ("TURNPIKE_HEARTBEAT_TIMEOUT", "1s")];
+    let node = Node::start(&heartbeat).unwrap();
+    let token = |user: &str| node.token(&["--user", user, "--room", "*=join,send"]).unwrap();
+    let clients = Command::new("node")
+        .current_dir(home().join("node"))
+        .arg("deaf.mjs")
+        .arg(format!("--node={}", node.gateway.port()))
+        .arg(format!("--tokens={}", json!([token("alice"), token("bob")])))
+        .arg("--count=20")
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&clients.stdout).unwrap();
+    assert_eq!(report["deaf"], true, "{report}");
+    assert_eq!((&report["heard"], &report["reason"]), (&json!(0), &json!("ping timeout")), "{report}");
+    assert_eq!(report["recovered"], true, "{report}");
+    assert_eq!(report["got"], json!((0..20).collect::<Vec<_>>()), "each of them once: {report}");
 }
 
 /// One process without Redis, its rooms and sessions on disk.

@@ -228,13 +228,21 @@ sending = false;
 await Promise.all(work);
 
 const total = (room) => senders.reduce((sum, client) => sum + client.sent[room], 0);
+/// What its client makes of it.
+const state = ({ connected, io: { engine } }) => ({
+  connected,
+  transport: `${engine.transport.name} ${engine.transport.readyState}`,
+  upgrading: engine.upgrading,
+});
 const missing = () =>
   receivers.flatMap(({ user, got, socket, failed }) =>
     Object.entries(got)
       .filter(([room, { seen }]) => seen.size !== total(room))
-      .map(([room, { seen }]) => ({ user, room, got: seen.size, of: total(room), connected: socket.connected, failed })),
+      .map(([room, { seen }]) => ({ user, room, got: seen.size, of: total(room), ...state(socket), failed })),
   );
-for (const patience = Date.now() + 20_000; missing().length > 0 && Date.now() < patience; ) await sleep(50);
+// Longer than a heartbeat with its timeout: a client that is cut in the middle of its change to a websocket hears nothing until it
+// misses that (deaf.mjs).
+for (const patience = Date.now() + 60_000; missing().length > 0 && Date.now() < patience; ) await sleep(50);
 
 // The log, as it stands in the end.
 if (record) {

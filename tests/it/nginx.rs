@@ -1,0 +1,10 @@
+//! The configurations of `nginx/` as they stand, but for names, ports and what each test says: sound by `nginx -t`, stock clients
+//! through them over TLS, and what is kept away.
+
+mod attacks;
+mod clients;
+mod edge;
+mod h2;
+mod reload;
+mod requests;
+mod sources;
