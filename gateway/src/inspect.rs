@@ -240,9 +240,9 @@ pub(crate) async fn room(app: &Arc<App>, room: &RoomId) -> Result<Option<OfRoom>
     let history = history(app, room, latest.messages.last()).await?;
     let heard = asking::all(app, &Question::Room { room: room.clone() }).await;
     let unanswered = unanswered(&heard);
-    let Standing { epoch, seq, .. } = latest.standing;
+    let Standing { epoch, seq, pos, .. } = latest.standing;
     let nodes: Vec<OfNode<RoomHere>> = rooms(heard);
-    if seq == 0 && nodes.iter().all(|node| node.it.sessions == 0) && unanswered.is_empty() {
+    if pos == 0 && nodes.iter().all(|node| node.it.sessions == 0) && unanswered.is_empty() {
         return Ok(None);
     }
     let latest = latest.messages.iter().rev().map(|message| published(message)).collect();
@@ -397,12 +397,8 @@ pub(crate) async fn message(
         traced.verdict = verdict::of_no_message(room, which, &standing, &traced.history);
         return Ok(traced);
     };
-    let question = Question::Message {
-        room: room.clone(),
-        at: message.at,
-        ts: message.ts,
-        user: user.clone(),
-    };
+    let question =
+        Question::Message { room: room.clone(), at: message.at, ts: message.ts, user: user.clone() };
     let mut heard = asking::all(app, &question).await;
     traced.unanswered = unanswered(&heard);
     for Heard { name, answer, .. } in &mut heard {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use turnpike_cluster::{Lane, LanePosition, lane_of};
-use turnpike_engine::flight::{Entry, Happened};
+use turnpike_engine::flight::{Entry, Happened, Recorder};
 use turnpike_engine::{Kind, Look, SocketId};
 use turnpike_wire::{RoomId, UserId};
 
@@ -231,8 +231,8 @@ fn transport(look: &Look) -> Transport {
         pinged: look.pinged,
         received_bytes: look.traffic.received_bytes,
         sent_bytes: look.traffic.sent_bytes,
-        delivered: recorder.map_or(0, |recorder| recorder.delivered_count()),
-        asked: recorder.map_or(0, |recorder| recorder.asked_count()),
+        delivered: recorder.map_or(0, Recorder::delivered_count),
+        asked: recorder.map_or(0, Recorder::asked_count),
     }
 }
 
@@ -296,7 +296,13 @@ async fn trace(app: &Arc<App>, message: &Message<'_>, user: &UserId) -> Answer {
         lane.room(message.room).and_then(|view| view.standing()).map(|standing| standing.pos)
     };
     let departures = app.inspection.departures.of_user(user);
-    let (known, more) = known(app, app.sessions.of_user(user), departures).await;
+    let mut sessions = app.sessions.of_user(user);
+    // Of a session whose client is away its last connection tells more.
+    sessions.retain(|(id, session)| {
+        let is_away = matches!(session.state().at, Whereabouts::Away { .. });
+        !is_away || !departures.iter().any(|departed| departed.id == *id)
+    });
+    let (known, more) = known(app, sessions, departures).await;
     let mut found = Vec::with_capacity(known.len());
     for known in &known {
         let Some(seen) = seen(app, known, Some(message.room)) else { continue };

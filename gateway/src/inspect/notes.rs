@@ -193,8 +193,8 @@ fn line(at_ms: u64, what: &str) -> Line {
     Line { at_ms, what: what.into(), room: None, event: None, reason: None, number: None, through: None }
 }
 
-fn named(event: Option<ClientEvent>) -> Option<Box<str>> {
-    Some(event.map_or("unknown", ClientEvent::name).into())
+fn named(event: Option<ClientEvent>) -> Box<str> {
+    event.map_or("unknown", ClientEvent::name).into()
 }
 
 /// A record as lines, oldest first. `unix_of` says when something was.
@@ -215,7 +215,7 @@ pub(super) fn lines(entries: &[Entry], names: &Names, unix_of: impl Fn(u64) -> u
                 }
             }
             Happened::Asked { code, answered_after_ms } => Line {
-                event: named(event_of(code)),
+                event: Some(named(event_of(code))),
                 number: answered_after_ms.map(u64::from),
                 ..line(at_ms, if answered_after_ms.is_some() { "answered" } else { "asked" })
             },
@@ -233,7 +233,7 @@ pub(super) fn lines(entries: &[Entry], names: &Names, unix_of: impl Fn(u64) -> u
                     Line { room: Some(names.of(tag)), ..refused(at_ms, (event, code)) }
                 }
                 Some(Note::Refused { event, code }) => refused(at_ms, (event, code)),
-                Some(Note::Muted { event }) => Line { event: named(Some(event)), ..line(at_ms, "muted") },
+                Some(Note::Muted { event }) => Line { event: Some(named(Some(event))), ..line(at_ms, "muted") },
                 Some(Note::Recovered { .. }) => plain("recovered"),
                 Some(Note::NotRecovered { .. }) => plain("not_recovered"),
                 Some(Note::Expiring { .. }) => plain("token_expiring"),
@@ -246,7 +246,7 @@ pub(super) fn lines(entries: &[Entry], names: &Names, unix_of: impl Fn(u64) -> u
 }
 
 fn refused(at_ms: u64, (event, code): (Option<ClientEvent>, Code)) -> Line {
-    Line { event: named(event), reason: Some(code.slug().into()), ..line(at_ms, "refused") }
+    Line { event: Some(named(event)), reason: Some(code.slug().into()), ..line(at_ms, "refused") }
 }
 
 /// What a record says of one room.

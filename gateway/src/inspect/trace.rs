@@ -131,7 +131,7 @@ pub(super) enum End {
 
 /// Whether the place that was written down in 32 bits is behind the message's, or the same.
 fn reaches(place: u32, at: u64) -> bool {
-    (place.wrapping_sub(at as u32)).cast_signed() >= 0
+    place.wrapping_sub(at as u32).cast_signed() >= 0
 }
 
 pub(super) fn judge(case: &Case) -> Finding {
@@ -142,10 +142,9 @@ pub(super) fn judge(case: &Case) -> Finding {
         (None, Some((_, left))) if !reaches(left, at) => return Finding::LeftBefore,
         (None, Some(_)) => match of_room.joined {
             Some((_, joined)) if reaches(joined, at) => return Finding::JoinedAfter,
-            Some(_) => {}
             // It left later; whether it had come before is not written down any more.
             None if case.queued.is_none_or(|queued| queued < at) => return Finding::Unknown,
-            None => {}
+            Some(_) | None => {}
         },
         (None, None) if of_room.denied.is_some() => return Finding::JoinRefused,
         (None, None) => return Finding::NotJoined,

@@ -94,7 +94,6 @@ pub struct Token {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Transport {
     pub websocket: bool,
     pub upgraded: bool,

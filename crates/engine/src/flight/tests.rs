@@ -25,7 +25,7 @@ fn both_rings_make_one_story() {
         what(&recorder),
         [
             (1_000, Happened::Noted(3), 7),
-            (1_500, asked, 12 | 5 << 8),
+            (1_500, asked, 0x050C),
             (1_510, Happened::Delivered, 41),
             (2_000, Happened::Refused, 106),
             (2_600, Happened::DeliveredThrough, 43),
@@ -93,8 +93,8 @@ fn a_second_number_without_its_first_says_nothing() {
 
 #[test]
 fn long_silences_are_kept_to_the_second_and_the_newest_to_the_millisecond() {
-    let mut recorder = Recorder::default();
     const WEEK_MS: u64 = 7 * 24 * 3_600 * 1_000;
+    let mut recorder = Recorder::default();
     recorder.refused(1, 123);
     recorder.refused(2, WEEK_MS + 4_567);
     recorder.refused(3, WEEK_MS + 4_600);

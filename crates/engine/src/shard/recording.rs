@@ -53,8 +53,8 @@ impl<A: Application> Shard<A> {
 
     pub(super) fn look_at(&self, state: &State<A>, index: usize) -> Look {
         let socket = &state.sockets[index];
-        let (queued, behind) = (socket.offset.clone(), state.behind || socket.behind);
-        Look { queued, behind, ..self.look(state) }
+        let (behind, queued) = (state.behind || socket.behind, socket.offset.clone());
+        Look { behind, queued, ..self.look(state) }
     }
 
     /// A pong has come. It is worth a line if it came late.
