@@ -13,6 +13,11 @@ use prometheus::{
 
 use crate::lines::Lines;
 use crate::roster::Roster;
+use crate::route::SLUGS;
+
+/// Why handshakes are told to come later ([`crate::admission::Later`]).
+const REASONS: [&str; 2] = ["address", "sum"];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 pub(crate) struct Meters {
     requests: IntCounterVec,
@@ -71,6 +76,16 @@ impl Meters {
                 "Handshakes that are let in a second, as the nodes are now.",
             )?,
         };
+        // Present from the start, at nought: the first is a change.
+        for route in SLUGS {
+            for class in CLASSES {
+                meters.requests.with_label_values(&[route, class]);
+            }
+            meters.seconds.with_label_values(&[route]);
+        }
+        for reason in REASONS {
+            meters.refused.with_label_values(&[reason]);
+        }
         registry.register(Box::new(meters.requests.clone()))?;
         registry.register(Box::new(meters.seconds.clone()))?;
         registry.register(Box::new(meters.refused.clone()))?;
@@ -89,13 +104,8 @@ impl Meters {
     }
 
     pub(crate) fn answered(&self, route: &str, status: StatusCode, time: Duration) {
-        let class = match status.as_u16() / 100 {
-            1 => "1xx",
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            _ => "5xx",
-        };
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        let class = CLASSES[class];
         self.requests.with_label_values(&[route, class]).inc();
         self.seconds.with_label_values(&[route]).observe(time.as_secs_f64());
     }
@@ -164,9 +174,7 @@ mod tests {
         let (_nodes, seen) = watch::channel(Arc::from([]));
         let roster = Arc::new(Roster::new(seen, Strategy::default(), std::collections::HashMap::new()));
         Readings::register(&registry, roster, Arc::default()).unwrap();
-        // What has labels is there from its first value on.
-        meters.answered("begin", StatusCode::OK, Duration::ZERO);
-        meters.refused("sum");
+        drop(meters);
         let mut table =
             String::from("| metric | type | labels | what it says |\n| --- | --- | --- | --- |\n");
         for family in registry.gather() {

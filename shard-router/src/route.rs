@@ -29,6 +29,9 @@ pub(crate) enum Side {
     Watch,
 }
 
+/// All that [`Route::slug`] gives.
+pub(crate) const SLUGS: [&str; 6] = ["session", "begin", "stream", "media", "lookup", "anywhere"];
+
 impl Route<'_> {
     /// For metrics.
     pub(crate) fn slug(&self) -> &'static str {

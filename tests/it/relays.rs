@@ -4,7 +4,7 @@
 mod browsers;
 mod house;
 pub(crate) mod peer;
-mod viewers;
+pub mod viewers;
 
 use std::time::Duration;
 

@@ -182,6 +182,11 @@ impl Offered {
 
     /// Publishes from here on: a packet a frame.
     pub fn publish(self, answer: &str) -> Peer {
+        self.publish_but(answer, |_| false)
+    }
+
+    /// The same over a way on which some frames are lost.
+    pub fn publish_but(self, answer: &str, is_lost: fn(u64) -> bool) -> Peer {
         let mut path = self.begin(answer);
         let has_media = Arc::new(AtomicBool::new(false));
         let task = tokio::spawn(async move {
@@ -193,7 +198,9 @@ impl Offered {
                 if path.is_connected && now >= next {
                     next = now.max(next + FRAME);
                     frame += 1;
-                    path.send(frame, std::mem::take(&mut wants_keyframe)).await;
+                    if !is_lost(frame) {
+                        path.send(frame, std::mem::take(&mut wants_keyframe)).await;
+                    }
                 }
                 let pause = if path.is_connected { next.saturating_duration_since(now) } else { TICK };
                 let received = tokio::time::timeout(pause.min(TICK), path.socket.recv_from(&mut bytes)).await;

@@ -107,11 +107,16 @@ impl Client {
     }
 
     pub async fn publish(&self, node: SocketAddr, stream: &str) -> Peer {
+        self.publish_but(node, stream, |_| false).await
+    }
+
+    /// Over a way on which some frames are lost.
+    pub async fn publish_but(&self, node: SocketAddr, stream: &str, is_lost: fn(u64) -> bool) -> Peer {
         let offered = offer(true).await;
         let answer =
             self.ask(node, "POST", &format!("/whip/{stream}"), "application/sdp", &offered.sdp).await;
         assert_eq!(answer.status, 201, "{}", answer.body);
-        offered.publish(&answer.body)
+        offered.publish_but(&answer.body, is_lost)
     }
 
     /// The address that it was told, or wherever newcomers are sent.

@@ -25,9 +25,11 @@ fn metrics(text: &str) -> BTreeMap<String, Metric> {
             metrics.entry(name.into()).or_default().kind = kind.into();
         } else if let Some((name, labels)) = line.split_once('{') {
             let labels = labels.rsplit_once('}').unwrap().0;
-            let names =
-                labels.split("\",").map(|label| label.split_once('=').unwrap().0.to_owned()).collect();
-            metrics.get_mut(name).unwrap().labels = names;
+            // The buckets of a histogram are told apart by a label that is no label of ours.
+            let names = labels.split("\",").map(|label| label.split_once('=').unwrap().0);
+            let names = names.filter(|name| *name != "le").map(str::to_owned).collect();
+            let of_bucket = name.strip_suffix("_bucket").filter(|name| metrics.contains_key(*name));
+            metrics.get_mut(of_bucket.unwrap_or(name)).unwrap().labels = names;
         }
     }
     metrics

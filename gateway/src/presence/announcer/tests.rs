@@ -198,3 +198,19 @@ fn who_cannot_be_seen_does_not_delay_what_others_hear() {
     };
     assert_eq!(times(true)[0], times(false)[0]);
 }
+
+#[test]
+fn what_no_event_speaks_of_is_counted() {
+    let mut scene = Scene::new();
+    scene.announcer.enter(1, true);
+    scene.join(1);
+    scene.run(100);
+    assert_eq!(scene.announcer.take_tally(), Tally { changes: 1, suppressed: 0 });
+    // One comes and goes before it is time for the next event, and one stays.
+    scene.join(2);
+    scene.leave(2);
+    scene.join(3);
+    scene.run(EVERY_MS);
+    assert_eq!(scene.announcer.take_tally(), Tally { changes: 3, suppressed: 2 });
+    assert_eq!(scene.announcer.take_tally(), Tally::default());
+}

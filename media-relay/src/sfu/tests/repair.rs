@@ -1,5 +1,6 @@
 //! What is lost, and comes after all.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::network::{CLEAR, Weather};
@@ -22,6 +23,8 @@ fn what_publishers_lose_is_restored() {
         let (lost, resent) = (world.ends[publisher].lost, world.ends[publisher].publisher().resent);
         println!("{} layers: {lost} lost, {resent} sent again", wish.layers);
         assert!(lost > 3 && resent <= 2 * lost, "{lost} lost, {resent} sent again");
+        let counted = world.sfu.counters.lost_in.load(Ordering::Relaxed);
+        assert!((1..=lost).contains(&counted), "{counted} of {lost} are counted");
         assert_eq!(world.ends[viewer].viewer().gaps(), Vec::<u64>::new());
         assert!(world.ends[viewer].viewer().got.len() > 200);
         world.check();
@@ -50,6 +53,8 @@ fn what_a_viewer_loses_is_sent_again() {
             viewer.repairs,
             viewer.lost.len()
         );
+        let counted = world.sfu.counters.lost_out.load(Ordering::Relaxed);
+        assert!(counted > 0, "none of {} is counted", viewer.lost.len());
         assert_eq!(world.ends[good].viewer().repairs, 0);
         assert_eq!(world.ends[good].viewer().gaps(), Vec::<u64>::new());
         world.check();

@@ -1,5 +1,6 @@
 //! Who comes and goes, and what they see.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use turnpike_rtp::rtcp::Writer;
@@ -241,6 +242,10 @@ fn layers_are_chosen_as_wished() {
             let seen = (world.now - last.at < 100 * MS).then(|| last.mark.unwrap().layer);
             assert_eq!(seen, layer, "{quality:?}");
         }
+        // Down, up, and after the pause at another.
+        let switches = world.sfu.counters.layer_switches.load(Ordering::Relaxed);
+        assert!((2..20).contains(&switches), "{switches} are counted");
+        assert_eq!(world.sfu.counters.tracks_now.load(Ordering::Relaxed), 1);
         assert_eq!(world.ends[viewer].viewer().gaps(), Vec::<u64>::new());
         world.check();
     }
