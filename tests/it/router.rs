@@ -20,8 +20,14 @@ struct Entry {
 
 /// The router is a proxy to them.
 const TRUSTING: [(&str, &str); 1] = [("TURNPIKE_TRUSTED_PROXIES", "127.0.0.1")];
-/// Of what happens within a second on a quiet machine; this one is busy.
+/// Broken if it takes longer.
 const SOON: Duration = Duration::from_secs(10);
+/// Of what happens within a second, with as much again for a machine that does other things meanwhile.
+const SECOND: Duration = Duration::from_secs(2);
+/// Until clients of a node that died are back. A stock client waits for half a second to one and a half by itself.
+const BACK_MAX: Duration = Duration::from_secs(5);
+/// What a node that stands still may cost whoever begins. Less than its lease.
+const FROZEN_MAX: Duration = Duration::from_millis(2_500);
 /// Between two looks.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -60,6 +66,16 @@ impl Entry {
         self.front.nodes[0].gateway
     }
 
+    /// Of the router.
+    fn metric(&self, name: &str) -> u64 {
+        metric(self.front.nodes[0].admin, name)
+    }
+
+    /// Clients that are in, at all nodes that live.
+    fn sockets(&self) -> u64 {
+        self.nodes.nodes.iter().map(|node| metric(node.admin, "turnpike_gateway_sockets")).sum()
+    }
+
     /// Begins sessions and counts at which nodes they are. Each must be answered.
     fn begin(&self, count: usize) -> BTreeMap<String, usize> {
         let mut homes = BTreeMap::new();
@@ -89,6 +105,18 @@ impl Entry {
 fn request(to: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { ask(to, "GET", path, headers, b"").await.answer().await })
+}
+
+/// The sum over its labels; nothing of who is not there.
+fn metric(admin: SocketAddr, name: &str) -> u64 {
+    if std::net::TcpStream::connect(admin).is_err() {
+        return 0;
+    }
+    let text = request(admin, "/metrics", &[]);
+    let values = text.text().lines().filter(|line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
+    });
+    values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
 }
 
 /// A handshake; the session's id.
@@ -183,22 +211,65 @@ fn more_than_are_let_in_are_told_when_to_come() {
     assert!([200, 429].contains(&forged.status));
 }
 
+/// Sessions that have begun, and are entered.
+fn enter(entry: &Entry, count: usize) -> Vec<String> {
+    let connect = format!("40{}", json!({ "token": entry.nodes.token("somebody") }));
+    let sids: Vec<String> = (0..count).map(|_| begin(entry.router())).collect();
+    sids.iter().for_each(|sid| assert!(is_where_it_was(entry.router(), sid, connect.as_bytes()), "{sid}"));
+    sids
+}
+
+/// Whether its node takes a packet of this session.
+fn is_where_it_was(router: SocketAddr, sid: &str, packet: &[u8]) -> bool {
+    let path = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let posted = runtime.block_on(async { ask(router, "POST", &path, &[], packet).await.answer().await });
+    posted.status == 200
+}
+
 #[test]
 fn nodes_come_drain_and_die() {
     let mut entry = Entry::start(1, &[]);
+    let before = enter(&entry, 20);
     let seeds = shared().seeds_text();
     let own =
         [("REDIS_NODES", &*seeds), ("TURNPIKE_REDIS_PREFIX", &*entry.nodes.prefix), ("SERVER_ID", "n3")];
     let third = Node::start(&own).unwrap();
     let came = entry.until("a third node takes sessions", |homes| homes.contains_key("n3"));
+    assert!(came < SECOND, "{came:?}");
+    // Nothing else moves.
+    for sid in &before {
+        assert!(is_where_it_was(entry.router(), sid, b"42[\"ping\"]"), "{sid} was moved");
+    }
+    assert_eq!(entry.metric("turnpike_router_cut_total"), 0);
 
     entry.nodes.nodes[1].terminate().unwrap();
     let drained = entry.until("one that drains gets none", |homes| !homes.contains_key("n2"));
+    assert!(drained < SECOND, "{drained:?}");
 
     entry.nodes.nodes[0].kill();
-    let died = entry.until("one that died gets none", |homes| !homes.contains_key("n1"));
-    println!("came {came:?}, drained {drained:?}, died {died:?}");
+    // From the first on: whoever cannot be reached is passed by.
+    let homes = entry.begin(20);
+    assert!(!homes.contains_key("n1"), "{homes:?}");
+    println!("came {came:?}, drained {drained:?}");
     drop(third);
+}
+
+#[test]
+fn a_node_that_stands_still_keeps_nobody() {
+    let entry = Entry::start(1, &[]);
+    entry.nodes.nodes[0].freeze().unwrap();
+    let (frozen, mut longest) = (Instant::now(), Duration::ZERO);
+    while frozen.elapsed() < Duration::from_secs(2) {
+        let begun = Instant::now();
+        let homes = entry.begin(1);
+        longest = longest.max(begun.elapsed());
+        assert!(!homes.contains_key("n1"), "{homes:?}");
+    }
+    println!("longest handshake while a node stood still: {longest:?}");
+    assert!(longest < FROZEN_MAX, "{longest:?}");
+    entry.nodes.nodes[0].thaw().unwrap();
+    entry.until("a node that goes on takes sessions again", |homes| homes.contains_key("n1"));
 }
 
 #[test]
@@ -207,8 +278,16 @@ fn a_node_dies_behind_it_under_load() {
         let mut entry = Entry::start(1, &[]);
         let roamers = Roamers::start(&entry.front, &plan(transports, 12));
         std::thread::sleep(Duration::from_secs(4));
+        let before = entry.sockets();
+        let killed = Instant::now();
         entry.nodes.nodes[0].kill();
-        std::thread::sleep(Duration::from_secs(3));
+        // The one that is left has all of them: clients that wander by themselves come and go meanwhile.
+        while entry.sockets() < before * 9 / 10 {
+            assert!(killed.elapsed() < BACK_MAX, "{} of {before} are back", entry.sockets());
+            std::thread::sleep(BREATH);
+        }
+        println!("{transports}: {before} were back after {:?}", killed.elapsed());
+        std::thread::sleep(Duration::from_secs(3).saturating_sub(killed.elapsed()));
         entry.nodes.nodes[0].restart().unwrap();
         must_be_exact(&roamers.report());
     }
