@@ -1,6 +1,9 @@
 -- Directory: a bucket is a hash, name -> `owner fence end lease value`, its names in order, and a counter of fences.
 -- A lease is judged by the time of the Redis process that holds it; the fence is what a late owner is told by.
 do
+  -- A claim for so long is no sign of life: what a node wants to be known of it stays when it is dead.
+  local OUTLIVING_LEASE_MS = 86400000
+
   local function parse(kept)
     if not kept then
       return nil
@@ -117,7 +120,8 @@ do
     local page = redis.call('HSCAN', keys[1], args[1], 'COUNT', args[2])
     for i = 1, #page[2], 2 do
       local entry = parse(page[2][i + 1])
-      if not entry or entry.ends <= now or dead[entry.owner] then
+      local outlived = entry and dead[entry.owner] and tonumber(entry.lease) < OUTLIVING_LEASE_MS
+      if not entry or entry.ends <= now or outlived then
         drop(keys, page[2][i])
       end
     end

@@ -23,6 +23,8 @@ pub trait Directory: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     pub name: String,
+    /// For less than a day, it is over when its node is dead. For longer, only when its time is: what is to be known of a node
+    /// that may be gone.
     pub lease_ms: u64,
     /// What the finder is told.
     pub value: String,

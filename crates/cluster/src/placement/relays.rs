@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{Candidate, LOAD_PERCENT_MAX, WEIGHT_MAX, place};
+use super::{Bound, Candidate, WEIGHT_MAX, place};
 use crate::{Incarnation, Node, RelayOffer};
 
 /// By then a relay has said how many are there: it looks every two seconds, and what it says is heard within one more.
@@ -141,8 +141,7 @@ fn is_calm(node: &Node, candidate: &Candidate<'_>) -> bool {
 
 /// Of all candidates, that one: what it carries against what is its share.
 fn is_within_bound(index: usize, candidates: &[Candidate<'_>]) -> bool {
-    debug_assert!(LOAD_PERCENT_MAX > 100, "or nobody would be within it when all are even");
-    super::Bound::of(candidates).has_room(&candidates[index])
+    Bound::of(candidates).has_room(&candidates[index])
 }
 
 #[cfg(test)]

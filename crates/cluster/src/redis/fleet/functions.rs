@@ -13,7 +13,7 @@ use crate::redis::library;
 
 pub(super) struct Functions {
     lua: Lua,
-    functions: HashMap<String, Function>,
+    loaded: HashMap<String, Function>,
     world: Arc<Mutex<World>>,
 }
 
@@ -63,8 +63,8 @@ impl Functions {
         let text = library::text();
         let body = text.split_once('\n').map_or(text, |(_, body)| body);
         lua.load(body).exec().expect("the library can be loaded");
-        let functions = std::mem::take(&mut *found.lock().unwrap());
-        Self { lua, functions, world }
+        let loaded = std::mem::take(&mut *found.lock().unwrap());
+        Self { lua, loaded, world }
     }
 
     /// A call, and what was announced in it.
@@ -80,15 +80,11 @@ impl Functions {
             let words = words.iter().map(|word| self.lua.create_string(word).expect("there is memory"));
             self.lua.create_sequence_from(words).expect("there is memory")
         };
-        let function = self.functions.get(name).unwrap_or_else(|| panic!("there is no {name}"));
+        let function = self.loaded.get(name).unwrap_or_else(|| panic!("there is no {name}"));
         let answer: mlua::Value =
             function.call((list(keys), list(args))).unwrap_or_else(|error| panic!("{name}: {error}"));
         let announced = std::mem::take(&mut self.world.lock().unwrap().announced);
         (from_lua(&answer), announced)
-    }
-
-    pub(super) fn announce(&self, channel: &str, frame: &Bytes) -> Vec<(String, Bytes)> {
-        vec![(channel.to_owned(), frame.clone())]
     }
 
     pub(super) fn snapshot(&self) -> Keyspace {

@@ -117,7 +117,7 @@ impl Keyspace {
             "HMGET" => Reply::Many(args.iter().map(value).collect()),
             "HGETALL" => pairs(hash),
             "HEXISTS" => Reply::Number(hash.contains_key(&args[0]).into()),
-            "HLEN" => Reply::Number(hash.len() as i64),
+            "HLEN" => count(hash.len()),
             "HSCAN" => Reply::Many(vec![Reply::Bulk(WHOLE.to_vec()), pairs(hash)]),
             // The first ones are as random as any.
             "HRANDFIELD" => {
@@ -141,7 +141,9 @@ impl Keyspace {
                 Reply::Number(sum as i64)
             }
             "HDEL" => {
-                args.iter().for_each(|field| drop(self.hash_mut(key).remove(field)));
+                for field in args {
+                    self.hash_mut(key).remove(field);
+                }
                 Reply::Number(1)
             }
             _ => panic!("{name} is not known here"),
@@ -157,12 +159,8 @@ impl Keyspace {
             "SMEMBERS" => many(self.set(key), usize::MAX),
             "SRANDMEMBER" => many(self.set(key), number(&args[0]) as usize),
             "SSCAN" => Reply::Many(vec![Reply::Bulk(WHOLE.to_vec()), many(self.set(key), usize::MAX)]),
-            "SADD" => Reply::Number(
-                args.iter().filter(|word| self.set_mut(key).insert((*word).clone())).count() as i64,
-            ),
-            "SREM" => {
-                Reply::Number(args.iter().filter(|word| self.set_mut(key).remove(*word)).count() as i64)
-            }
+            "SADD" => count(args.iter().filter(|word| self.set_mut(key).insert((*word).clone())).count()),
+            "SREM" => count(args.iter().filter(|word| self.set_mut(key).remove(*word)).count()),
             _ => panic!("{name} is not known here"),
         }
     }
@@ -191,7 +189,7 @@ impl Keyspace {
             "ZSCORE" => {
                 sorted.get(&args[0]).map_or(Reply::Nil, |score| Reply::Bulk(format!("{score:.0}").into()))
             }
-            "ZCARD" => Reply::Number(sorted.len() as i64),
+            "ZCARD" => count(sorted.len()),
             "ZRANGE" => {
                 assert_eq!((&*args[0], &*args[1]), (&b"0"[..], &b"-1"[..]), "all of them");
                 told(in_order())
@@ -216,14 +214,18 @@ impl Keyspace {
                 Reply::Number(1)
             }
             "ZREM" => {
-                args.iter().for_each(|word| {
+                for word in args {
                     self.sorted_mut(key).remove(word);
-                });
+                }
                 Reply::Number(1)
             }
             _ => panic!("{name} is not known here"),
         }
     }
+}
+
+fn count(number: usize) -> Reply {
+    Reply::Number(i64::try_from(number).expect("there are not so many"))
 }
 
 fn is_above(score: f64, bound: &[u8]) -> bool {

@@ -285,7 +285,9 @@ async fn carry(
     }
     loop {
         let (mut orders, fixed) = line.up();
-        fixed.into_iter().for_each(|channel| network.subscribe(node, channel));
+        for channel in fixed {
+            network.subscribe(node, channel);
+        }
         let mut missed: Option<Instant> = None;
         let mut waiting: HashMap<RoomId, u64> = HashMap::new();
         loop {

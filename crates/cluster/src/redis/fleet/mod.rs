@@ -58,7 +58,7 @@ impl Fleet {
             members: BTreeMap::new(),
             placing: BTreeMap::new(),
             loads: BTreeMap::new(),
-            rooms: (0..count * ROOMS_PER_NODE).map(|number| room(number)).collect(),
+            rooms: (0..count * ROOMS_PER_NODE).map(room).collect(),
             streams: (0..count * STREAMS_PER_NODE).map(|number| format!("live:{number}")).collect(),
             joined: 0,
         };
@@ -165,7 +165,7 @@ impl Fleet {
             let mut nodes = member.stores.membership.nodes();
             let agrees =
                 nodes.wait_for(|nodes| nodes.iter().map(|node| node.incarnation).eq(living.iter().copied()));
-            let agreed = tokio::time::timeout(Duration::from_secs(60), agrees).await;
+            let agreed = tokio::time::timeout(Duration::from_mins(1), agrees).await;
             assert!(agreed.is_ok(), "{} does not see who lives: {:?}", member.name, names(&member.nodes()));
         }
         begun.elapsed()
@@ -244,7 +244,9 @@ async fn fail_over(fleet: &mut Fleet, deaths: usize) -> FailedOver {
     let is_of_dead = |room: &&RoomId| dead.iter().any(|number| !fleet.members[number].users(room).is_empty());
     // Some of those that the dead were in.
     let rooms: Vec<RoomId> = fleet.rooms.iter().filter(is_of_dead).take(20).cloned().collect();
-    dead.iter().for_each(|number| fleet.kill(*number));
+    for number in &dead {
+        fleet.kill(*number);
+    }
     let died = Instant::now();
     let (mut known, mut streams) = (None, None);
     let rows = loop {
@@ -279,7 +281,7 @@ async fn fail_over(fleet: &mut Fleet, deaths: usize) -> FailedOver {
             break died.elapsed();
         }
         assert!(
-            died.elapsed() < Duration::from_secs(60),
+            died.elapsed() < Duration::from_mins(1),
             "known {known:?}, streams {streams:?}, rows {is_seen}"
         );
         sleep(Duration::from_millis(50)).await;

@@ -220,7 +220,7 @@ impl Network {
         } else {
             assert_eq!(name, "SPUBLISH", "no other is asked for here");
             let channel = String::from_utf8_lossy(&words[0]).into_owned();
-            (Value::Integer(1), self.functions.announce(&channel, &words[1].clone().into()))
+            (Value::Integer(1), vec![(channel, words[1].clone().into())])
         };
         self.announce(announced);
         let Some(at) = self.answered(node, size_of(&answer)) else {

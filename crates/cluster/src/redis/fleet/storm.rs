@@ -62,10 +62,14 @@ async fn fault(fleet: &mut Fleet) -> Instant {
             let kept = fleet.network.snapshot();
             sleep(Duration::from_millis(fleet.random.below(800))).await;
             let were_cut: Vec<_> = fleet.members.values().cloned().collect();
-            were_cut.iter().for_each(|member| member.cut(true));
+            for member in &were_cut {
+                member.cut(true);
+            }
             let after = Duration::from_millis(500 + fleet.random.below(2_500));
             fleet.network.fail_over(kept, after).await;
-            were_cut.iter().for_each(|member| member.cut(false));
+            for member in &were_cut {
+                member.cut(false);
+            }
             return Instant::now() + FORGOTTEN;
         }
     }

@@ -24,7 +24,7 @@ struct Cost {
 
 /// Of all processes together.
 fn counted(cluster: &RedisCluster, what: &str) -> f64 {
-    let each = cluster.nodes().map(|node| cluster.command(node, &["INFO", "stats"]).unwrap().text());
+    let each = cluster.nodes().map(|node| cluster.command(node, &["INFO", "everything"]).unwrap().text());
     let of_one = |text: String| -> f64 {
         let line = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
         line.and_then(|number| number.trim().parse().ok()).unwrap_or(0.0)
@@ -33,8 +33,14 @@ fn counted(cluster: &RedisCluster, what: &str) -> f64 {
 }
 
 /// Rates of all together.
-async fn rates(cluster: &RedisCluster) -> [f64; 3] {
-    let all = ["total_commands_processed", "total_net_input_bytes", "total_net_output_bytes"];
+async fn rates(cluster: &RedisCluster) -> [f64; 5] {
+    let all = [
+        "total_commands_processed",
+        "total_net_input_bytes",
+        "total_net_output_bytes",
+        "used_cpu_user",
+        "used_cpu_sys",
+    ];
     let before = all.map(|what| counted(cluster, what));
     tokio::time::sleep(LOOK).await;
     let after = all.map(|what| counted(cluster, what));
@@ -58,10 +64,11 @@ async fn a_node_costs_redis_the_same_among_few_and_among_many() {
         }
         tokio::time::sleep(Duration::from_secs(3)).await;
         let busy = rates(&cluster).await;
-        let [commands, received, sent] =
+        let [commands, received, sent, user, sys] =
             std::array::from_fn(|index| (busy[index] - idle[index]) / count as f64);
         eprintln!(
-            "{count} nodes: {commands:.1} commands, {received:.0} B to Redis, {sent:.0} B from it, a node and second"
+            "{count} nodes: {commands:.1} commands, {received:.0} B to Redis, {sent:.0} B from it, {:.0} us of its CPU, a node and second",
+            (user + sys) * 1e6
         );
         costs.push(Cost { commands, received, sent });
     }
@@ -107,5 +114,44 @@ async fn a_message_goes_to_nodes_that_have_members_and_to_no_others() {
     }
     for (node, before) in without.iter().zip(&before[2..]) {
         assert!(node.bus_bytes() - before < least / 10, "{} B for nobody", node.bus_bytes() - before);
+    }
+}
+
+/// What it costs Redis that one more node has members of a room, and what a message costs at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "half a minute on a cluster of its own; it measures"]
+async fn what_a_message_costs_redis_by_how_many_nodes_hear_it() {
+    const MESSAGES: usize = 4_000;
+    let cluster = RedisCluster::start().unwrap();
+    let prefix = turnpike_lab::unique_prefix();
+    let nodes = join_all((0..MANY).map(|_| node(config(cluster.seeds(), &prefix)))).await;
+    let cpu = |cluster: &RedisCluster| counted(cluster, "used_cpu_user") + counted(cluster, "used_cpu_sys");
+    let body = serde_json::to_string(&"x".repeat(200)).unwrap();
+    for hearing in [1, MANY] {
+        let rooms: Vec<_> = (0..16).map(|number| room(&format!("chat:{hearing}.{number}"))).collect();
+        for (node, room) in
+            nodes.iter().take(hearing).flat_map(|node| rooms.iter().map(move |room| (node, room)))
+        {
+            node.plane.broker.open(room).wait().await.unwrap();
+        }
+        let idle = rates(&cluster).await;
+        let idle = idle[3] + idle[4];
+        let (before, begun) = (cpu(&cluster), std::time::Instant::now());
+        for chunk in (0..MESSAGES).collect::<Vec<_>>().chunks(200) {
+            let all = chunk.iter().map(|number| {
+                let publication = Publication {
+                    room: rooms[number % rooms.len()].clone(),
+                    from: user("alice"),
+                    id: None,
+                    age_ms: 0,
+                    body: body.as_str().into(),
+                    attachments: Vec::new(),
+                };
+                nodes[0].plane.broker.publish(publication).wait()
+            });
+            join_all(all.collect::<Vec<_>>()).await.into_iter().for_each(|receipt| drop(receipt.unwrap()));
+        }
+        let used = cpu(&cluster) - before - idle * begun.elapsed().as_secs_f64();
+        eprintln!("{hearing} nodes hear it: {:.1} us of Redis a message", used * 1e6 / MESSAGES as f64);
     }
 }

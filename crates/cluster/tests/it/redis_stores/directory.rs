@@ -86,11 +86,17 @@ async fn names_of_a_dead_node_are_free_before_their_lease_is_over() {
     let mut nodes = nodes(2).await;
     let dead = nodes.pop().unwrap();
     assert_eq!(claimed(&dead, "stream:a", 600_000).await.owner, dead.own());
+    let (name, day, gone) = ("kept:a", 24 * 3_600_000, dead.own());
+    assert_eq!(claimed(&dead, name, day).await.owner, gone);
     drop(dead);
     until("the name to be free", async || {
         (claimed(&nodes[0], "stream:a", 1_000).await.owner == nodes[0].own()).then_some(())
     })
     .await;
+    // What is claimed for a day is to be found when its node is gone.
+    assert_eq!(claimed(&nodes[0], name, day).await.owner, gone);
+    let found = nodes[0].plane.directory.find(name).wait().await.unwrap();
+    assert_eq!(found.map(|found| found.owner), Some(gone));
 }
 
 #[tokio::test(flavor = "multi_thread")]
