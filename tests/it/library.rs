@@ -42,3 +42,29 @@ fn the_types_are_those_of_the_library() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
+
+#[test]
+fn the_library_sends_and_watches_live_video_in_a_browser() {
+    let turnpike = Turnpike::start(&[]);
+    let token =
+        |user: &str, right: &str| turnpike.token(&["--user", user, "--stream", &format!("live:*={right}")]);
+    let told = seen(
+        "library-page.mjs",
+        &[
+            ("url", format!("http://{}", turnpike.server.address)),
+            ("publisher", token("publisher", "publish")),
+            ("viewer", token("viewer", "subscribe")),
+        ],
+    );
+    assert!(told.iter().all(|line| line["fault"].is_null()), "{told:#?}");
+    let cases: Vec<_> = told.iter().map(|line| line["case"].as_str().unwrap()).collect();
+    assert_eq!(cases, ["published", "watched", "cut", "another picture", "stopped"]);
+    assert_eq!(told[1]["tracks"], serde_json::json!(["audio", "video"]));
+    assert_eq!(
+        (&told[2]["same"], &told[2]["ended"]),
+        (&true.into(), &false.into()),
+        "a cut costs no session"
+    );
+    assert_eq!(told[3]["viewer_counted"], true);
+    assert_eq!(told[4]["publisher"], true);
+}

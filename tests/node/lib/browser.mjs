@@ -45,9 +45,10 @@ export async function browser() {
   });
   const url = `http://127.0.0.1:${server.address().port}/`;
   return {
-    async page() {
+    /** Of this server, or of another one. */
+    async page(address = url) {
       const page = await context.newPage();
-      await page.goto(url);
+      await page.goto(address);
       return page;
     },
     async close() {

@@ -1,0 +1,85 @@
+// The client library in Chromium, on the page that brings it: a stream is sent and watched, also past a lost connection.
+// Each case prints one line.
+
+import { parseArgs } from "node:util";
+import { browser } from "./lib/browser.mjs";
+
+const text = { type: "string" };
+const { values: options } = parseArgs({ options: { url: text, publisher: text, viewer: text } });
+const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");
+const chromium = await browser();
+
+try {
+  const [studio, home] = [await chromium.page(`${options.url}/`), await chromium.page(`${options.url}/`)];
+  for (const page of [studio, home]) page.on("pageerror", (error) => tell({ fault: String(error) }));
+  const enter = (page, token) =>
+    page.evaluate(async (token) => {
+      const { connect } = await import("/turnpike.js");
+      globalThis.client = connect({ token });
+      await client.once("session");
+    }, token);
+  await enter(studio, options.publisher);
+  await enter(home, options.viewer);
+
+  const sent = await studio.evaluate(async () => {
+    const media = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 360 }, audio: true });
+    globalThis.publication = await client.publish("live:library", media, { simulcast: true });
+    globalThis.states = [];
+    publication.on("state", (state) => states.push(state));
+    return publication.session !== null;
+  });
+  tell({ case: "published", sent });
+
+  const watch = await home.evaluate(async () => {
+    globalThis.subscription = await client.subscribe("live:library");
+    globalThis.screen_ = Object.assign(document.createElement("video"), { muted: true, autoplay: true });
+    screen_.srcObject = subscription.media;
+    subscription.on("media", (media) => (screen_.srcObject = media));
+    document.body.append(screen_);
+    globalThis.frames = async (wanted) => {
+      const start = screen_.getVideoPlaybackQuality().totalVideoFrames;
+      const end = Date.now() + 20_000;
+      while (screen_.getVideoPlaybackQuality().totalVideoFrames < start + wanted) {
+        if (Date.now() > end) throw new Error(`${screen_.getVideoPlaybackQuality().totalVideoFrames - start} frames`);
+        await new Promise((wake) => setTimeout(wake, 20));
+      }
+      return wanted;
+    };
+    return { frames: await frames(20), tracks: subscription.media.getTracks().map(({ kind }) => kind).sort() };
+  });
+  tell({ case: "watched", ...watch });
+
+  const cut = await home.evaluate(async () => {
+    const { session } = subscription;
+    client.interrupt(300);
+    const during = await frames(10);
+    if (client.status !== "online") await client.once("session");
+    await client.request("ping", {});
+    await subscription.layer({ quality: "low" });
+    return { during, after: await frames(10), same: session === subscription.session, ended: subscription.ended };
+  });
+  tell({ case: "cut", ...cut });
+
+  const replaced = await studio.evaluate(async () => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 180 });
+    const paint = canvas.getContext("2d");
+    setInterval(() => {
+      paint.fillStyle = `hsl(${Date.now() % 360} 90% 50%)`;
+      paint.fillRect(0, 0, 320, 180);
+    }, 40);
+    const [track] = canvas.captureStream(25).getVideoTracks();
+    await publication.replaceTrack(track);
+    return states.some(({ viewers }) => viewers === 1);
+  });
+  tell({ case: "another picture", viewer_counted: replaced, frames: await home.evaluate(() => frames(10)) });
+
+  const ended = await Promise.all([
+    home.evaluate(() => Promise.race([subscription.once("state"), new Promise((end) => setTimeout(() => end(null), 10_000))]).then((state) => state?.state)),
+    studio.evaluate(() => publication.stop().then(() => publication.ended)),
+  ]);
+  tell({ case: "stopped", viewer: ended[0], publisher: ended[1] });
+} catch (error) {
+  tell({ fault: String(error.stack ?? error) });
+} finally {
+  await chromium.close();
+}
