@@ -83,15 +83,12 @@ fn requests_find_their_session_without_a_detour() {
         assert!(posted.starts_with("HTTP/2 200") && posted.ends_with("ok"), "{posted}");
     }
     for node in nodes {
-        assert_eq!(
-            metric(node, "turnpike_gateway_forwarded_total"),
-            0.0,
-            "requests that another node passed on"
-        );
+        let detours = metric(node, "turnpike_gateway_forwarded_total");
+        assert_eq!(detours, "0", "requests that another node passed on");
     }
 }
 
-fn metric(node: &turnpike_lab::Node, name: &str) -> f64 {
+fn metric(node: &turnpike_lab::Node, name: &str) -> String {
     let output = Command::new("curl")
         .args(["--silent", "--header", "host: localhost"])
         .arg(format!("http://{}/metrics", node.admin))
@@ -99,7 +96,7 @@ fn metric(node: &turnpike_lab::Node, name: &str) -> f64 {
         .unwrap();
     let metrics = said(&output);
     let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-    line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+    line.unwrap_or_else(|| panic!("no {name} in {metrics}")).to_owned()
 }
 
 /// The header of an answer of curl's.

@@ -79,9 +79,11 @@ fn true_addresses_arrive(kind: Kind) {
 
 fn texts(path: &Path) -> String {
     let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    let texts = entries.map(|entry| match entry.is_dir() {
-        true => texts(&entry),
-        false => String::from_utf8_lossy(&std::fs::read(&entry).unwrap()).into_owned(),
+    let texts = entries.map(|entry| {
+        if entry.is_dir() {
+            return texts(&entry);
+        }
+        String::from_utf8_lossy(&std::fs::read(&entry).unwrap()).into_owned()
     });
     texts.collect()
 }
