@@ -23,7 +23,8 @@ pub(crate) fn everything(places: &Places, contenders: &[Contender]) -> anyhow::R
         run(&mut command)
     };
     // Each on its own: built together, the server would get features that only the benches ask for.
-    if contenders.contains(&Contender::Turnpike) {
+    // What nginx is put in front of is ours.
+    if contenders.contains(&Contender::Turnpike) || contenders.contains(&Contender::Nginx) {
         cargo(&["--package", "turnpike"])?;
     }
     if contenders.contains(&Contender::Socketioxide) || contenders.contains(&Contender::Floor) {

@@ -6,6 +6,7 @@
 
 mod build;
 mod load;
+mod look;
 mod measure;
 mod media;
 mod results;

@@ -12,6 +12,8 @@ mod fanout_saturated;
 mod idle_cpu;
 mod idle_memory;
 mod node_killed;
+mod proxy;
+mod reconnect_storm;
 mod relay_burst;
 mod relay_delay;
 mod relay_forward;
@@ -41,10 +43,23 @@ pub(crate) struct Scenario {
     pub(crate) measure: fn(&Bench<'_>) -> anyhow::Result<Sample>,
 }
 
+/// Who is measured beside whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Servers,
+    Relays,
+    Proxies,
+}
+
 impl Scenario {
-    /// They have peers of their own.
-    pub(crate) fn is_of_relays(&self) -> bool {
-        self.name.starts_with("relay-")
+    pub(crate) fn field(&self) -> Field {
+        if self.name.starts_with("relay-") {
+            Field::Relays
+        } else if self.contenders.contains(&Contender::Nginx) {
+            Field::Proxies
+        } else {
+            Field::Servers
+        }
     }
 }
 
@@ -66,7 +81,7 @@ pub(crate) struct Figure {
 /// What one measurement found: figures and whatever helps to trust them, by key.
 pub(crate) type Sample = BTreeMap<&'static str, f64>;
 
-pub(crate) const ALL: [Scenario; 17] = [
+pub(crate) const ALL: [Scenario; 19] = [
     idle_memory::SCENARIO,
     idle_cpu::SCENARIO,
     fanout_paced::SCENARIO,
@@ -79,6 +94,8 @@ pub(crate) const ALL: [Scenario; 17] = [
     cross_node::SCENARIO,
     failover::SCENARIO,
     node_killed::SCENARIO,
+    proxy::SCENARIO,
+    reconnect_storm::SCENARIO,
     relay_forward::SCENARIO,
     relay_join::SCENARIO,
     relay_delay::SCENARIO,

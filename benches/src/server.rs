@@ -1,13 +1,14 @@
 //! The servers that are compared: how each is started, where it listens, and that it is gone afterwards.
 
 mod janus;
+mod proxy;
 
 use std::{
     fs::File,
     io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -30,12 +31,16 @@ pub(crate) enum Contender {
     Socketioxide,
     Webrtc,
     Janus,
+    Nginx,
     Floor,
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Turnpike, Self::Node, Self::Socketioxide, Self::Webrtc, Self::Janus, Self::Floor];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Turnpike, Self::Node, Self::Socketioxide, Self::Webrtc, Self::Janus, Self::Nginx, Self::Floor];
+    /// Those that have sessions, and speak the protocol of clients.
+    pub(crate) const SERVERS: &'static [Self] =
+        &[Self::Turnpike, Self::Node, Self::Socketioxide, Self::Floor];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -44,6 +49,7 @@ impl Contender {
             Self::Socketioxide => "socketioxide",
             Self::Webrtc => "webrtc",
             Self::Janus => "janus",
+            Self::Nginx => "nginx",
             Self::Floor => "floor",
         }
     }
@@ -108,6 +114,8 @@ pub(crate) struct Server {
     contender: Contender,
     child: Child,
     pub(crate) address: SocketAddr,
+    /// Where its metrics are, if it is one of ours.
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 impl Server {
@@ -137,8 +145,9 @@ impl Server {
             Contender::Webrtc => core.command(places.programs.join("bench-relay-webrtc")),
             Contender::Janus => {
                 let (child, address) = janus::start(places, core)?;
-                return Ok(Self { contender, child, address });
+                return Ok(Self { contender, child, address, admin: None });
             }
+            Contender::Nginx => anyhow::bail!("it has no sessions of its own"),
             Contender::Node => {
                 let mut command = core.command("node");
                 command.arg(places.node_peer().join("server.mjs")).env("NODE_ENV", "production");
@@ -160,20 +169,25 @@ impl Server {
                 .env("TURNPIKE_HEARTBEAT_TIMEOUT", timeout_ms);
         }
         command.envs(environment.iter().copied());
-        let mut errors = places.log(name)?;
+        Self::launch(contender, command, places.log(name)?)
+    }
+
+    /// Until it has said where it listens.
+    fn launch(contender: Contender, mut command: Command, mut errors: File) -> anyhow::Result<Self> {
+        let name = contender.name();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.try_clone()?);
         let mut child = command.spawn().with_context(|| format!("{name} did not start"))?;
 
         let mut lines = BufReader::new(child.stdout.take().context("stdout of the server")?).lines();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| listening(&line));
+        let addresses = lines.by_ref().map_while(Result::ok).find_map(|line| listening(&line));
         // Whatever else it says must not fill the pipe and stop it.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        let Some(address) = address else {
+        let Some((address, admin)) = addresses else {
             child.kill().ok();
             child.wait().ok();
             anyhow::bail!("{name} ended before it listened: {}", tail(&mut errors));
         };
-        Ok(Self { contender, child, address })
+        Ok(Self { contender, child, address, admin })
     }
 
     /// `kill -9`.
@@ -203,21 +217,26 @@ impl Drop for Server {
     }
 }
 
-/// The address in `{"listening":{"gateway":"http://127.0.0.1:3010"}}`.
-fn listening(line: &str) -> Option<SocketAddr> {
+/// The addresses in `{"listening":{"gateway":"http://127.0.0.1:3010","admin":"http://127.0.0.1:3011"}}`.
+fn listening(line: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
     #[derive(Deserialize)]
     struct Line {
         listening: Listening,
     }
     #[derive(Deserialize)]
     struct Listening {
+        /// Where clients come in, at a router as well.
+        #[serde(alias = "router")]
         gateway: String,
+        admin: Option<String>,
     }
     let line: Line = serde_json::from_str(line).ok()?;
-    let address: SocketAddr =
-        line.listening.gateway.strip_prefix("http://")?.trim_end_matches('/').parse().ok()?;
-    let ip = if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() };
-    Some(SocketAddr::new(ip, address.port()))
+    let address = |url: &str| -> Option<SocketAddr> {
+        let address: SocketAddr = url.strip_prefix("http://")?.trim_end_matches('/').parse().ok()?;
+        let ip = if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() };
+        Some(SocketAddr::new(ip, address.port()))
+    };
+    Some((address(&line.listening.gateway)?, line.listening.admin.as_deref().and_then(address)))
 }
 
 fn tail(file: &mut File) -> String {
@@ -237,8 +256,10 @@ mod tests {
         assert_eq!(listening("Turnpike, development system"), None);
         assert_eq!(listening(r#"{"level":"INFO","message":"started"}"#), None);
         let line = r#"{"listening":{"gateway":"http://127.0.0.1:4242","admin":"http://127.0.0.1:1"}}"#;
-        assert_eq!(listening(line), Some(([127, 0, 0, 1], 4_242).into()));
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(listening(line), Some((at(4_242), Some(at(1)))));
         let any = r#"{"listening":{"gateway":"http://0.0.0.0:7/"}}"#;
-        assert_eq!(listening(any), Some(([127, 0, 0, 1], 7).into()));
+        assert_eq!(listening(any), Some((at(7), None)));
+        assert_eq!(listening(&line.replace("gateway", "router")), Some((at(4_242), Some(at(1)))));
     }
 }

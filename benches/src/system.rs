@@ -73,6 +73,18 @@ impl System {
         places: &Places,
         core: Core,
     ) -> anyhow::Result<Self> {
+        Self::start_with(contender, servers, replicas_per_master, places, core, &[])
+    }
+
+    /// With an environment of their own besides what all get.
+    pub(crate) fn start_with(
+        contender: Contender,
+        servers: usize,
+        replicas_per_master: usize,
+        places: &Places,
+        core: Core,
+        own: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let redis =
             RedisCluster::start_with(RedisOptions { replicas_per_master, ..RedisOptions::default() })?;
         if let Some(core) = core.0 {
@@ -86,7 +98,8 @@ impl System {
         let seeds = redis.seeds_text();
         let start = |number: usize| {
             let name = format!("bench-{number}");
-            let environment = [("REDIS_NODES", &*seeds), ("SERVER_ID", &*name)];
+            let mut environment = vec![("REDIS_NODES", &*seeds), ("SERVER_ID", &*name)];
+            environment.extend_from_slice(own);
             Server::start_with(contender, Setting::default(), places, core, &environment)
         };
         let servers = (0..servers).map(start).collect::<anyhow::Result<_>>()?;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     results::{Run, Spread},
-    scenario::{self, Figure},
+    scenario::{self, Field, Figure},
     server::Contender,
 };
 
@@ -29,33 +29,35 @@ fn replaced(readme: &str, table: &str) -> anyhow::Result<String> {
 }
 
 /// What is put side by side, and under which names.
-struct Field {
-    is_of_relays: bool,
-    peers: [(Contender, &'static str); 2],
+struct Columns {
+    field: Field,
+    peers: &'static [(Contender, &'static str)],
 }
 
-const FIELDS: [Field; 2] = [
-    Field {
-        is_of_relays: false,
-        peers: [(Contender::Node, "Node"), (Contender::Socketioxide, "socketioxide")],
+const TABLES: [Columns; 3] = [
+    Columns {
+        field: Field::Servers,
+        peers: &[(Contender::Node, "Node"), (Contender::Socketioxide, "socketioxide")],
     },
-    Field { is_of_relays: true, peers: [(Contender::Webrtc, "`webrtc`"), (Contender::Janus, "janus")] },
+    Columns { field: Field::Relays, peers: &[(Contender::Webrtc, "`webrtc`"), (Contender::Janus, "janus")] },
+    Columns { field: Field::Proxies, peers: &[(Contender::Nginx, "nginx")] },
 ];
 
 fn table(results: &Path) -> anyhow::Result<String> {
     let (mut rows, mut origins) = (String::new(), String::new());
-    for field in &FIELDS {
-        let [(_, first), (_, second)] = field.peers;
+    for columns in &TABLES {
+        let peers: Vec<&str> = columns.peers.iter().map(|(_, name)| *name).collect();
+        let peers = peers.join(" | ");
+        let rule = " --- |".repeat(columns.peers.len());
         let _ = writeln!(
             rows,
-            "| figure | unit | Turnpike | goal | {first} | {second} | floor | to the best peer | to the floor |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+            "| figure | unit | Turnpike | goal | {peers} | floor | to the best peer | to the floor |\n\
+             | --- | --- | --- | --- |{rule} --- | --- | --- |"
         );
-        for scenario in scenario::ALL.iter().filter(|scenario| scenario.is_of_relays() == field.is_of_relays)
-        {
+        for scenario in scenario::ALL.iter().filter(|scenario| scenario.field() == columns.field) {
             let Some(run) = Run::latest(results, scenario.name)? else { continue };
             for figure in scenario.figures {
-                rows.push_str(&row(figure, &run, field));
+                rows.push_str(&row(figure, &run, columns));
             }
             let _ = writeln!(
                 origins,
@@ -75,7 +77,7 @@ fn table(results: &Path) -> anyhow::Result<String> {
     Ok(format!("{rows}Median (lowest to highest). Where each row comes from:\n\n{origins}"))
 }
 
-fn row(figure: &Figure, run: &Run, field: &Field) -> String {
+fn row(figure: &Figure, run: &Run, columns: &Columns) -> String {
     let cell =
         |contender| run.spread(contender, figure.key).map_or_else(|| "-".into(), |spread| spelled(&spread));
     let median = |contender| run.spread(contender, figure.key).map(|spread| spread.median);
@@ -84,16 +86,15 @@ fn row(figure: &Figure, run: &Run, field: &Field) -> String {
         _ => "-".into(),
     };
     let ours = median(Contender::Turnpike);
-    let [(first, _), (second, _)] = field.peers;
-    let best_peer = [median(first), median(second)].into_iter().flatten().min_by(f64::total_cmp);
+    let best_peer = columns.peers.iter().filter_map(|(peer, _)| median(*peer)).min_by(f64::total_cmp);
+    let peers: Vec<String> = columns.peers.iter().map(|(peer, _)| cell(*peer)).collect();
+    let peers = peers.join(" | ");
     format!(
-        "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+        "| {} | {} | {} | {} | {peers} | {} | {} | {} |\n",
         figure.title,
         figure.unit,
         cell(Contender::Turnpike),
         figure.goal.map_or_else(|| "-".into(), |goal| format!("≤ {goal}")),
-        cell(first),
-        cell(second),
         cell(Contender::Floor),
         ratio(ours, best_peer),
         ratio(ours, median(Contender::Floor)),

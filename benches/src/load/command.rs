@@ -145,7 +145,7 @@ pub(crate) struct Report {
     pub(crate) ack_latency: Option<Latency>,
     /// Longest time between two acks, for `Unbroken`.
     pub(crate) gap_seconds: f64,
-    /// Answers that told to try again, for `Unbroken`.
+    /// Answers that told to try again, for `Unbroken` and `Recover`.
     pub(crate) refusals: u64,
     /// Members of one room that saw another order than their first member.
     pub(crate) disordered: u64,

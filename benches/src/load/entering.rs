@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use jsonwebtoken::{EncodingKey, Header};
@@ -44,6 +44,22 @@ pub(crate) fn upgraded(connection: &mut Connection) -> anyhow::Result<Option<Vec
     }
     connection.stage = Stage::Opening;
     Ok(Some(rest.to_vec()))
+}
+
+/// How long to stay away, if the answer to the upgrade is that there are too many.
+pub(crate) fn turned_away(response: &[u8]) -> Option<Duration> {
+    if !response.starts_with(b"HTTP/1.1 503 ") && !response.starts_with(b"HTTP/1.1 429 ") {
+        return None;
+    }
+    let end = memchr::memmem::find(response, b"\r\n\r\n")?;
+    let (head, body) = (text(&response[..end]).to_ascii_lowercase(), text(&response[end..]));
+    let number = |text: &str, name: &str| -> Option<u64> {
+        let digits = text.split_once(name)?.1.trim_start();
+        digits.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+    };
+    let wait_ms = number(&body, "\"retry_after_ms\":");
+    let wait_ms = wait_ms.or_else(|| Some(number(&head, "retry-after:")? * 1_000));
+    Some(Duration::from_millis(wait_ms.unwrap_or(1_000)))
 }
 
 pub(crate) fn token(secret: &EncodingKey, user: u32) -> anyhow::Result<String> {

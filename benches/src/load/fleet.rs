@@ -57,6 +57,11 @@ pub(crate) enum Turn {
 pub(crate) trait Job {
     fn seen(&mut self, fleet: &mut Fleet, index: usize, seen: Seen);
     fn turn(&mut self, fleet: &mut Fleet, now: Instant) -> Turn;
+
+    /// A connection was not let in, and told for how long to stay away.
+    fn turned_away(&mut self, fleet: &mut Fleet, index: usize, _before: Connection, _wait: Duration) {
+        fleet.fail(index, "turned away");
+    }
 }
 
 pub(crate) struct Fleet {
@@ -312,6 +317,12 @@ impl Fleet {
             let upgrade_rest;
             let input = if connection.stage == Stage::Upgrading {
                 connection.response.extend_from_slice(&buffer[..read]);
+                if let Some(wait) = entering::turned_away(&connection.response) {
+                    if let Some(before) = self.connections[index].take() {
+                        job.turned_away(self, index, before, wait);
+                    }
+                    return Ok(());
+                }
                 match entering::upgraded(connection)? {
                     Some(rest) => upgrade_rest = rest,
                     None => continue,

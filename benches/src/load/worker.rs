@@ -130,6 +130,7 @@ fn perform(fleet: &mut Fleet, command: Command) -> anyhow::Result<Report> {
             let mut job = Recovery::new(fleet, sent);
             fleet.drive(&mut job)?;
             report.operations = job.ready;
+            report.refusals = job.refusals;
             report.latency = job.latency();
         }
         Command::Idle { seconds } => {

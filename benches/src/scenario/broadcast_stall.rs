@@ -24,7 +24,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         unit: "ms",
         goal: Some(3.0),
     }],
-    contenders: &Contender::ALL,
+    contenders: Contender::SERVERS,
     rounds: 5,
     measure,
 };

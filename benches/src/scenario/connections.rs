@@ -15,7 +15,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         unit: "CPU s a thousand",
         goal: None,
     }],
-    contenders: &Contender::ALL,
+    contenders: Contender::SERVERS,
     rounds: 1,
     measure,
 };

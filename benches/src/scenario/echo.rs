@@ -14,7 +14,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         unit: "CPU s a million",
         goal: Some(4.6),
     }],
-    contenders: &Contender::ALL,
+    contenders: Contender::SERVERS,
     rounds: 5,
     measure,
 };

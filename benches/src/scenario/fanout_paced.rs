@@ -18,7 +18,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         unit: "CPU s a million deliveries",
         goal: Some(4.8),
     }],
-    contenders: &Contender::ALL,
+    contenders: Contender::SERVERS,
     rounds: 5,
     measure,
 };

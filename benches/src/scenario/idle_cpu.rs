@@ -18,7 +18,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         unit: "CPU us a second",
         goal: Some(0.5),
     }],
-    contenders: &Contender::ALL,
+    contenders: Contender::SERVERS,
     rounds: 3,
     measure,
 };

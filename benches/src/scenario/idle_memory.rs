@@ -32,7 +32,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             goal: Some(4.0),
         },
     ],
-    contenders: &Contender::ALL,
+    contenders: Contender::SERVERS,
     rounds: 3,
     measure,
 };

@@ -11,7 +11,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         unit: "CPU s a thousand",
         goal: Some(0.06),
     }],
-    contenders: &Contender::ALL,
+    contenders: Contender::SERVERS,
     rounds: 5,
     measure,
 };

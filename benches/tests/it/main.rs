@@ -82,6 +82,30 @@ fn two_nodes_on_a_redis_cluster_lose_and_double_nothing() {
     }
 }
 
+/// Six hundred clients come back at once through a router. Needs the server and Redis as well.
+#[test]
+fn a_storm_is_let_in_and_no_node_is_asked_for_more_than_it_takes() {
+    let output = Command::new(env!("CARGO_BIN_EXE_turnpike-benches"))
+        .args(["reconnect-storm", "--quick", "--no-build"])
+        .output()
+        .expect("the driver is built for this test");
+    let told = stdout(&output);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("refused_by_nodes 0.0000"), "{told}");
+}
+
+/// The same load through ours and through nginx, which has to be there.
+#[test]
+fn proxies_pass_everything_on() {
+    let output = Command::new(env!("CARGO_BIN_EXE_turnpike-benches"))
+        .args(["proxy", "--quick", "--no-build", "--servers", "turnpike,nginx"])
+        .output()
+        .expect("the driver is built for this test");
+    let told = stdout(&output);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(told.matches("FAILED").count(), 0, "{told}");
+}
+
 /// Needs the server beside this test's driver, too.
 #[test]
 fn who_comes_and_who_loses_packets_gets_a_picture() {

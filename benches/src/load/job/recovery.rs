@@ -1,7 +1,11 @@
 //! The storm after the end of a node: every client returns at once, without the jitter that a real one has, and is there
-//! when it has got what it missed.
+//! when it has got what it missed. Who is told to come later does.
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    time::{Duration, Instant},
+};
 
 use crate::load::{
     command::{Latency, Sent},
@@ -10,7 +14,7 @@ use crate::load::{
 };
 
 /// A client that is not back by then never will be.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Recovery {
     sent: Sent,
@@ -23,6 +27,10 @@ pub(crate) struct Recovery {
     entered: Vec<bool>,
     complete: Vec<bool>,
     complete_us: Vec<u32>,
+    /// Those that were turned away, and when they come again.
+    later: BTreeMap<usize, Connection>,
+    due: BinaryHeap<Reverse<(Instant, usize)>>,
+    pub(crate) refusals: u64,
 }
 
 impl Recovery {
@@ -39,6 +47,9 @@ impl Recovery {
             entered: vec![false; count],
             complete: vec![false; count],
             complete_us: Vec::new(),
+            later: BTreeMap::new(),
+            due: BinaryHeap::new(),
+            refusals: 0,
         }
     }
 
@@ -62,7 +73,22 @@ impl Job for Recovery {
         }
     }
 
+    fn turned_away(&mut self, _fleet: &mut Fleet, index: usize, before: Connection, wait: Duration) {
+        self.refusals += 1;
+        self.later.insert(index, before);
+        self.due.push(Reverse((Instant::now() + wait, index)));
+    }
+
     fn turn(&mut self, fleet: &mut Fleet, now: Instant) -> Turn {
+        while let Some(Reverse((due, index))) = self.due.peek().copied()
+            && due <= now
+        {
+            self.due.pop();
+            let again = self.later.remove(&index).map_or(Ok(()), |before| fleet.restart(index, before));
+            if let Err(error) = again {
+                fleet.fail(index, &format!("{error:#}"));
+            }
+        }
         // A look at the sockets between some and the next, as the kernel's queue of those that arrive is not endless.
         for before in self.before.by_ref().take(64) {
             let index = self.started;
