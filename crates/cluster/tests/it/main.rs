@@ -5,5 +5,6 @@
 mod contract;
 mod embedded_disk;
 mod fitness;
+mod growth;
 mod redis;
 mod redis_stores;

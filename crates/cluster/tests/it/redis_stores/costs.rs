@@ -56,8 +56,9 @@ async fn a_node_costs_redis_the_same_among_few_and_among_many() {
     let mut there: Vec<Node> = Vec::new();
     let mut costs = Vec::new();
     for count in [FEW, MANY] {
-        let joining = (there.len()..count).map(|_| node(config(cluster.seeds(), &prefix)));
-        there.extend(join_all(joining.collect::<Vec<_>>()).await);
+        while there.len() < count {
+            there.push(node(config(cluster.seeds(), &prefix)).await);
+        }
         for node in &there {
             let seen = async || (node.plane.membership.nodes().borrow().len() == count).then_some(());
             until("all to be seen", seen).await;
@@ -124,7 +125,10 @@ async fn what_a_message_costs_redis_by_how_many_nodes_hear_it() {
     const MESSAGES: usize = 4_000;
     let cluster = RedisCluster::start().unwrap();
     let prefix = turnpike_lab::unique_prefix();
-    let nodes = join_all((0..MANY).map(|_| node(config(cluster.seeds(), &prefix)))).await;
+    let mut nodes = Vec::new();
+    for _ in 0..MANY {
+        nodes.push(node(config(cluster.seeds(), &prefix)).await);
+    }
     let cpu = |cluster: &RedisCluster| counted(cluster, "used_cpu_user") + counted(cluster, "used_cpu_sys");
     let body = serde_json::to_string(&"x".repeat(200)).unwrap();
     for hearing in [1, MANY] {
