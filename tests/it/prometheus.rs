@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use turnpike_lab::{Directory, Node, RedisCluster, RedisOptions, unique_prefix};
 
 use self::clients::Talkers;
-use self::queries::{of_alerts, of_dashboards};
+use self::queries::{Query, of_alerts, of_dashboards};
 use self::server::Prometheus;
 use self::sick::{Attacks, FullDisk, knock, leave_few_descriptors};
 use crate::relays::viewers::{Client, Entry};
@@ -137,6 +137,14 @@ async fn alone_dashboards_and_alerts_speak_of_what_is_there() {
 }
 
 fn every_query_yields(prometheus: &Prometheus) {
+    for vain in [
+        "rate(turnpike_nothing_total[15s])",
+        "up / 0 * 0",
+        "rate(turnpike_media_viewers{job=\"x\"}[15s]) or vector(1)",
+    ] {
+        let vain = Query { place: String::new(), expression: vain.to_owned() };
+        assert!(vain.fault(prometheus).is_some(), "{} is taken for good", vain.expression);
+    }
     let mut waiting: Vec<_> = of_dashboards().into_iter().chain(of_alerts(prometheus)).collect();
     let count = waiting.len();
     let begun = Instant::now();
