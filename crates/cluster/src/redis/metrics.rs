@@ -91,11 +91,14 @@ impl Metrics {
                 "Commands sent to Redis, by function or command.",
                 &["kind"],
             )?,
-            calls_failed: known(vec(
-                "turnpike_cluster_redis_failures_total",
-                "Commands that were not answered as asked, by what happened.",
-                &["reason"],
-            )?, &FAILURES),
+            calls_failed: known(
+                vec(
+                    "turnpike_cluster_redis_failures_total",
+                    "Commands that were not answered as asked, by what happened.",
+                    &["reason"],
+                )?,
+                &FAILURES,
+            ),
             batches: counter(
                 "turnpike_cluster_publish_batches_total",
                 "Groups of publications that were committed together.",
@@ -108,11 +111,14 @@ impl Metrics {
                     4.0, 8.0,
                 ],
             )?,
-            publish_failed: known(vec(
-                "turnpike_cluster_publish_failures_total",
-                "Publications that were not kept, or not known to be, by reason.",
-                &["reason"],
-            )?, &NOT_KEPT),
+            publish_failed: known(
+                vec(
+                    "turnpike_cluster_publish_failures_total",
+                    "Publications that were not kept, or not known to be, by reason.",
+                    &["reason"],
+                )?,
+                &NOT_KEPT,
+            ),
             publish_retries: counter(
                 "turnpike_cluster_publish_retries_total",
                 "Publications that were sent to Redis once more.",
@@ -126,11 +132,14 @@ impl Metrics {
                 "turnpike_cluster_bus_connections_total",
                 "Connections of the bus that were made.",
             )?,
-            gaps: known(vec(
-                "turnpike_cluster_gaps_total",
-                "Times that something may have been missed on the bus, by what showed it.",
-                &["reason"],
-            )?, &GAPS),
+            gaps: known(
+                vec(
+                    "turnpike_cluster_gaps_total",
+                    "Times that something may have been missed on the bus, by what showed it.",
+                    &["reason"],
+                )?,
+                &GAPS,
+            ),
             resyncs: counter(
                 "turnpike_cluster_resyncs_total",
                 "Times that all open rooms of a lane were compared with the log.",
@@ -148,11 +157,14 @@ impl Metrics {
                 "turnpike_cluster_signals_dropped_total",
                 "Signals that were not sent to other nodes.",
             )?,
-            forged: known(vec(
-                "turnpike_bus_forged_total",
-                "Messages between nodes that bear no seal of this cluster, or one that was made for something else.",
-                &["kind"],
-            )?, &FORGED),
+            forged: known(
+                vec(
+                    "turnpike_bus_forged_total",
+                    "Messages between nodes that bear no seal of this cluster, or one that was made for something else.",
+                    &["kind"],
+                )?,
+                &FORGED,
+            ),
             notices_given_up: counter(
                 "turnpike_bulletin_given_up_total",
                 "Bans and revocations for which there was no room any more, before their time was over.",
