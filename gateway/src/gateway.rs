@@ -1,7 +1,7 @@
 //! A gateway as its process sees it: bound, serving, draining, gone.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -88,6 +88,15 @@ pub struct Gateway {
 impl Gateway {
     /// Binds the listener. What the gateway measures goes to the registry once it serves.
     pub fn bind(config: GatewayConfig, registry: &Registry) -> io::Result<Bound> {
+        Self::bind_to(None, config, registry)
+    }
+
+    /// The same with a listener that somebody else has bound, in place of an address.
+    pub fn bind_to(
+        listener: Option<TcpListener>,
+        config: GatewayConfig,
+        registry: &Registry,
+    ) -> io::Result<Bound> {
         let GatewayConfig {
             address,
             engine,
@@ -129,7 +138,11 @@ impl Gateway {
             tracer,
             development,
         };
-        Ok(Bound { engine: Server::bind(address, engine)?, config: told, registry: registry.clone() })
+        let engine = match listener {
+            Some(listener) => Server::adopt(listener, engine)?,
+            None => Server::bind(address, engine)?,
+        };
+        Ok(Bound { engine, config: told, registry: registry.clone() })
     }
 
     pub fn local_addr(&self) -> SocketAddr {

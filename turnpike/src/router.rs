@@ -13,6 +13,7 @@ use turnpike_daemon::config::{Effective, Setting as _};
 use turnpike_daemon::drain::Drain;
 use turnpike_daemon::health::Health;
 use turnpike_daemon::signals::{Hangup, Signals};
+use turnpike_daemon::sockets::Sockets;
 use turnpike_daemon::tasks::Tasks;
 use turnpike_daemon::{admin, descriptors, metrics, probe};
 use turnpike_guard::limit::Rate;
@@ -25,6 +26,7 @@ use crate::{addresses, announce, cluster, redis};
 
 pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<()> {
     let started = SystemTime::now();
+    let mut sockets = Sockets::of_process(&["router", "admin"])?;
     let (log, dial) = config.log.install()?;
     let descriptors = descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -36,10 +38,18 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         // Everything is bound before anything is served: an address in use must be found now.
         let wanted = wanted(config, descriptors.limit);
         let address = wanted.address;
-        let router = Router::bind(wanted).with_context(|| {
+        let router = match sockets.take("router", address)? {
+            Some(handed) => Router::adopt(handed, wanted),
+            None => Router::bind(wanted),
+        };
+        let router = router.with_context(|| {
             format!("the router cannot listen on {address} (set TURNPIKE_ROUTER_HOST and TURNPIKE_ROUTER_PORT)")
         })?;
-        let admin = admin::bind(config.admin.address()).await.with_context(|| {
+        let admin = match sockets.take("admin", config.admin.address())? {
+            Some(handed) => admin::adopt(handed),
+            None => admin::bind(config.admin.address()).await,
+        };
+        let admin = admin.with_context(|| {
             format!("the admin listener cannot listen on {} (set ADMIN_HOST and ADMIN_PORT)", config.admin.address())
         })?;
         let (entry, admin_address) = (router.local_addr(), admin.address);

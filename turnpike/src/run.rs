@@ -16,6 +16,7 @@ use turnpike_daemon::descriptors::{self, Descriptors};
 use turnpike_daemon::drain::Drain;
 use turnpike_daemon::health::{Check, Health};
 use turnpike_daemon::signals::{Hangup, Signals};
+use turnpike_daemon::sockets::Sockets;
 use turnpike_daemon::tasks::{Stop, Tasks};
 use turnpike_daemon::{metrics, probe};
 use turnpike_gateway::{Gateway, GatewayConfig};
@@ -60,6 +61,8 @@ struct Addresses {
 
 pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> anyhow::Result<()> {
     let started = SystemTime::now();
+    let mut sockets = Sockets::of_process(&["gateway", "admin"])?;
+    let is_handed = !sockets.is_empty();
     let (log, dial) = config.log.install()?;
     let descriptors = descriptors::raise();
     let secrets = Secrets::of(config)?;
@@ -100,10 +103,14 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
         // What was called back is known to all who look at tokens.
         let wanted = GatewayConfig { tokens: tokens.clone(), ..wanted };
         let address = wanted.address;
-        let gateway = Gateway::bind(wanted, &registry)
+        let gateway = Gateway::bind_to(sockets.take("gateway", address)?, wanted, &registry)
             .with_context(|| format!("the gateway cannot listen on {address} (set HOST and PORT)"))?;
         let address = config.admin.address();
-        let admin = listener::bind(address).await.with_context(|| {
+        let admin = match sockets.take("admin", address)? {
+            Some(handed) => listener::adopt(handed),
+            None => listener::bind(address).await,
+        };
+        let admin = admin.with_context(|| {
             format!("the admin listener cannot listen on {address} (set ADMIN_HOST and ADMIN_PORT)")
         })?;
         let relay = media::config(config).map(|media| Relay::start(&media, &registry)).transpose();
@@ -234,6 +241,10 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
     log.flush();
     match outcome? {
         Ended::Asked => Ok(()),
+        // Whoever handed over the sockets does so again at the next start, and can do what this process cannot.
+        Ended::LeaseLost(_) if is_handed => {
+            anyhow::bail!("other nodes took this one for dead: its supervisor has to start it again")
+        }
         // The same program with the same arguments and environment, as another start of the node.
         Ended::LeaseLost(addresses) => {
             Err(anyhow::Error::new(again(addresses).exec()).context("the process could not start over"))

@@ -47,6 +47,14 @@ pub async fn bind(address: SocketAddr) -> io::Result<Bound> {
     Ok(Bound { listener, address })
 }
 
+/// One that somebody else has bound.
+pub fn adopt(listener: std::net::TcpListener) -> io::Result<Bound> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    Ok(Bound { listener, address })
+}
+
 impl Bound {
     pub async fn serve(self, router: Router) {
         let router = if self.address.ip().is_loopback() {

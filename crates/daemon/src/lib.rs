@@ -12,4 +12,5 @@ pub mod log;
 pub mod metrics;
 pub mod probe;
 pub mod signals;
+pub mod sockets;
 pub mod tasks;

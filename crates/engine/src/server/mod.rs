@@ -72,17 +72,19 @@ impl Server {
         for _ in 1..shards {
             listeners.push(listen(address, &config, true)?);
         }
-        let mut inboxes = Vec::with_capacity(shards);
-        let shards = (0..shards)
-            .map(|_| {
-                let (inbox, receiver) = Inbox::new(config.inbox_commands_max);
-                inboxes.push(receiver);
-                ShardHandle { inbox, counters: Arc::new(ShardCounters::default()) }
-            })
-            .collect::<Vec<_>>();
-        let whereabouts = Whereabouts::new(shards.len());
-        let handle = Handle(Arc::new(Shared { shards, whereabouts }));
-        Ok(Bound { config, address, listeners, inboxes, handle })
+        Ok(Bound::over(listeners, address, config))
+    }
+
+    /// The same with a listener that somebody else has bound, and keeps open while one process follows another: nobody who
+    /// comes in between is refused.
+    pub fn adopt(listener: TcpListener, config: EngineConfig) -> io::Result<Bound> {
+        let shards = config.shards.clamp(1, SHARDS_MAX);
+        let config = Arc::new(EngineConfig { shards, ..config });
+        let (address, socket) = (listener.local_addr()?, Socket::from(listener));
+        set_up(&socket, &config)?;
+        // One queue of the kernel for all of them: whichever shard is idle takes the next.
+        let listeners = (0..shards).map(|_| socket.try_clone().map(Into::into)).collect::<io::Result<_>>()?;
+        Ok(Bound::over(listeners, address, config))
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -107,6 +109,21 @@ impl Server {
 }
 
 impl Bound {
+    fn over(listeners: Vec<TcpListener>, address: SocketAddr, config: Arc<EngineConfig>) -> Self {
+        let shards = listeners.len();
+        let mut inboxes = Vec::with_capacity(shards);
+        let shards = (0..shards)
+            .map(|_| {
+                let (inbox, receiver) = Inbox::new(config.inbox_commands_max);
+                inboxes.push(receiver);
+                ShardHandle { inbox, counters: Arc::new(ShardCounters::default()) }
+            })
+            .collect::<Vec<_>>();
+        let whereabouts = Whereabouts::new(shards.len());
+        let handle = Handle(Arc::new(Shared { shards, whereabouts }));
+        Self { config, address, listeners, inboxes, handle }
+    }
+
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
@@ -135,6 +152,13 @@ fn listen(address: SocketAddr, config: &EngineConfig, reuse_port: bool) -> io::R
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
+    set_up(&socket, config)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn set_up(socket: &Socket, config: &EngineConfig) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     if let Some(bytes) = config.send_buffer_bytes {
         // Inherited by accepted sockets. The kernel doubles what it is told.
@@ -144,9 +168,7 @@ fn listen(address: SocketAddr, config: &EngineConfig, reuse_port: bool) -> io::R
     // ends the answers of HTTP, which have no deadline of their own, and holds for closing sockets and zero windows.
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(config.ping_interval + config.ping_timeout))?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(())
 }
 
 fn run_shard<A: Application>(
