@@ -37,6 +37,8 @@ pub(crate) struct Admission {
     a_second: AtomicU32,
     in_sum: Bucket,
     per_address: Table<AddressKey>,
+    /// Of those that ask where something is: the cluster's directory has to be asked in turn.
+    questions: Table<AddressKey>,
     begun: Instant,
     /// Until when those who were told to come again fill the pace.
     told_until_us: AtomicU64,
@@ -61,6 +63,7 @@ impl Admission {
             a_second: AtomicU32::new(in_sum),
             in_sum: Bucket::default(),
             per_address: Table::new(ADDRESSES_MAX),
+            questions: Table::new(ADDRESSES_MAX),
             begun: Instant::now(),
             told_until_us: AtomicU64::new(0),
             random: RandomState::new(),
@@ -73,18 +76,26 @@ impl Admission {
     }
 
     fn admit_at(&self, client: IpAddr, now_ms: u64) -> Result<(), Later> {
-        let address = AddressKey::of(client);
-        self.per_address.check(&address, &self.per_address_rate, now_ms).map_err(|exceeded| Later {
-            status: StatusCode::TOO_MANY_REQUESTS,
-            retry_after_ms: exceeded.retry_after_ms + self.spread(),
-            reason: "address",
-        })?;
+        self.of_address(&self.per_address, client, now_ms)?;
         let pace = NonZeroU32::new(self.a_second()).unwrap_or(NonZeroU32::MIN);
         let burst = NonZeroU32::new(pace.get() / BURST_SHARE).unwrap_or(NonZeroU32::MIN);
         self.in_sum.check(&Rate::per_second(pace, burst), now_ms).map_err(|_| Later {
             status: StatusCode::SERVICE_UNAVAILABLE,
             retry_after_ms: self.away_ms(pace, now_ms) + self.spread(),
             reason: "sum",
+        })
+    }
+
+    /// A question of an address, of which there may be as many as handshakes.
+    pub(crate) fn ask(&self, client: IpAddr) -> Result<(), Later> {
+        self.of_address(&self.questions, client, self.begun.elapsed().as_millis() as u64)
+    }
+
+    fn of_address(&self, table: &Table<AddressKey>, client: IpAddr, now_ms: u64) -> Result<(), Later> {
+        table.check(&AddressKey::of(client), &self.per_address_rate, now_ms).map_err(|exceeded| Later {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            retry_after_ms: exceeded.retry_after_ms + self.spread(),
+            reason: "address",
         })
     }
 
@@ -117,7 +128,9 @@ impl Admission {
 
     /// Forgets who has not come for a while.
     pub(crate) fn sweep(&self) {
-        self.per_address.sweep(self.begun.elapsed().as_millis() as u64);
+        let now_ms = self.begun.elapsed().as_millis() as u64;
+        self.per_address.sweep(now_ms);
+        self.questions.sweep(now_ms);
     }
 }
 

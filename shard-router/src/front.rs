@@ -154,6 +154,11 @@ impl Front {
         query: Option<&str>,
     ) -> Result<Target, Box<Response<Said>>> {
         let Shared { roster, admission, lookup, meters, .. } = &*self.shared;
+        if matches!(route, Route::Lookup | Route::Stream { .. })
+            && let Err(later) = admission.ask(client)
+        {
+            return Err(Box::new(answer::later(later.status, later.retry_after_ms)));
+        }
         let any = || Target::Any(client.to_string());
         match route {
             Route::Session { node } => {

@@ -9,7 +9,7 @@ use crate::stand::{BEGIN, Stand};
 async fn all_are_let_in_at_the_pace_in_the_end() {
     const CLIENTS: usize = 300;
     const PACE: u32 = 100;
-    let stand = Stand::with(2, PACE);
+    let stand = Stand::with(2, PACE, 100_000);
     let begun = Instant::now();
     let mut tasks = Vec::new();
     for _ in 0..CLIENTS {
@@ -64,6 +64,27 @@ async fn a_storm_of_questions_stays_with_the_router() {
         client.until(b"}").await;
     }
     assert!(stand.nodes.iter().all(|node| node.seen().is_empty()));
+}
+
+/// The cluster's directory is asked for each of them: one address has no more than its share, and others have theirs.
+#[tokio::test]
+async fn one_address_asks_no_more_than_its_share() {
+    let stand = Stand::with(1, 100_000, 50);
+    let mut client = stand.client().await;
+    let mut told = 0;
+    for _ in 0..500 {
+        client.send("GET /v1/route?stream=live:1 HTTP/1.1\r\nhost: r\r\n\r\n").await;
+        let head = client.until(b"\r\n\r\n").await;
+        told += usize::from(head.starts_with(b"HTTP/1.1 429"));
+        client.until(b"}").await;
+        if head.starts_with(b"HTTP/1.1 429") || head.starts_with(b"HTTP/1.1 503") {
+            client.until(b"}").await;
+        }
+    }
+    assert!(told > 250, "{told} of 500");
+    // Questions do not keep anybody from beginning a session.
+    client.send(BEGIN).await;
+    client.until(b"n0").await;
 }
 
 /// Whatever comes and goes, those who have a node stay with it.

@@ -35,7 +35,7 @@ fn count(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
 }
 
-fn config(handshakes: u32) -> RouterConfig {
+fn config(handshakes: u32, per_address: u32) -> RouterConfig {
     RouterConfig {
         address: ([127, 0, 0, 1], 0).into(),
         threads: 1,
@@ -43,7 +43,7 @@ fn config(handshakes: u32) -> RouterConfig {
         weights: HashMap::new(),
         handshakes: Handshakes {
             in_sum: count(handshakes),
-            per_address: Rate::per_second(count(100_000), count(100_000)),
+            per_address: Rate::per_second(count(per_address), count(per_address)),
         },
         proxies: turnpike_guard::address::Proxies::default(),
         connections_max: 1_000,
@@ -60,11 +60,11 @@ fn member(node: &Node, number: usize) -> turnpike_cluster::Node {
 
 impl Stand {
     pub(crate) fn start(nodes: usize) -> Self {
-        Self::with(nodes, 100_000)
+        Self::with(nodes, 100_000, 100_000)
     }
 
-    /// With so many handshakes a second.
-    pub(crate) fn with(count: usize, handshakes: u32) -> Self {
+    /// With so many handshakes a second, and so many of one address.
+    pub(crate) fn with(count: usize, handshakes: u32, per_address: u32) -> Self {
         let mut nodes = Vec::new();
         for number in 0..count {
             nodes.push(Node::start(&format!("n{number}")));
@@ -72,7 +72,7 @@ impl Stand {
         let (members, seen) =
             watch::channel(nodes.iter().enumerate().map(|(at, node)| member(node, at)).collect());
         let directory = embedded::start(&embedded::Config::new("router")).unwrap().directory;
-        let bound = Router::bind(config(handshakes)).unwrap();
+        let bound = Router::bind(config(handshakes, per_address)).unwrap();
         let (router, registry) = (bound.local_addr(), Registry::new());
         let serving = bound.serve(seen, directory, &registry).unwrap();
         Self { router, nodes, serving, registry, members }
