@@ -89,8 +89,10 @@ async fn admit(app: Arc<App>, request: ConnectRequest) -> Admitted {
                 Err(error) => {
                     let reason = error.as_ref().map_or("missing", TokenError::slug);
                     app.meters.token_refused(reason);
-                    if let Some(error) = &error {
-                        app.policing.token_refused(Some(request.handshake.peer.ip()), None, error);
+                    let client = Some(request.handshake.peer.ip());
+                    match &error {
+                        Some(error) => app.policing.token_refused(client, None, error),
+                        None => app.policing.token_missing(client),
                     }
                     audited::login_failed(&app.audit, By::comer(&request), reason).await;
                     let failure = error.map_or_else(|| Code::Unauthorized.into(), Failure::from);

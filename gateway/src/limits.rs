@@ -32,6 +32,7 @@ pub(crate) struct Limiter {
     joins: Table<str>,
     presence: Table<str>,
     history: Table<str>,
+    recorded: Table<str>,
     requests: Table<str>,
     users: Arc<Shares>,
     rooms: Arc<Shares>,
@@ -83,6 +84,7 @@ impl Limiter {
             joins: Table::new(keys_max),
             presence: Table::new(keys_max),
             history: Table::new(keys_max),
+            recorded: Table::new(keys_max),
             requests: Table::new(keys_max),
             users: shares("u"),
             rooms: shares("r"),
@@ -167,6 +169,7 @@ impl Limiter {
             (Limit::Joins, &self.joins),
             (Limit::Presence, &self.presence),
             (Limit::History, &self.history),
+            (Limit::Recorded, &self.recorded),
             (Limit::Requests, &self.requests),
         ];
         for (limit, table) in tables {
@@ -186,6 +189,7 @@ impl Limiter {
             Limit::Joins => &self.joins,
             Limit::Presence => &self.presence,
             Limit::History => &self.history,
+            Limit::Recorded => &self.recorded,
             Limit::Requests => &self.requests,
             Limit::Events | Limit::Bytes | Limit::Messages | Limit::RoomMessages => {
                 debug_assert!(false, "{limit:?} is counted elsewhere");
@@ -257,6 +261,7 @@ fn words(limit: Limit) -> &'static str {
         Limit::Joins => "too many rooms joined at a time",
         Limit::Presence => "too many changes of presence",
         Limit::History => "too many pages read at a time",
+        Limit::Recorded => "too many new tokens and streams at a time",
         Limit::Requests => "too many requests",
     }
 }

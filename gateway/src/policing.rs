@@ -89,9 +89,15 @@ impl Policing {
 
     /// A token was refused.
     pub(crate) fn token_refused(&self, client: Option<IpAddr>, user: Option<&UserId>, error: &TokenError) {
+        self.watch.login_failed(client);
         if error.is_an_attempt() {
             self.report(client, user, Signal::BadToken);
         }
+    }
+
+    /// None was shown.
+    pub(crate) fn token_missing(&self, client: Option<IpAddr>) {
+        self.watch.login_failed(client);
     }
 
     /// Whether a user may come in. The failure says for how long not.

@@ -260,7 +260,9 @@ async fn only_those_on_the_list_may_come_in() {
 async fn countries_are_asked_for_and_the_file_may_come_later() {
     let directory = Directory::new("countries").unwrap();
     let path = directory.path().join("countries.mmdb");
+    let log = directory.path().join("audit");
     let node = Node::start(&[
+        ("AUDIT_DIR", log.to_str().unwrap()),
         ("TURNPIKE_TRUSTED_PROXIES", "127.0.0.2"),
         ("TURNPIKE_COUNTRY_FILE", path.to_str().unwrap()),
         ("TURNPIKE_COUNTRY_ALLOW", "DE,FR"),
@@ -298,4 +300,19 @@ async fn countries_are_asked_for_and_the_file_may_come_later() {
     until("198.51.100.1", 200).await;
     assert_eq!(of("203.0.113.1").await, Some(403));
     assert_eq!(metric(&node, "turnpike_country_file_built_timestamp_seconds").await, 1_700_000_000);
+    // On record with the country, if it is known.
+    let refused_of = |country: &str| {
+        let files = std::fs::read_dir(&log).unwrap().flatten();
+        let text: String =
+            files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default()).collect();
+        let mut records = text.lines().filter(|line| line.contains("\"country_refused\""));
+        records.any(|record| record.contains(country))
+    };
+    let written = async {
+        while !(refused_of("\"country\":\"US\"") && refused_of("\"203.0.113.1\"")) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(BROKEN, written).await.expect("the records are there");
+    assert!(!refused_of("\"country\":\"DE\""));
 }

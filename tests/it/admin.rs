@@ -233,6 +233,17 @@ async fn only_an_admin_asks_and_no_page_of_anybody_else() {
     assert!(slowed.head.contains("retry-after: "), "{}", slowed.head);
     assert_eq!(list(&[bearer]).await.status, 200);
 
+    // By name as well as by address, if a token says the name: here the address alone would not do.
+    let token = node.token(&["--user", "eve", "--role", "user"]).unwrap();
+    let user = Operator { node: &node, bearer: format!("Bearer {token}") };
+    let mut statuses = Vec::new();
+    for _ in 0..12 {
+        statuses.push(user.ask("GET", "/admin/v1/bans", None).await.status);
+    }
+    assert_eq!((statuses.first(), statuses.last()), (Some(&403), Some(&429)), "{statuses:?}");
+    assert_eq!(Operator::of(&node, "service").ask("GET", "/admin/v1/bans", None).await.status, 403);
+    assert_eq!(list(&[bearer]).await.status, 200);
+
     let failures = admin.get("/admin/v1/audit/records?activity=login_failed&limit=1000").await;
     let failures = failures["records"].as_array().unwrap().clone();
     let of = |reason: &str| failures.iter().filter(|record| record["reason"] == reason).count();

@@ -108,6 +108,23 @@ impl Client {
     }
 }
 
+/// What the stock client hands to `connect_error`.
+async fn refused_over_socket_io(from: u8, to: SocketAddr, token: &str) -> Value {
+    let url = format!("ws://{to}/socket.io/?EIO=4&transport=websocket");
+    let (mut socket, _) =
+        tokio_tungstenite::client_async(url, connect(from, to).await.unwrap()).await.unwrap();
+    socket.send(Message::text(format!(r#"40{{"token":"{token}"}}"#))).await.unwrap();
+    loop {
+        match tokio::time::timeout(BROKEN, socket.next()).await.expect("an answer in time") {
+            Some(Ok(Message::Text(text))) if text.starts_with("44") => {
+                return serde_json::from_str(&text[2..]).unwrap();
+            }
+            Some(Ok(Message::Text(text))) => assert!(!text.starts_with("40"), "in again: {text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// Says something all the time, on both nodes.
 async fn be_honest(
     nodes: [SocketAddr; 2],
@@ -263,6 +280,18 @@ async fn who_scans_rooms_is_muted_and_then_banned_wherever_they_come_from() {
             Err(gone) => panic!("{gone:?}"),
             Ok(_) => panic!("in again, from {from}"),
         }
+    }
+    // Over Socket.IO as well, and there it is said for how long.
+    for (from, to) in [(ELSEWHERE, at[0]), (ELSEWHERE, at[1])] {
+        let refused = refused_over_socket_io(from, to, &token).await;
+        assert_eq!(refused["data"]["code"], 112, "{refused}");
+        assert_eq!(refused["data"]["reason"], "banned", "{refused}");
+        let left_ms = refused["data"]["retry_after_ms"].as_u64().expect("for how long");
+        let passed_ms = banned.elapsed().as_millis() as u64;
+        assert!(
+            (1..=6_000).contains(&left_ms) && left_ms + passed_ms <= 7_000,
+            "{refused} after {passed_ms} ms"
+        );
     }
     until("the ban is over", || async { Client::enter(ELSEWHERE, at[1], &token).await.is_ok() }).await;
     assert!(banned.elapsed() > Duration::from_secs(4), "after {:?}", banned.elapsed());

@@ -35,6 +35,11 @@ fn told(config: &Config, countries: &Countries) -> WardenConfig {
                 burst: abuse.sessions_burst,
                 open_max: abuse.sessions_max,
             },
+            failures: Door {
+                per_second: abuse.failures_per_second,
+                burst: abuse.failures_burst,
+                open_max: u32::MAX,
+            },
         },
         terms: Terms {
             enabled: abuse.enabled,

@@ -10,7 +10,7 @@ use crate::command::{root, run_quietly};
 use crate::python::python;
 
 /// A program that the tests start, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("cc", "build-essential"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -20,6 +20,7 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("nft", "nftables"),
     ("turnserver", COTURN),
     ("curl", "curl"),
+    ("faketime", "faketime"),
     (NGINX, NGINX),
     ("openssl", "openssl"),
     (PROMETHEUS, PROMETHEUS),

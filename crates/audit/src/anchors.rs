@@ -28,6 +28,13 @@ pub fn anchors_in(path: &Path) -> io::Result<Vec<Note>> {
     Ok(notes)
 }
 
+/// All checkpoints in a text of that kind.
+pub fn notes_in(text: impl BufRead) -> io::Result<Vec<Note>> {
+    let mut notes = Vec::new();
+    collect(text, &mut notes)?;
+    Ok(notes)
+}
+
 /// Lines of JSON with notes as text anywhere in them, and notes as they are, one behind the other.
 fn collect(mut from: impl BufRead, notes: &mut Vec<Note>) -> io::Result<()> {
     let (mut line, mut text) = (Vec::new(), String::new());

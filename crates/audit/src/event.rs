@@ -89,7 +89,7 @@ impl Object {
 }
 
 /// A value of the detail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     Text(Text),
     /// Beyond 53 bits it stands as the largest that fits.

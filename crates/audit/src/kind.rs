@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub enum Wait {
     /// Access or an admin's action: it takes effect only after its record is on disk. Use [`Audit::decide`](crate::Audit::decide).
     Durable,
+    /// The first of its kind, reason and origin as [`Durable`](Self::Durable); those that follow within
+    /// [`MERGE_WINDOW`](crate::MERGE_WINDOW) are merged. For what anybody can bring about as often as they like.
+    First,
     /// It follows soon after. Use [`Audit::note`](crate::Audit::note).
     Soon,
     /// Merged by whom and what for [`MERGE_WINDOW`](crate::MERGE_WINDOW), with a count.
@@ -80,11 +83,11 @@ macro_rules! kinds {
 
 kinds! {
     Login = "authentication" "login", Info, Durable, ocsf 3002 1: "A token was accepted and a user came in.";
-    LoginFailed = "authentication" "login_failed", Medium, Durable, ocsf 3002 1: "A token or credential was refused; the reason says why.";
+    LoginFailed = "authentication" "login_failed", Medium, First, ocsf 3002 1: "A token or credential was refused; the reason says why.";
     Refreshed = "authentication" "refreshed", Info, Durable, ocsf 3002 4: "A connected user showed a new token.";
     Expired = "authentication" "expired", Info, Soon, ocsf 3002 2: "A token ended while its user was connected.";
     Revoked = "authentication" "revoked", Medium, Durable, ocsf 3002 2: "A token, a user's tokens or a connection were called back.";
-    Denied = "authorization" "denied", Low, Soon, ocsf 3003 99: "A right was missing for what somebody tried.";
+    Denied = "authorization" "denied", Low, Merged, ocsf 3003 99: "A right was missing for what somebody tried.";
     ConnectionOpened = "connection" "opened", Info, Soon, ocsf 4001 1: "A connection was let in.";
     ConnectionClosed = "connection" "closed", Info, Soon, ocsf 4001 2: "A connection ended, with its reason and bytes.";
     OriginRefused = "connection" "origin_refused", Medium, Merged, ocsf 4001 5: "A page of another origin tried to connect.";

@@ -36,7 +36,7 @@ mod time;
 mod verify;
 mod writer;
 
-pub use self::anchors::anchors_in;
+pub use self::anchors::{anchors_in, notes_in};
 pub use self::chain::LINE_BYTES_MAX;
 pub use self::digest::{Digest, NotADigest};
 pub use self::disk::{Directory, Disk, Medium};

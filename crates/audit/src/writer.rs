@@ -20,7 +20,7 @@ use crate::disk::Disk;
 use crate::event::{Event, Value};
 use crate::handle::{Anchor, Figures, Health, NotRecorded, OnFailure, Recorded};
 use crate::key::Signer;
-use crate::kind::{Kind, Outcome};
+use crate::kind::{Kind, Outcome, Wait};
 use crate::merge::Merger;
 use crate::note::Note;
 use crate::personal::{SALT_BYTES, Salt};
@@ -145,10 +145,16 @@ impl Writer {
         }
         let mut write: Vec<Entry> = Vec::with_capacity(entries.len());
         for mut entry in entries {
-            if entry.reply.is_none() {
+            if entry.reply.is_none() || entry.event.kind().wait() == Wait::First {
                 match self.state.merger.offer(entry.event, now) {
                     Some(event) => entry.event = event,
-                    None => continue,
+                    None => {
+                        if let Some(reply) = entry.reply {
+                            // One like it is on record, and this one in its count. Whoever asked may have gone.
+                            let _ = reply.send(Ok(Recorded { seq: None }));
+                        }
+                        continue;
+                    }
                 }
             }
             write.push(entry);

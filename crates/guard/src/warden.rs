@@ -60,6 +60,7 @@ pub struct Warden {
     terms: Terms,
     connections: Gate,
     sessions: Gate,
+    failures: Gate,
     addresses: Suspects<AddressKey>,
     users: Suspects<UserId>,
     holds: Holds,
@@ -109,6 +110,7 @@ impl Warden {
             proxies,
             connections: Gate::new(doors.connections, bounds.addresses_max),
             sessions: Gate::new(doors.sessions, bounds.addresses_max),
+            failures: Gate::new(doors.failures, bounds.addresses_max),
             addresses: Suspects::new(terms.clone(), bounds.suspects_max),
             users: Suspects::new(terms.clone(), bounds.suspects_max),
             holds: Holds::new(bounds.bans_max),
@@ -229,6 +231,19 @@ impl Warden {
         self.holds.place(ban.into(), 0);
     }
 
+    /// Somebody there was not let in for want of a token that counts. A company whose tokens have all ended may try for a while;
+    /// whoever does nothing else is a flood.
+    pub fn login_failed(&self, client: IpAddr, at: At) {
+        if !self.is_scored(client) {
+            return;
+        }
+        let key = AddressKey::of(client);
+        match self.failures.enter(key, at.steady_ms) {
+            Ok(()) => self.failures.leave(key),
+            Err(_) => self.report(Some(client), None, Signal::Flood, at),
+        }
+    }
+
     /// What holds on another node holds here as well. False if nothing is changed by it.
     pub fn restrain(&self, restraint: Restraint, at: At) -> bool {
         self.holds.place(restraint, at.unix_ms)
@@ -267,6 +282,7 @@ impl Warden {
     pub fn sweep(&self, at: At) -> Vec<Restraint> {
         self.connections.sweep(at.steady_ms);
         self.sessions.sweep(at.steady_ms);
+        self.failures.sweep(at.steady_ms);
         self.addresses.sweep(at.steady_ms);
         self.users.sweep(at.steady_ms);
         self.holds.over(at.unix_ms)
@@ -280,14 +296,14 @@ impl Warden {
         Levels {
             bans,
             mutes: restraints.len() - bans,
-            addresses: self.connections.addresses() + self.sessions.addresses(),
+            addresses: self.connections.addresses() + self.sessions.addresses() + self.failures.addresses(),
             suspects: self.addresses.len() + self.users.len(),
             signals: Signal::ALL.into_iter().zip(counts.signals.iter().map(read)).collect(),
             turned: Turned::SLUGS.into_iter().zip(counts.turned.iter().map(read)).collect(),
             measures: Rung::ALL.into_iter().zip(counts.measures.iter().map(read)).collect(),
             measures_lost: read(&counts.measures_lost),
             crowded_out: self.holds.crowded_out() + self.addresses.crowded_out() + self.users.crowded_out(),
-            untracked: self.connections.untracked() + self.sessions.untracked(),
+            untracked: self.connections.untracked() + self.sessions.untracked() + self.failures.untracked(),
         }
     }
 

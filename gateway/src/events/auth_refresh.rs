@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use turnpike_engine::packet::Args;
 use turnpike_guard::Right;
+use turnpike_guard::limit::Limit;
 use turnpike_wire::event::client::{AuthRefresh, AuthRefreshed};
 use turnpike_wire::{Code, Failure, RoomId};
 
@@ -23,6 +24,7 @@ pub(super) fn parse(args: &Args) -> Result<AuthRefresh<'_>, Failure> {
 
 pub(super) async fn apply(caller: &Caller, refresh: &AuthRefresh<'_>) -> Outcome {
     let Caller { app, session, socket } = caller;
+    caller.allows(Limit::Recorded)?;
     let now_ms = unix_ms();
     let now = now_ms / 1000;
     let by = By::user(&session.user).over(socket.id()).at(session.address);

@@ -2,6 +2,7 @@
 
 use turnpike_audit::Object;
 use turnpike_engine::packet::Args;
+use turnpike_guard::limit::Limit;
 use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::media::MediaPublish;
 use turnpike_wire::media::Sdp;
@@ -22,6 +23,7 @@ pub(super) fn parse(args: &Args) -> Result<Publish, Failure> {
 }
 
 pub(super) async fn apply(caller: &Caller, publish: Publish) -> Media {
+    caller.allows(Limit::Recorded)?;
     let (client, stream) = (caller.media_client()?, publish.stream.clone());
     let asked = caller.app.signaling.publish(&client, publish.stream, publish.sdp).await;
     let described =

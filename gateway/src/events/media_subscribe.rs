@@ -3,6 +3,7 @@
 
 use turnpike_audit::Object;
 use turnpike_engine::packet::Args;
+use turnpike_guard::limit::Limit;
 use turnpike_wire::event::ClientEvent;
 use turnpike_wire::event::media::MediaSubscribe;
 use turnpike_wire::media::Sdp;
@@ -24,6 +25,7 @@ pub(super) fn parse(args: &Args) -> Result<Subscribe, Failure> {
 }
 
 pub(super) async fn apply(caller: &Caller, subscribe: Subscribe) -> Media {
+    caller.allows(Limit::Recorded)?;
     let (client, stream) = (caller.media_client()?, subscribe.stream.clone());
     let asked = caller.app.signaling.subscribe(&client, subscribe.stream, subscribe.sdp).await;
     let described = asked

@@ -34,6 +34,7 @@ pub(super) fn identity<'a>(
         match checked {
             Ok(identity) => Ok(identity),
             Err((slug, failure)) => {
+                app.watch.login_failed(address);
                 audited::login_failed(&app.audit, address, slug).await;
                 Err(failure.into())
             }

@@ -1,6 +1,5 @@
 //! The node that is attacked: in a memory group of its own where there are such, with its metrics at hand.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use std::time::Duration;
 use turnpike_lab::{Node, SECRET};
 
 use super::peer::Target;
+use super::told::{Metrics, Records};
 use crate::harness::home;
 
 /// What the node may have, with what the kernel holds for it. Far more than it needs.
@@ -40,6 +40,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 ];
 /// Accounts of each attacker, and the last of them may do hardly anything.
 const ACCOUNTS: usize = 9;
+/// The third part of the addresses of the first.
+pub(super) const NETWORK_FIRST: usize = 10;
 
 pub(super) struct Arena {
     node: Node,
@@ -49,7 +51,7 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    pub(super) fn open(binary: Option<PathBuf>, attacks: usize) -> Self {
+    pub(super) fn open(binary: Option<PathBuf>, attacks: usize, more: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let binary = binary.unwrap_or_else(|| turnpike_lab::turnpike().unwrap());
         let audit = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
@@ -58,7 +60,7 @@ impl Arena {
             NEXT.fetch_add(1, Ordering::Relaxed)
         ));
         let directory = audit.to_str().expect("a path of ours");
-        let environment = [ENVIRONMENT, &[("AUDIT_DIR", directory)]].concat();
+        let environment = [ENVIRONMENT, more, &[("AUDIT_DIR", directory)]].concat();
         let node = Node::start_binary(&binary, &environment).unwrap();
         let group = group(node.id());
         Self { tokens: tokens(attacks), node, group, audit }
@@ -76,7 +78,7 @@ impl Arena {
     pub(super) fn target(&self, number: usize) -> Target {
         Target {
             gateway: self.node.gateway,
-            network: u8::try_from(10 + number).expect("fewer than two hundred attacks"),
+            network: u8::try_from(NETWORK_FIRST + number).expect("fewer than two hundred attacks"),
             tokens: Arc::new(self.tokens[number * ACCOUNTS..][..ACCOUNTS - 1].to_vec()),
             narrow: self.tokens[number * ACCOUNTS + ACCOUNTS - 1].as_str().into(),
         }
@@ -100,22 +102,12 @@ impl Arena {
             let (name, value) = line.rsplit_once(' ')?;
             Some((name.to_owned(), value.parse().ok()?))
         });
-        Metrics(values.collect())
+        values.collect()
     }
 
-    /// How many records of each kind the audit log has.
-    pub(super) fn audited(&self) -> Metrics {
-        let mut counts = BTreeMap::new();
-        for file in std::fs::read_dir(&self.audit).into_iter().flatten().flatten() {
-            let text = std::fs::read_to_string(file.path()).unwrap_or_default();
-            for line in text.lines() {
-                let value = |key: &str| Some(line.split_once(key)?.1.split_once('"')?.0);
-                if let (Some(class), Some(activity)) = (value("\"class\":\""), value("\"activity\":\"")) {
-                    *counts.entry(format!("{class}.{activity}")).or_default() += 1.0;
-                }
-            }
-        }
-        Metrics(counts)
+    /// What the audit log has by now.
+    pub(super) fn records(&self) -> Records {
+        Records::read(&self.audit)
     }
 
     /// Reads every few milliseconds how much memory it has.
@@ -202,62 +194,5 @@ impl Watch {
         self.ends.store(true, Ordering::Relaxed);
         self.thread.join().expect("it only reads");
         self.peak.load(Ordering::Relaxed)
-    }
-}
-
-/// By name and labels.
-pub(super) struct Metrics(BTreeMap<String, f64>);
-
-impl Metrics {
-    pub(super) fn grown_since(mut self, before: &Self) -> Self {
-        for (name, value) in &mut self.0 {
-            *value -= before.0.get(name).copied().unwrap_or_default();
-        }
-        self.0.retain(|_, value| *value > 0.0);
-        self
-    }
-
-    pub(super) fn all(&self) -> String {
-        let all = self.0.iter().map(|(name, value)| format!("{name}={value}"));
-        all.collect::<Vec<_>>().join(" ")
-    }
-
-    /// Of all that begin so: a name, or a name with the first of its labels.
-    pub(super) fn sum(&self, name: &str) -> f64 {
-        self.0.iter().filter(|(key, _)| key.starts_with(name)).map(|(_, value)| value).sum()
-    }
-
-    /// Those that speak of trouble.
-    pub(super) fn telling(&self) -> String {
-        const WORDS: &[&str] = &[
-            "refused",
-            "closed",
-            "dropped",
-            "failed",
-            "put_off",
-            "deferred",
-            "slow",
-            "signals",
-            "banned",
-            "limited",
-            "malformed",
-            "noticed",
-            "events_total",
-            "turned",
-            "detections",
-        ];
-        let telling = |name: &&String| {
-            WORDS.iter().any(|word| name.contains(word))
-                && !name.contains("outcome=\"ok\"")
-                && !name.contains("_cluster_")
-        };
-        let told = self.0.keys().filter(telling).map(|name| {
-            let value = self.0[name];
-            format!(
-                "{}={value}",
-                name.trim_start_matches("turnpike_").trim_start_matches("gateway_").replace("_total", "")
-            )
-        });
-        told.collect::<Vec<_>>().join(" ")
     }
 }

@@ -20,7 +20,8 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(100, until, hold).await;
             })
         },
-        told_by: &["turnpike_turned_away_total", "turnpike_signals_total"],
+        told_by: &["turnpike_turned_away_total{reason=\"too_many\""],
+        audited_by: &["connection.address_refused too_many"],
     },
     Attack {
         name: "handshake churn",
@@ -32,7 +33,8 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(24, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_opened_total"],
+        told_by: &["turnpike_signals_total{signal=\"churn\""],
+        audited_by: &["authentication.login", "detection.signal churn"],
     },
     Attack {
         name: "ban evasion by reconnect",
@@ -48,6 +50,7 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(8, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_tokens_refused_total"],
+        told_by: &["turnpike_gateway_tokens_refused_total", "turnpike_detections_total"],
+        audited_by: &["authentication.login_failed", "detection.signal bad_token", "detection.found"],
     },
 ];

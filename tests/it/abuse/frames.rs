@@ -28,7 +28,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(16, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_closed_total"],
+        told_by: &[
+            "turnpike_gateway_connections_closed_total{reason=\"protocol",
+            "turnpike_signals_total{signal=\"malformed\"",
+        ],
+        audited_by: &["connection.closed protocol_error", "detection.signal malformed"],
     },
     Attack {
         name: "ping flood",
@@ -43,7 +47,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(16, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_closed_total", "turnpike_gateway_received_bytes_total"],
+        told_by: &[
+            "turnpike_gateway_connections_closed_total{reason=\"protocol",
+            "turnpike_signals_total{signal=\"malformed\"",
+        ],
+        audited_by: &["connection.closed protocol_error", "detection.signal malformed"],
     },
     Attack {
         name: "inflate bomb",
@@ -59,7 +67,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(16, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_closed_total{reason=\"protocol"],
+        told_by: &[
+            "turnpike_gateway_connections_closed_total{reason=\"protocol",
+            "turnpike_signals_total{signal=\"flood\"",
+        ],
+        audited_by: &["connection.closed protocol_error", "detection.signal flood"],
     },
 ];
 

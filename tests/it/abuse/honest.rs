@@ -157,7 +157,7 @@ const HONEST: &[(&str, Life)] = &[
 
 #[test]
 fn nothing_follows_for_those_who_mean_no_harm() {
-    let arena = Arena::open(None, HONEST.len());
+    let arena = Arena::open(None, HONEST.len(), &[]);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let until = Instant::now() + DURATION;

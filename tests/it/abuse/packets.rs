@@ -39,7 +39,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(32, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_closed_total"],
+        told_by: &[
+            "turnpike_gateway_connections_closed_total{reason=\"protocol",
+            "turnpike_signals_total{signal=\"malformed\"",
+        ],
+        audited_by: &["connection.closed protocol_error", "detection.signal malformed"],
     },
     Attack {
         name: "msgpack length lies",
@@ -63,7 +67,8 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(32, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_closed_total"],
+        told_by: &["turnpike_signals_total{signal=\"malformed\""],
+        audited_by: &["detection.signal malformed"],
     },
     Attack {
         name: "deep JSON",
@@ -78,7 +83,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(16, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_closed_total{reason=\"protocol"],
+        told_by: &[
+            "turnpike_gateway_connections_closed_total{reason=\"protocol",
+            "turnpike_signals_total{signal=\"malformed\"",
+        ],
+        audited_by: &["connection.closed protocol_error", "detection.signal malformed"],
     },
     Attack {
         name: "unknown events",
@@ -101,7 +110,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(8, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_events_total{event=\"unknown\""],
+        told_by: &[
+            "turnpike_gateway_events_total{event=\"unknown\"",
+            "turnpike_limit_refused_total{limit=\"events\"",
+        ],
+        audited_by: &["limit.tripped events", "detection.signal flood"],
     },
     Attack {
         name: "ack flood",
@@ -120,6 +133,10 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(8, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_closed_total", "turnpike_gateway_received_bytes_total"],
+        told_by: &[
+            "turnpike_gateway_connections_closed_total{reason=\"protocol",
+            "turnpike_signals_total{signal=\"malformed\"",
+        ],
+        audited_by: &["connection.closed protocol_error", "detection.signal malformed"],
     },
 ];

@@ -126,6 +126,29 @@ impl Peer {
         }
     }
 
+    /// The answer to the event of this number, or to what came before it and was not read.
+    pub(crate) async fn answered(&mut self, number: u64) -> Option<String> {
+        let mut read = Vec::new();
+        let found = async {
+            loop {
+                let text = String::from_utf8_lossy(&read);
+                // The answer is short, and comes in one piece.
+                if let Some((_, answer)) = text.split_once(&format!("43{number}[")) {
+                    return Some(answer.to_owned());
+                }
+                if !matches!(self.stream.read_buf(&mut read).await, Ok(1..)) {
+                    return None;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.ok().flatten()
+    }
+
+    /// Whether the other side has ended it.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        !self.drain()
+    }
+
     /// Until something with this has come. False: it did not, or the end came first.
     pub(crate) async fn until(&mut self, part: &str) -> bool {
         let mut read = Vec::new();

@@ -30,7 +30,8 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(24, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_closed_total"],
+        told_by: &["turnpike_signals_total{signal=\"malformed\""],
+        audited_by: &["detection.signal malformed"],
     },
     Attack {
         name: "oversized POST",
@@ -55,7 +56,8 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(16, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_closed_total"],
+        told_by: &["turnpike_signals_total{signal=\"flood\""],
+        audited_by: &["detection.signal flood"],
     },
     Attack {
         name: "session id guessing",
@@ -79,5 +81,6 @@ pub(super) const ATTACKS: &[Attack] = &[
             })
         },
         told_by: &["turnpike_signals_total{signal=\"session_guess\""],
+        audited_by: &["detection.signal session_guess"],
     },
 ];

@@ -40,7 +40,12 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(8, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_events_total{event=\"room:join\",outcome=\"forbidden\"}"],
+        told_by: &[
+            "turnpike_gateway_events_total{event=\"room:join\",outcome=\"forbidden\"}",
+            "turnpike_signals_total{signal=\"room_scan\"",
+            "turnpike_detections_total",
+        ],
+        audited_by: &["authorization.denied", "detection.signal room_scan", "detection.found"],
     },
     Attack {
         name: "history scanning",
@@ -53,7 +58,12 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(8, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_events_total{event=\"message:history\",outcome=\"forbidden\"}"],
+        told_by: &[
+            "turnpike_gateway_events_total{event=\"message:history\",outcome=\"forbidden\"}",
+            "turnpike_signals_total{signal=\"history_scan\"",
+            "turnpike_detections_total",
+        ],
+        audited_by: &["authorization.denied", "detection.signal history_scan", "detection.found"],
     },
     Attack {
         name: "publish flood through many rooms",
@@ -73,7 +83,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(8, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_messages_total"],
+        told_by: &[
+            "turnpike_limit_refused_total{limit=\"messages\"",
+            "turnpike_signals_total{signal=\"flood\"",
+        ],
+        audited_by: &["limit.tripped messages", "detection.signal flood"],
     },
     Attack {
         name: "typing flood",
@@ -89,7 +103,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(8, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_events_total{event=\"typing:start\""],
+        told_by: &[
+            "turnpike_gateway_events_total{event=\"typing:start\"",
+            "turnpike_limit_refused_total{limit=\"events\"",
+        ],
+        audited_by: &["limit.tripped events", "detection.signal flood"],
     },
     Attack {
         name: "presence flood",
@@ -106,6 +124,10 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(8, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_events_total{event=\"presence:update\""],
+        told_by: &[
+            "turnpike_gateway_events_total{event=\"presence:update\"",
+            "turnpike_limit_refused_total{limit=\"presence\"",
+        ],
+        audited_by: &["limit.tripped presence", "detection.signal flood"],
     },
 ];

@@ -35,8 +35,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(200, until, life).await;
             })
         },
-        // They are ended in time, and so far nothing says so.
-        told_by: &[],
+        told_by: &[
+            "turnpike_signals_total{signal=\"slow_reader\"",
+            "turnpike_gateway_requests_timed_out_total",
+        ],
+        audited_by: &["detection.signal slow_reader"],
     },
     Attack {
         name: "slow bodies",
@@ -61,9 +64,10 @@ pub(super) const ATTACKS: &[Attack] = &[
             })
         },
         told_by: &[
-            "turnpike_gateway_connections_closed_total",
             "turnpike_signals_total{signal=\"slow_reader\"",
+            "turnpike_gateway_requests_timed_out_total",
         ],
+        audited_by: &["detection.signal slow_reader"],
     },
     Attack {
         name: "one byte at a time",
@@ -80,7 +84,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(100, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_connections_closed_total"],
+        told_by: &[
+            "turnpike_gateway_connections_closed_total{reason=\"protocol",
+            "turnpike_signals_total{signal=\"slow_reader\"",
+        ],
+        audited_by: &["connection.closed protocol_error", "detection.signal slow_reader"],
     },
     Attack {
         name: "slow reader",
@@ -110,8 +118,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         },
         told_by: &[
             "turnpike_gateway_connections_closed_total{reason=\"slow",
-            "turnpike_gateway_deliveries_deferred_total",
+            "turnpike_signals_total{signal=\"slow_reader\"",
         ],
+        audited_by: &["connection.closed slow_reader", "detection.signal slow_reader"],
     },
 ];
 

@@ -30,7 +30,12 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(24, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_tokens_refused_total"],
+        told_by: &[
+            "turnpike_gateway_tokens_refused_total",
+            "turnpike_signals_total{signal=\"bad_token\"",
+            "turnpike_detections_total",
+        ],
+        audited_by: &["authentication.login_failed", "detection.signal bad_token", "detection.found"],
     },
     Attack {
         name: "forged forwarded headers",
@@ -47,7 +52,8 @@ pub(super) const ATTACKS: &[Attack] = &[
                 target.swarm(24, until, life).await;
             })
         },
-        told_by: &["turnpike_gateway_tokens_refused_total"],
+        told_by: &["turnpike_signals_total{signal=\"forged_header\""],
+        audited_by: &["detection.signal forged_header"],
     },
     Attack {
         name: "origin tricks",
@@ -82,5 +88,6 @@ pub(super) const ATTACKS: &[Attack] = &[
             })
         },
         told_by: &["turnpike_signals_total{signal=\"origin_refused\""],
+        audited_by: &["connection.origin_refused origin", "detection.signal origin_refused"],
     },
 ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::arena::Metrics;
+use super::told::Metrics;
 use super::{Attack, Demand};
 
 pub(super) struct Row {
@@ -15,7 +15,7 @@ pub(super) struct Row {
     pub(super) after: u64,
     /// The metrics that have grown meanwhile, and by how much.
     pub(super) grown: Metrics,
-    /// And the records in the audit log.
+    /// The records of the audit log that are about it.
     pub(super) audited: Metrics,
     pub(super) is_running: bool,
     pub(super) faults: Vec<String>,
@@ -48,10 +48,17 @@ impl Row {
         if left > demand.left_bytes_max {
             fault(format!("kept {} MB", left >> 20));
         }
-        if !attack.told_by.is_empty() && !attack.told_by.iter().any(|name| self.grown.sum(name) > 0.0) {
-            fault(format!("no metric tells of it: {:?}", attack.told_by));
+        for name in attack.told_by.iter().filter(|name| self.grown.sum(name) <= 0.0) {
+            fault(format!("the metric {name} does not tell of it"));
         }
         self.faults = faults;
+    }
+
+    pub(super) fn judge_records(&mut self, attack: &Attack, audited: Metrics) {
+        for name in attack.audited_by.iter().filter(|name| audited.sum(name) <= 0.0) {
+            self.faults.push(format!("{}: no record of {name} is about it", attack.name));
+        }
+        self.audited = audited;
     }
 }
 

@@ -42,5 +42,16 @@ pub(super) const ATTACKS: &[Attack] = &[Attack {
             target.swarm(12, until, life).await;
         })
     },
-    told_by: &["turnpike_signals_total{signal=\"bad_token\""],
+    told_by: &[
+        "turnpike_signals_total{signal=\"bad_token\"",
+        "turnpike_signals_total{signal=\"bad_description\"",
+        "turnpike_signals_total{signal=\"flood\"",
+    ],
+    audited_by: &[
+        "authentication.login_failed",
+        "detection.signal bad_token",
+        "detection.signal bad_description",
+        "limit.tripped whip_posts",
+        "detection.signal flood",
+    ],
 }];

@@ -39,6 +39,10 @@ section! {
         sessions_burst: u32 = "2000", "TURNPIKE_ADDRESS_SESSIONS_BURST", "1" to "1000000";
         /// Sessions that one address has at a time.
         sessions_max: u32 = "10000", "TURNPIKE_ADDRESS_SESSIONS_MAX", "1" to "10000000";
+        /// Logins a second from one address that may fail over time, for whatever reason; each above that is a flood.
+        failures_per_second: u32 = "20", "TURNPIKE_ADDRESS_FAILURES_PER_SECOND", "1" to "1000000";
+        /// How many of them may fail at once.
+        failures_burst: u32 = "1000", "TURNPIKE_ADDRESS_FAILURES_BURST", "1" to "1000000";
         /// Addresses whose connections are counted, and as many whose sessions are. When all of them have something open, another address is refused.
         addresses_max: usize = "200000", "TURNPIKE_ABUSE_ADDRESSES_MAX", "1000" to "10000000";
         /// Addresses that something speaks against, and as many users: beyond it those with the least are forgotten.

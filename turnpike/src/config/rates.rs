@@ -24,6 +24,8 @@ section! {
         presence: Pace = "50/200", "TURNPIKE_RATE_PRESENCE";
         /// Pages of history, and of who is there, that one user asks a node for.
         history: Pace = "200/1000", "TURNPIKE_RATE_HISTORY";
+        /// What one user asks a node for that is written into the audit log before it takes effect: other tokens shown, streams begun or watched.
+        recorded: Pace = "50/1000", "TURNPIKE_RATE_RECORDED";
         /// Requests of one backend to one node: of an API key, or of the subject of a token.
         requests: Pace = "2000/4000", "TURNPIKE_RATE_REQUESTS";
         /// Users whose token names a class (its claim `class`) have other limits: `NAME LIMIT:RATE/BURST ...`, classes separated by commas. The
@@ -56,6 +58,7 @@ impl Rates {
             Limit::Joins => self.joins.0,
             Limit::Presence => self.presence.0,
             Limit::History => self.history.0,
+            Limit::Recorded => self.recorded.0,
             Limit::Requests => self.requests.0,
         }
     }

@@ -47,6 +47,7 @@ limits! {
     Joins = "joins", 500 / 2_000, User: "Rooms that one user asks to join.";
     Presence = "presence", 50 / 200, User: "Changes of how one user is shown.";
     History = "history", 200 / 1_000, User: "Pages of history, and of who is there, that one user asks for.";
+    Recorded = "recorded", 50 / 1_000, User: "What one user asks for that is written down before it takes effect: other tokens shown, streams begun or watched.";
     Requests = "requests", 2_000 / 4_000, Key: "Requests of one backend: of an API key, or of the subject of a token.";
 }
 

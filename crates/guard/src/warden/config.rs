@@ -22,6 +22,8 @@ pub struct Doors {
     pub connections: Door,
     /// Sessions.
     pub sessions: Door,
+    /// Logins that failed, for whatever reason. More than these are a flood.
+    pub failures: Door,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +41,7 @@ impl Default for Doors {
         Self {
             connections: Door { per_second: 500, burst: 5_000, open_max: 20_000 },
             sessions: Door { per_second: 200, burst: 2_000, open_max: 10_000 },
+            failures: Door { per_second: 20, burst: 1_000, open_max: u32::MAX },
         }
     }
 }

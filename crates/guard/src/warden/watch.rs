@@ -47,6 +47,12 @@ impl Watch {
         self.warden.user_stands(user, self.now())
     }
 
+    pub fn login_failed(&self, client: Option<IpAddr>) {
+        if let Some(client) = client {
+            self.warden.login_failed(client, self.now());
+        }
+    }
+
     pub fn report(&self, client: Option<IpAddr>, user: Option<&UserId>, signal: Signal) {
         self.warden.report(client, user, signal, self.now());
     }
