@@ -217,6 +217,7 @@ fn the_document_has_every_kind_of_record() {
     for kind in Kind::ALL {
         let wait = match kind.wait() {
             Wait::Durable => "before it takes effect",
+            Wait::First => "before it takes effect, then merged for 10 s",
             Wait::Soon => "soon after",
             Wait::Merged => "merged for 10 s",
             Wait::Own => "by the log",
