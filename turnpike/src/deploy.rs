@@ -5,6 +5,8 @@
 mod coturn;
 mod environment;
 mod file;
+mod kept_secret;
+mod orchestration;
 mod private_key;
 mod redis_acl;
 mod redis_conf;
@@ -24,8 +26,16 @@ struct Kind {
     check: fn(&File, &Surroundings<'_>) -> Vec<Found>,
 }
 
-const KINDS: &[Kind] =
-    &[turnpike::KIND, redis_conf::KIND, redis_acl::KIND, coturn::KIND, environment::KIND, private_key::KIND];
+const KINDS: &[Kind] = &[
+    turnpike::KIND,
+    redis_conf::KIND,
+    redis_acl::KIND,
+    coturn::KIND,
+    environment::KIND,
+    private_key::KIND,
+    orchestration::KIND,
+    kept_secret::KIND,
+];
 
 /// Folders in folders, so that a slip in the name of a folder does not read a whole disk.
 const DEPTH_MAX: usize = 6;

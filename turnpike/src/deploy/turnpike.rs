@@ -10,7 +10,7 @@ use super::{Kind, Surroundings};
 use crate::config::{self, Config};
 
 pub(super) const KIND: Kind =
-    Kind { name: "configuration of Turnpike", is: |file| file.name() == "turnpike.toml", check };
+    Kind { name: "configuration of Turnpike", is: |file| file.name() == "turnpike.toml" || file.name() == "relay.toml", check };
 
 fn check(file: &File, surroundings: &Surroundings<'_>) -> Vec<Found> {
     let line = ["--config".into(), OsString::from(&file.path)];

@@ -1,7 +1,7 @@
 //! What this process needs of its machine, whether there is a Redis Cluster or not.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use turnpike_cluster::redis::check::Finding;
@@ -30,6 +30,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
             "ADMIN_HOST and ADMIN_PORT",
         ),
     ];
+    findings.extend(media(config));
     findings.push(secret(config));
     findings.extend(address(config));
     findings
@@ -86,6 +87,53 @@ fn port(check: &'static str, address: SocketAddr, keys: &str) -> Finding {
             check,
             format!("{address} cannot be listened on: {error}"),
             format!("set {keys} to another place, or end what is there (`ss -ltnp` names it)"),
+        ),
+    }
+}
+
+/// The ports of the relay, and that of its links: those who send datagrams to a port that somebody else has are not told.
+fn media(config: &Config) -> Vec<Finding> {
+    let (media, links) = (&config.media, &config.links);
+    if !media.enabled {
+        return Vec::new();
+    }
+    let shards = media.shards.unwrap_or_else(|| {
+        std::thread::available_parallelism().map_or(1, |count| u16::try_from(count.get()).unwrap_or(u16::MAX))
+    });
+    let gateway = reachable(SocketAddr::new(config.gateway.host, config.gateway.port));
+    let mut findings =
+        vec![datagrams("media-ports", media.host, media.port, shards, gateway, "MEDIA_HOST and MEDIA_PORT")];
+    if !config.redis.nodes.0.is_empty() {
+        let host = links.host.unwrap_or(config.gateway.host);
+        let keys = "TURNPIKE_LINK_HOST and TURNPIKE_LINK_PORT";
+        findings.push(datagrams("link-port", host, links.port, 1, gateway, keys));
+    }
+    findings
+}
+
+fn datagrams(
+    check: &'static str,
+    host: IpAddr,
+    first: u16,
+    count: u16,
+    gateway: SocketAddr,
+    keys: &str,
+) -> Finding {
+    if first == 0 {
+        return Finding::ok(check, "left to the system");
+    }
+    let last = first.saturating_add(count - 1);
+    let taken =
+        (first..=last).find_map(|port| UdpSocket::bind((host, port)).err().map(|error| (port, error)));
+    match taken {
+        None => Finding::ok(check, format!("{host}, {first} to {last}, are free for datagrams")),
+        Some((_, error)) if error.kind() == ErrorKind::AddrInUse && is_turnpike(gateway) => {
+            Finding::ok(check, format!("{host}, {first} to {last}: a Turnpike is there already"))
+        }
+        Some((port, error)) => Finding::fail(
+            check,
+            format!("{host}:{port} cannot be listened on for datagrams: {error}"),
+            format!("set {keys} to another place, or end what is there (`ss -lunp` names it)"),
         ),
     }
 }

@@ -88,6 +88,18 @@ fn a_tree_that_is_filled_in_is_sound() {
     }
 }
 
+/// Of what starts containers and services nothing has to be changed but names.
+#[test]
+fn what_starts_the_sample_cluster_is_sound() {
+    let output =
+        run(&Directory::new(), &["deploy", "check", samples().join("compose").to_str().unwrap()], &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("compose.yaml: sound"), "{said}");
+    let output =
+        run(&Directory::new(), &["deploy", "check", samples().join("systemd").to_str().unwrap()], &[]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().matches(": sound (").count(), 3);
+}
+
 #[test]
 fn the_samples_are_refused_as_they_are_by_the_script_too() {
     let mut script = Command::new(samples().join("check"));
@@ -110,7 +122,7 @@ fn the_samples_are_refused_as_they_are_by_the_script_too() {
 #[test]
 fn each_thing_that_is_wrong_is_found_where_it_is() {
     type Change = fn(&Tree);
-    let changes: [(&str, &str, Change); 26] = [
+    let changes: [(&str, &str, Change); 32] = [
         ("turnpike.toml", "is not production", |tree| {
             tree.edit("turnpike.toml", "\"production\"", "\"development\"");
         }),
@@ -165,6 +177,25 @@ fn each_thing_that_is_wrong_is_found_where_it_is() {
         ("coturn.conf", "every user of this machine may read", |tree| tree.mode("coturn.conf", 0o644)),
         ("node.env", "repeats a few characters", |tree| {
             tree.write("node.env", "export JWT_SECRET='00000000000000000000000000000000'\n", 0o600);
+        }),
+        ("compose.yaml", "stands in a file that many read", |tree| {
+            tree.write("compose.yaml", &format!("environment: {{ JWT_SECRET: {SECRET} }}\n"), 0o600);
+        }),
+        ("compose.yaml", "has 5 bytes", |tree| {
+            tree.write("compose.yaml", "- GF_SECURITY_ADMIN_PASSWORD=${ADMIN:-admin}\n", 0o600);
+        }),
+        ("compose.yaml", "is whatever is newest", |tree| {
+            tree.write("compose.yaml", "image: turnpike:latest\n", 0o644);
+        }),
+        ("pod.yaml", "stands in a file that many read", |tree| {
+            tree.write("pod.yaml", "kind: Secret\ndata:\n  jwt-secret: YWJj\n", 0o600);
+        }),
+        ("turnpike.service", "stands in a file that many read", |tree| {
+            tree.write("turnpike.service", &format!("Environment=JWT_SECRET={SECRET}\n"), 0o600);
+        }),
+        ("secrets/jwt-secret", "repeats a few characters", |tree| {
+            std::fs::create_dir(tree.path("secrets")).unwrap();
+            tree.write("secrets/jwt-secret", "11111111111111111111111111111111", 0o600);
         }),
         ("tls.key", "every user of this machine may read", |tree| {
             tree.write("tls.key", "-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\n", 0o644);

@@ -1,7 +1,7 @@
 //! `turnpike doctor`, and starts that are stopped by what it would say.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,15 @@ fn faults((code, findings): (Option<i32>, Vec<String>)) -> (Option<i32>, Vec<Str
 fn a_machine_without_redis() {
     let directory = Directory::new();
     let (code, findings) = examined(&directory, &[]);
-    let wanted = ["ok data-dir", "ok file-descriptors", "ok port", "ok admin-port", "ok secret", "ok redis"];
+    let wanted = [
+        "ok data-dir",
+        "ok file-descriptors",
+        "ok port",
+        "ok admin-port",
+        "ok media-ports",
+        "ok secret",
+        "ok redis",
+    ];
     assert_eq!((code, findings), (Some(0), wanted.map(String::from).to_vec()));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "it left nothing behind");
 
@@ -52,7 +60,13 @@ fn a_machine_without_redis() {
         ("JWT_SECRET", "changeme-changeme-changeme-changeme"),
         ("MAX_CONNECTIONS", "9999999"),
     ];
-    let expected = ["fail data-dir", "warn file-descriptors", "fail port", "warn secret"];
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let media = datagrams.local_addr().unwrap().port().to_string();
+    let environment: Vec<_> = environment
+        .into_iter()
+        .chain([("MEDIA_PORT", media.as_str()), ("TURNPIKE_MEDIA_SHARDS", "1")])
+        .collect();
+    let expected = ["fail data-dir", "warn file-descriptors", "fail port", "fail media-ports", "warn secret"];
     assert_eq!(faults(examined(&directory, &environment)), (Some(1), expected.map(String::from).to_vec()));
 }
 
