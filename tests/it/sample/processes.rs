@@ -158,17 +158,18 @@ impl System {
                 command
             }
             Kind::Nginx => {
-                let mut command = Command::new("nginx");
-                let conf = place.path("/etc/nginx");
+                const RUN: &str = "exec nginx -g 'daemon off;'";
+                let conf = place.path("/etc/nginx").display();
                 let run = place.path("/run").display();
                 // Where Debian's would have them, this process may not write; and one process is ended with one signal.
-                let more = format!("{} master_process off; pid {run}/nginx.pid;", words[2]);
-                command
-                    .arg("-p")
-                    .arg(conf)
-                    .arg("-c")
-                    .arg(conf.join("nginx.conf"))
-                    .args(["-e", "stderr", "-g", &more]);
+                let here = format!(
+                    "exec nginx -p {conf} -c {conf}/nginx.conf -e stderr \
+                     -g 'daemon off; master_process off; pid {run}/nginx.pid;'"
+                );
+                let [shell, flag, script] = &words[..] else { panic!("nginx is run by a line of shell") };
+                assert!(script.ends_with(RUN), "{script}");
+                let mut command = Command::new(shell);
+                command.arg(flag).arg(script.replace(RUN, &here));
                 command
             }
         };
