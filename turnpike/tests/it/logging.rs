@@ -1,10 +1,15 @@
 //! Log files: written in place of stderr, rotated, opened anew, and never a reason not to serve.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 
 use crate::polling::Client;
 use crate::process::{Directory, System, eventually, get, run};
+
+/// A request that is refused, which is a line at DEBUG.
+const REFUSED: &str = "/api/v1/rooms/chat:1/messages";
 
 /// Every line of the file, which is JSON each.
 fn lines(path: &Path) -> Vec<serde_json::Value> {
@@ -17,16 +22,16 @@ fn lines(path: &Path) -> Vec<serde_json::Value> {
 #[test]
 fn a_file_takes_the_place_of_stderr_and_never_grows_beyond_its_bounds() {
     let directory = Directory::new();
-    let (file, level) = (("LOG_FILE", "node.log"), ("LOG_LEVEL", "trace"));
+    let (file, level) = (("LOG_FILE", "node.log"), ("LOG_LEVEL", "debug"));
     let environment = [file, level, ("LOG_MAX_BYTES", "8KiB"), ("LOG_MAX_FILES", "3")];
     let system = System::start_with(&directory, &[], &environment);
     let log = directory.path().join("node.log");
     eventually("it has been rotated twice", || {
-        get(&system.gateway, "/live");
+        get(&system.gateway, REFUSED);
         directory.path().join("node.log.2").exists()
     });
     for _ in 0..50 {
-        get(&system.gateway, "/live");
+        get(&system.gateway, REFUSED);
     }
     let stderr = system.stop();
     assert_eq!(stderr, Vec::<String>::new(), "nothing is said twice");
@@ -44,10 +49,16 @@ fn nobody_can_forge_a_line() {
     let directory = Directory::new();
     let environment = [("LOG_FILE", "node.log"), ("LOG_LEVEL", "trace")];
     let system = System::start_with(&directory, &[], &environment);
+    let forged = "\u{1b}[31m\\n{\"level\":\"ERROR\",\"message\":\"forged\"}\u{202e}";
+    // Refused, and said why.
     let client = Client::open(&system.gateway);
-    client.send("40/\u{1b}[31m\\n{\"level\":\"ERROR\",\"message\":\"forged\"}\u{202e},");
-    client.receive("4");
-    get(&system.gateway, "/%0a%7b%22message%22:%22forged%22%7d");
+    client.send(&format!("40{{\"token\":{}}}", serde_json::json!(forged)));
+    assert!(client.receive("4").starts_with("44"));
+    let mut stream = TcpStream::connect(&system.gateway).unwrap();
+    write!(stream, "GET {REFUSED} HTTP/1.1\r\nX-Request-Id: {forged}\r\nUser-Agent: {forged}\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    stream.read_to_string(&mut String::new()).unwrap();
+    write!(TcpStream::connect(&system.gateway).unwrap(), "{forged}\r\n\r\n").unwrap();
     let path = directory.path().join("node.log");
     system.stop();
     let text = fs::read_to_string(&path).unwrap();
@@ -89,7 +100,7 @@ fn a_disk_that_takes_no_more_costs_lines_which_are_counted() {
     let directory = Directory::new();
     let folder = directory.path().join("logs");
     fs::create_dir(&folder).unwrap();
-    let environment = [("LOG_FILE", "logs/node.log"), ("LOG_LEVEL", "trace"), ("LOG_MAX_BYTES", "4KiB")];
+    let environment = [("LOG_FILE", "logs/node.log"), ("LOG_LEVEL", "debug"), ("LOG_MAX_BYTES", "4KiB")];
     let system = System::start_with(&directory, &[], &environment);
     // No next file can be made.
     fs::remove_dir_all(&folder).unwrap();
@@ -100,11 +111,12 @@ fn a_disk_that_takes_no_more_costs_lines_which_are_counted() {
     };
     eventually("lines are lost", || {
         assert_eq!(get(&system.gateway, "/live").0, 200, "it serves on");
+        get(&system.gateway, REFUSED);
         dropped() > 10
     });
     fs::create_dir(&folder).unwrap();
     eventually("and written again", || {
-        get(&system.gateway, "/live");
+        get(&system.gateway, REFUSED);
         folder.join("node.log").exists()
     });
     let stderr = system.stop();

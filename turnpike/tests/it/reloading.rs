@@ -8,6 +8,8 @@ use crate::process::{Directory, PATIENCE, System, eventually, get, run, stdout};
 
 const OLD: &str = "c3f1a97be0d2465890fe17ab34cd62b8";
 const NEW: &str = "0d97b2ce64fa4d1b8be35f02a7c1693d";
+/// A request that is refused, which is a line at DEBUG.
+const REFUSED: &str = "/api/v1/rooms/chat:1/messages";
 const BEFORE: &str = r#"
 [auth]
 jwt_secret = "c3f1a97be0d2465890fe17ab34cd62b8"
@@ -76,6 +78,7 @@ fn keys_limits_filters_and_log_level_change_and_the_rest_is_named() {
     let enters = |token: &str| Client::enter(&system.gateway, token).receive("4").starts_with("40");
     assert!(enters(&old) && !enters(&new));
     assert_eq!(asked_by(&system.gateway, "203.0.113.9"), 200);
+    get(&system.gateway, REFUSED);
     let alice = Client::enter(&system.gateway, &old);
     alice.receive("40");
     let joins = |number: u32| {
@@ -87,6 +90,7 @@ fn keys_limits_filters_and_log_level_change_and_the_rest_is_named() {
     directory.write("turnpike.toml", AFTER);
     reload(&system, "done");
     assert!(enters(&new) && !enters(&old), "keys");
+    get(&system.gateway, REFUSED);
     assert_eq!(asked_by(&system.gateway, "203.0.113.9"), 403, "filters");
     assert_eq!(asked_by(&system.gateway, "203.0.114.9"), 200);
     let answers = [joins(6), joins(7), joins(8)];
@@ -100,6 +104,7 @@ fn keys_limits_filters_and_log_level_change_and_the_rest_is_named() {
     directory.write("turnpike.toml", BEFORE);
     reload(&system, "done");
     assert!(enters(&old) && !enters(&new));
+    get(&system.gateway, REFUSED);
     assert_eq!(metric(&system, "turnpike_configuration_restart_keys"), Some(0));
 
     let log: Vec<serde_json::Value> =
@@ -112,7 +117,8 @@ fn keys_limits_filters_and_log_level_change_and_the_rest_is_named() {
         assert!(!said(key, "a restart takes up"), "{key}");
     }
     assert!(said("heartbeat.interval", "a restart takes up"), "{log:#?}");
-    assert!(log.iter().any(|line| line["level"] == "DEBUG"), "the log's level: {log:#?}");
+    let refused = log.iter().filter(|line| line["message"] == "request of a backend refused").count();
+    assert_eq!(refused, 1, "at DEBUG, and so once of three times: {log:#?}");
     let refused = log.iter().find(|line| line["message"] == "the configuration stays as it was").unwrap();
     assert!(refused["problem"].as_str().unwrap().contains("rates.joins"), "{refused}");
     assert!(!log.iter().any(|line| line.to_string().contains(NEW)), "no secret is shown");

@@ -80,11 +80,8 @@ async fn each_is_told_something_else_and_no_more_go_than_may() {
         grant
     };
     let window = Duration::from_secs(10);
-    let departure = Departure {
-        closes: (0..4).map(farewell).collect(),
-        pace: Some(Box::new(pace)),
-        ..departure(window)
-    };
+    let departure =
+        Departure { closes: (0..4).map(farewell).collect(), pace: Some(Box::new(pace)), ..departure(window) };
     let handle = lab.handle().clone();
     let gone = tokio::spawn(async move { handle.depart(departure).await });
     lab.until("the first have gone", |counters| counters.connections_now == 30).await;
