@@ -147,6 +147,8 @@ pub(crate) struct Report {
     pub(crate) gap_seconds: f64,
     /// Answers that told to try again, for `Unbroken` and `Recover`.
     pub(crate) refusals: u64,
+    /// Connections that were closed before they had entered, for `Recover`.
+    pub(crate) closes: u64,
     /// Members of one room that saw another order than their first member.
     pub(crate) disordered: u64,
     pub(crate) failures: u64,

@@ -58,8 +58,8 @@ pub(crate) trait Job {
     fn seen(&mut self, fleet: &mut Fleet, index: usize, seen: Seen);
     fn turn(&mut self, fleet: &mut Fleet, now: Instant) -> Turn;
 
-    /// A connection was not let in, and told for how long to stay away.
-    fn turned_away(&mut self, fleet: &mut Fleet, index: usize, _before: Connection, _wait: Duration) {
+    /// A connection was not let in, and told for how long to stay away; or closed by the server before it had entered.
+    fn turned_away(&mut self, fleet: &mut Fleet, index: usize, _before: Connection, _wait: Option<Duration>) {
         fleet.fail(index, "turned away");
     }
 }
@@ -319,7 +319,7 @@ impl Fleet {
                 connection.response.extend_from_slice(&buffer[..read]);
                 if let Some(wait) = entering::turned_away(&connection.response) {
                     if let Some(before) = self.connections[index].take() {
-                        job.turned_away(self, index, before, wait);
+                        job.turned_away(self, index, before, Some(wait));
                     }
                     return Ok(());
                 }
@@ -356,6 +356,12 @@ impl Fleet {
         match frame.opcode {
             frames::TEXT => {}
             frames::CLOSE if connection.stage == Stage::Leaving => return Ok(()),
+            frames::CLOSE if matches!(connection.stage, Stage::Opening | Stage::Entering) => {
+                if let Some(before) = self.connections[index].take() {
+                    job.turned_away(self, index, before, None);
+                }
+                return Ok(());
+            }
             frames::CLOSE => anyhow::bail!("close frame: {}", String::from_utf8_lossy(frame.head)),
             frames::PING => {
                 self.frame.clear();

@@ -131,6 +131,7 @@ fn perform(fleet: &mut Fleet, command: Command) -> anyhow::Result<Report> {
             fleet.drive(&mut job)?;
             report.operations = job.ready;
             report.refusals = job.refusals;
+            report.closes = job.closes;
             report.latency = job.latency();
         }
         Command::Idle { seconds } => {

@@ -38,6 +38,12 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             goal: Some(1.0),
         },
         Figure {
+            key: "sent_away_by_nodes",
+            title: "the same: clients that a gateway refused or closed because it had too much to do",
+            unit: "of 9,000",
+            goal: None,
+        },
+        Figure {
             key: "all_back_seconds_unpaced",
             title: "the same, all let in at once: until all are back",
             unit: "s",
@@ -47,6 +53,12 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             key: "longest_silence_ms_unpaced",
             title: "the same: longest time in which a gateway did not say that it lives",
             unit: "ms",
+            goal: None,
+        },
+        Figure {
+            key: "sent_away_by_nodes_unpaced",
+            title: "the same: clients that a gateway refused or closed because it had too much to do",
+            unit: "of 9,000",
             goal: None,
         },
     ],
@@ -67,13 +79,14 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     sample.insert("fullest_share", paced.fullest_share);
     sample.insert("told_to_come_later", paced.refusals);
     sample.insert("refused_by_nodes", paced.refused_by_nodes);
+    sample.insert("sent_away_by_nodes", paced.refused_by_nodes + paced.closed_by_nodes);
     anyhow::ensure!(paced.refused_by_nodes == 0.0, "a gateway was asked for more than it takes");
     let all = [("TURNPIKE_ROUTER_HANDSHAKES_PER_SECOND", "1000000")];
     let unpaced = storm(bench, &all)?;
     sample.insert("all_back_seconds_unpaced", unpaced.seconds);
     sample.insert("longest_silence_ms_unpaced", unpaced.longest_silence_ms);
     sample.insert("fullest_share_unpaced", unpaced.fullest_share);
-    sample.insert("refused_by_nodes_unpaced", unpaced.refused_by_nodes);
+    sample.insert("sent_away_by_nodes_unpaced", unpaced.refused_by_nodes + unpaced.closed_by_nodes);
     Ok(sample)
 }
 
@@ -83,6 +96,7 @@ struct Storm {
     fullest_share: f64,
     refusals: f64,
     refused_by_nodes: f64,
+    closed_by_nodes: f64,
 }
 
 fn storm(bench: &Bench<'_>, of_router: &[(&str, &str)]) -> anyhow::Result<Storm> {
@@ -131,5 +145,6 @@ fn storm(bench: &Bench<'_>, of_router: &[(&str, &str)]) -> anyhow::Result<Storm>
         fullest_share: fullest / f64::from(limit),
         refusals: back.refusals as f64,
         refused_by_nodes,
+        closed_by_nodes: back.closes as f64,
     })
 }

@@ -31,6 +31,8 @@ pub(crate) struct Recovery {
     later: BTreeMap<usize, Connection>,
     due: BinaryHeap<Reverse<(Instant, usize)>>,
     pub(crate) refusals: u64,
+    /// By servers that had let somebody in and then were overloaded.
+    pub(crate) closes: u64,
 }
 
 impl Recovery {
@@ -50,6 +52,7 @@ impl Recovery {
             later: BTreeMap::new(),
             due: BinaryHeap::new(),
             refusals: 0,
+            closes: 0,
         }
     }
 
@@ -73,10 +76,16 @@ impl Job for Recovery {
         }
     }
 
-    fn turned_away(&mut self, _fleet: &mut Fleet, index: usize, before: Connection, wait: Duration) {
-        self.refusals += 1;
+    fn turned_away(&mut self, _fleet: &mut Fleet, index: usize, before: Connection, wait: Option<Duration>) {
+        if wait.is_none() {
+            self.closes += 1;
+        } else {
+            self.refusals += 1;
+        }
+        // As the stock client: not all at the same moment.
+        let spread = Duration::from_millis(500 + (index as u64).wrapping_mul(7_919) % 1_000);
         self.later.insert(index, before);
-        self.due.push(Reverse((Instant::now() + wait, index)));
+        self.due.push(Reverse((Instant::now() + wait.unwrap_or(spread), index)));
     }
 
     fn turn(&mut self, fleet: &mut Fleet, now: Instant) -> Turn {
