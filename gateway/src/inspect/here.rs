@@ -21,10 +21,10 @@ use crate::clock::unix_ms;
 use crate::offset;
 use crate::session::{Session, Whereabouts};
 
-/// Connections of one user in one answer. A letter between nodes has its bounds.
-const CONNECTIONS_MAX: usize = 24;
+/// Connections of one user in one answer. With all their rooms and lines, of the longest names, they fit into a letter.
+pub(super) const CONNECTIONS_MAX: usize = 12;
 /// Rooms of one connection that are named.
-const ROOMS_MAX: usize = 64;
+pub(super) const ROOMS_MAX: usize = 64;
 /// Members of a room that are named.
 const MEMBERS_MAX: usize = 100;
 const MEDIA_MAX: usize = 200;
@@ -302,6 +302,8 @@ async fn trace(app: &Arc<App>, message: &Message<'_>, user: &UserId) -> Answer {
         let is_away = matches!(session.state().at, Whereabouts::Away { .. });
         !is_away || !departures.iter().any(|departed| departed.id == *id)
     });
+    // Should there be too many, those that were to get it are told of.
+    sessions.sort_by_key(|(_, session)| session.state().membership(message.room).is_none());
     let (known, more) = known(app, sessions, departures).await;
     let mut found = Vec::with_capacity(known.len());
     for known in &known {

@@ -152,8 +152,6 @@ pub struct Line {
     pub reason: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub through: Option<u64>,
 }
 
 /// Rooms by their tags, and where each stands, as far as that is known.
@@ -190,7 +188,7 @@ impl Names {
 }
 
 fn line(at_ms: u64, what: &str) -> Line {
-    Line { at_ms, what: what.into(), room: None, event: None, reason: None, number: None, through: None }
+    Line { at_ms, what: what.into(), room: None, event: None, reason: None, number: None }
 }
 
 fn named(event: Option<ClientEvent>) -> Box<str> {
@@ -233,7 +231,9 @@ pub(super) fn lines(entries: &[Entry], names: &Names, unix_of: impl Fn(u64) -> u
                     Line { room: Some(names.of(tag)), ..refused(at_ms, (event, code)) }
                 }
                 Some(Note::Refused { event, code }) => refused(at_ms, (event, code)),
-                Some(Note::Muted { event }) => Line { event: Some(named(Some(event))), ..line(at_ms, "muted") },
+                Some(Note::Muted { event }) => {
+                    Line { event: Some(named(Some(event))), ..line(at_ms, "muted") }
+                }
                 Some(Note::Recovered { .. }) => plain("recovered"),
                 Some(Note::NotRecovered { .. }) => plain("not_recovered"),
                 Some(Note::Expiring { .. }) => plain("token_expiring"),

@@ -99,12 +99,13 @@ pub(super) fn of_connection(found: &Found, node: &str, ts: u64) -> String {
             State::Connected => format!("was given the message: it was handed to its {wire}"),
         },
         Finding::Recovered => {
-            let came = seen
-                .since_ms
-                .map_or_else(|| "later".into(), |came| format!("{} after it was published", apart(came, ts)));
+            let came =
+                seen.since_ms.map_or_else(|| "later".into(), |came| format!("{} after", apart(came, ts)));
             let replayed = line(seen, "recovered", None).and_then(|line| line.number);
             let replayed = replayed.map(|count| format!(", with {count} missed in all")).unwrap_or_default();
-            format!("was away when it was published, came back {came} and was given it{replayed}")
+            format!(
+                "took up its session {came} it was published, and has it since then{replayed}, unless an earlier connection had it already"
+            )
         }
         Finding::Queued => format!("has it in its queue: the client does not read, {}", queue(seen)),
         Finding::KeptBack => {

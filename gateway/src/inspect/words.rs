@@ -151,3 +151,71 @@ pub(super) struct Found {
     pub(super) seen: Seen,
     pub(super) finding: Finding,
 }
+
+#[cfg(test)]
+mod tests {
+    use turnpike_cluster::LETTER_BYTES_MAX;
+
+    use super::super::here::{CONNECTIONS_MAX, ROOMS_MAX};
+    use super::*;
+
+    /// A letter that is too large is not sent, and the node would seem not to answer.
+    #[test]
+    fn the_largest_answer_fits_into_a_letter() {
+        const LINES_MAX: usize = 24;
+        let name: Box<str> = "x".repeat(RoomId::BYTES_MAX).into();
+        let line = Line {
+            at_ms: u64::MAX,
+            what: "delivered_through".into(),
+            room: Some(name.clone()),
+            event: Some("presence:update".into()),
+            reason: Some("codec_not_supported".into()),
+            number: Some(u64::MAX),
+        };
+        let ended = Ended {
+            at_ms: u64::MAX,
+            reason: "transport_closed".into(),
+            code: Some(u16::MAX),
+            text: "\u{1f600}".repeat(24).into(),
+        };
+        let seen = Seen {
+            connection: "x".repeat(20).into(),
+            user: UserId::parse(&"x".repeat(UserId::BYTES_MAX)).unwrap(),
+            state: State::Closed(ended),
+            device: Some(name.clone()),
+            kind: "socketio".into(),
+            address: Some("2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap()),
+            since_ms: Some(u64::MAX),
+            recovered: false,
+            token: Some(Token {
+                role: "service".into(),
+                id: Some("x".repeat(256).into()),
+                class: Some(name.clone()),
+                expires_at: u64::MAX,
+            }),
+            transport: Some(Transport {
+                websocket: false,
+                upgraded: false,
+                compressed: false,
+                queue_bytes: u64::MAX,
+                queue_items: u64::MAX,
+                blocked: false,
+                behind: false,
+                pinged: false,
+                received_bytes: u64::MAX,
+                sent_bytes: u64::MAX,
+                delivered: u32::MAX,
+                asked: u32::MAX,
+            }),
+            rooms: vec![name; ROOMS_MAX],
+            rooms_count: u64::MAX,
+            events: vec![line; LINES_MAX],
+        };
+        let found = Found { seen, finding: Finding::LostInQueue };
+        let found = (0..CONNECTIONS_MAX).map(|_| found.clone()).collect();
+        let answer = Answer::Traced { room: RoomHere::default(), found, more: u64::MAX };
+        let words = Words::Answer { id: u64::MAX, answer: Box::new(answer) };
+        let bytes = serde_json::to_vec(&words).unwrap().len();
+        assert!(bytes <= LETTER_BYTES_MAX, "{bytes} bytes");
+    }
+}

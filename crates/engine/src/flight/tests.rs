@@ -164,7 +164,7 @@ fn any_story_can_be_read() {
     }
 }
 
-/// `cargo test -p turnpike-engine --release -- --ignored --nocapture costs_of_the_recorder`
+/// `cargo test -p turnpike-engine --release --lib -- --ignored --nocapture costs_of_the_recorder`
 #[test]
 #[ignore = "prints figures"]
 fn costs_of_the_recorder() {
