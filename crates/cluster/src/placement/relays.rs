@@ -41,7 +41,8 @@ pub enum Side {
 impl Relays {
     /// Where a session of that stream belongs, of the relays that take anybody in and that `may` be chosen.
     ///
-    /// Who watches is served near by, then at the stream's home as long as that has not clearly more to do than others, and
+    /// Who publishes does so near by as long as that relay has not more than its share, and else where the stream belongs. Who
+    /// watches is served near by, then at the stream's home as long as that has not clearly more to do than others, and
     /// else where others will be sent who watch the same: so few relays have to fetch it. `near` is the node of whoever asks.
     pub fn find<'n>(
         &mut self,
@@ -68,18 +69,17 @@ impl Relays {
             }
         };
         let candidates = self.candidates(&open);
-        if let Side::Watch { home } = side {
-            let at = |one: Incarnation| open.iter().position(|node| node.incarnation == one);
-            if let Some(near) = near.and_then(at) {
-                return Some(open[near]);
-            }
-            if let Some(home) = at(home)
-                && (is_calm(open[home], &candidates[home]) || is_within_bound(home, &candidates))
-            {
-                return Some(open[home]);
-            }
-        }
-        place(stream, &candidates).map(|index| open[index])
+        let at = |one: Incarnation| open.iter().position(|node| node.incarnation == one);
+        let near = near.and_then(at);
+        let found = match side {
+            Side::Publish => near.filter(|near| is_within_bound(*near, &candidates)),
+            Side::Watch { home } => near.or_else(|| {
+                at(home).filter(|home| {
+                    is_calm(open[*home], &candidates[*home]) || is_within_bound(*home, &candidates)
+                })
+            }),
+        };
+        found.or_else(|| place(stream, &candidates)).map(|index| open[index])
     }
 
     /// Somebody is sent there.
@@ -217,6 +217,20 @@ mod tests {
             let loads = published(4, 600, per_second, 2_000);
             assert!(loads.iter().all(|load| *load <= 252), "{per_second} a second: {loads:?}");
         }
+    }
+
+    #[test]
+    fn a_publisher_is_near_until_that_has_its_share() {
+        let nodes: Vec<Node> = (1..=3).map(|number| node(number, 0)).collect();
+        let (mut relays, now, mut loads) = (Relays::default(), Instant::now(), [0; 3]);
+        for number in 0..60 {
+            let stream = format!("live:{number}");
+            let found = relays.find(&stream, Side::Publish, Some(HOME), &nodes, |_| true, now).unwrap();
+            assert!(number > 0 || found.incarnation == HOME, "of equal ones the one that is near");
+            relays.sent(found.incarnation, nodes.len(), now);
+            loads[found.incarnation.0 as usize - 1] += 1;
+        }
+        assert!(loads.iter().all(|load| *load <= 25) && loads[1] >= 20, "{loads:?}");
     }
 
     #[test]

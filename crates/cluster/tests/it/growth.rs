@@ -7,13 +7,13 @@ use std::fmt::Write as _;
 mod measured {
     /// Redis, all processes of a shard together, for a message that is kept by both: microseconds.
     pub(super) const MESSAGE_US: f64 = 64.0;
-    /// The same for each further node that hears it. Rounded up.
-    pub(super) const HEARING_US: f64 = 4.0;
+    /// The same for each further node that hears it, doubled.
+    pub(super) const HEARING_US: f64 = 1.0;
     /// Leases, probes, audits, presence checks and the bulletin of one node, each second.
     pub(super) const NODE_US: f64 = 2_700.0;
-    pub(super) const NODE_COMMANDS: f64 = 77.0;
-    pub(super) const NODE_BYTES_TO_REDIS: f64 = 4_400.0;
-    pub(super) const NODE_BYTES_FROM_REDIS: f64 = 9_600.0;
+    pub(super) const NODE_COMMANDS: f64 = 80.0;
+    pub(super) const NODE_BYTES_TO_REDIS: f64 = 4_500.0;
+    pub(super) const NODE_BYTES_FROM_REDIS: f64 = 10_200.0;
     /// Of those, what lies in one slot and so on one master: a renewal, with two readings of the bulletin beside it.
     pub(super) const RENEWAL_US: f64 = 150.0;
     /// A message of 200 bytes on the bus.
