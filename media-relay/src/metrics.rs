@@ -41,9 +41,7 @@ const TOTALS: &[(&str, &str, OfCore)] = &[
         |c| &c.lost_in,
     ),
     ("rtp_sent_lost_packets_total", "Media packets that viewers report as not come.", |c| &c.lost_out),
-    ("layer_switches_total", "Changes of the layer that a viewer is sent of a track.", |c| {
-        &c.layer_switches
-    }),
+    ("layer_switches_total", "Changes of the layer that a viewer is sent of a track.", |c| &c.layer_switches),
 ];
 
 const SHARD_LEVELS: &[(&str, &str, OfShard)] = &[
