@@ -12,8 +12,8 @@ use turnpike_cluster::redis::observe;
 use turnpike_daemon::config::{Effective, Setting as _};
 use turnpike_daemon::drain::Drain;
 use turnpike_daemon::health::Health;
+use turnpike_daemon::listeners::Listeners;
 use turnpike_daemon::signals::{Hangup, Signals};
-use turnpike_daemon::sockets::Sockets;
 use turnpike_daemon::tasks::Tasks;
 use turnpike_daemon::{admin, descriptors, metrics, probe};
 use turnpike_guard::limit::Rate;
@@ -26,7 +26,7 @@ use crate::{addresses, announce, cluster, redis};
 
 pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<()> {
     let started = SystemTime::now();
-    let mut sockets = Sockets::of_process(&["router", "admin"])?;
+    let mut handed = Listeners::of_process(&["router", "admin"])?;
     let (log, dial) = config.log.install()?;
     let descriptors = descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -38,15 +38,15 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         // Everything is bound before anything is served: an address in use must be found now.
         let wanted = wanted(config, descriptors.limit);
         let address = wanted.address;
-        let router = match sockets.take("router", address)? {
-            Some(handed) => Router::adopt(handed, wanted),
+        let router = match handed.take("router", address)? {
+            Some(bound) => Router::adopt(bound, wanted),
             None => Router::bind(wanted),
         };
         let router = router.with_context(|| {
             format!("the router cannot listen on {address} (set TURNPIKE_ROUTER_HOST and TURNPIKE_ROUTER_PORT)")
         })?;
-        let admin = match sockets.take("admin", config.admin.address())? {
-            Some(handed) => admin::adopt(handed),
+        let admin = match handed.take("admin", config.admin.address())? {
+            Some(bound) => admin::adopt(bound),
             None => admin::bind(config.admin.address()).await,
         };
         let admin = admin.with_context(|| {

@@ -15,8 +15,8 @@ use turnpike_daemon::config::{Effective, Setting as _};
 use turnpike_daemon::descriptors::{self, Descriptors};
 use turnpike_daemon::drain::Drain;
 use turnpike_daemon::health::{Check, Health};
+use turnpike_daemon::listeners::Listeners;
 use turnpike_daemon::signals::{Hangup, Signals};
-use turnpike_daemon::sockets::Sockets;
 use turnpike_daemon::tasks::{Stop, Tasks};
 use turnpike_daemon::{metrics, probe};
 use turnpike_gateway::{Gateway, GatewayConfig};
@@ -61,8 +61,8 @@ struct Addresses {
 
 pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> anyhow::Result<()> {
     let started = SystemTime::now();
-    let mut sockets = Sockets::of_process(&["gateway", "admin"])?;
-    let is_handed = !sockets.is_empty();
+    let mut handed = Listeners::of_process(&["gateway", "admin"])?;
+    let is_handed = !handed.is_empty();
     let (log, dial) = config.log.install()?;
     let descriptors = descriptors::raise();
     let secrets = Secrets::of(config)?;
@@ -103,11 +103,11 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
         // What was called back is known to all who look at tokens.
         let wanted = GatewayConfig { tokens: tokens.clone(), ..wanted };
         let address = wanted.address;
-        let gateway = Gateway::bind_to(sockets.take("gateway", address)?, wanted, &registry)
+        let gateway = Gateway::bind_to(handed.take("gateway", address)?, wanted, &registry)
             .with_context(|| format!("the gateway cannot listen on {address} (set HOST and PORT)"))?;
         let address = config.admin.address();
-        let admin = match sockets.take("admin", address)? {
-            Some(handed) => listener::adopt(handed),
+        let admin = match handed.take("admin", address)? {
+            Some(bound) => listener::adopt(bound),
             None => listener::bind(address).await,
         };
         let admin = admin.with_context(|| {

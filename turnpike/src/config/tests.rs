@@ -57,6 +57,15 @@ fn names_are_unique_and_ours_bear_our_prefix() {
         "MEDIA_HOST",
         "MEDIA_PORT",
         "LOG_LEVEL",
+        "LOG_FILE",
+        "LOG_MAX_BYTES",
+        "LOG_MAX_AGE",
+        "LOG_MAX_FILES",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_SERVICE_NAME",
+        "OTEL_TRACES_SAMPLER_ARG",
+        "OTEL_BSP_MAX_QUEUE_SIZE",
         "REDIS_NODES",
         "REDIS_USERNAME",
         "REDIS_PASSWORD",
@@ -72,7 +81,7 @@ fn names_are_unique_and_ours_bear_our_prefix() {
     }
     let reserved =
         ["config", "help", "version", "h", "V"].iter().chain(crate::token::FLAGS).chain(crate::audit::FLAGS);
-    for flag in reserved.chain(crate::remote::FLAGS) {
+    for flag in reserved.chain(crate::remote::FLAGS).chain(crate::drain::FLAGS) {
         assert!(keys.iter().all(|key| key.flag() != *flag), "{flag}");
     }
 }

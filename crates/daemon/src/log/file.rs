@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 const MODE: u32 = 0o640;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_field_names, reason = "that is what they are")]
 pub(super) struct Limits {
     pub bytes_max: u64,
     pub age_max: Duration,
@@ -167,12 +168,11 @@ fn take(path: &Path, now: SystemTime) -> io::Result<(File, u64, SystemTime)> {
     }
     let file = File::options().read(true).append(true).create(true).mode(MODE).open(path)?;
     match file.try_lock() {
-        Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             return Err(io::Error::other("another process writes its log there"));
         }
         // Not every file system has locks.
-        Err(TryLockError::Error(_)) => {}
+        Ok(()) | Err(TryLockError::Error(_)) => {}
     }
     let about = file.metadata()?;
     let born =
