@@ -9,7 +9,7 @@ use super::{Fleet, played};
 use crate::{Lease, Membership};
 
 /// In the tests that run always.
-const SCHEDULES: u64 = 12;
+const SCHEDULES: u64 = 8;
 
 const FAULTS: usize = 8;
 

@@ -6,7 +6,7 @@ use super::network::Count;
 use super::{Fleet, played};
 
 /// Each size is looked at for so long, after it has come to rest.
-const SECONDS: u64 = 30;
+const SECONDS: u64 = 12;
 
 /// A node of a hundred may cost so much more than one of ten, in percent: chance has a part in it.
 const MORE_PERCENT_MAX: f64 = 10.0;
