@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::Registry;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use turnpike_cluster::{Directory, Node};
@@ -82,9 +82,10 @@ impl Router {
     pub fn adopt(listener: TcpListener, config: RouterConfig) -> io::Result<Bound> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
-        let listeners = (0..config.threads.clamp(1, THREADS_MAX))
-            .map(|_| listener.try_clone())
-            .collect::<io::Result<_>>()?;
+        prepare(&SockRef::from(&listener))?;
+        let others = 1..config.threads.clamp(1, THREADS_MAX);
+        let mut listeners = others.map(|_| listener.try_clone()).collect::<io::Result<Vec<_>>>()?;
+        listeners.push(listener);
         Ok(Bound { listeners, address, config })
     }
 
@@ -154,15 +155,20 @@ fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
     socket.set_nonblocking(true)?;
-    // What it accepts has them from it.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNREAD_MAX))?;
+    prepare(&SockRef::from(&socket))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// What it accepts has all this from it.
+fn prepare(listener: &SockRef<'_>) -> io::Result<()> {
+    listener.set_tcp_nodelay(true)?;
+    listener.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    listener.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    #[cfg(target_os = "linux")]
+    listener.set_tcp_user_timeout(Some(UNREAD_MAX))?;
+    Ok(())
 }
 
 /// Until the process ends: what is under way when the router leaves goes on.

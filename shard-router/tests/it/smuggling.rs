@@ -56,10 +56,9 @@ async fn chunks_with_a_length_are_one_request_and_the_last() {
                 !request.contains("content-length") && !request.contains("hidden"),
                 "{head:?}: {request}"
             );
-            assert!(
-                request.ends_with("transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
-                "{head:?}: {request}"
-            );
+            // The node answers before it has all, and then nobody needs the rest.
+            let (_, body) = request.split_once("transfer-encoding: chunked\r\n\r\n").unwrap();
+            assert!("2\r\n{}\r\n0\r\n\r\n".starts_with(body), "{head:?}: {request}");
         }
     }
 }
