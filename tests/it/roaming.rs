@@ -199,7 +199,7 @@ fn upgrades_behind_round_robin() {
 #[test]
 fn a_client_that_goes_deaf_hears_it_all_later() {
     require_packages();
-    let heartbeat = [("HEARTBEAT_INTERVAL", "1s"), ("TURNPIKE_HEARTBEAT_TIMEOUT", "1s")];
+    let heartbeat = [("HEARTBEAT_INTERVAL", "2s"), ("TURNPIKE_HEARTBEAT_TIMEOUT", "3s")];
     let node = Node::start(&heartbeat).unwrap();
     let token = |user: &str| node.token(&["--user", user, "--room", "*=join,send"]).unwrap();
     let clients = Command::new("node")

@@ -27,15 +27,21 @@ const between = net.createServer((client) => {
   client.on("close", end).pipe(node);
   node.on("close", () => cut.then(() => (client.end(), open.delete(end))));
   node.on("data", async (bytes) => {
-    if (armed && bytes.includes("3probe")) {
-      armed = false;
-      // A poll is under way then.
-      await until(() => socket.connected);
+    if (!armed || !bytes.includes("3probe")) {
+      await cut;
+      return client.write(bytes);
+    }
+    armed = false;
+    await until(() => socket.connected);
+    // From here on polls are not answered. One that was is followed by another, which is under way when this comes.
+    cut = (async () => {
       await sleep(50);
-      cut = sleep(50).then(end).then(() => sleep(100));
-      cut.then(() => (isCut = true));
-    } else await cut;
-    client.write(bytes);
+      client.write(bytes);
+      await sleep(50);
+      end();
+      await sleep(100);
+      isCut = true;
+    })();
   });
 });
 const until = async (holds, limit = 10_000) => {
