@@ -146,16 +146,14 @@ impl Writer {
         let mut write: Vec<Entry> = Vec::with_capacity(entries.len());
         for mut entry in entries {
             if entry.reply.is_none() || entry.event.kind().wait() == Wait::First {
-                match self.state.merger.offer(entry.event, now) {
-                    Some(event) => entry.event = event,
-                    None => {
-                        if let Some(reply) = entry.reply {
-                            // One like it is on record, and this one in its count. Whoever asked may have gone.
-                            let _ = reply.send(Ok(Recorded { seq: None }));
-                        }
-                        continue;
+                let Some(event) = self.state.merger.offer(entry.event, now) else {
+                    if let Some(reply) = entry.reply {
+                        // One like it is on record, and this one in its count. Whoever asked may have gone.
+                        let _ = reply.send(Ok(Recorded { seq: None }));
                     }
-                }
+                    continue;
+                };
+                entry.event = event;
             }
             write.push(entry);
         }
