@@ -1,6 +1,7 @@
 //! The services of the file as processes, in the order in which they wait for each other.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -307,7 +308,7 @@ impl System {
             let log = fs::read_to_string(place.root.join("log")).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
             let tail = lines[lines.len().saturating_sub(LINES)..].join("\n");
-            all.push_str(&format!("--- {name}\n{tail}\n"));
+            writeln!(all, "--- {name}\n{tail}").unwrap();
         }
         all
     }

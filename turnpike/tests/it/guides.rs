@@ -1,6 +1,7 @@
 //! The operator's guides: commands, names, checks and links in them are there, and the estimates are those of the program.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -148,7 +149,7 @@ fn estimates_are_those_of_the_program() {
                 masters.to_string(),
                 gib(redis),
             ];
-            table.push_str(&format!("| {} |\n", row.join(" | ")));
+            writeln!(table, "| {} |", row.join(" | ")).unwrap();
         }
     }
     table.push('\n');
