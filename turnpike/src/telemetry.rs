@@ -10,6 +10,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, StatusCode, Url, redirect};
+use turnpike_daemon::config::Secret;
 use turnpike_daemon::tasks::{Stop, Tasks};
 use turnpike_telemetry::{Queue, Resource, Span, Tracer, encode};
 
@@ -102,7 +103,7 @@ impl Telemetry {
 /// `NAME=VALUE`, separated by commas, as every program of OpenTelemetry takes them.
 fn headers(config: &Config) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-    let given = config.telemetry.headers.as_ref().map(|secret| secret.reveal()).unwrap_or_default();
+    let given = config.telemetry.headers.as_ref().map(Secret::reveal).unwrap_or_default();
     for pair in given.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         // What is wrong with it is not said with the value: it is a secret.
         let (name, value) = pair.split_once('=').context("a header is not of the form NAME=VALUE")?;
