@@ -36,7 +36,9 @@ const OF_NODES: [(&str, &str); 8] = [
     ("TURNPIKE_ADDRESS_CONNECTIONS_MAX", "100000"),
 ];
 /// What a busy machine can make fire, or what a hurried window makes of a start.
-const OF_A_BUSY_MACHINE: [&str; 9] = [
+const OF_A_BUSY_MACHINE: [&str; 11] = [
+    "TurnpikeTargetDown",
+    "TurnpikeRouterNodeDown",
     "TurnpikePublishSlow",
     "TurnpikeProbeSlow",
     "TurnpikeDeliveryLag",
@@ -128,7 +130,7 @@ async fn alone_dashboards_and_alerts_speak_of_what_is_there() {
     let lossy = studio.publish_but(sample.node(0), "live:lossy", |frame| frame % 5 == 0).await;
     attacked(&sample).await;
     drop((roamers, lossy));
-    starved(&mut sample).await;
+    starved(&sample);
     restarted_and_gone(&mut sample);
     a_relay_dies(&mut sample);
     without_redis(&sample, &talkers);
@@ -185,7 +187,7 @@ async fn attacked(sample: &Sample) {
 }
 
 /// Of file descriptors, and of room on the disk of the audit log.
-async fn starved(sample: &mut Sample) {
+fn starved(sample: &Sample) {
     let at = Some(sample.victim.admin);
     leave_few_descriptors(sample.victim.id());
     let mut causes = vec![("TurnpikeFileDescriptors", at)];
