@@ -11,7 +11,7 @@ use turnpike_lab::{Directory, Node, binary, shared, turnpike, unique_prefix};
 use crate::harness::frames::HANDSHAKE;
 
 /// Past it something is broken.
-const BROKEN: Duration = Duration::from_secs(60);
+const BROKEN: Duration = Duration::from_mins(1);
 
 const TAMPERED: i32 = 2;
 const TAIL_NOT_ANCHORED: i32 = 4;

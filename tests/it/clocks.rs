@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use turnpike_lab::{Directory, Node, shared, unique_prefix};
 
 /// Past it something is broken. The node looks every ten seconds.
-const BROKEN: Duration = Duration::from_secs(60);
+const BROKEN: Duration = Duration::from_mins(1);
 
 /// The variant for programs with threads.
 fn library() -> PathBuf {

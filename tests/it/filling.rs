@@ -14,7 +14,7 @@ use turnpike_lab::{Directory, Node};
 use crate::harness::turnpike::signed;
 
 /// Past it something is broken.
-const BROKEN: Duration = Duration::from_secs(60);
+const BROKEN: Duration = Duration::from_mins(1);
 
 fn node(log: &Path, more: &[(&str, &str)]) -> Node {
     let log = [("AUDIT_DIR", log.to_str().unwrap()), ("TURNPIKE_ADDRESS_EXEMPT", "192.0.2.0/24")];

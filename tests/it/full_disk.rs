@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use turnpike_lab::{Directory, Node, turnpike};
 
 /// Past it something is broken.
-const BROKEN: Duration = Duration::from_secs(60);
+const BROKEN: Duration = Duration::from_mins(1);
 
 struct Place {
     directory: Directory,

@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(merger.floods.len(), MERGED_MAX + 2);
         let events = merger.due(now + MERGE_WINDOW, false);
         let counts: Vec<_> = events.iter().map(|event| &event.detail[0]).collect();
-        let count = Value::Number(2 * MERGED_MAX as i64 - 1);
+        let count = Value::from(2 * MERGED_MAX as u64 - 1);
         assert_eq!(counts, [&("count", count.clone()), &("count", count)]);
         assert!(events.iter().all(|event| event.detail.contains(&("crowd", Value::Truth(true)))));
         assert!(merger.floods.is_empty());

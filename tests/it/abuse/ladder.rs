@@ -17,7 +17,7 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 const TRIES: usize = 3;
 /// Past it nobody minds.
 const BROKEN: Duration = Duration::from_secs(30);
-const HALF_LIFE: Duration = Duration::from_secs(60);
+const HALF_LIFE: Duration = Duration::from_mins(1);
 /// The rungs, by the scores from which on they are taken.
 const MUTE: f64 = 25.0;
 const DISCONNECT: f64 = 50.0;
@@ -185,7 +185,7 @@ const KINDS: &[Kind] = &[
                     });
                 }
                 begun.join_all().await;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             })
         },
     },
