@@ -36,7 +36,15 @@ mod tests {
         let link = port.map(|port| ([192, 0, 2, 1], port).into());
         let relay = Some(RelayOffer { link, has_room: true, ..RelayOffer::default() });
         let (incarnation, name) = (Incarnation(number), format!("n{number}"));
-        Node { incarnation, name, address: None, version: String::new(), draining: false, places: None, relay }
+        Node {
+            incarnation,
+            name,
+            address: None,
+            version: String::new(),
+            draining: false,
+            places: None,
+            relay,
+        }
     }
 
     fn watched(nodes: &[Node], own: u64) -> Vec<u64> {
