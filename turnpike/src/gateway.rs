@@ -297,6 +297,7 @@ mod tests {
             ("TURNPIKE_RATE_JOINS", "19/20"),
             ("TURNPIKE_RATE_PRESENCE", "21/22"),
             ("TURNPIKE_RATE_HISTORY", "23/24"),
+            ("TURNPIKE_RATE_RECORDED", "24/25"),
             ("TURNPIKE_RATE_REQUESTS", "25/26"),
             ("TURNPIKE_LIMIT_CLASSES", "bot joins:1/2"),
             ("TURNPIKE_LIMIT_KEYS_MAX", "1001"),
