@@ -2,7 +2,6 @@
 //! not get a message. Whichever node is asked asks the others.
 
 use axum::http::StatusCode;
-use serde::Serialize;
 use serde_json::{Value, json};
 use turnpike_audit::Object;
 use turnpike_gateway::inspect::Which;
@@ -151,10 +150,6 @@ fn of_node() -> Value {
     })
 }
 
-fn shown(it: &impl Serialize) -> Outcome {
-    Ok(done(it))
-}
-
 fn connection(call: &Call) -> Result<Plan, Problem> {
     let id: String = call.param("connection")?;
     let [] = call.query([])?;
@@ -169,7 +164,7 @@ fn connection(call: &Call) -> Result<Plan, Problem> {
                 "no node knows this connection, nor one that ended within the last hour",
             ));
         }
-        shown(&found)
+        Outcome::Ok(done(&found))
     };
     Ok(Plan::new(act).on(Object::Connection, about))
 }
@@ -191,7 +186,7 @@ fn user(call: &Call) -> Result<Plan, Problem> {
         let found = desk.parts.gateway.inspect_user(&user).await;
         let found =
             found.map_err(|error| Failure::from(Code::Unavailable).retry_after_ms(error.retry_after_ms))?;
-        shown(&found)
+        Outcome::Ok(done(&found))
     };
     Ok(Plan::new(act).on(Object::User, about))
 }
@@ -202,7 +197,9 @@ fn room(call: &Call) -> Result<Plan, Problem> {
     let (desk, about) = (call.desk.clone(), room.as_str().to_owned());
     let act = async move {
         let found = desk.parts.gateway.inspect_room(&room).await?;
-        shown(&found.ok_or_else(|| nothing("nobody is in this room, and nothing of it is remembered"))?)
+        let found =
+            found.ok_or_else(|| nothing("nobody is in this room, and nothing of it is remembered"))?;
+        Outcome::Ok(done(&found))
     };
     Ok(Plan::new(act).on(Object::Room, about))
 }
@@ -211,7 +208,7 @@ fn stream(call: &Call) -> Result<Plan, Problem> {
     let stream: RoomId = call.param("stream")?;
     let [] = call.query([])?;
     let (desk, about) = (call.desk.clone(), stream.as_str().to_owned());
-    let act = async move { shown(&desk.parts.gateway.inspect_stream(&stream).await?) };
+    let act = async move { Outcome::Ok(done(&desk.parts.gateway.inspect_stream(&stream).await?)) };
     Ok(Plan::new(act).on(Object::Stream, about))
 }
 
@@ -229,6 +226,6 @@ fn message(call: &Call) -> Result<Plan, Problem> {
         (None, None) | (Some(_), Some(_)) => return Err(bad("expected either `seq` or `id`")),
     };
     let (desk, about) = (call.desk.clone(), user.as_str().to_owned());
-    let act = async move { shown(&desk.parts.gateway.trace(&room, &which, &user).await?) };
+    let act = async move { Outcome::Ok(done(&desk.parts.gateway.trace(&room, &which, &user).await?)) };
     Ok(Plan::new(act).on(Object::User, about))
 }

@@ -35,29 +35,23 @@ pub(crate) fn parse(words: &[&str], arguments: &mut Arguments, faults: &mut Faul
     let seq = arguments.take_one("seq", "a number", faults);
     let message = arguments.take_one("id", "the id of a message", faults);
     let user = arguments.take_one("for", "a user id", faults);
-    let path = match words {
-        ["message"] => path_of_message(room, seq, message, user, faults)?,
-        _ => {
-            let left = [("room", room), ("seq", seq), ("id", message), ("for", user)]
-                .into_iter()
-                .filter(|(_, it)| it.is_some());
-            for (name, _) in left {
-                faults.push(fault(
-                    name,
-                    None,
-                    "is not for this command",
-                    "it is for `turnpike inspect message`",
-                ));
+    let path = if words == ["message"] {
+        path_of_message(room, seq, message, user, faults)?
+    } else {
+        let left = [("room", room), ("seq", seq), ("id", message), ("for", user)]
+            .into_iter()
+            .filter(|(_, it)| it.is_some());
+        for (name, _) in left {
+            faults.push(fault(name, None, "is not for this command", "it is for `turnpike inspect message`"));
+        }
+        match words {
+            ["connection", id] => format!("/admin/v1/inspect/connections/{}", encoded(id)),
+            ["user", user] => format!("/admin/v1/inspect/users/{}", id::<UserId>("user", user, faults)?),
+            ["room", room] => format!("/admin/v1/inspect/rooms/{}", id::<RoomId>("room", room, faults)?),
+            ["stream", stream] => {
+                format!("/admin/v1/inspect/streams/{}", id::<RoomId>("stream", stream, faults)?)
             }
-            match words {
-                ["connection", id] => format!("/admin/v1/inspect/connections/{}", encoded(id)),
-                ["user", user] => format!("/admin/v1/inspect/users/{}", id::<UserId>("user", user, faults)?),
-                ["room", room] => format!("/admin/v1/inspect/rooms/{}", id::<RoomId>("room", room, faults)?),
-                ["stream", stream] => {
-                    format!("/admin/v1/inspect/streams/{}", id::<RoomId>("stream", stream, faults)?)
-                }
-                _ => return None,
-            }
+            _ => return None,
         }
     };
     let show: fn(&Value) -> String = match words.first() {
@@ -172,9 +166,9 @@ fn connection(one: &Value) -> String {
         };
         let marks =
             [("compressed", "compressed"), ("blocked", "the kernel takes no more"), ("behind", "behind")];
-        let marks: String =
-            marks.iter().filter(|(name, _)| is(name)).map(|(_, words)| format!(", {words}")).collect();
-        let _ = write!(out, "\n  transport  {wire}{marks}");
+        let marks = marks.into_iter().filter(|(name, _)| is(name)).map(|(_, words)| words);
+        let marks: Vec<&str> = std::iter::once(wire).chain(marks).collect();
+        let _ = write!(out, "\n  transport  {}", marks.join(", "));
         let _ = write!(
             out,
             "\n  traffic    {} bytes in, {} out; {} events in, {} messages out; {} bytes wait",
