@@ -12,7 +12,7 @@ use crate::harness::{home, require_packages};
 use crate::roaming::Pair;
 
 /// Reaching it means that something is broken.
-const BROKEN: Duration = Duration::from_secs(60);
+const BROKEN: Duration = Duration::from_mins(1);
 const ROOM: &str = "chat:lobby";
 
 /// Stock clients that do as they are told.
