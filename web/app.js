@@ -1,34 +1,43 @@
-// The demo chat: one name, one room, and what a lost connection looks like when nothing is lost.
+// The demo: one name, some rooms, live video, and what a lost connection looks like when nothing is lost.
 
 import { connect } from "./turnpike.js";
+import { by, hue, make } from "./demo/dom.js";
+import { OnAir, Streams, Watch } from "./demo/live.js";
+import { FILE_BYTES_MAX, RoomView } from "./demo/room.js";
 
 const INTERRUPTED_MS = 5_000;
-const HISTORY = 50;
-const HUES = 8;
+const LOBBY = "chat:lobby";
+const MOODS = { online: "online", away: "away", busy: "busy", invisible: "invisible" };
 
-const by = (id) => document.getElementById(id);
-const ui = {
-  enter: by("enter"), enterForm: by("enter-form"), name: by("name"), room: by("room"), problem: by("enter-problem"),
-  chat: by("chat"), title: by("chat-room"), status: by("status"), statusText: by("status-text"),
-  interrupt: by("interrupt"), leave: by("leave"), log: by("log"), newer: by("newer"), say: by("say"), text: by("text"),
+const kept = {
+  get name() {
+    return sessionStorage.getItem("name") ?? "";
+  },
+  set name(name) {
+    sessionStorage.setItem("name", name);
+  },
+  get rooms() {
+    return JSON.parse(sessionStorage.getItem("rooms") ?? "[]");
+  },
+  set rooms(rooms) {
+    sessionStorage.setItem("rooms", JSON.stringify(rooms));
+  },
 };
 
-ui.name.value = sessionStorage.getItem("name") ?? "";
-ui.room.value = decodeURIComponent(location.hash.slice(1)) || ui.room.value;
-(ui.name.value ? ui.room : ui.name).focus();
-
-ui.enterForm.addEventListener("submit", async (event) => {
+by("name").value = kept.name;
+by("name").focus();
+by("enter-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  ui.problem.hidden = true;
-  const [user, room] = [ui.name.value.trim(), ui.room.value.trim()];
+  const user = by("name").value.trim();
+  const problem = by("enter-problem");
+  problem.hidden = true;
   try {
     await fetchToken(user);
-    sessionStorage.setItem("name", user);
-    history.replaceState(null, "", `#${encodeURIComponent(room)}`);
-    chat(user, room);
+    kept.name = user;
+    enter(user);
   } catch (error) {
-    ui.problem.textContent = error.message;
-    ui.problem.hidden = false;
+    problem.textContent = error.message;
+    problem.hidden = false;
   }
 });
 
@@ -43,171 +52,239 @@ async function fetchToken(user) {
   return answer.token;
 }
 
-function chat(user, room) {
+function enter(user) {
   const client = connect({ token: () => fetchToken(user) });
-  const log = new Log(user);
+  const rooms = new Map();
   const leaving = new AbortController();
   const listen = (target, name, handler) => target.addEventListener(name, handler, { signal: leaving.signal });
+  let here = null;
+  let watch = null;
 
-  ui.title.textContent = room;
-  ui.enter.hidden = true;
-  ui.chat.hidden = false;
-  ui.text.focus();
+  by("enter").hidden = true;
+  by("house").hidden = false;
+  by("me").textContent = user;
+  by("text").focus();
 
-  const WORDS = { connecting: "connecting…", online: `as ${user}`, offline: "offline, trying again…", refused: "refused: sign in again", closed: "left" };
-  client.on("status", (status) => {
-    ui.status.className = `status ${status}`;
-    ui.statusText.textContent = WORDS[status];
-    ui.interrupt.disabled = status !== "online";
-  });
-  client.on("message", (message) => log.message(message));
-  client.on("rejoined", ({ missed, complete }) => {
-    if (!complete) log.note("Back. Some messages are too old to be had; these are the latest.");
-    else if (missed > 0) log.note(`Back. ${missed} missed ${missed === 1 ? "message" : "messages"} came in order.`);
-    else log.note("Back. Nothing was missed.");
-  });
-  client.on("resync", () => log.note("Some messages are too old to be had."));
-  client.on("error", (error) => log.note(error.message));
+  // Redrawn at most once a frame, however much happens.
+  let drawn = true;
+  const changed = () => {
+    if (!drawn) return;
+    drawn = false;
+    requestAnimationFrame(() => {
+      drawn = true;
+      if (!leaving.signal.aborted) draw();
+    });
+  };
 
-  (async () => {
-    try {
-      const { messages } = await client.join(room, { history: HISTORY });
-      for (const message of messages) log.message(message);
-      if (messages.length === 0) log.note("Nobody has said anything here yet.");
-    } catch (error) {
-      log.note(`Cannot enter ${room}: ${error.message}`);
+  const streams = new Streams(changed);
+  const air = new OnAir(client, `live:${user}`, changed);
+
+  function open(name) {
+    if (!rooms.has(name)) {
+      const room = new RoomView(client, user, name, changed);
+      rooms.set(name, room);
+      by("logs").append(room.log.element, room.log.newer);
+      room.join();
+      kept.rooms = [...rooms.keys()];
     }
-  })();
+    here?.hide();
+    here = rooms.get(name);
+    for (const room of rooms.values()) room.log.element.hidden = room !== here;
+    history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+    here.show();
+    closeMenu();
+    changed();
+  }
 
-  listen(ui.say, "submit", async (event) => {
+  async function closeRoom(name) {
+    const room = rooms.get(name);
+    rooms.delete(name);
+    room.log.element.remove();
+    room.log.newer.remove();
+    kept.rooms = [...rooms.keys()];
+    open(rooms.keys().next().value ?? LOBBY);
+    await client.leave(name).catch(() => {});
+  }
+
+  async function watchStream(stream) {
+    await watch?.end();
+    open(stream);
+    watch = new Watch(client, stream, () => {
+      watch = null;
+      changed();
+    });
+    by("stage").replaceChildren(watch.element);
+    await watch.begin();
+    changed();
+  }
+
+  function draw() {
+    const list = (id, items) => by(id).replaceChildren(...items);
+    list("rooms", [...rooms.values()].map((room) => {
+      const button = make("button", "item", [make("span", "item-name", room.name)], { type: "button" });
+      if (room === here) button.setAttribute("aria-current", "page");
+      if (room.unread > 0 && room !== here) button.append(make("span", "badge", String(room.unread), { ariaLabel: `${room.unread} unread` }));
+      button.addEventListener("click", () => open(room.name));
+      return make("li", "", [button]);
+    }));
+    const others = streams.list.filter(({ stream }) => stream !== air.stream || !air.publication);
+    list("streams", others.length === 0
+      ? [make("li", "empty", "Nobody is live. Be the first.")]
+      : others.map(({ stream, viewers }) => {
+          const button = make("button", "item", [make("span", "live-dot"), make("span", "item-name", stream), make("span", "badge", String(viewers), { ariaLabel: `${viewers} watching` })], { type: "button" });
+          if (watch?.stream === stream) button.setAttribute("aria-current", "true");
+          button.addEventListener("click", () => watchStream(stream));
+          return make("li", "", [button]);
+        }));
+    by("go").hidden = air.publication !== null;
+    by("on-air").hidden = air.publication === null;
+    by("air-text").textContent = `On air as ${air.stream} · ${air.viewers} watching${air.recording ? " · recorded" : ""}`;
+    by("air-mute").textContent = air.muted ? "Unmute" : "Mute";
+    by("air-mute").ariaPressed = String(air.muted);
+    by("air-record").textContent = air.recording ? "Stop recording" : "Record";
+    by("air-record").ariaPressed = String(air.recording);
+    if (!here) return;
+    by("chat-room").textContent = here.name;
+    document.title = `${total() > 0 ? `(${total()}) ` : ""}${here.name} · Turnpike`;
+    by("leave-room").hidden = here.name === LOBBY;
+    by("people-button").textContent = `${here.count} here`;
+    list("members", [...here.members.values()].sort((a, b) => a.user.localeCompare(b.user)).map(({ user: name, status, devices }) =>
+      make("li", "member", [
+        make("span", `mood ${MOODS[status] ?? ""}`, "", { role: "img", ariaLabel: status }),
+        make("span", `item-name ${hue(name)}`, name === user ? `${name} (you)` : name),
+        make("span", "quiet", devices > 1 ? `${devices} devices` : status === "online" ? "" : status),
+      ])));
+    const { users, more } = here.typists;
+    by("typing").textContent = users.length === 0 ? "" : `${users.join(", ")}${more > 0 ? ` and ${more} more` : ""} ${users.length + more > 1 ? "are" : "is"} typing…`;
+  }
+
+  const total = () => [...rooms.values()].reduce((sum, room) => sum + room.unread, 0);
+
+  // What the connection does.
+  let countdown = 0;
+  const WORDS = { connecting: "connecting…", online: "online", offline: "offline", refused: "refused: sign in again", closed: "signed out" };
+  client.on("status", (status, { retryInMs, reason }) => {
+    by("status").className = `status ${status}`;
+    by("status-text").textContent = WORDS[status];
+    by("interrupt").disabled = status !== "online";
+    clearInterval(countdown);
+    const banner = by("banner");
+    if (status === "online") {
+      banner.hidden = true;
+    } else if (status === "offline") {
+      const due = Date.now() + (retryInMs ?? 0);
+      const say = () => {
+        const left = Math.max(0, Math.ceil((due - Date.now()) / 1000));
+        banner.textContent = `No connection${reason ? ` (${reason})` : ""}. What you write is kept and sent afterwards. Trying again${left > 0 ? ` in ${left} s` : ""}.`;
+      };
+      say();
+      countdown = setInterval(say, 500);
+      banner.hidden = false;
+    } else if (status === "refused") {
+      banner.textContent = `The server does not let us in${reason ? `: ${reason}` : ""}. Sign out and in again.`;
+      banner.hidden = false;
+    }
+    changed();
+  });
+  client.on("message", (message) => rooms.get(message.room)?.message(message));
+  client.on("gap", ({ room }) => rooms.get(room)?.gap());
+  client.on("resync", ({ room }) => rooms.get(room)?.gap());
+  client.on("rejoined", (rejoined) => rooms.get(rejoined.room)?.rejoined(rejoined));
+  client.on("presence", (presence) => rooms.get(presence.room)?.presence(presence));
+  client.on("typing", (typing) => rooms.get(typing.room)?.typing(typing));
+  client.on("receipt", ({ room, marks }) => rooms.get(room)?.log.marks(marks));
+  client.on("error", (error) => here?.log.note(error.message));
+
+  // What the user does.
+  const send = (body) => here.send(body);
+  listen(by("say"), "submit", (event) => {
     event.preventDefault();
-    const text = ui.text.value.trim();
+    const text = by("text").value.trim();
     if (!text) return;
-    ui.text.value = "";
-    const pending = log.pending(text);
-    try {
-      pending.stored(await client.send(room, { text }));
-    } catch (error) {
-      pending.failed(error.message);
-    }
+    by("text").value = "";
+    send({ text });
   });
-  listen(ui.interrupt, "click", () => {
-    log.note("Connection cut. What is said meanwhile comes afterwards.");
+  listen(by("text"), "input", () => (by("text").value ? here.typed() : here.stoppedTyping()));
+  listen(by("attach"), "click", () => by("file").click());
+  listen(by("file"), "change", () => attach(by("file").files));
+  listen(by("logs"), "dragover", (event) => event.preventDefault());
+  listen(by("logs"), "drop", (event) => {
+    event.preventDefault();
+    attach(event.dataTransfer.files);
+  });
+  async function attach(files) {
+    for (const file of files) {
+      if (file.size > FILE_BYTES_MAX) here.log.note(`${file.name} is too large: up to ${FILE_BYTES_MAX / 1000} kB.`);
+      else send({ file: { name: file.name, type: file.type, bytes: new Uint8Array(await file.arrayBuffer()) } });
+    }
+    by("file").value = "";
+  }
+  listen(by("join"), "submit", (event) => {
+    event.preventDefault();
+    const name = by("join-room").value.trim();
+    by("join-room").value = "";
+    if (name) open(name);
+  });
+  listen(by("mood"), "change", () => client.presence({ status: by("mood").value }).catch((error) => here.log.note(error.message)));
+  client.on("session", ({ recovered }) => {
+    if (!recovered && by("mood").value !== "online") client.presence({ status: by("mood").value }).catch(() => {});
+  });
+  listen(by("interrupt"), "click", () => {
+    here.log.note("Connection cut. What is said meanwhile comes afterwards.");
     client.interrupt(INTERRUPTED_MS);
-    ui.text.focus();
+    by("text").focus();
   });
-  listen(ui.leave, "click", () => {
-    leaving.abort();
-    client.close();
-    ui.log.replaceChildren();
-    ui.chat.hidden = true;
-    ui.enter.hidden = false;
-    ui.room.focus();
+  listen(by("leave-room"), "click", () => closeRoom(here.name));
+  const toggle = (button, panel, isOpen) => {
+    by(button).ariaExpanded = String(isOpen);
+    by(panel).classList.toggle("open", isOpen);
+  };
+  const closeMenu = () => toggle("menu", "side", false);
+  listen(by("menu"), "click", () => toggle("menu", "side", !by("side").classList.contains("open")));
+  listen(by("people-button"), "click", () => {
+    by("people").hidden = !by("people").hidden;
+    by("people-button").ariaExpanded = String(!by("people").hidden);
   });
-  listen(ui.log, "scroll", () => log.scrolled());
-  listen(ui.newer, "click", () => log.toEnd());
-}
+  listen(document, "keydown", (event) => event.key === "Escape" && closeMenu());
+  // What came while nobody looked is read now.
+  const looked = () => document.hidden || here?.show();
+  listen(globalThis, "focus", looked);
+  listen(document, "visibilitychange", looked);
 
-/** The messages on the page. A message is shown once, whether its echo or its acknowledgement comes first. */
-class Log {
-  #user;
-  #shown = new Map(); // message id -> element
-  #pending = [];
-  #last = null;
-
-  constructor(user) {
-    this.#user = user;
-  }
-
-  message({ id, from, body, ts, seq }) {
-    const text = typeof body === "string" ? body : (body?.text ?? JSON.stringify(body));
-    if (this.#shown.has(id)) return;
-    // Our own, back from the room: it takes the place of what was shown when it was sent.
-    const waiting = from === this.#user ? this.#pending.findIndex((pending) => pending.text === text) : -1;
-    if (waiting >= 0) this.#pending.splice(waiting, 1)[0].element.remove();
-    const element = this.#append(from, text, time(ts), from === this.#user);
-    element.querySelector(".meta").title = `number ${seq} of this room`;
-    this.#shown.set(id, element);
-  }
-
-  pending(text) {
-    const element = this.#append(this.#user, text, "sending…", true, true);
-    element.classList.add("pending");
-    const entry = { text, element };
-    this.#pending.push(entry);
-    return {
-      stored: ({ id, ts, seq }) => {
-        const at = this.#pending.indexOf(entry);
-        if (at < 0) return;
-        this.#pending.splice(at, 1);
-        element.remove();
-        this.message({ id, ts, seq, from: this.#user, body: text });
-      },
-      failed: (why) => {
-        this.#pending = this.#pending.filter((other) => other !== entry);
-        element.classList.replace("pending", "failed");
-        element.querySelector(".meta").textContent = `not sent: ${why}`;
-      },
-    };
-  }
-
-  note(text) {
-    const element = make("li", "note", text);
-    this.#add(element);
-    this.#last = null;
-  }
-
-  scrolled() {
-    if (this.#atEnd()) ui.newer.hidden = true;
-  }
-
-  toEnd() {
-    ui.log.scrollTop = ui.log.scrollHeight;
-    ui.newer.hidden = true;
-  }
-
-  #append(from, text, meta, own, isPending = false) {
-    const element = make("li", own ? "own last" : "last");
-    const first = this.#last?.from !== from || !this.#last.element.isConnected;
-    if (first) {
-      element.classList.add("first");
-      element.append(make("div", `from hue-${hue(from)}`, from));
-    } else {
-      this.#last.element.classList.remove("last");
+  // Live.
+  const failing = async (work) => {
+    const problem = by("air-problem");
+    problem.hidden = true;
+    try {
+      await work();
+    } catch (error) {
+      problem.textContent = error.name === "NotAllowedError" ? "The browser does not give us the camera." : error.message;
+      problem.hidden = false;
     }
-    element.append(make("div", "bubble", text), make("div", "meta", meta));
-    this.#add(element, own);
-    if (!isPending) this.#last = { from, element };
-    return element;
+    changed();
+  };
+  by("preview").replaceChildren(air.preview);
+  for (const button of by("go").querySelectorAll("button")) {
+    listen(button, "click", () => failing(() => air.begin(button.dataset.source)));
   }
+  listen(by("air-mute"), "click", () => failing(() => air.mute()));
+  listen(by("air-record"), "click", () => failing(() => air.record()));
+  listen(by("air-end"), "click", () => failing(() => air.end()));
 
-  // What is still on its way stays at the end.
-  #add(element, own = false) {
-    const follow = own || this.#atEnd();
-    const before = element.classList.contains("note") ? null : this.#pending[0]?.element;
-    ui.log.insertBefore(element, before?.isConnected ? before : null);
-    if (follow) this.toEnd();
-    else ui.newer.hidden = false;
-  }
+  listen(by("leave"), "click", async () => {
+    await Promise.allSettled([air.end(), watch?.end()]);
+    leaving.abort();
+    clearInterval(countdown);
+    client.close();
+    by("logs").replaceChildren();
+    by("stage").replaceChildren();
+    by("house").hidden = true;
+    by("enter").hidden = false;
+    by("name").focus();
+  });
 
-  #atEnd() {
-    return ui.log.scrollHeight - ui.log.scrollTop - ui.log.clientHeight < 60;
-  }
-}
-
-function make(tag, className, text = "") {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  return element;
-}
-
-function hue(name) {
-  let hash = 0;
-  for (const char of name) hash = (hash * 31 + char.codePointAt(0)) >>> 0;
-  return hash % HUES;
-}
-
-function time(ts) {
-  return new Date(ts).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const wanted = decodeURIComponent(location.hash.slice(1));
+  for (const name of new Set([LOBBY, ...kept.rooms, ...(/^[A-Za-z0-9._:@-]{1,128}$/.test(wanted) ? [wanted] : [])])) open(name);
+  if (wanted && rooms.has(wanted)) open(wanted);
+  streams.look();
 }

@@ -38,7 +38,7 @@ pub(crate) fn router(
         .layer(middleware::from_fn_with_state(Arc::new(pages), cors::allow));
     let mut router = Router::new().merge(process);
     if let Some(development) = development {
-        router = router.merge(demo::routes(development));
+        router = router.merge(demo::routes(app, development));
     }
     router
         .merge(api)

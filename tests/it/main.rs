@@ -15,6 +15,7 @@ mod chaos;
 mod clocks;
 mod conformance;
 mod crowd;
+mod demo;
 mod deploy;
 mod filling;
 mod full_disk;

@@ -1,24 +1,29 @@
-//! The demo: its page, and a token for whoever asks. In development alone.
+//! The demo: its page, a token for whoever asks, and which streams are on. In development alone.
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use axum::routing::post;
-use serde::Deserialize;
-use turnpike_guard::{Audience, Claims, Name, Rights, mint};
-use turnpike_wire::{Code, Failure, UserId};
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use turnpike_guard::{Audience, Claims, Grant, MediaGrant, MediaRights, Name, Pattern, Rights, mint};
+use turnpike_wire::{Code, Failure, RoomId, UserId};
 
 use super::{failed, json, pages};
+use crate::app::App;
 use crate::clock::unix_ms;
 use crate::config::Development;
 
 const TOKEN_TTL_SECONDS: u64 = 12 * 60 * 60;
 const REQUEST_BYTES_MAX: usize = 1024;
+const STREAMS_MAX: usize = 50;
 
-pub(super) fn routes(development: Development) -> Router {
+pub(super) fn routes(app: &Arc<App>, development: Development) -> Router {
     pages::routes()
+        .route("/dev/streams", get(streams).with_state(Arc::clone(app)))
         .route("/dev/token", post(token).with_state(development))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
 }
@@ -52,10 +57,43 @@ async fn token(State(development): State<Development>, headers: HeaderMap, body:
     };
     claims.iss = development.issuer;
     claims.aud = development.audience.map(Audience::One);
-    let everything = turnpike_guard::Pattern::parse("*").expect("a star alone is a pattern");
-    claims.rooms = Some(vec![turnpike_guard::Grant { pattern: everything, can: Rights::ALL }]);
+    let everything = Pattern::parse("*").expect("a star alone is a pattern");
+    claims.media = Some(vec![MediaGrant { pattern: everything.clone(), can: MediaRights::ALL }]);
+    claims.rooms = Some(vec![Grant { pattern: everything, can: Rights::ALL }]);
     match mint(&development.secret, &claims) {
         Ok(token) => json(StatusCode::OK, format!("{{\"token\":\"{token}\",\"expires_at\":{expires_at}}}")),
         Err(_) => failed(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal.into()),
+    }
+}
+
+async fn streams(State(app): State<Arc<App>>) -> Response {
+    #[derive(Serialize)]
+    struct On {
+        stream: RoomId,
+        since: u64,
+        viewers: u64,
+    }
+    #[derive(Serialize)]
+    struct Page {
+        streams: Vec<On>,
+    }
+
+    match app.signaling.streams("", STREAMS_MAX).await {
+        Ok((listed, _)) => {
+            let streams = listed
+                .into_iter()
+                .map(|listed| On {
+                    stream: listed.stream,
+                    since: listed.entry.since,
+                    viewers: listed.entry.viewers,
+                })
+                .collect();
+            let page = Page { streams };
+            json(
+                StatusCode::OK,
+                serde_json::to_string(&page).expect("names and numbers can always be written"),
+            )
+        }
+        Err(failure) => failed(StatusCode::SERVICE_UNAVAILABLE, failure),
     }
 }

@@ -38,10 +38,14 @@ const LIBRARY: [File; 9] = [
     script!("lib/websocket.js"),
 ];
 
-const DEMO: [File; 4] = [
+const DEMO: [File; 8] = [
     ("/", HTML, include_str!("../../../web/index.html")),
     ("/style.css", STYLE, include_str!("../../../web/style.css")),
     script!("app.js"),
+    script!("demo/dom.js"),
+    script!("demo/live.js"),
+    script!("demo/log.js"),
+    script!("demo/room.js"),
     ("/icon.svg", PICTURE, include_str!("../../../web/icon.svg")),
 ];
 

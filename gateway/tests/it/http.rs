@@ -83,8 +83,12 @@ async fn the_page_brings_everything_itself() {
         let (status, head, content) = get(&house, &path, "").await;
         assert_eq!(status, 200, "{path}");
         let folder = &path[..=path.rfind('/').unwrap()];
-        let marks: &[&str] = if path == "/" { &["href=\"", "src=\""] } else { &["from \"./"] };
-        for mark in marks.iter().filter(|_| !path.ends_with(".css")) {
+        let marks: &[&str] = match (path.as_str(), head.contains("text/javascript")) {
+            ("/", _) => &["href=\"", "src=\""],
+            (_, true) => &["from \"./"],
+            _ => &[],
+        };
+        for mark in marks {
             for rest in content.split(mark).skip(1) {
                 let name = rest.split('"').next().unwrap();
                 let referred =

@@ -1,0 +1,196 @@
+// The messages of one room on the page: in their order, each once, with what became of our own.
+
+import { day, hue, make, size, time } from "./dom.js";
+
+const NEAR_END_PX = 60;
+const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+
+export class Log {
+  #user;
+  #rows = new Map(); // message id -> { element, ticks, seq, own }
+  #marks = new Map(); // user -> { received, read }
+  #pictures = [];
+  first = Infinity;
+  last = 0;
+
+  constructor(user, { onEnd }) {
+    this.#user = user;
+    this.element = make("ol", "log", "", { tabIndex: 0, ariaLabel: "Messages" });
+    this.newer = make("button", "newer", "New messages ↓", { type: "button", hidden: true });
+    this.newer.addEventListener("click", () => this.toEnd());
+    this.element.addEventListener("scroll", () => {
+      if (!this.atEnd) return;
+      this.newer.hidden = true;
+      onEnd();
+    });
+  }
+
+  get atEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = this.element;
+    return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+  }
+
+  toEnd() {
+    this.element.scrollTop = this.element.scrollHeight;
+    this.newer.hidden = true;
+  }
+
+  /** A stored message, live or of the past. Where it belongs is said by its number. */
+  message(message) {
+    const known = this.#rows.get(message.id);
+    if (known) return void this.#stored(known, message);
+    const follow = message.from === this.#user || this.atEnd;
+    const row = this.#row(message);
+    this.#rows.set(message.id, row);
+    this.#place(row);
+    this.#stored(row, message);
+    if (follow) this.toEnd();
+    else if (row.seq === this.last) this.newer.hidden = false;
+  }
+
+  /** Earlier ones, without moving what is looked at. */
+  older(messages) {
+    const before = this.element.scrollHeight - this.element.scrollTop;
+    for (const message of messages) {
+      if (this.#rows.has(message.id)) continue;
+      const row = this.#row(message);
+      this.#rows.set(message.id, row);
+      this.#place(row);
+      this.#stored(row, message);
+    }
+    this.element.scrollTop = this.element.scrollHeight - before;
+  }
+
+  /** Ours, on its way. */
+  pending(id, body) {
+    const row = this.#row({ id, from: this.#user, body, ts: Date.now(), seq: Infinity });
+    row.element.classList.add("pending");
+    row.ticks.textContent = "sending…";
+    this.#rows.set(id, row);
+    this.element.append(row.element);
+    this.#group(row.element);
+    this.toEnd();
+    return {
+      stored: (sent) => this.#stored(row, { ...sent, from: this.#user }),
+      failed: (why, again) => {
+        row.element.classList.replace("pending", "failed");
+        row.ticks.textContent = `not sent: ${why} `;
+        const retry = make("button", "link", "try again", { type: "button" });
+        retry.addEventListener("click", () => {
+          row.element.remove();
+          this.#rows.delete(id);
+          again();
+        });
+        row.ticks.append(retry);
+      },
+    };
+  }
+
+  note(text) {
+    const follow = this.atEnd;
+    this.element.append(make("li", "note", text));
+    if (follow) this.toEnd();
+  }
+
+  /** Everything again: there is a hole in what we have. */
+  clear() {
+    this.element.replaceChildren();
+    for (const url of this.#pictures.splice(0)) URL.revokeObjectURL(url);
+    this.#rows.clear();
+    this.first = Infinity;
+    this.last = 0;
+  }
+
+  /** How far the others are: one tick is stored, two are received, two in colour are read. */
+  marks(marks) {
+    for (const { user, received = 0, read = 0 } of marks) {
+      const known = this.#marks.get(user) ?? { received: 0, read: 0 };
+      this.#marks.set(user, { received: Math.max(known.received, received, read), read: Math.max(known.read, read) });
+    }
+    for (const row of this.#rows.values()) if (row.own) this.#tick(row);
+  }
+
+  #stored(row, { seq, ts }) {
+    row.seq = seq;
+    row.element.dataset.seq = seq;
+    row.element.classList.remove("pending", "failed");
+    row.clock.textContent = time(ts);
+    row.clock.dateTime = new Date(ts).toISOString();
+    row.element.dataset.ts = ts;
+    this.first = Math.min(this.first, seq);
+    this.last = Math.max(this.last, seq);
+    this.#place(row);
+    if (row.own) this.#tick(row);
+    else row.ticks.textContent = "";
+  }
+
+  #tick(row) {
+    if (row.seq === Infinity) return;
+    const others = [...this.#marks].filter(([user]) => user !== this.#user).map(([, marks]) => marks);
+    const readers = others.filter(({ read }) => read >= row.seq).length;
+    const isReceived = others.some(({ received }) => received >= row.seq);
+    const [ticks, words] = readers > 0 ? ["✓✓", `read by ${readers}`] : isReceived ? ["✓✓", "delivered"] : ["✓", "stored"];
+    row.ticks.textContent = ticks;
+    row.ticks.title = words;
+    row.ticks.ariaLabel = words;
+    row.ticks.classList.toggle("read", readers > 0);
+  }
+
+  #row({ from, body }) {
+    const own = from === this.#user;
+    const element = make("li", own ? "own" : "");
+    const clock = make("time");
+    const ticks = own ? make("span", "ticks", "", { role: "img", ariaLabel: "sending" }) : make("span", "ticks");
+    element.dataset.from = from;
+    const bubble = make("div", "bubble");
+    const text = typeof body === "string" ? body : (body?.text ?? (body?.file ? "" : JSON.stringify(body)));
+    if (body?.file?.bytes instanceof Uint8Array) bubble.append(this.#file(body.file));
+    if (text) bubble.append(make("span", "text", text));
+    element.append(make("div", `from ${hue(from)}`, from), bubble, make("div", "meta", [clock, " ", ticks]));
+    return { element, clock, ticks, own, seq: Infinity };
+  }
+
+  #file({ name = "file", type = "", bytes }) {
+    // Whatever others call it, only pictures are shown, and nothing is opened in a page.
+    const isPicture = PICTURES.includes(type);
+    const url = URL.createObjectURL(new Blob([bytes], { type: isPicture ? type : "application/octet-stream" }));
+    this.#pictures.push(url);
+    const link = make("a", "file", "", { href: url, download: String(name).slice(0, 200) });
+    if (isPicture) link.append(make("img", "", "", { src: url, alt: String(name), onload: () => this.atEnd && this.toEnd() }));
+    else link.append(make("span", "file-name", String(name)), make("span", "file-size", size(bytes.length)));
+    return link;
+  }
+
+  #place(row) {
+    const { element } = row;
+    let before = null;
+    for (let other = this.element.lastElementChild; other; other = other.previousElementSibling) {
+      if (other === element) continue;
+      const seq = other.dataset.seq ? Number(other.dataset.seq) : other.classList.contains("pending") || other.classList.contains("failed") ? Infinity : null;
+      if (seq === null) continue;
+      if (seq < row.seq) {
+        before = other;
+        break;
+      }
+    }
+    const next = element.nextElementSibling;
+    if (before) {
+      if (before.nextElementSibling !== element) before.after(element);
+    } else if (this.element.firstElementChild !== element) this.element.prepend(element);
+    for (const touched of [element, element.nextElementSibling, next]) if (touched) this.#group(touched);
+  }
+
+  // Messages of one person that follow one another are one block; a new day is said.
+  #group(element) {
+    if (!element.dataset.from) return;
+    const before = element.previousElementSibling;
+    const apart = Number(element.dataset.ts) - Number(before?.dataset.ts ?? 0) > 5 * 60_000;
+    element.classList.toggle("first", before?.dataset.from !== element.dataset.from || apart);
+    const isNewDay = before?.dataset.ts && element.dataset.ts && day(Number(before.dataset.ts)) !== day(Number(element.dataset.ts));
+    if (isNewDay) element.dataset.day = day(Number(element.dataset.ts));
+    else delete element.dataset.day;
+    if (before?.dataset.from) before.classList.toggle("last", before.dataset.from !== element.dataset.from);
+    const next = element.nextElementSibling;
+    element.classList.toggle("last", !next?.dataset.from || next.dataset.from !== element.dataset.from);
+  }
+}
