@@ -138,7 +138,7 @@ impl Exporter {
                     match &sent {
                         Ok(()) => tracing::info!("the collector takes traces again"),
                         Err(problem) => {
-                            tracing::warn!(problem, "the collector takes no traces: they are dropped")
+                            tracing::warn!(problem, "the collector takes no traces: they are dropped");
                         }
                     }
                 }
