@@ -41,6 +41,10 @@ const MORE: &[(&str, &str)] = &[
 struct Seen(Arc<Mutex<Vec<Instant>>>);
 
 impl Seen {
+    fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
     fn now(&self) {
         self.0.lock().unwrap().push(Instant::now());
     }
@@ -87,12 +91,12 @@ async fn requests(target: Target, seen: Seen, request: &str) {
     }
 }
 
-/// Events that are refused, one after the other.
-async fn events(target: Target, seen: Seen, event: impl Fn(u64) -> String) {
+/// Events that are refused, one after the other, as long as there are fewer than so many outcomes.
+async fn events(target: Target, seen: Seen, most: usize, event: impl Fn(u64) -> String) {
     let mut number = 0;
-    loop {
+    while seen.count() < most {
         if let Some(mut peer) = target.entered(0, target.token(0)).await {
-            loop {
+            while seen.count() < most {
                 number += 1;
                 if !peer.text(&format!("42{number}{}", event(number))).await {
                     break;
@@ -193,7 +197,7 @@ const KINDS: &[Kind] = &[
         signal: "room_scan",
         whom: Whom::User,
         weight: 0.5,
-        deeds: |target, seen| Box::pin(events(narrow(target), seen, scan)),
+        deeds: |target, seen| Box::pin(events(narrow(target), seen, usize::MAX, scan)),
     },
     Kind {
         signal: "history_scan",
@@ -201,7 +205,7 @@ const KINDS: &[Kind] = &[
         weight: 0.5,
         deeds: |target, seen| {
             let read = |number| format!(r#"["message:history",{{"room":"secret:{number}"}}]"#);
-            Box::pin(events(narrow(target), seen, read))
+            Box::pin(events(narrow(target), seen, usize::MAX, read))
         },
     },
     Kind {
@@ -210,7 +214,7 @@ const KINDS: &[Kind] = &[
         weight: 0.2,
         deeds: |target, seen| {
             let update = |_| r#"["presence:update",{"status":"away"}]"#.to_owned();
-            Box::pin(events(target, seen, update))
+            Box::pin(events(target, seen, usize::MAX, update))
         },
     },
     Kind {
@@ -347,9 +351,11 @@ async fn up_to_the_ban_of_an_address(target: Target) -> [Duration; 2] {
 async fn up_to_the_ban_of_a_user(target: Target) -> [Duration; 2] {
     let (seen, target) = (Seen::default(), narrow(target));
     let inside = target.entered(1, target.token(0)).await.expect("let in");
-    let deeds = tokio::spawn(events(target.clone(), seen.clone(), scan));
+    // Enough for the one and not for the other: the ban is not to be there before anybody is back to see it.
+    tokio::spawn(events(target.clone(), seen.clone(), 150, scan));
     let sent_away = tokio::time::timeout(BROKEN, end(inside)).await.expect("sent away");
     let back = target.entered(1, target.token(0)).await.expect("who is disconnected may come back");
+    let deeds = tokio::spawn(events(target.clone(), seen.clone(), usize::MAX, scan));
     let shut_out = tokio::time::timeout(BROKEN, end(back)).await.expect("sent away again");
     assert!(target.entered(2, target.token(0)).await.is_none(), "banned, and in again");
     deeds.abort();
