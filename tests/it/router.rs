@@ -215,7 +215,9 @@ fn more_than_are_let_in_are_told_when_to_come() {
 fn enter(entry: &Entry, count: usize) -> Vec<String> {
     let connect = format!("40{}", json!({ "token": entry.nodes.token("somebody") }));
     let sids: Vec<String> = (0..count).map(|_| begin(entry.router())).collect();
-    sids.iter().for_each(|sid| assert!(is_where_it_was(entry.router(), sid, connect.as_bytes()), "{sid}"));
+    for sid in &sids {
+        assert!(is_where_it_was(entry.router(), sid, connect.as_bytes()), "{sid}");
+    }
     sids
 }
 
