@@ -9,8 +9,11 @@ use super::file::{File, Found};
 use super::{Kind, Surroundings};
 use crate::config::{self, Config};
 
-pub(super) const KIND: Kind =
-    Kind { name: "configuration of Turnpike", is: |file| file.name() == "turnpike.toml" || file.name() == "relay.toml", check };
+pub(super) const KIND: Kind = Kind {
+    name: "configuration of Turnpike",
+    is: |file| file.name() == "turnpike.toml" || file.name() == "relay.toml",
+    check,
+};
 
 fn check(file: &File, surroundings: &Surroundings<'_>) -> Vec<Found> {
     let line = ["--config".into(), OsString::from(&file.path)];
