@@ -277,6 +277,8 @@ mod tests {
             ("TURNPIKE_NAMESPACES_PER_CONNECTION_MAX", "5"),
             ("TURNPIKE_ACKS_OUTSTANDING_MAX", "6"),
             ("TURNPIKE_EVENTS_WAITING_MAX", "8"),
+            ("TURNPIKE_ASIDES_PER_SECOND", "101"),
+            ("TURNPIKE_ASIDES_BURST", "102"),
             ("TURNPIKE_QUEUE_SOFT_BYTES", "2KiB"),
             ("TURNPIKE_QUEUE_HARD_BYTES", "3KiB"),
             ("TURNPIKE_WRITE_DEADLINE", "19s"),

@@ -2,18 +2,15 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
-
-use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::process::{Directory, PATIENCE};
 
 /// As a supervisor starts it: the socket is descriptor 3, and the process is told so by its own number.
 fn start(directory: &Directory, listener: &TcpListener) -> Child {
     let script = format!(
-        "exec 3<&{}; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=gateway exec {}",
-        listener.as_raw_fd(),
+        "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=gateway exec {}",
         env!("CARGO_BIN_EXE_turnpike")
     );
     let port = listener.local_addr().unwrap().port().to_string();
@@ -28,7 +25,7 @@ fn start(directory: &Directory, listener: &TcpListener) -> Child {
         .current_dir(directory.path())
         .env_clear()
         .envs(environment)
-        .stdin(Stdio::null())
+        .stdin(OwnedFd::from(listener.try_clone().unwrap()))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -58,7 +55,6 @@ fn request(stream: &mut TcpStream) -> String {
 fn nobody_is_refused_between_two_processes() {
     let directory = Directory::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    fcntl_setfd(&listener, FdFlags::empty()).unwrap();
     let address = listener.local_addr().unwrap();
     let mut first = start(&directory, &listener);
     until_up(&mut first);
@@ -78,17 +74,14 @@ fn nobody_is_refused_between_two_processes() {
 fn a_socket_that_listens_elsewhere_than_configured_is_no_start() {
     let directory = Directory::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    fcntl_setfd(&listener, FdFlags::empty()).unwrap();
-    let script = format!(
-        "exec 3<&{}; LISTEN_PID=$$ LISTEN_FDS=1 exec {}",
-        listener.as_raw_fd(),
-        env!("CARGO_BIN_EXE_turnpike")
-    );
+    let script =
+        format!("exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec {}", env!("CARGO_BIN_EXE_turnpike"));
     let output = Command::new("sh")
         .args(["-c", &script])
         .current_dir(directory.path())
         .env_clear()
         .envs([("PORT", "1"), ("ADMIN_PORT", "0")])
+        .stdin(OwnedFd::from(listener))
         .output()
         .unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
