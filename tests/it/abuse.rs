@@ -87,7 +87,9 @@ fn alone_under_attack() {
             each: Duration::from_secs_f64(each),
             p99_max: Duration::from_millis(1_500),
             growth_bytes_max: 192 << 20,
-            left_bytes_max: 48 << 20,
+            // An unoptimised node is behind with its work by then, and the allocator gives pages back when the thread that
+            // had them wakes.
+            left_bytes_max: 96 << 20,
         },
     );
 }

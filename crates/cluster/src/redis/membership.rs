@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::access::{Access, bytes_of};
@@ -27,6 +27,9 @@ const FIGURES_PAUSE_PER_NODE: Duration = Duration::from_millis(200);
 
 /// Behind the moment at which somebody's lease lapses, to be the one who sees it.
 const SOON_AFTER: Duration = Duration::from_millis(20);
+/// A Redis Cluster that has only just been started, or elects a master, is waited for this long.
+const JOIN_WITHIN: Duration = Duration::from_secs(15);
+const JOIN_AGAIN: Duration = Duration::from_millis(250);
 
 pub(crate) struct RedisMembership {
     shared: Arc<Shared>,
@@ -121,7 +124,14 @@ impl RedisMembership {
             access,
         });
         let mut renewer = Renewer { shared: Arc::clone(&shared), census: Census::default() };
-        renewer.renew().await?;
+        let begun = Instant::now();
+        while let Err(unavailable) = renewer.renew().await {
+            if begun.elapsed() >= JOIN_WITHIN {
+                return Err(unavailable);
+            }
+            warn!(error = &unavailable as &dyn std::error::Error, "the Redis Cluster takes nobody yet");
+            sleep(JOIN_AGAIN).await;
+        }
         info!(incarnation = %shared.access.own, "the node has joined the cluster");
         shared.access.runtime.spawn(renewer.run());
         shared.access.runtime.spawn(watch_lease(Arc::clone(&shared)));
