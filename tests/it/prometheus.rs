@@ -222,8 +222,8 @@ fn without_redis(sample: &Sample, talkers: &Talkers) {
     for node in &frozen {
         sample.redis.freeze(*node).unwrap();
     }
-    let causes =
-        [("TurnpikeRedisBreakerOpen", None), ("TurnpikePublishFailing", None), ("TurnpikeEventErrors", None)];
+    // What share of events fails also depends on what else clients do meanwhile; that alert has its rule test.
+    let causes = [("TurnpikeRedisBreakerOpen", None), ("TurnpikePublishFailing", None)];
     sample.prometheus.until_firing(&causes, BROKEN, || talkers.say_around());
     for node in &frozen {
         sample.redis.thaw(*node).unwrap();

@@ -35,7 +35,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task,
             Ok(Task::Test { only, long })
         }
         Some("check") => arguments.next().map_or(Ok(Task::Check), |argument| Err(unknown(&argument))),
-        Some("bench") => Ok(Task::Bench(arguments.collect())),
+        // `cargo xtask bench -- echo` says the same as without the dashes.
+        Some("bench") => Ok(Task::Bench(arguments.skip_while(|argument| argument == "--").collect())),
         Some("cluster") => match arguments.next() {
             Some(what) if ["up", "down", "status"].contains(&what.as_str()) => {
                 Ok(Task::Cluster([what].into_iter().chain(arguments).collect()))
@@ -91,6 +92,7 @@ mod tests {
             Ok(Task::Cluster(vec!["up".into(), "--gateways".into(), "3".into()]))
         );
         assert_eq!(parsed("bench --json fan-out"), Ok(Task::Bench(vec!["--json".into(), "fan-out".into()])));
+        assert_eq!(parsed("bench -- echo --rounds 1"), parsed("bench echo --rounds 1"));
     }
 
     #[test]
