@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use turnpike_audit::Audit;
-use turnpike_cluster::{Cluster, Command, Control, Message, Signal, Unavailable};
+use turnpike_cluster::{Cluster, Command, Control, Letter, Message, Signal, Unavailable};
 use turnpike_engine::{
     Admission, Application, ConnectRequest, DisconnectReason, Event, Handle, Introduces, Introduction, Kind,
     Look, Noticed, Refusal, SocketId, SocketRef, Step, Traffic, TurnedAway, packet,
@@ -95,6 +95,18 @@ impl App {
     /// Does something that no connection waits for.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.background.spawn(work);
+    }
+
+    /// From here on letters of this subject are taken, as long as the node lives.
+    pub(crate) fn hear(self: &Arc<Self>, subject: &'static str, take: fn(&Arc<Self>, &Letter)) {
+        let mut letters = self.cluster.post.listen(subject);
+        let held = Arc::downgrade(self);
+        self.spawn(async move {
+            while let Some(letter) = letters.recv().await {
+                let Some(app) = held.upgrade() else { return };
+                take(&app, &letter);
+            }
+        });
     }
 
     /// To be awaited before credentials of TURN servers are given to somebody, if there are any for them.

@@ -50,14 +50,7 @@ pub(super) struct Heard {
 
 /// From here on other nodes are answered.
 pub(crate) fn listen(app: &Arc<App>) {
-    let mut letters = app.cluster.post.listen(SUBJECT);
-    let held = Arc::downgrade(app);
-    app.spawn(async move {
-        while let Some(letter) = letters.recv().await {
-            let Some(app) = held.upgrade() else { return };
-            take(&app, &letter);
-        }
-    });
+    app.hear(SUBJECT, take);
 }
 
 fn take(app: &Arc<App>, letter: &Letter) {

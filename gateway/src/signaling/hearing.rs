@@ -15,14 +15,7 @@ use crate::app::App;
 
 /// From here on relays are heard.
 pub(crate) fn listen(app: &Arc<App>) {
-    let mut letters = app.cluster.post.listen(TO_GATEWAYS);
-    let held = Arc::downgrade(app);
-    app.spawn(async move {
-        while let Some(letter) = letters.recv().await {
-            let Some(app) = held.upgrade() else { return };
-            take(&app, &letter);
-        }
-    });
+    app.hear(TO_GATEWAYS, take);
 }
 
 fn take(app: &Arc<App>, letter: &Letter) {

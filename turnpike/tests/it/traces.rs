@@ -203,18 +203,23 @@ fn post(gateway: &str, path: &str, headers: &str, body: &str) -> u16 {
     answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-#[test]
-fn handshakes_messages_and_requests_are_traced() {
-    let directory = Directory::new();
-    let collector = Collector::start();
+/// A system that tells this collector of such a share of what it begins.
+fn traced(directory: &Directory, collector: &Collector, share: &str) -> System {
     let environment = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.address),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=acme"),
         ("OTEL_SERVICE_NAME", "shop-chat"),
-        ("OTEL_TRACES_SAMPLER_ARG", "1"),
+        ("OTEL_TRACES_SAMPLER_ARG", share),
         ("TURNPIKE_API_KEY", API_KEY),
     ];
-    let system = System::start_with(&directory, &[], &environment);
+    System::start_with(directory, &[], &environment)
+}
+
+#[test]
+fn handshakes_messages_and_requests_are_traced() {
+    let directory = Directory::new();
+    let collector = Collector::start();
+    let system = traced(&directory, &collector, "1");
     let token = stdout(run(&directory, &["token", "--user", "alice"], &[]));
     let alice = Client::enter(&system.gateway, token.trim_end());
     alice.receive("40");
@@ -254,14 +259,7 @@ fn handshakes_messages_and_requests_are_traced() {
 fn a_trace_that_its_beginner_does_not_keep_is_not_kept_here() {
     let directory = Directory::new();
     let collector = Collector::start();
-    let environment = [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.address),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=acme"),
-        ("OTEL_SERVICE_NAME", "shop-chat"),
-        ("OTEL_TRACES_SAMPLER_ARG", "0"),
-        ("TURNPIKE_API_KEY", API_KEY),
-    ];
-    let system = System::start_with(&directory, &[], &environment);
+    let system = traced(&directory, &collector, "0");
     let body = r#"{"from":"shop","body":1}"#;
     for flags in ["00", "01"] {
         let traceparent = format!("traceparent: 00-{TRACE}-{PARENT}-{flags}\r\n");
