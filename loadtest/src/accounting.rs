@@ -1,0 +1,58 @@
+//! What became of every delivery: lost, doubled, out of order, late, or as it should be.
+//!
+//! Numbers in, verdicts out. A [`Track`] is what one client saw of one room, a [`Ledger`] what all clients together know of
+//! the room. No clock and no connection in here.
+
+mod ledger;
+mod track;
+
+use serde::Serialize;
+
+pub use ledger::Ledger;
+pub use track::{Seen, Track};
+
+/// Over all clients and rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// Messages that were handed to a connection, each counted once however often it was sent.
+    pub sent: u64,
+    /// Those whose place in the room was told to their sender.
+    pub acknowledged: u64,
+    /// Those that the server did not take.
+    pub refused: u64,
+    /// Those of which the sender heard nothing until the end.
+    pub unanswered: u64,
+    /// Deliveries of messages of this run, doubled ones included.
+    pub delivered: u64,
+    /// Deliveries of messages that this run did not send.
+    pub foreign: u64,
+    pub lost: u64,
+    pub doubled: u64,
+    pub disordered: u64,
+    pub late: u64,
+    /// Places at which two clients, or the sender's ack and a delivery, have different messages.
+    pub altered: u64,
+    /// Rooms that began anew for a client: what was before cannot be judged.
+    pub resyncs: u64,
+}
+
+impl Account {
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.unanswered += other.unanswered;
+        self.delivered += other.delivered;
+        self.foreign += other.foreign;
+        self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.disordered += other.disordered;
+        self.late += other.late;
+        self.altered += other.altered;
+        self.resyncs += other.resyncs;
+    }
+
+    pub fn is_clean(&self) -> bool {
+        self.lost + self.doubled + self.disordered + self.altered + self.resyncs == 0
+    }
+}

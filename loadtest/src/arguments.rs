@@ -1,0 +1,189 @@
+//! The command line. Names that users of goose know mean what they mean there.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::{
+    objective::Objective,
+    profile::{self, Overrides, Profile, Transport},
+    token::Tokens,
+};
+
+/// Loads a Turnpike cluster and accounts for every delivery.
+///
+/// The exit code is 0 if all objectives held, 1 if not, 3 if they held but the generator was too slow for that to mean
+/// anything, and 64 if the command line or the profile is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "turnpike-loadtest")]
+pub struct Arguments {
+    /// Where the cluster is, like http://127.0.0.1:3010.
+    #[arg(short = 'H', long)]
+    pub host: String,
+    /// A profile that ships with this program, or a file; --list names them.
+    #[arg(short, long, default_value = "chat-rooms")]
+    pub profile: String,
+    /// Instead of the profile's: how many users.
+    #[arg(short, long)]
+    pub users: Option<u32>,
+    /// Instead of the profile's: how many new users a second.
+    #[arg(short = 'r', long)]
+    pub hatch_rate: Option<u32>,
+    /// Instead of the profile's: how long the load lasts, like 30s, 5m or 1h30m, from when all users are in.
+    #[arg(short = 't', long)]
+    pub run_time: Option<String>,
+    /// Instead of the profile's: how long deliveries may still come afterwards.
+    #[arg(long)]
+    pub settle: Option<String>,
+    /// Instead of the profile's: socketio or websocket.
+    #[arg(long)]
+    pub transport: Option<TransportName>,
+    /// What must hold, beside what the profile says: p99=50ms, send.max=1s, lost=0, errors=0.1%.
+    #[arg(short, long)]
+    pub objective: Vec<Objective>,
+    /// What the profile says must hold need not.
+    #[arg(long)]
+    pub no_profile_objectives: bool,
+    /// The secret that tokens are signed with.
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
+    pub jwt_secret: Option<String>,
+    /// One token for all users, in place of a secret.
+    #[arg(long, env = "TURNPIKE_TOKEN", hide_env_values = true, conflicts_with = "jwt_secret")]
+    pub token: Option<String>,
+    /// The host may be another machine.
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// Source addresses to come from, 127.0.0.1 and up. Without it as many as there must be.
+    #[arg(long)]
+    pub sources: Option<u32>,
+    /// The process of the server on this machine, whose CPU and memory are to be watched.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Threads of the generator; without it one a core.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Writes the report as a page.
+    #[arg(long)]
+    pub report_file: Option<PathBuf>,
+    /// Writes the report as JSON.
+    #[arg(long)]
+    pub json_file: Option<PathBuf>,
+    /// Writes goose's own report.
+    #[arg(long)]
+    pub goose_report_file: Option<PathBuf>,
+    /// Says nothing but what goes wrong.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum TransportName {
+    Socketio,
+    Websocket,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArgumentError {
+    #[error("--profile: there is no {name:?}, neither here nor as a file; those that ship are {known}")]
+    NoProfile { name: String, known: String },
+    #[error("profile {name}: {fault}")]
+    Profile { name: String, fault: profile::ProfileError },
+    #[error("{name}: {value:?} is no time like 30s, 5m or 1h30m")]
+    Time { name: &'static str, value: String },
+}
+
+impl Arguments {
+    pub fn profile(&self) -> Result<Profile, ArgumentError> {
+        let text = match profile::built_in(&self.profile) {
+            Some(text) => text.to_owned(),
+            None => std::fs::read_to_string(&self.profile).map_err(|_| ArgumentError::NoProfile {
+                name: self.profile.clone(),
+                known: profile::built_in_names().collect::<Vec<_>>().join(", "),
+            })?,
+        };
+        let overrides = Overrides {
+            users: self.users,
+            hatch_rate: self.hatch_rate,
+            run_time_s: time("--run-time", self.run_time.as_deref())?,
+            settle_s: time("--settle", self.settle.as_deref())?,
+            transport: self.transport.map(|name| match name {
+                TransportName::Socketio => Transport::Socketio,
+                TransportName::Websocket => Transport::Websocket,
+            }),
+        };
+        Profile::parse(&text, &overrides)
+            .map_err(|fault| ArgumentError::Profile { name: self.profile.clone(), fault })
+    }
+
+    pub fn objectives(&self, profile: &Profile) -> Vec<Objective> {
+        let mut objectives = if self.no_profile_objectives { Vec::new() } else { profile.objectives() };
+        objectives.extend(self.objective.iter().cloned());
+        objectives
+    }
+
+    pub fn tokens(&self) -> Tokens {
+        match (&self.jwt_secret, &self.token) {
+            (Some(secret), _) => Tokens::from_secret(secret),
+            (None, Some(token)) => Tokens::Given(token.clone()),
+            (None, None) => Tokens::None,
+        }
+    }
+}
+
+/// In seconds.
+fn time(name: &'static str, value: Option<&str>) -> Result<Option<u32>, ArgumentError> {
+    let Some(value) = value else { return Ok(None) };
+    seconds(value).map(Some).ok_or_else(|| ArgumentError::Time { name, value: value.to_owned() })
+}
+
+fn seconds(value: &str) -> Option<u32> {
+    if let Ok(plain) = value.parse() {
+        return Some(plain);
+    }
+    let mut rest = value;
+    let mut all = 0_u32;
+    for (unit, worth) in [('h', 3_600_u32), ('m', 60), ('s', 1)] {
+        if let Some((number, behind)) = rest.split_once(unit) {
+            all = all.checked_add(number.parse::<u32>().ok()?.checked_mul(worth)?)?;
+            rest = behind;
+        }
+    }
+    (rest.is_empty() && !value.is_empty()).then_some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_goose_has_them() {
+        let table = [
+            ("30", Some(30)),
+            ("30s", Some(30)),
+            ("5m", Some(300)),
+            ("1h30m", Some(5_400)),
+            ("1h2m3s", Some(3_723)),
+        ];
+        for (text, found) in table {
+            assert_eq!(seconds(text), found, "{text}");
+        }
+        for text in ["", "s", "1d", "-1s", "5s1m", "99999999999h"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_understood() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+        let line = "turnpike-loadtest --host http://127.0.0.1:1 -u 10 -r 5 -t 1m --objective p99=50ms --objective lost=0";
+        let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+        let profile = arguments.profile().unwrap();
+        assert_eq!((profile.users, profile.hatch_rate, profile.run_time_s), (10, 5, 60));
+        assert_eq!(arguments.objectives(&profile).len(), profile.objectives.len() + 2);
+        let wrong = Arguments::try_parse_from(["x", "-H", "http://127.0.0.1:1", "--objective", "p98=1ms"]);
+        assert!(wrong.unwrap_err().to_string().contains("p50"));
+        let none = Arguments::try_parse_from(["x", "-H", "http://127.0.0.1:1", "-p", "nope"]).unwrap();
+        assert!(none.profile().unwrap_err().to_string().contains("chat-rooms"));
+    }
+}

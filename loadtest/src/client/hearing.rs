@@ -1,0 +1,92 @@
+//! What a client makes of what the server says: answers find their questions, and the rest goes where it belongs.
+
+use std::sync::atomic::Ordering;
+
+use super::{Client, Expected, link::Broken};
+use crate::{
+    dialect::{self, Answer, Packet, Refusal},
+    run::held,
+};
+
+impl Client {
+    pub(super) async fn hear(&mut self, text: &str) {
+        let packet = dialect::read(self.run.profile.transport, text);
+        if let Err(broken) = self.take(packet).await {
+            self.lose(&broken);
+        }
+    }
+
+    pub(super) async fn take(&mut self, packet: Packet<'_>) -> Result<(), Broken> {
+        match packet {
+            Packet::Ping => return self.link_mut()?.send("3".to_owned()).await,
+            Packet::Message(message, offset) => {
+                self.keep_offset(offset);
+                let now_us = self.run.now_us();
+                if let Some(room) = &mut self.room {
+                    room.take(&self.run, &message, now_us);
+                }
+            }
+            Packet::Resync(resync, offset) => {
+                self.keep_offset(offset);
+                if let Some(room) = self.room.as_mut().filter(|room| room.name == resync.room) {
+                    room.begin_anew(&self.run, resync.epoch, resync.seq);
+                }
+            }
+            Packet::Event(offset) => self.keep_offset(offset),
+            Packet::Answer(id, answer) => self.answered(id, &answer),
+            Packet::Closing(closing) => self.return_after_ms = closing.reconnect_after_ms,
+            Packet::Refused(refusal) => return Err(Broken::Other(refusal.name())),
+            Packet::Closed => return Err(Broken::Other("closed by the server".to_owned())),
+            Packet::Garbage => {
+                return Err(Broken::Other("said something that is not in the protocol".to_owned()));
+            }
+            Packet::Open | Packet::Entered(_) => {}
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, id: u64, answer: &Answer<'_>) {
+        let Some(expected) = self.waiting.remove(&id) else { return };
+        let (measure, due_us) = expected.measure();
+        let failure = (!answer.ok).then(|| answer.error.as_ref().map_or("refused".to_owned(), Refusal::name));
+        self.done(measure, due_us, failure.as_deref().map_or(Ok(()), Err));
+        let Some(room) = &mut self.room else { return };
+        match (expected, answer.epoch, answer.seq) {
+            (Expected::Send { .. }, ..) if failure.is_some() => {
+                self.run.under_way.fetch_sub(1, Ordering::Relaxed);
+                room.account.refused += 1;
+            }
+            (Expected::Send { tag }, epoch, seq) => {
+                self.run.under_way.fetch_sub(1, Ordering::Relaxed);
+                room.account.acknowledged += 1;
+                if let (Some(epoch), Some(seq)) = (epoch, seq) {
+                    held(&room.ledger).acknowledged(epoch, seq, tag.mark());
+                }
+            }
+            (Expected::Join { .. }, Some(epoch), Some(seq)) if failure.is_none() => {
+                let now_us = self.run.now_us();
+                match &room.track {
+                    Some(track) if answer.recovered == Some(true) && track.epoch == epoch => {
+                        for message in &answer.messages {
+                            room.take(&self.run, message, now_us);
+                        }
+                    }
+                    Some(track) if track.epoch != epoch || track.reached() != seq => {
+                        room.begin_anew(&self.run, epoch, seq);
+                    }
+                    Some(_) => {}
+                    None => room.begin(&self.run, epoch, seq),
+                }
+                room.look_for_recovery(&self.run, now_us);
+            }
+            _ => {}
+        }
+    }
+
+    fn keep_offset(&mut self, offset: Option<&str>) {
+        if let (Some(ticket), Some(offset)) = (&mut self.ticket, offset) {
+            ticket.offset.clear();
+            ticket.offset.push_str(offset);
+        }
+    }
+}

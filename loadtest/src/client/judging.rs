@@ -1,0 +1,143 @@
+//! What one client makes of what it is given: every delivery has its place in the room, or is a fault.
+
+use std::sync::{Arc, Mutex};
+
+use crate::{
+    accounting::{Account, Ledger, Seen, Track},
+    dialect::Message,
+    figures::Measure,
+    run::{Run, held},
+    tag::Tag,
+};
+
+/// One client's view of its room.
+pub(super) struct Room {
+    pub(super) name: String,
+    pub(super) ledger: Arc<Mutex<Ledger>>,
+    /// From the first join on.
+    pub(super) track: Option<Track>,
+    client: u32,
+    pub(super) account: Account,
+    /// From when on it is connected: what was due before came late for other reasons.
+    pub(super) online_us: u64,
+    recovery: Option<Recovery>,
+}
+
+/// Coming back, until everything is there that was there when it began.
+struct Recovery {
+    begun_us: u64,
+    target: u64,
+}
+
+impl Room {
+    pub(super) fn new(name: String, ledger: Arc<Mutex<Ledger>>, client: u32) -> Self {
+        Self { name, ledger, track: None, client, account: Account::default(), online_us: 0, recovery: None }
+    }
+
+    /// The client stands here, and whatever it saw before is no longer continued.
+    pub(super) fn begin(&mut self, run: &Run, epoch: u64, seq: u64) {
+        if let Some(before) = self.track.take() {
+            self.close(run, &before, before.complete_to());
+        }
+        self.track = Some(Track::new(epoch, seq));
+    }
+
+    /// As `begin`, but nobody asked for it.
+    pub(super) fn begin_anew(&mut self, run: &Run, epoch: u64, seq: u64) {
+        self.account.resyncs += 1;
+        let (name, client) = (&self.name, self.client);
+        run.example(|| format!("user {client}, {name}: began anew at {epoch}:{seq}"));
+        self.begin(run, epoch, seq);
+    }
+
+    pub(super) fn recovering(&mut self, begun_us: u64) {
+        if let Some(track) = &self.track {
+            let target = held(&self.ledger).acknowledged_to(track.epoch);
+            self.recovery = Some(Recovery { begun_us, target });
+        }
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.track
+            .as_ref()
+            .is_none_or(|track| track.complete_to() >= held(&self.ledger).acknowledged_to(track.epoch))
+    }
+
+    /// Whether everything that was missed has come by now.
+    pub(super) fn look_for_recovery(&mut self, run: &Run, now_us: u64) {
+        let (Some(recovery), Some(track)) = (&self.recovery, &self.track) else { return };
+        if track.complete_to() >= recovery.target {
+            run.record(self.client, Measure::Recovery, now_us.saturating_sub(recovery.begun_us));
+            self.recovery = None;
+        }
+    }
+
+    pub(super) fn take(&mut self, run: &Run, message: &Message<'_>, now_us: u64) {
+        self.account.delivered += 1;
+        if message.room != self.name {
+            self.account.foreign += 1;
+            return;
+        }
+        match &self.track {
+            Some(track) if track.epoch == message.epoch => {}
+            // Before the answer to the join: it stands right before this one.
+            None => self.track = Some(Track::new(message.epoch, message.seq.saturating_sub(1))),
+            Some(_) => self.begin_anew(run, message.epoch, message.seq.saturating_sub(1)),
+        }
+        let seen = self.track.as_mut().map(|track| track.take(message.seq));
+        self.name_fault(run, seen, message);
+        let Some(tag) = Tag::find(message.body.get()).filter(|tag| tag.run == run.id) else {
+            self.account.foreign += 1;
+            return;
+        };
+        held(&self.ledger).delivered(message.epoch, message.seq, tag.mark());
+        if seen != Some(Seen::Again) {
+            self.measure(run, tag.due_us, now_us);
+        }
+        self.look_for_recovery(run, now_us);
+    }
+
+    fn measure(&mut self, run: &Run, due_us: u64, now_us: u64) {
+        let late_us = u64::from(run.profile.late_ms) * 1_000;
+        let since_us = due_us.max(self.online_us);
+        if now_us.saturating_sub(since_us) > late_us {
+            self.account.late += 1;
+        }
+        // What was missed is part of the recovery.
+        if due_us >= self.online_us {
+            run.record(self.client, Measure::Delivery, now_us.saturating_sub(due_us));
+        }
+    }
+
+    fn name_fault(&self, run: &Run, seen: Option<Seen>, message: &Message<'_>) {
+        let what = match seen {
+            Some(Seen::Ahead { first_missing }) => format!("came before {first_missing}"),
+            Some(Seen::Behind) => "came behind later ones".to_owned(),
+            Some(Seen::Again) => "came again".to_owned(),
+            _ => return,
+        };
+        let (client, name) = (self.client, &self.name);
+        run.example(|| format!("user {client}, {name}: {}:{} {what}", message.epoch, message.seq));
+    }
+
+    /// The end of the client's time in the room, at which it should have had everything up to there.
+    pub(super) fn finish(&mut self, run: &Run) {
+        if let Some(track) = self.track.take() {
+            let last = held(&self.ledger).acknowledged_to(track.epoch);
+            self.close(run, &track, last);
+        }
+    }
+
+    fn close(&mut self, run: &Run, track: &Track, last: u64) {
+        let verdict = track.verdict(last);
+        self.account.lost += verdict.lost;
+        self.account.doubled += verdict.doubled;
+        self.account.disordered += verdict.disordered;
+        if let Some(first) = verdict.first_lost {
+            let (client, name, epoch) = (self.client, &self.name, track.epoch);
+            run.example(|| {
+                format!("user {client}, {name}: {} lost, the first is {epoch}:{first}", verdict.lost)
+            });
+        }
+    }
+}

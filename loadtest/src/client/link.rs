@@ -1,0 +1,140 @@
+//! One websocket: opened from its source address, read and written as text. What the text means is not known here.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::Instant,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Error, Message, Utf8Bytes, protocol::WebSocketConfig},
+};
+
+use crate::places::Places;
+
+pub(super) struct Link {
+    stream: WebSocketStream<TcpStream>,
+}
+
+/// Why there is no connection, or no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    OutOfFiles,
+    OutOfPorts,
+    /// A status instead of a websocket, and when to come again.
+    Status(u16, Option<u64>),
+    Other(String),
+}
+
+impl Broken {
+    /// The same words for the same cause, so that it can be counted.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::OutOfFiles => "no file descriptor left".to_owned(),
+            Self::OutOfPorts => "no port left".to_owned(),
+            Self::Status(status, _) => format!("status {status}"),
+            Self::Other(why) => why.clone(),
+        }
+    }
+}
+
+/// What a load test reads at once; thousands of connections have such a buffer each.
+const READ_BYTES: usize = 4 * 1024;
+const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A server that does not read for so long has stalled.
+const WRITE_MAX: Duration = Duration::from_secs(10);
+
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+const EADDRNOTAVAIL: i32 = 99;
+
+impl Link {
+    pub(super) async fn open(places: &Places, number: u32, path: &str) -> Result<Self, Broken> {
+        let stream = Self::connect(places, number).await.map_err(|error| match error.raw_os_error() {
+            Some(EMFILE | ENFILE) => Broken::OutOfFiles,
+            Some(EADDRNOTAVAIL) => Broken::OutOfPorts,
+            _ => Broken::Other(error.kind().to_string()),
+        })?;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(FRAME_BYTES_MAX))
+            .max_frame_size(Some(FRAME_BYTES_MAX));
+        let opened =
+            tokio_tungstenite::client_async_with_config(places.websocket(path), stream, Some(config)).await;
+        match opened {
+            Ok((stream, _)) => Ok(Self { stream }),
+            Err(error) => Err(cause(&error)),
+        }
+    }
+
+    async fn connect(places: &Places, number: u32) -> std::io::Result<TcpStream> {
+        let address = places.address(number);
+        let stream = match (address, places.source(number)) {
+            (SocketAddr::V4(_), Some(source)) => {
+                let socket = TcpSocket::new_v4()?;
+                // Ports of connections that ended a moment ago may be used again.
+                socket.set_reuseaddr(true)?;
+                socket.bind((source, 0).into())?;
+                socket.connect(address).await?
+            }
+            _ => TcpStream::connect(address).await?,
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    pub(super) async fn send(&mut self, text: String) -> Result<(), Broken> {
+        match tokio::time::timeout(WRITE_MAX, self.stream.send(Message::text(text))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(cause(&error)),
+            Err(_) => Err(Broken::Other("the server stopped reading".to_owned())),
+        }
+    }
+
+    /// The next text, or nothing until then.
+    pub(super) async fn next(&mut self, until: Instant) -> Result<Option<Utf8Bytes>, Broken> {
+        loop {
+            // What is there already needs no timer.
+            let next = match self.stream.next().now_or_never() {
+                Some(next) => next,
+                None => match tokio::time::timeout_at(until, self.stream.next()).await {
+                    Ok(next) => next,
+                    Err(_) => return Ok(None),
+                },
+            };
+            match next {
+                Some(Ok(Message::Text(text))) => return Ok(Some(text)),
+                Some(Ok(Message::Close(frame))) => {
+                    let code = frame.map_or(1005, |frame| u16::from(frame.code));
+                    return Err(Broken::Other(format!("closed with {code}")));
+                }
+                // The library answers pings; nothing else is asked for.
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(cause(&error)),
+                None => return Err(Broken::Other("closed".to_owned())),
+            }
+        }
+    }
+
+    pub(super) async fn close(mut self) {
+        // Whoever does not answer is left.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.close(None)).await;
+    }
+}
+
+fn cause(error: &Error) -> Broken {
+    match error {
+        Error::Http(response) => {
+            let after = response.headers().get("retry-after").and_then(|after| after.to_str().ok());
+            let after = after.and_then(|after| after.parse::<u64>().ok());
+            Broken::Status(response.status().as_u16(), after.map(|seconds| seconds.saturating_mul(1_000)))
+        }
+        Error::Io(error) => Broken::Other(error.kind().to_string()),
+        Error::ConnectionClosed | Error::AlreadyClosed => Broken::Other("closed".to_owned()),
+        Error::Protocol(fault) => Broken::Other(format!("broken frames: {fault}")),
+        _ => Broken::Other("broken websocket".to_owned()),
+    }
+}

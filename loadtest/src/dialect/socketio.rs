@@ -1,0 +1,139 @@
+//! Socket.IO v5 over Engine.IO v4, the text of it. Binary attachments are not used by any profile.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Ticket,
+    packet::{self, Packet, Refusal},
+};
+
+pub(super) fn enter(token: &str, ticket: Option<&Ticket>) -> String {
+    match ticket {
+        Some(ticket) => {
+            let auth = serde_json::json!({ "token": token, "pid": ticket.pid, "offset": ticket.offset });
+            format!("40{auth}")
+        }
+        None => format!("40{}", serde_json::json!({ "token": token })),
+    }
+}
+
+pub(super) fn event(id: u64, name: &str, data: &str) -> String {
+    format!("42{id}[\"{name}\",{data}]")
+}
+
+pub(super) fn read(text: &str) -> Packet<'_> {
+    match text.as_bytes() {
+        [b'0', ..] => Packet::Open,
+        b"2" => Packet::Ping,
+        [b'4', b'0', ..] => Packet::Entered(serde_json::from_str(&text[2..]).unwrap_or_default()),
+        [b'4', b'4', ..] => Packet::Refused(refusal(&text[2..])),
+        [b'4', b'2', ..] => read_event(&text[2..]),
+        [b'4', b'3', ..] => read_answer(&text[2..]),
+        b"1" | b"41" => Packet::Closed,
+        b"6" => Packet::Event(None),
+        _ => Packet::Garbage,
+    }
+}
+
+fn refusal(text: &str) -> Refusal {
+    #[derive(Deserialize)]
+    struct ConnectError {
+        #[serde(default)]
+        message: String,
+        data: Option<Refusal>,
+    }
+    match serde_json::from_str(text) {
+        Ok(ConnectError { data: Some(refusal), .. }) => refusal,
+        Ok(ConnectError { message, .. }) => Refusal { reason: message, ..Refusal::default() },
+        Err(_) => Refusal::default(),
+    }
+}
+
+fn read_event(text: &str) -> Packet<'_> {
+    // An event that wants an ack has its number in front.
+    let start = text.find('[').unwrap_or(text.len());
+    let Ok(arguments) = serde_json::from_str::<Vec<&RawValue>>(&text[start..]) else {
+        return Packet::Garbage;
+    };
+    let Some(name) = arguments.first().map(|name| name.get().trim_matches('"')) else {
+        return Packet::Garbage;
+    };
+    let data = arguments.get(1).map_or("null", |data| data.get());
+    // The offset is a string without anything that would have to be escaped.
+    let offset = arguments.get(2).map(|offset| offset.get().trim_matches('"'));
+    packet::event(name, data, offset)
+}
+
+fn read_answer(text: &str) -> Packet<'_> {
+    let Some((id, list)) = text.split_once('[') else { return Packet::Garbage };
+    let Ok(id) = id.parse() else { return Packet::Garbage };
+    match list.strip_suffix(']') {
+        Some(data) => packet::answer(id, data),
+        None => Packet::Garbage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_is_understood() {
+        assert!(matches!(read("0{\"sid\":\"x\"}"), Packet::Open));
+        assert!(matches!(read("2"), Packet::Ping));
+        assert!(matches!(read("41"), Packet::Closed));
+        let Packet::Entered(entered) = read("40{\"sid\":\"a\",\"pid\":\"b\"}") else { panic!("not in") };
+        assert_eq!(entered.pid.as_deref(), Some("b"));
+        let Packet::Refused(refusal) = read(
+            "44{\"message\":\"no\",\"data\":{\"code\":104,\"reason\":\"unauthorized\",\"retryable\":false}}",
+        ) else {
+            panic!("not refused")
+        };
+        assert_eq!(refusal.name(), "104 unauthorized");
+        let text = "42[\"message\",{\"room\":\"r\",\"epoch\":1,\"seq\":2,\"id\":\"i\",\"from\":\"u\",\"ts\":3,\"body\":\"hi\"},\"off\"]";
+        let Packet::Message(message, Some("off")) = read(text) else { panic!("no message") };
+        assert_eq!((&*message.room, message.epoch, message.seq, message.body.get()), ("r", 1, 2, "\"hi\""));
+        let Packet::Answer(17, answer) =
+            read("4317[{\"ok\":true,\"room\":\"r\",\"epoch\":1,\"seq\":2,\"messages\":[]}]")
+        else {
+            panic!("no answer")
+        };
+        assert!(answer.ok && answer.messages.is_empty());
+        assert_eq!((answer.epoch, answer.seq), (Some(1), Some(2)));
+        let Packet::Closing(closing) =
+            read("42[\"closing\",{\"code\":3001,\"reason\":\"drain\",\"reconnect_after_ms\":70}]")
+        else {
+            panic!("not closing")
+        };
+        assert_eq!((closing.code, closing.reconnect_after_ms), (3001, Some(70)));
+    }
+
+    #[test]
+    fn nonsense_is_garbage_and_no_panic() {
+        for text in [
+            "",
+            "4",
+            "42",
+            "42[",
+            "42[]",
+            "43",
+            "43x[1]",
+            "431[",
+            "42[\"message\",7]",
+            "9",
+            "4\u{e4}",
+            "43[{}]",
+        ] {
+            assert!(matches!(read(text), Packet::Garbage), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_json() {
+        let ticket = Ticket { pid: "p".into(), offset: "1:2".into() };
+        let entered: serde_json::Value = serde_json::from_str(&enter("t", Some(&ticket))[2..]).unwrap();
+        assert_eq!(entered, serde_json::json!({ "token": "t", "pid": "p", "offset": "1:2" }));
+        assert_eq!(event(3, "ping", "{}"), "423[\"ping\",{}]");
+    }
+}

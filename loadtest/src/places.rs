@@ -1,0 +1,127 @@
+//! Where the load goes and where it comes from: the addresses that were given and no others.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+
+use reqwest::Url;
+
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// As it was given, for requests and their `Host`.
+    pub host: Url,
+    addresses: Vec<SocketAddr>,
+    sources: Vec<Ipv4Addr>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    #[error("--host: {0:?} is no URL like http://127.0.0.1:3010")]
+    Url(String),
+    #[error("--host: {0}: TLS is not spoken; aim at the port behind it")]
+    Tls(String),
+    #[error("--host: {host} is nowhere: {error}")]
+    Nowhere { host: String, error: std::io::Error },
+    #[error(
+        "--host: {host} is {address}, which is another machine. Load on machines of others is an attack: with --allow-remote you \
+         say that you may"
+    )]
+    Remote { host: String, address: IpAddr },
+    #[error("--sources: from 1 to 200, and for servers on 127.0.0.0/8 alone")]
+    Sources,
+}
+
+/// Ports of one address, less those that the machine keeps or that still wait.
+const USERS_PER_SOURCE: u32 = 20_000;
+const SOURCES_MAX: u32 = 200;
+
+impl Places {
+    /// Looks the host up, once: whatever its name means later, the load goes where it was allowed to go.
+    pub fn find(host: &str, users: u32, sources: Option<u32>, remote: bool) -> Result<Self, PlaceError> {
+        let url = Url::parse(host).map_err(|_| PlaceError::Url(host.to_owned()))?;
+        match url.scheme() {
+            "http" => {}
+            "https" => return Err(PlaceError::Tls(host.to_owned())),
+            _ => return Err(PlaceError::Url(host.to_owned())),
+        }
+        let name = url.host_str().ok_or_else(|| PlaceError::Url(host.to_owned()))?;
+        let port = url.port_or_known_default().unwrap_or(80);
+        // An address of version 6 stands in brackets.
+        let found = (name.trim_matches(['[', ']']), port).to_socket_addrs();
+        let found = found.map_err(|error| PlaceError::Nowhere { host: host.to_owned(), error })?;
+        let addresses: Vec<SocketAddr> = found.collect();
+        if let Some(far) = addresses.iter().find(|address| !remote && !address.ip().is_loopback()) {
+            return Err(PlaceError::Remote { host: host.to_owned(), address: far.ip() });
+        }
+        let sources = Self::choose_sources(&addresses, users, sources)?;
+        Ok(Self { host: url, addresses, sources })
+    }
+
+    fn choose_sources(
+        addresses: &[SocketAddr],
+        users: u32,
+        wanted: Option<u32>,
+    ) -> Result<Vec<Ipv4Addr>, PlaceError> {
+        let near = addresses.iter().all(|address| matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback()));
+        if !near {
+            return if wanted.is_none_or(|wanted| wanted == 1) {
+                Ok(Vec::new())
+            } else {
+                Err(PlaceError::Sources)
+            };
+        }
+        let count = wanted.unwrap_or(users.div_ceil(USERS_PER_SOURCE).max(1));
+        if !(1..=SOURCES_MAX).contains(&count) {
+            return Err(PlaceError::Sources);
+        }
+        Ok((1..=count).map(|last| Ipv4Addr::new(127, 0, 0, last as u8)).collect())
+    }
+
+    pub fn address(&self, number: u32) -> SocketAddr {
+        self.addresses[number as usize % self.addresses.len()]
+    }
+
+    /// The address that a client comes from; nothing leaves that to the system.
+    pub fn source(&self, number: u32) -> Option<Ipv4Addr> {
+        (!self.sources.is_empty()).then(|| self.sources[number as usize % self.sources.len()])
+    }
+
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Of the websocket at this path.
+    pub fn websocket(&self, path: &str) -> String {
+        let port = self.host.port_or_known_default().unwrap_or(80);
+        format!("ws://{}:{port}{path}", self.host.host_str().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_machines_are_left_alone_unless_that_is_allowed() {
+        for host in ["http://192.0.2.1:80", "http://10.0.0.1", "http://[2001:db8::1]:80"] {
+            let fault = Places::find(host, 1, None, false).unwrap_err();
+            assert!(matches!(fault, PlaceError::Remote { .. }), "{host}: {fault}");
+            assert!(fault.to_string().contains("--allow-remote"));
+            assert!(Places::find(host, 1, None, true).is_ok(), "{host}");
+        }
+        for host in ["http://127.0.0.1:3010", "http://[::1]:3010", "http://localhost:3010/"] {
+            assert!(Places::find(host, 1, None, false).is_ok(), "{host}");
+        }
+        for host in ["127.0.0.1:3010", "ftp://127.0.0.1", "https://127.0.0.1", "nothing"] {
+            assert!(Places::find(host, 1, None, true).is_err(), "{host}");
+        }
+    }
+
+    #[test]
+    fn many_users_come_from_several_addresses() {
+        let places = Places::find("http://127.0.0.1:1", 50_000, None, false).unwrap();
+        assert_eq!(places.sources.len(), 3);
+        assert_eq!(places.source(4), Some(Ipv4Addr::new(127, 0, 0, 2)));
+        assert_eq!(places.websocket("/ws"), "ws://127.0.0.1:1/ws");
+        assert!(Places::find("http://127.0.0.1:1", 1, Some(201), false).is_err());
+        assert!(Places::find("http://192.0.2.1:1", 1, Some(2), true).is_err());
+    }
+}

@@ -1,0 +1,314 @@
+//! What users do: a file of TOML, parsed once into something that can be run.
+//!
+//! Which server they do it to, and from where, is not known here.
+
+use serde::Deserialize;
+
+use crate::objective::Objective;
+
+/// Ships with the program.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("chat-rooms", include_str!("../profiles/chat-rooms.toml")),
+    ("connect-storm", include_str!("../profiles/connect-storm.toml")),
+    ("drain", include_str!("../profiles/drain.toml")),
+    ("http-api", include_str!("../profiles/http-api.toml")),
+    ("idle", include_str!("../profiles/idle.toml")),
+    ("jitter", include_str!("../profiles/jitter.toml")),
+    ("one-big-room", include_str!("../profiles/one-big-room.toml")),
+    ("presence-churn", include_str!("../profiles/presence-churn.toml")),
+    ("reconnect-storm", include_str!("../profiles/reconnect-storm.toml")),
+    ("reconnect-storm-jitter", include_str!("../profiles/reconnect-storm-jitter.toml")),
+    ("typing", include_str!("../profiles/typing.toml")),
+];
+
+pub fn built_in_names() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// The text of a profile that ships with the program.
+pub fn built_in(name: &str) -> Option<&'static str> {
+    BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    pub about: String,
+    #[serde(default)]
+    pub transport: Transport,
+    /// That keep a connection.
+    #[serde(default)]
+    pub users: u32,
+    /// New users a second.
+    #[serde(default = "defaults::hatch_rate")]
+    pub hatch_rate: u32,
+    /// From when all users are in.
+    pub run_time_s: u32,
+    /// How long deliveries may still come after the last message was sent.
+    #[serde(default = "defaults::settle_s")]
+    pub settle_s: u32,
+    /// A delivery that takes longer is late.
+    #[serde(default = "defaults::late_ms")]
+    pub late_ms: u32,
+    pub rooms: Option<Rooms>,
+    pub messages: Option<Messages>,
+    pub typing: Option<Typing>,
+    pub visits: Option<Visits>,
+    pub cuts: Option<Cuts>,
+    pub api: Option<Api>,
+    #[serde(default)]
+    pub objectives: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// Socket.IO over a websocket.
+    #[default]
+    Socketio,
+    /// The plain websocket at `/ws`.
+    Websocket,
+}
+
+/// Every user is in one room.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rooms {
+    /// In each; 0 stands for all users in one room.
+    pub members: u32,
+    /// Whether they are shown to one another.
+    #[serde(default)]
+    pub presence: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Messages {
+    /// Between two messages of one user.
+    pub every_ms: u32,
+    #[serde(default = "defaults::body_bytes")]
+    pub body_bytes: u32,
+    /// How many users send; 0 stands for all.
+    #[serde(default)]
+    pub senders: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Typing {
+    /// Between two indicators of one user.
+    pub every_ms: u32,
+}
+
+/// Users that leave and come again, in order.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Visits {
+    pub stay_ms: u32,
+    pub away_ms: u32,
+    /// They leave their room and keep their connection.
+    #[serde(default)]
+    pub keep_connection: bool,
+}
+
+/// Connections that break without a word, and users that come back.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cuts {
+    /// Between two cuts of one user.
+    pub every_s: u32,
+    pub offline_ms: u32,
+    /// All at once, instead of spread over the interval.
+    #[serde(default)]
+    pub together: bool,
+    /// How much later, by chance, users come back.
+    #[serde(default)]
+    pub jitter_ms: u32,
+}
+
+/// A backend that uses the HTTP API, and clients that begin with long-polling.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    pub users: u32,
+    /// Between two rounds of one user: publish, history, presence, handshake.
+    pub every_ms: u32,
+}
+
+mod defaults {
+    pub(super) fn hatch_rate() -> u32 {
+        500
+    }
+    pub(super) fn settle_s() -> u32 {
+        10
+    }
+    pub(super) fn late_ms() -> u32 {
+        1_000
+    }
+    pub(super) fn body_bytes() -> u32 {
+        128
+    }
+}
+
+pub const USERS_MAX: u32 = 200_000;
+const BODY_BYTES_MAX: u32 = 64 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    #[error("{0}")]
+    Form(#[from] toml::de::Error),
+    #[error("{}", .0.join("\n"))]
+    Values(Vec<String>),
+}
+
+/// What the command line says instead of the profile.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub users: Option<u32>,
+    pub hatch_rate: Option<u32>,
+    pub run_time_s: Option<u32>,
+    pub settle_s: Option<u32>,
+    pub transport: Option<Transport>,
+}
+
+impl Profile {
+    pub fn parse(text: &str, overrides: &Overrides) -> Result<Self, ProfileError> {
+        let mut profile: Self = toml::from_str(text)?;
+        if let Some(users) = overrides.users {
+            // A profile without connections is about its backends.
+            match &mut profile.api {
+                Some(api) if profile.users == 0 => api.users = users,
+                _ => profile.users = users,
+            }
+        }
+        profile.hatch_rate = overrides.hatch_rate.unwrap_or(profile.hatch_rate);
+        profile.run_time_s = overrides.run_time_s.unwrap_or(profile.run_time_s);
+        profile.settle_s = overrides.settle_s.unwrap_or(profile.settle_s);
+        profile.transport = overrides.transport.unwrap_or(profile.transport);
+        let faults = profile.faults();
+        if faults.is_empty() { Ok(profile) } else { Err(ProfileError::Values(faults)) }
+    }
+
+    pub fn objectives(&self) -> Vec<Objective> {
+        // They were looked at when the profile was parsed.
+        self.objectives.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    pub fn users_in_all(&self) -> u32 {
+        self.users + self.api.as_ref().map_or(0, |api| api.users)
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut hold = |holds: bool, fault: &str| {
+            if !holds {
+                faults.push(fault.to_owned());
+            }
+        };
+        let all = u64::from(self.users) + self.api.as_ref().map_or(0, |api| u64::from(api.users));
+        hold(all > 0, "users: nobody takes part");
+        hold(all <= u64::from(USERS_MAX), "users: more than 200000 in one process");
+        hold((1..=100_000).contains(&self.hatch_rate), "hatch_rate: from 1 to 100000 a second");
+        hold((1..=86_400).contains(&self.run_time_s), "run_time_s: from 1 second to a day");
+        hold(self.settle_s <= 600, "settle_s: at most 600");
+        if let Some(messages) = &self.messages {
+            hold(messages.every_ms > 0, "messages.every_ms: from 1");
+            hold(messages.body_bytes <= BODY_BYTES_MAX, "messages.body_bytes: at most 65536");
+            hold(self.rooms.is_some(), "messages: there are no rooms to send them to");
+            hold(
+                self.visits.is_none(),
+                "messages: not together with visits, where nobody can say who should have got them",
+            );
+        }
+        if let Some(typing) = &self.typing {
+            hold(typing.every_ms > 0, "typing.every_ms: from 1");
+            hold(self.rooms.is_some(), "typing: there are no rooms to type in");
+        }
+        if let Some(cuts) = &self.cuts {
+            hold(cuts.every_s > 0, "cuts.every_s: from 1");
+            hold(self.visits.is_none(), "cuts: not together with visits");
+        }
+        if let Some(visits) = &self.visits {
+            hold(
+                !visits.keep_connection || self.rooms.is_some(),
+                "visits.keep_connection: there are no rooms to leave",
+            );
+            hold(visits.stay_ms + visits.away_ms > 0, "visits: neither stays nor is away");
+        }
+        if let Some(api) = &self.api {
+            hold(api.every_ms > 0, "api.every_ms: from 1");
+        }
+        for objective in &self.objectives {
+            if let Err(fault) = objective.parse::<Objective>() {
+                hold(false, &format!("objectives: {fault}"));
+            }
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ships_can_be_run() {
+        for name in built_in_names() {
+            let text = built_in(name).unwrap();
+            let profile =
+                Profile::parse(text, &Overrides::default()).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+            assert!(!profile.objectives().is_empty(), "{name} says what should hold");
+            assert!(profile.about.len() > 20, "{name}");
+        }
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
+        let files = std::fs::read_dir(folder).unwrap();
+        let mut files: Vec<String> =
+            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort();
+        let mut shipped: Vec<String> = built_in_names().map(|name| format!("{name}.toml")).collect();
+        shipped.sort();
+        assert_eq!(files, shipped);
+    }
+
+    #[test]
+    fn the_documents_name_what_ships() {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme.split_once("<!-- profiles -->").expect("the document has the table");
+        let (table, _) = rest.split_once("<!-- end -->").expect("the table has an end");
+        let documented: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+        let shipped: Vec<String> = BUILT_IN
+            .iter()
+            .map(|(name, text)| {
+                let profile = Profile::parse(text, &Overrides::default()).unwrap();
+                format!("| `{name}` | {} |", profile.about)
+            })
+            .collect();
+        assert_eq!(documented, shipped);
+    }
+
+    #[test]
+    fn the_command_line_has_the_last_word() {
+        let text = "about = 'x'\nusers = 5\nrun_time_s = 9\n";
+        let overrides = Overrides {
+            users: Some(7),
+            run_time_s: Some(3),
+            transport: Some(Transport::Websocket),
+            ..Overrides::default()
+        };
+        let profile = Profile::parse(text, &overrides).unwrap();
+        assert_eq!((profile.users, profile.run_time_s, profile.hatch_rate), (7, 3, 500));
+        assert_eq!(profile.transport, Transport::Websocket);
+    }
+
+    #[test]
+    fn all_faults_at_once() {
+        let text =
+            "about = 'x'\nusers = 0\nrun_time_s = 0\nobjectives = ['p98=1ms']\n[messages]\nevery_ms = 0\n";
+        let fault = Profile::parse(text, &Overrides::default()).unwrap_err().to_string();
+        for part in ["nobody takes part", "run_time_s", "messages.every_ms", "no rooms to send", "p98"] {
+            assert!(fault.contains(part), "{part} in {fault}");
+        }
+        let unknown = Profile::parse("about = 'x'\nrun_time_s = 1\nusrs = 1\n", &Overrides::default());
+        assert!(unknown.unwrap_err().to_string().contains("usrs"));
+    }
+}

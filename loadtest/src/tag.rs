@@ -1,0 +1,98 @@
+//! What every message of a run carries, so that whoever gets it knows where it comes from and when it was due.
+//!
+//! Text in, values out. When a message is due is told by the clock of the machine in microseconds, so that processes of one
+//! machine can read each other's.
+
+use std::fmt::Write as _;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Messages of other runs in the same room are not ours to judge.
+    pub run: u32,
+    pub sender: u32,
+    /// Counts what this sender sent.
+    pub number: u32,
+    pub due_us: u64,
+}
+
+const OPEN: &str = "tp!";
+const CLOSE: char = '!';
+const FILLER: &str = " and the quick brown fox jumps over the lazy dog";
+
+impl Tag {
+    /// The JSON of a body of about so many bytes.
+    pub fn body(&self, bytes: usize) -> String {
+        let mut text = String::with_capacity(bytes.max(64) + 2);
+        let _ = write!(text, "\"{OPEN}{:x}.{}.{}.{}{CLOSE}", self.run, self.sender, self.number, self.due_us);
+        let mut filler = FILLER.chars().cycle();
+        while text.len() < bytes {
+            text.extend(filler.next());
+        }
+        text.push('"');
+        text
+    }
+
+    /// The id under which it is sent, and sent again.
+    pub fn message_id(&self) -> String {
+        format!("{:x}.{}.{}", self.run, self.sender, self.number)
+    }
+
+    /// Of the JSON of a body, if it is one of ours.
+    pub fn find(body: &str) -> Option<Self> {
+        let (_, rest) = body.split_once(OPEN)?;
+        let (inside, _) = rest.split_once(CLOSE)?;
+        let mut parts = inside.split('.');
+        let tag = Self {
+            run: u32::from_str_radix(parts.next()?, 16).ok()?,
+            sender: parts.next()?.parse().ok()?,
+            number: parts.next()?.parse().ok()?,
+            due_us: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(tag)
+    }
+
+    /// One number that stands for the message: two messages have the same by chance alone.
+    pub fn mark(&self) -> u64 {
+        let plain = u64::from(self.sender) << 32 | u64::from(self.number);
+        (plain ^ u64::from(self.run).rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_found() {
+        let tag = Tag { run: 0xbeef, sender: 17, number: 4_000_000_000, due_us: 1_795_284_000_123_456 };
+        for bytes in [0, 64, 128, 4_096] {
+            let body = tag.body(bytes);
+            assert_eq!(Tag::find(&body), Some(tag));
+            assert!(body.len() >= bytes && body.len() < bytes.max(64) + 16, "{bytes}: {}", body.len());
+            serde_json::from_str::<String>(&body).unwrap();
+        }
+        assert_eq!(tag.message_id(), "beef.17.4000000000");
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_found() {
+        for body in [
+            "\"hello\"",
+            "\"tp!\"",
+            "\"tp!1.2.3!\"",
+            "\"tp!1.2.3.4.5!\"",
+            "\"tp!x.2.3.4!\"",
+            "\"tp!1.2.3.-4!\"",
+            "",
+        ] {
+            assert_eq!(Tag::find(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn neighbours_have_different_marks() {
+        let mark = |sender, number| Tag { run: 1, sender, number, due_us: 0 }.mark();
+        assert_ne!(mark(1, 2), mark(2, 1));
+        assert_ne!(mark(1, 1), mark(1, 2));
+    }
+}
