@@ -131,9 +131,13 @@ const cases = {
       for (let part = 5; part < 10; part++) say(there, part), say(away, part);
       assert.ok(away.waiting > 0);
       await sleep(200);
+      const known = rejoined.length;
       way.mend();
       away.retryNow();
       await until(() => away.status === "online", () => away.status);
+      // Every other time it is cut again before its rooms are surely joined anew.
+      const isBack = (room) => rejoined.slice(known).some((joined) => joined.room === room);
+      if (options.link === "plain" && round % 2 === 1) await until(() => rooms.every(isBack), () => JSON.stringify(rejoined));
     }
     const sent = await Promise.all(sending);
     assert.equal(away.waiting, 0);
@@ -151,7 +155,7 @@ const cases = {
         }
       }
     }
-    if (options.link === "plain") assert.equal(rejoined.length, 8);
+    assert.ok(rejoined.length <= 8, JSON.stringify(rejoined));
     assert.ok(rejoined.every(({ complete }) => complete));
     way.close();
   },

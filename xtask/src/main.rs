@@ -14,6 +14,7 @@ mod plan;
 mod python;
 mod redis;
 mod report;
+mod scratch;
 
 use std::process::ExitCode;
 

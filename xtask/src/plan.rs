@@ -10,6 +10,7 @@ use crate::ledger::Ledger;
 use crate::outcome::{Outcome, of_cargo_test, of_nextest};
 use crate::redis::{self, Redis};
 use crate::report::Report;
+use crate::scratch::Scratch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -67,7 +68,7 @@ pub(crate) fn check() -> anyhow::Result<bool> {
 }
 
 fn run(steps: &[Step], long: bool) -> anyhow::Result<bool> {
-    let runner = Runner { nextest: has_nextest(), long, ledger: Ledger::new(), redis: OnceCell::new() };
+    let runner = Runner { nextest: has_nextest(), long, ledger: Ledger::new(), scratch: Scratch::new(), redis: OnceCell::new() };
     let mut report = Report::default();
     for (index, &step) in steps.iter().enumerate() {
         println!("[{}/{}] {}", index + 1, steps.len(), step.name());
@@ -88,6 +89,8 @@ struct Runner {
     ledger: Ledger,
     /// For all tests that do it no harm; from the first step that needs it to the end of the run.
     redis: OnceCell<Redis>,
+    /// Behind the Redis in it: what it keeps there goes last.
+    scratch: Scratch,
 }
 
 impl Runner {
@@ -128,7 +131,7 @@ impl Runner {
 
     fn redis(&self) -> anyhow::Result<&Redis> {
         if self.redis.get().is_none() {
-            let _ = self.redis.set(Redis::start()?);
+            let _ = self.redis.set(Redis::start(&self.scratch)?);
         }
         Ok(self.redis.get().expect("it was set just now"))
     }
@@ -156,6 +159,9 @@ impl Runner {
         };
         // A failed test says what it expected; the way there is asked for by hand.
         cargo.env("XTASK_LEDGER", self.ledger.path()).env("RUST_BACKTRACE", "0");
+        if matches!(step, Step::Rust | Step::EndToEnd) {
+            self.scratch.offer(&mut cargo);
+        }
         cargo
     }
 

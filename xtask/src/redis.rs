@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context as _;
 
 use crate::command::beside;
+use crate::scratch::Scratch;
 
 /// Where the tests look for it.
 pub(crate) const VARIABLE: &str = "XTASK_REDIS";
@@ -16,10 +17,12 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    pub(crate) fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start(scratch: &Scratch) -> anyhow::Result<Self> {
         // Built with the rest of the workspace.
         let path = beside("turnpike-lab")?;
-        let mut lab = Command::new(&path)
+        let mut lab = Command::new(&path);
+        scratch.offer(&mut lab);
+        let mut lab = lab
             .arg("redis")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
