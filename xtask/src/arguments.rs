@@ -9,6 +9,7 @@ pub(crate) enum Task {
     Check,
     Bench(Vec<String>),
     Cluster(Vec<String>),
+    Docs,
     Fuzz { target: Option<String>, seconds: u64 },
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task,
             }
             _ => Err("cluster wants up, down or status".into()),
         },
+        Some("docs") => arguments.next().map_or(Ok(Task::Docs), |argument| Err(unknown(&argument))),
         Some("fuzz") => {
             let (mut target, mut seconds) = (None, FUZZ_SECONDS);
             while let Some(argument) = arguments.next() {
@@ -92,6 +94,7 @@ mod tests {
             Ok(Task::Cluster(vec!["up".into(), "--gateways".into(), "3".into()]))
         );
         assert_eq!(parsed("bench --json fan-out"), Ok(Task::Bench(vec!["--json".into(), "fan-out".into()])));
+        assert_eq!(parsed("docs"), Ok(Task::Docs));
         assert_eq!(parsed("bench -- echo --rounds 1"), parsed("bench echo --rounds 1"));
     }
 

@@ -86,6 +86,17 @@ pub(crate) fn cluster(arguments: &[String]) -> anyhow::Result<bool> {
     Ok(lab.args(arguments).arg("--root").arg(root()).status()?.success())
 }
 
+/// Into the folder `docs` beside the one that this program was built into.
+pub(crate) fn docs() -> anyhow::Result<bool> {
+    let mut build = cargo();
+    if !build.args(["build", "--quiet", "-p", "turnpike-book"]).status()?.success() {
+        return Ok(false);
+    }
+    let book = beside("turnpike-book")?;
+    let site = book.ancestors().nth(2).context("this program lies in a target folder")?.join("docs");
+    Ok(Command::new(&book).arg(root()).arg(site).status()?.success())
+}
+
 /// A program of this workspace, in the folder where this one was built.
 pub(crate) fn beside(name: &str) -> anyhow::Result<std::path::PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(name))

@@ -28,6 +28,7 @@ cargo xtask <task>
   bench [...]                     side-by-side figures; arguments go to turnpike-benches
   cluster up [--gateways N] [--port-base PORT] | down | status
                                   a Redis Cluster and gateways on this machine, to try things on
+  docs                            makes the documentation a site, in target/docs, and says where it begins
   fuzz [target] [--seconds N]     the fuzz tests, for longer: frame, packet, rtp, sdp, stun, token, ...
 
 Steps of test: install, fmt, clippy, build, rust, e2e, doc. --long also runs the tests marked as ignored.";
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Task::Check => plan::check(),
         Task::Bench(rest) => command::bench(rest),
         Task::Cluster(rest) => command::cluster(&rest),
+        Task::Docs => command::docs(),
         Task::Fuzz { target, seconds } => command::fuzz(target.as_deref(), seconds),
     };
     match done {

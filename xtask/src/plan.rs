@@ -68,7 +68,13 @@ pub(crate) fn check() -> anyhow::Result<bool> {
 }
 
 fn run(steps: &[Step], long: bool) -> anyhow::Result<bool> {
-    let runner = Runner { nextest: has_nextest(), long, ledger: Ledger::new(), scratch: Scratch::new(), redis: OnceCell::new() };
+    let runner = Runner {
+        nextest: has_nextest(),
+        long,
+        ledger: Ledger::new(),
+        scratch: Scratch::new(),
+        redis: OnceCell::new(),
+    };
     let mut report = Report::default();
     for (index, &step) in steps.iter().enumerate() {
         println!("[{}/{}] {}", index + 1, steps.len(), step.name());
