@@ -1,5 +1,8 @@
 //! The cases: each sets its bytes up once and then does one thing over and over.
 
+mod guards;
+mod relay;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use turnpike_benches::{frames, packets};
@@ -11,16 +14,18 @@ use turnpike_engine::{
 
 pub(crate) struct Case {
     pub(crate) name: &'static str,
+    /// Whether it takes as many instructions every time: no other thread, nothing drawn at random.
+    pub(crate) counted: bool,
     /// Returns something that depends on the work, so that the compiler cannot leave it out.
     pub(crate) once: Box<dyn FnMut() -> usize>,
 }
 
 fn case(name: &'static str, once: impl FnMut() -> usize + 'static) -> Case {
-    Case { name, once: Box::new(once) }
+    Case { name, counted: true, once: Box::new(once) }
 }
 
 pub(crate) fn all() -> Vec<Case> {
-    vec![
+    let engine = vec![
         read("frame: read, 170 B masked event", &message(128), false),
         read("frame: read, 2 KB masked event, deflated", &json(), true),
         write(),
@@ -38,7 +43,8 @@ pub(crate) fn all() -> Vec<Case> {
         ),
         acknowledge(),
         heartbeat(),
-    ]
+    ];
+    engine.into_iter().chain(relay::all()).chain(guards::all()).collect()
 }
 
 fn body(body: packets::Body) -> Vec<u8> {

@@ -1,11 +1,6 @@
 //! Everything that a run starts, built and installed before it: a stale server must not be measured.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt as _,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path, process::Command};
 
 use anyhow::Context as _;
 
@@ -23,29 +18,51 @@ pub(crate) fn everything(places: &Places, contenders: &[Contender]) -> anyhow::R
         run(&mut command)
     };
     // Each on its own: built together, the server would get features that only the benches ask for.
-    // What nginx is put in front of is ours.
-    if contenders.contains(&Contender::Turnpike) || contenders.contains(&Contender::Nginx) {
+    // What other proxies are put in front of is ours.
+    if [Contender::Turnpike, Contender::Nginx, Contender::Haproxy].iter().any(|one| contenders.contains(one))
+    {
         cargo(&["--package", "turnpike"])?;
     }
     if contenders.contains(&Contender::Socketioxide) || contenders.contains(&Contender::Floor) {
         let bins = ["bench-floor", "bench-relay-floor", "bench-socketioxide"];
         let bins = bins.iter().flat_map(|bin| ["--bin", bin]);
-        cargo(&["--package", "turnpike-benches"].into_iter().chain(bins).collect::<Vec<_>>())?;
+        // The Redis adapter of socketioxide is for these runs alone.
+        let package = ["--package", "turnpike-benches", "--features", "cluster-peer"];
+        cargo(&package.into_iter().chain(bins).collect::<Vec<_>>())?;
     }
     // It brings much that nothing else here needs.
     if contenders.contains(&Contender::Webrtc) {
         let package = ["--package", "turnpike-benches", "--features", "webrtc-peer"];
         cargo(&[&package[..], &["--bin", "bench-relay-webrtc"]].concat())?;
     }
-    if contenders.contains(&Contender::Node) && !is_installed(places) {
+    let is_node = |contender: &&Contender| matches!(contender, Contender::Node | Contender::NodeStreams);
+    if contenders.iter().any(|contender| is_node(&contender)) && !is_installed(places) {
         run(Command::new("npm").current_dir(places.node_peer()).args(["ci", "--no-audit", "--no-fund"]))?;
     }
     Ok(())
 }
 
-/// Installs Debian's package where it is missing. An error means to go on without it.
-pub(crate) fn janus(as_it_is: bool) -> anyhow::Result<()> {
-    let is_there = || Command::new("janus").arg("--version").stdout(Stdio::null()).status().is_ok();
+/// Peers that are packages of Debian, by the program that each is.
+const PACKAGES: [(Contender, &str); 3] =
+    [(Contender::Janus, "janus"), (Contender::Nginx, "nginx"), (Contender::Haproxy, "haproxy")];
+
+/// Leaves out those that are not there and cannot be installed, and says so.
+pub(crate) fn packages(wanted: &mut Vec<Contender>, as_they_are: bool) {
+    for (contender, package) in PACKAGES {
+        if wanted.contains(&contender)
+            && let Err(error) = installed(package, as_they_are)
+        {
+            println!("{package} is left out: {error:#}");
+            wanted.retain(|other| *other != contender);
+        }
+    }
+}
+
+/// Installs Debian's package where it is missing.
+fn installed(package: &str, as_it_is: bool) -> anyhow::Result<()> {
+    // Debian has servers where not every user's path leads to.
+    let is_there =
+        || ["/usr/bin", "/usr/sbin", "/usr/local/bin"].iter().any(|at| Path::new(at).join(package).exists());
     if is_there() {
         return Ok(());
     }
@@ -58,12 +75,12 @@ pub(crate) fn janus(as_it_is: bool) -> anyhow::Result<()> {
             .env("DEBIAN_FRONTEND", "noninteractive"))
     };
     apt(&["update"])?;
-    apt(&["install", "--yes", "--no-install-recommends", "janus"])?;
+    apt(&["install", "--yes", "--no-install-recommends", package])?;
     // Debian starts what it installs. We start our own, and nobody asked for one on a port that all know.
     if Path::new("/run/systemd/system").exists() {
-        run(privileged("systemctl").args(["disable", "--now", "janus"]))?;
+        run(privileged("systemctl").args(["disable", "--now", package]))?;
     }
-    anyhow::ensure!(is_there(), "it was installed and does not start");
+    anyhow::ensure!(is_there(), "it was installed and is not there");
     Ok(())
 }
 

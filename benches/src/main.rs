@@ -5,28 +5,31 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod build;
+mod goals;
 mod load;
 mod look;
 mod measure;
 mod media;
+mod micro;
+mod notebook;
+mod performance;
+mod plot;
 mod results;
 mod scenario;
 mod server;
 mod system;
 mod table;
+mod turns;
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum as _};
-use measure::{
-    machine::{self, Machine},
-    pinning,
-};
 use media::command::Dialect;
-use results::{Outcome, Run, Spread};
-use scenario::{Bench, Sample, Scenario, Size};
+use results::{Run, Spread};
+use scenario::Scenario;
 use server::{Contender, Places};
+use turns::Turns;
 // The library's modules under the names that the driver's own use.
 use turnpike_benches::{frames, packets};
 
@@ -34,7 +37,8 @@ use turnpike_benches::{frames, packets};
 #[derive(Debug, Parser)]
 #[command(name = "turnpike-benches")]
 struct Arguments {
-    /// Scenarios by name, or `all`; `list` names them, `table` writes the README's table from the latest results.
+    /// Scenarios by name, or `all`; `compare`: what there is no record of yet for the programs as they are built now, and then
+    /// the tables of all; `list` names the scenarios, `table` writes all tables and plots from the latest results.
     #[arg(default_value = "all")]
     what: Vec<String>,
     /// Rounds, in each of which every server has its turn.
@@ -62,6 +66,15 @@ struct Arguments {
     server_core: usize,
     #[arg(long, default_value_t = 1)]
     load_core: usize,
+    /// Begin no turn of a server that would not end within so many minutes. The next run goes on from there.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Take turns again that were had before the run was stopped.
+    #[arg(long)]
+    afresh: bool,
+    /// Only say which turns are left, and how long they take.
+    #[arg(long)]
+    plan: bool,
     /// Take the servers as they were built.
     #[arg(long)]
     no_build: bool,
@@ -105,19 +118,19 @@ fn run() -> anyhow::Result<bool> {
     let benches = places.root.join("benches");
     match arguments.what.first().map(String::as_str) {
         Some("list") => {
-            for scenario in &scenario::ALL {
+            for scenario in scenario::every() {
                 println!("{}", scenario.name);
             }
             return Ok(true);
         }
         Some("table") => {
-            print!("{}", table::write(&benches)?);
+            print!("{}", performance::write(&benches)?);
             return Ok(true);
         }
         _ => {}
     }
 
-    let scenarios = chosen(&arguments.what)?;
+    let mut scenarios = chosen(&arguments.what)?;
     let mut wanted = match (&arguments.servers[..], arguments.quick) {
         ([], true) => vec![Contender::Turnpike],
         ([], false) => Contender::ALL.to_vec(),
@@ -125,95 +138,70 @@ fn run() -> anyhow::Result<bool> {
     };
     // Only what has a turn is built and installed.
     wanted.retain(|contender| scenarios.iter().any(|scenario| scenario.contenders.contains(contender)));
-    if !arguments.no_build {
+    if !arguments.no_build && !arguments.plan {
         build::everything(&places, &wanted)?;
     }
-    if wanted.contains(&Contender::Janus)
-        && let Err(error) = build::janus(arguments.no_build)
-    {
-        println!("janus is left out: {error:#}");
-        wanted.retain(|contender| *contender != Contender::Janus);
+    build::packages(&mut wanted, arguments.no_build || arguments.plan);
+    let mut turns = Turns::new(&arguments, &wanted, &places);
+    let is_comparison = arguments.what.iter().any(|word| word == "compare");
+    if is_comparison {
+        let results = benches.join("results");
+        let is_recorded = |scenario: &Scenario| {
+            let latest = Run::latest(&results, scenario.name).ok().flatten();
+            let mut contenders = scenario.contenders.iter().filter(|one| wanted.contains(one));
+            latest.is_some_and(|run| {
+                run.program.is_some()
+                    && run.program == turns.program
+                    && contenders.all(|one| run.contenders.contains_key(one))
+            })
+        };
+        scenarios.retain(|scenario| !is_recorded(scenario));
+    }
+    if arguments.plan {
+        plan(&turns, &scenarios);
+        return Ok(true);
     }
     let recorded = !arguments.quick && !arguments.no_record;
     let mut sound = true;
     for scenario in scenarios {
-        let run = measure(scenario, &arguments, &wanted, &places);
+        // What has no time for its next turn leaves it to shorter ones.
+        let Some(run) = turns.measure(scenario)? else { continue };
         report(scenario, &run);
         if recorded {
             run.keep(&benches.join("results"))?;
-            table::write(&benches)?;
+            performance::write(&benches)?;
         }
         sound &= run
             .contenders
             .iter()
             .all(|(contender, outcome)| !contender.is_ours() || outcome.failures.is_empty());
     }
+    if is_comparison {
+        print!("{}", performance::write(&benches)?);
+    }
     Ok(sound)
 }
 
+fn plan(turns: &Turns<'_>, scenarios: &[&Scenario]) {
+    let mut seconds = 0;
+    for scenario in scenarios {
+        let (left, time) = turns.left(scenario);
+        seconds += time.as_secs();
+        println!("{:<24}{left:>4} turns{:>6} s", scenario.name, time.as_secs());
+    }
+    println!("about {} minutes in all", seconds.div_ceil(60));
+}
+
 fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Scenario>> {
-    if names.iter().any(|name| name == "all") {
-        return Ok(scenario::ALL.iter().collect());
+    if names.iter().any(|name| name == "all" || name == "compare") {
+        return Ok(scenario::every().collect());
     }
     let find = |name: &String| {
-        let known = || scenario::ALL.iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
-        let found = scenario::ALL.iter().find(|scenario| scenario.name == *name);
+        let known = || scenario::every().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
+        let found = scenario::every().find(|scenario| scenario.name == *name);
         found.with_context(|| format!("no scenario {name}; there are {}", known()))
     };
     names.iter().map(find).collect()
-}
-
-/// Every round gives each server its turn, so that whatever else the machine does meets all alike.
-fn measure(scenario: &Scenario, arguments: &Arguments, wanted: &[Contender], places: &Places) -> Run {
-    let rounds = arguments.rounds.unwrap_or(if arguments.quick { 1 } else { scenario.rounds });
-    let (server_core, load_core) = pinning::cores(arguments.server_core, arguments.load_core);
-    let size = Size {
-        quick: arguments.quick,
-        seconds: arguments.seconds,
-        connections: arguments.connections,
-        heartbeat_seconds: arguments.heartbeat_seconds,
-        window: arguments.window,
-    };
-    let mut contenders: BTreeMap<Contender, Outcome> = BTreeMap::new();
-    for round in 1..=rounds {
-        for contender in scenario.contenders.iter().filter(|contender| wanted.contains(contender)) {
-            let bench = Bench { contender: *contender, places, server_core, load_core, size };
-            let outcome = contenders.entry(*contender).or_default();
-            match (scenario.measure)(&bench) {
-                Ok(sample) => {
-                    println!("{} {round}/{rounds} {}: {}", scenario.name, contender.name(), spelled(&sample));
-                    for (key, value) in sample {
-                        outcome.figures.entry(key.into()).or_default().push(value);
-                    }
-                }
-                Err(error) => {
-                    println!("{} {round}/{rounds} {}: FAILED: {error:#}", scenario.name, contender.name());
-                    outcome.failures.push(format!("{error:#}"));
-                }
-            }
-        }
-    }
-    Run {
-        scenario: scenario.name.into(),
-        date: machine::date(),
-        commit: machine::commit(&places.root),
-        machine: Machine::here(),
-        command: command_for(scenario.name, std::env::args().skip(1)),
-        rounds,
-        contenders,
-    }
-}
-
-/// The command that makes this scenario's figures again: the same options, this scenario alone.
-fn command_for(scenario: &str, words: impl Iterator<Item = String>) -> String {
-    let is_name =
-        |word: &String| word == "all" || scenario::ALL.iter().any(|scenario| scenario.name == *word);
-    let options = words.filter(|word| !is_name(word) && word != "--no-build").map(|word| format!(" {word}"));
-    format!("cargo xtask bench -- {scenario}{}", options.collect::<String>())
-}
-
-fn spelled(sample: &Sample) -> String {
-    sample.iter().map(|(key, value)| format!("{key} {value:.4}")).collect::<Vec<_>>().join(", ")
 }
 
 fn report(scenario: &Scenario, run: &Run) {
@@ -240,18 +228,4 @@ fn report(scenario: &Scenario, run: &Run) {
         }
     }
     println!();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_recorded_command_is_for_one_scenario() {
-        let words = ["all", "--rounds", "3", "--no-build"].map(String::from);
-        assert_eq!(command_for("echo", words.into_iter()), "cargo xtask bench -- echo --rounds 3");
-        let words = ["echo", "session", "--servers", "floor"].map(String::from);
-        assert_eq!(command_for("echo", words.into_iter()), "cargo xtask bench -- echo --servers floor");
-        assert_eq!(command_for("echo", std::iter::empty()), "cargo xtask bench -- echo");
-    }
 }

@@ -12,6 +12,9 @@ pub(crate) struct Run {
     pub(crate) scenario: String,
     pub(crate) date: String,
     pub(crate) commit: String,
+    /// Tells builds of the server apart; older records have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) program: Option<String>,
     pub(crate) machine: Machine,
     pub(crate) command: String,
     pub(crate) rounds: u32,
@@ -52,6 +55,18 @@ impl Spread {
 impl Run {
     pub(crate) fn spread(&self, contender: Contender, key: &str) -> Option<Spread> {
         Spread::of(self.contenders.get(&contender)?.figures.get(key)?)
+    }
+
+    /// A figure that was measured at several sizes, by size, ascending.
+    pub(crate) fn sizes(&self, contender: Contender, key: &str) -> Vec<(u32, Spread)> {
+        let Some(outcome) = self.contenders.get(&contender) else { return Vec::new() };
+        let size = |(name, values): (&String, &Vec<f64>)| {
+            let size = name.strip_prefix(key)?.strip_prefix('@')?.parse().ok()?;
+            Some((size, Spread::of(values)?))
+        };
+        let mut sizes: Vec<_> = outcome.figures.iter().filter_map(size).collect();
+        sizes.sort_by_key(|(size, _)| *size);
+        sizes
     }
 
     /// Appends the run to its scenario's file.
@@ -97,6 +112,7 @@ mod tests {
                 scenario: "echo".into(),
                 date: "2026-01-01T00:00:00Z".into(),
                 commit: "abc".into(),
+                program: None,
                 machine: Machine { cores: 2, cpu: "x".into(), kernel: "y".into() },
                 command: "z".into(),
                 rounds: round,

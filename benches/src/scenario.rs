@@ -20,8 +20,9 @@ mod relay_forward;
 mod relay_join;
 mod relay_loss;
 mod session;
+pub(crate) mod sweep;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{borrow::Cow, collections::BTreeMap, time::Instant};
 
 use crate::{
     load::{
@@ -53,7 +54,7 @@ pub(crate) enum Field {
 
 impl Scenario {
     pub(crate) fn field(&self) -> Field {
-        if self.name.starts_with("relay-") {
+        if self.name.starts_with("relay-") || self.contenders.contains(&Contender::Janus) {
             Field::Relays
         } else if self.contenders.contains(&Contender::Nginx) {
             Field::Proxies
@@ -79,7 +80,37 @@ pub(crate) struct Figure {
 }
 
 /// What one measurement found: figures and whatever helps to trust them, by key.
-pub(crate) type Sample = BTreeMap<&'static str, f64>;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sample(BTreeMap<Cow<'static, str>, f64>);
+
+impl Sample {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn insert(&mut self, key: impl Into<Cow<'static, str>>, value: f64) {
+        self.0.insert(key.into(), value);
+    }
+
+    /// One of several sizes within one measurement.
+    pub(crate) fn insert_at(&mut self, key: &str, size: u32, value: f64) {
+        self.insert(at(key, size), value);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(key, value)| (&**key, *value))
+    }
+}
+
+/// The key of a figure that was measured at several sizes, at this one.
+pub(crate) fn at(key: &str, size: u32) -> String {
+    format!("{key}@{size}")
+}
+
+/// All scenarios, and all sweeps.
+pub(crate) fn every() -> impl Iterator<Item = &'static Scenario> {
+    ALL.iter().chain(sweep::ALL.iter().map(|sweep| &sweep.scenario))
+}
 
 pub(crate) const ALL: [Scenario; 19] = [
     idle_memory::SCENARIO,

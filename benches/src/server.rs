@@ -24,20 +24,32 @@ use crate::{
 pub(crate) const SECRET: &str = "bench-secret-that-is-long-enough-for-hs256-0123456789";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
     Turnpike,
     Node,
+    /// Node with the adapter that passes messages on through Redis streams.
+    NodeStreams,
     Socketioxide,
     Webrtc,
     Janus,
     Nginx,
+    Haproxy,
     Floor,
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Turnpike, Self::Node, Self::Socketioxide, Self::Webrtc, Self::Janus, Self::Nginx, Self::Floor];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Turnpike,
+        Self::Node,
+        Self::NodeStreams,
+        Self::Socketioxide,
+        Self::Webrtc,
+        Self::Janus,
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Floor,
+    ];
     /// Those that have sessions, and speak the protocol of clients.
     pub(crate) const SERVERS: &'static [Self] =
         &[Self::Turnpike, Self::Node, Self::Socketioxide, Self::Floor];
@@ -46,10 +58,12 @@ impl Contender {
         match self {
             Self::Turnpike => "turnpike",
             Self::Node => "node",
+            Self::NodeStreams => "node-streams",
             Self::Socketioxide => "socketioxide",
             Self::Webrtc => "webrtc",
             Self::Janus => "janus",
             Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
             Self::Floor => "floor",
         }
     }
@@ -147,8 +161,8 @@ impl Server {
                 let (child, address) = janus::start(places, core)?;
                 return Ok(Self { contender, child, address, admin: None });
             }
-            Contender::Nginx => anyhow::bail!("it has no sessions of its own"),
-            Contender::Node => {
+            Contender::Nginx | Contender::Haproxy => anyhow::bail!("it has no sessions of its own"),
+            Contender::Node | Contender::NodeStreams => {
                 let mut command = core.command("node");
                 command.arg(places.node_peer().join("server.mjs")).env("NODE_ENV", "production");
                 command
@@ -160,6 +174,9 @@ impl Server {
             .env("JWT_SECRET", SECRET)
             .env("HEARTBEAT_MS", &heartbeat_ms)
             .env("DEFLATE", if setting.deflate { "1" } else { "0" });
+        if contender == Contender::NodeStreams {
+            command.env("REDIS_ADAPTER", "streams");
+        }
         if contender == Contender::Turnpike {
             // The pong's deadline must lie before the next ping; it is 20 s unless heartbeats are shorter than that.
             let timeout_ms = setting.heartbeat.as_millis().min(20_000).to_string();

@@ -13,19 +13,23 @@ use crate::{
 const BEGIN: &str = "<!-- table -->";
 const END: &str = "<!-- end of table -->";
 
-/// Writes the table into the README and returns it.
-pub(crate) fn write(benches: &Path) -> anyhow::Result<String> {
-    let table = table(&benches.join("results"))?;
+/// Writes the table into the README.
+pub(crate) fn write(benches: &Path) -> anyhow::Result<()> {
     let path = benches.join("README.md");
     let readme = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    fs::write(&path, replaced(&readme, &table)?)?;
-    Ok(table)
+    fs::write(&path, with_table(&readme, &benches.join("results"))?)?;
+    Ok(())
 }
 
-fn replaced(readme: &str, table: &str) -> anyhow::Result<String> {
-    let (before, rest) = readme.split_once(BEGIN).with_context(|| format!("no {BEGIN} in the README"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("no {END} in the README"))?;
-    Ok(format!("{before}{BEGIN}\n{table}{END}{after}"))
+pub(crate) fn with_table(readme: &str, results: &Path) -> anyhow::Result<String> {
+    replaced(readme, BEGIN, END, &table(results)?)
+}
+
+/// The text with something else between two marks.
+pub(crate) fn replaced(text: &str, begin: &str, end: &str, part: &str) -> anyhow::Result<String> {
+    let (before, rest) = text.split_once(begin).with_context(|| format!("the page has no {begin}"))?;
+    let (_, after) = rest.split_once(end).with_context(|| format!("the page has no {end}"))?;
+    Ok(format!("{before}{begin}\n{part}{end}{after}"))
 }
 
 /// What is put side by side, and under which names.
@@ -37,13 +41,17 @@ struct Columns {
 const TABLES: [Columns; 3] = [
     Columns {
         field: Field::Servers,
-        peers: &[(Contender::Node, "Node"), (Contender::Socketioxide, "socketioxide")],
+        peers: &[
+            (Contender::Node, "Node"),
+            (Contender::NodeStreams, "Node, streams"),
+            (Contender::Socketioxide, "socketioxide"),
+        ],
     },
     Columns { field: Field::Relays, peers: &[(Contender::Webrtc, "`webrtc`"), (Contender::Janus, "janus")] },
-    Columns { field: Field::Proxies, peers: &[(Contender::Nginx, "nginx")] },
+    Columns { field: Field::Proxies, peers: &[(Contender::Nginx, "nginx"), (Contender::Haproxy, "haproxy")] },
 ];
 
-fn table(results: &Path) -> anyhow::Result<String> {
+pub(crate) fn table(results: &Path) -> anyhow::Result<String> {
     let (mut rows, mut origins) = (String::new(), String::new());
     for columns in &TABLES {
         let peers: Vec<&str> = columns.peers.iter().map(|(_, name)| *name).collect();
@@ -59,22 +67,27 @@ fn table(results: &Path) -> anyhow::Result<String> {
             for figure in scenario.figures {
                 rows.push_str(&row(figure, &run, columns));
             }
-            let _ = writeln!(
-                origins,
-                "- `{}`: `{}`, {} rounds, commit {}, {}; {} cores, {}, Linux {}",
-                run.scenario,
-                run.command,
-                run.rounds,
-                run.commit,
-                run.date,
-                run.machine.cores,
-                run.machine.cpu,
-                run.machine.kernel
-            );
+            let _ = writeln!(origins, "- {}", origin(&run));
         }
         rows.push('\n');
     }
     Ok(format!("{rows}Median (lowest to highest). Where each row comes from:\n\n{origins}"))
+}
+
+/// How and when a run was made.
+pub(crate) fn origin(run: &Run) -> String {
+    let rounds = if run.rounds == 1 { "round" } else { "rounds" };
+    format!(
+        "`{}`: `{}`, {} {rounds}, commit {}, {}; {} cores, {}, Linux {}",
+        run.scenario,
+        run.command,
+        run.rounds,
+        run.commit,
+        run.date,
+        run.machine.cores,
+        run.machine.cpu,
+        run.machine.kernel
+    )
 }
 
 fn row(figure: &Figure, run: &Run, columns: &Columns) -> String {
@@ -101,7 +114,7 @@ fn row(figure: &Figure, run: &Run, columns: &Columns) -> String {
     )
 }
 
-fn spelled(spread: &Spread) -> String {
+pub(crate) fn spelled(spread: &Spread) -> String {
     let Spread { median, min, max } = *spread;
     // Three figures that count: more is noise.
     let places = if median >= 100.0 {
@@ -123,9 +136,10 @@ mod tests {
     #[test]
     fn only_what_is_between_the_markers_changes() {
         let readme = "before\n<!-- table -->\nold\n<!-- end of table -->\nafter\n";
-        let written = replaced(readme, "new\n").unwrap();
+        let new = |text: &str| replaced(text, BEGIN, END, "new\n");
+        let written = new(readme).unwrap();
         assert_eq!(written, "before\n<!-- table -->\nnew\n<!-- end of table -->\nafter\n");
-        assert_eq!(replaced(&written, "new\n").unwrap(), written);
-        assert!(replaced("no markers", "new\n").is_err());
+        assert_eq!(new(&written).unwrap(), written);
+        assert!(new("no markers").is_err());
     }
 }

@@ -1,5 +1,6 @@
 // The chat server of the benches as a Node user would write it: socket.io with its defaults, JWT in the middleware. With
-// REDIS_NODES it is one of several, joined by the sharded Redis adapter with its defaults.
+// REDIS_NODES it is one of several, joined by the sharded Redis adapter with its defaults, or with REDIS_ADAPTER=streams by
+// the one over Redis streams with its own.
 import { createServer } from "node:http";
 import jwt from "jsonwebtoken";
 import { Server } from "socket.io";
@@ -52,15 +53,20 @@ io.on("connection", (socket) => {
 });
 
 async function clusterAdapter(nodes) {
-  const [{ createShardedAdapter }, { createCluster }] = await Promise.all([
-    import("@socket.io/redis-adapter"),
-    import("redis"),
-  ]);
+  const { createCluster } = await import("redis");
   const rootNodes = nodes.split(",").map((node) => ({ url: `redis://${node}` }));
-  const clients = [createCluster({ rootNodes }), createCluster({ rootNodes })];
-  for (const client of clients) client.on("error", (error) => console.error(error));
-  await Promise.all(clients.map((client) => client.connect()));
-  return createShardedAdapter(...clients);
+  const connected = async () => {
+    const client = createCluster({ rootNodes });
+    client.on("error", (error) => console.error(error));
+    await client.connect();
+    return client;
+  };
+  if (process.env.REDIS_ADAPTER === "streams") {
+    const { createAdapter } = await import("@socket.io/redis-streams-adapter");
+    return createAdapter(await connected());
+  }
+  const { createShardedAdapter } = await import("@socket.io/redis-adapter");
+  return createShardedAdapter(await connected(), await connected());
 }
 
 http.listen({ host: "127.0.0.1", port: Number(process.env.PORT ?? 0), backlog: 4096 }, () => {

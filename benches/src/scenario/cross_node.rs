@@ -55,7 +55,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             goal: Some(1.1),
         },
     ],
-    contenders: &[Contender::Turnpike, Contender::Node],
+    contenders: &[Contender::Turnpike, Contender::Node, Contender::NodeStreams, Contender::Socketioxide],
     rounds: 3,
     measure,
 };

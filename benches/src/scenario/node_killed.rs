@@ -18,7 +18,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     figures: &[
         Figure {
             key: "all_back_seconds",
-            title: "node killed with 2,000 clients in rooms of 40, no jitter: until all are back on the other and have what they missed",
+            title: "node killed with 5,000 clients in rooms of 40, no jitter: until all are back on the other and have what they missed",
             unit: "s",
             goal: Some(5.0),
         },
@@ -44,8 +44,11 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 const ROOM_MEMBERS: u32 = 40;
 
 fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
+    killed_under(bench, bench.connections(5_000, 80))
+}
+
+pub(super) fn killed_under(bench: &Bench<'_>, count: u32) -> anyhow::Result<Sample> {
     let mut system = System::start(bench.contender, 2, 1, bench.places, bench.server_core)?;
-    let count = bench.connections(2_000, 80);
     let rooms = (count / ROOM_MEMBERS).max(1);
 
     let mut members = bench.driver(&system.servers[0], 0)?;

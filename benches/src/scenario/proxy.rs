@@ -56,7 +56,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             goal: None,
         },
     ],
-    contenders: &[Contender::Turnpike, Contender::Nginx],
+    contenders: &[Contender::Turnpike, Contender::Nginx, Contender::Haproxy],
     rounds: 3,
     measure,
 };
@@ -76,6 +76,7 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     let start = || {
         let proxy = match bench.contender {
             Contender::Nginx => Server::nginx(bench.places, bench.server_core, upstream),
+            Contender::Haproxy => Server::haproxy(bench.places, bench.server_core, upstream),
             _ => Server::router(bench.places, bench.server_core, &system.redis.seeds_text(), &[]),
         }?;
         until_served(proxy.address)?;

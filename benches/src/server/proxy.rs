@@ -1,9 +1,9 @@
-//! What stands in front of servers and passes on: `turnpike router`, and nginx as Debian has it.
+//! What stands in front of servers and passes on: `turnpike router`, and nginx and haproxy as Debian has them.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    process::Stdio,
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
@@ -18,8 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const BREATH: Duration = Duration::from_millis(20);
 /// Where Debian puts it.
 const NGINX: &str = "/usr/sbin/nginx";
+const HAPROXY: &str = "/usr/sbin/haproxy";
 /// Two sockets for each client; when but a sixteenth is left, nginx hangs up on those that have not said yet what they want.
 const NGINX_CONNECTIONS: u32 = 20_000;
+/// haproxy does not start if it might need more descriptors than it may have: two for each.
+const PROXIED_MAX: u32 = 9_500;
 
 impl Server {
     /// A router in front of the nodes of this Redis Cluster. All clients come from few addresses.
@@ -64,15 +67,44 @@ impl Server {
         command.arg("-p").arg(&folder).args(["-c", "nginx.conf", "-e", "stderr"]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         let mut child = command.spawn().context("nginx did not start: is Debian's package installed?")?;
-        let end = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
-            if child.try_wait()?.is_some() || Instant::now() > end {
-                child.kill().ok();
-                child.wait().ok();
-                anyhow::bail!("nginx does not listen: {}", tail(&mut log));
-            }
-            std::thread::sleep(BREATH);
-        }
+        until_it_listens(&mut child, address, &mut log)?;
         Ok(Self { contender: Contender::Nginx, child, address, admin: None })
     }
+
+    /// One thread, no logs, and no ends to what is quiet; otherwise its defaults.
+    pub(crate) fn haproxy(places: &Places, core: Core, upstream: SocketAddr) -> anyhow::Result<Self> {
+        let folder = places.programs.join("bench-haproxy");
+        fs::create_dir_all(&folder)?;
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let config = format!(
+            "global\n  maxconn {PROXIED_MAX}\n  nbthread 1\n\n\
+             defaults\n  mode http\n  maxconn {PROXIED_MAX}\n  timeout connect 5s\n  timeout client 1h\n  \
+             timeout server 1h\n  timeout tunnel 1h\n  option forwardfor\n\n\
+             frontend clients\n  bind {address} backlog 4096\n  default_backend nodes\n\n\
+             backend nodes\n  server one {upstream}\n"
+        );
+        let file = folder.join("haproxy.cfg");
+        fs::write(&file, config)?;
+        let mut log = places.log("haproxy")?;
+        let mut command = core.command(HAPROXY);
+        // In the foreground, and in one process.
+        command.args(["-db", "-f"]).arg(&file);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
+        let mut child = command.spawn().context("haproxy did not start: is Debian's package installed?")?;
+        until_it_listens(&mut child, address, &mut log)?;
+        Ok(Self { contender: Contender::Haproxy, child, address, admin: None })
+    }
+}
+
+fn until_it_listens(child: &mut Child, address: SocketAddr, log: &mut File) -> anyhow::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_err() {
+        if child.try_wait()?.is_some() || Instant::now() > end {
+            child.kill().ok();
+            child.wait().ok();
+            anyhow::bail!("it does not listen: {}", tail(log));
+        }
+        std::thread::sleep(BREATH);
+    }
+    Ok(())
 }

@@ -26,6 +26,10 @@ fn a_server_that_does_it_right_passes() {
         "relay-forward",
         "relay-join",
         "relay-delay",
+        "by-connections",
+        "by-room-size",
+        "by-rate",
+        "by-viewers",
     ] {
         let output = quick(scenario, "");
         assert!(output.status.success(), "{scenario}: {}", stdout(&output));
@@ -35,6 +39,21 @@ fn a_server_that_does_it_right_passes() {
             stdout(&output)
         );
     }
+}
+
+/// A plan starts nothing, so it is there at once.
+#[test]
+fn a_plan_names_what_is_left() {
+    let output = Command::new(env!("CARGO_BIN_EXE_turnpike-benches"))
+        .args(["all", "--plan", "--no-build", "--servers", "turnpike,floor", "--rounds", "7"])
+        .output()
+        .expect("the driver is built for this test");
+    let told = stdout(&output);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    // Two servers, seven rounds each, of which nobody has had any.
+    let line = told.lines().find(|line| line.starts_with("by-rate ")).unwrap_or_default();
+    assert!(line.contains(" 14 turns"), "{told}");
+    assert!(told.contains("minutes in all"), "{told}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(crate) struct Paced {
     pub(crate) deliveries: u64,
     acks: u64,
     first_number: Option<u64>,
-    sent_at: Vec<Instant>,
+    due_at: Vec<Instant>,
     latency_us: Vec<u32>,
     now: Instant,
 }
@@ -43,7 +43,7 @@ impl Paced {
             deliveries: 0,
             acks: 0,
             first_number: None,
-            sent_at: Vec::new(),
+            due_at: Vec::new(),
             latency_us: Vec::new(),
             now: begun,
         }
@@ -60,9 +60,9 @@ impl Job for Paced {
             Seen::Message { number } => {
                 self.deliveries += 1;
                 if let (Some(number), Some(first)) = (number, self.first_number)
-                    && let Some(sent) = number.checked_sub(first).and_then(|at| self.sent_at.get(at as usize))
+                    && let Some(due) = number.checked_sub(first).and_then(|at| self.due_at.get(at as usize))
                 {
-                    self.latency_us.push((self.now - *sent).as_micros() as u32);
+                    self.latency_us.push(self.now.saturating_duration_since(*due).as_micros() as u32);
                 }
             }
             Seen::Ack { .. } => self.acks += 1,
@@ -94,8 +94,10 @@ impl Job for Paced {
             };
             let (_, number) = fleet.send_message(index, &mut self.body);
             self.first_number.get_or_insert(number);
-            self.sent_at.push(now);
             self.messages += 1;
+            // Late is late, whichever side it was that had no time.
+            let due = self.interval.as_nanos() * u128::from(self.messages) / members;
+            self.due_at.push(self.begun + Duration::from_nanos(due as u64));
             self.deliveries_due += self.members_by_room[room as usize];
         }
         Turn::Spin
