@@ -5,9 +5,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use http::StatusCode;
 use turnpike_guard::address::AddressKey;
 use turnpike_guard::limit::{Bucket, Rate, Table};
@@ -31,7 +32,7 @@ pub struct Handshakes {
 }
 
 pub(crate) struct Admission {
-    per_address_rate: Rate,
+    per_address_rate: ArcSwap<Rate>,
     pace: Mutex<Pace>,
     /// A second, now.
     a_second: AtomicU32,
@@ -58,7 +59,7 @@ impl Admission {
     pub(crate) fn new(handshakes: Handshakes) -> Self {
         let in_sum = handshakes.in_sum.get();
         Self {
-            per_address_rate: handshakes.per_address,
+            per_address_rate: ArcSwap::from_pointee(handshakes.per_address),
             pace: Mutex::new(Pace::new(in_sum)),
             a_second: AtomicU32::new(in_sum),
             in_sum: Bucket::default(),
@@ -69,6 +70,13 @@ impl Admission {
             random: RandomState::new(),
             told: AtomicU64::new(0),
         }
+    }
+
+    /// From now on so many. Who has been counted stays counted.
+    pub(crate) fn replace(&self, handshakes: Handshakes) {
+        self.per_address_rate.store(Arc::new(handshakes.per_address));
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        self.a_second.store(pace.replace_max(handshakes.in_sum.get()), Ordering::Relaxed);
     }
 
     pub(crate) fn admit(&self, client: IpAddr) -> Result<(), Later> {
@@ -92,10 +100,12 @@ impl Admission {
     }
 
     fn of_address(&self, table: &Table<AddressKey>, client: IpAddr, now_ms: u64) -> Result<(), Later> {
-        table.check(&AddressKey::of(client), &self.per_address_rate, now_ms).map_err(|exceeded| Later {
-            status: StatusCode::TOO_MANY_REQUESTS,
-            retry_after_ms: exceeded.retry_after_ms + self.spread(),
-            reason: "address",
+        table.check(&AddressKey::of(client), &self.per_address_rate.load(), now_ms).map_err(|exceeded| {
+            Later {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                retry_after_ms: exceeded.retry_after_ms + self.spread(),
+                reason: "address",
+            }
         })
     }
 
@@ -157,6 +167,18 @@ mod tests {
         assert_eq!(admitted, 10);
         assert_eq!(admission.admit_at(address(1), 5_000).unwrap_err().reason, "address");
         assert!(admission.admit_at(address(2), 5_000).is_ok());
+    }
+
+    #[test]
+    fn other_limits_hold_from_then_on() {
+        let admission = admission(1_000, 10);
+        let admitted = |now_ms| (0..100).filter(|_| admission.admit_at(address(1), now_ms).is_ok()).count();
+        assert_eq!(admitted(5_000), 10);
+        let count = |count| NonZeroU32::new(count).unwrap();
+        admission
+            .replace(Handshakes { in_sum: count(500), per_address: Rate::per_second(count(20), count(20)) });
+        assert_eq!(admission.a_second(), 500);
+        assert_eq!(admitted(60_000), 20);
     }
 
     /// Clients that come when they are told to: how many get in, second by second, and how often one was refused.

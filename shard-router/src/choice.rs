@@ -68,6 +68,10 @@ impl Choice {
         Self { seats, strategy, load, turn: AtomicUsize::new(0), random: RandomState::new() }
     }
 
+    pub(crate) fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
     /// All nodes, the first choice first.
     pub(crate) fn order(&self, key: &str) -> Vec<usize> {
         let count = self.seats.len();

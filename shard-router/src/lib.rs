@@ -23,4 +23,4 @@ mod way;
 
 pub use admission::Handshakes;
 pub use choice::Strategy;
-pub use router::{Bound, Router, RouterConfig};
+pub use router::{Bound, Router, RouterConfig, Rules};

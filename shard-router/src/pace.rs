@@ -20,6 +20,13 @@ impl Pace {
         Self { max, now: max }
     }
 
+    /// Another bound. What is let in now is not more than that, and comes up to it by and by.
+    pub(crate) fn replace_max(&mut self, max: u32) -> u32 {
+        self.max = max;
+        self.now = self.now.min(max);
+        self.now
+    }
+
     /// How long nodes took to say that they live. Gives how many a second are let in from now on.
     pub(crate) fn heard(&mut self, took: Duration) -> u32 {
         let min = (self.max / SHARE_MIN).max(1);
@@ -43,6 +50,14 @@ mod tests {
         assert_eq!([(); 6].map(|()| pace.heard(SLOW)), [2_500, 1_250, 625, 500, 500, 500]);
         let back: Vec<u32> = (0..10).map(|_| pace.heard(Duration::ZERO)).collect();
         assert_eq!((back[0], back[9]), (1_000, 5_000), "{back:?}");
+    }
+
+    #[test]
+    fn another_bound_holds_at_once_downwards_and_by_and_by_upwards() {
+        let mut pace = Pace::new(1_000);
+        assert_eq!(pace.replace_max(100), 100);
+        assert_eq!(pace.replace_max(200), 100);
+        assert_eq!([(); 6].map(|()| pace.heard(Duration::ZERO)), [120, 140, 160, 180, 200, 200]);
     }
 
     #[test]

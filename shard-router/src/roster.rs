@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use turnpike_cluster::{Incarnation, Node};
 
@@ -23,8 +23,9 @@ const FAILURES_MAX: u32 = 2;
 
 pub(crate) struct Roster {
     nodes: watch::Receiver<Arc<[Node]>>,
-    strategy: Strategy,
-    weights: HashMap<String, usize>,
+    /// By which one is chosen, and how much nodes carry where it is not 1.
+    rule: ArcSwap<(Strategy, HashMap<String, usize>)>,
+    ruled: Notify,
     choice: ArcSwap<Choice>,
     /// How often those failed in a row that did not answer last.
     failing: ArcSwap<HashMap<SocketAddr, u32>>,
@@ -46,7 +47,9 @@ impl Roster {
         let choice = ArcSwap::from_pointee(Choice::new(Vec::new(), strategy, Arc::clone(&load)));
         let (failing, suspicion) = (ArcSwap::default(), Mutex::default());
         let (turns, strain) = (watch::Sender::new(()), watch::Sender::new(Duration::ZERO));
-        let roster = Self { nodes, strategy, weights, choice, failing, suspicion, turns, strain, load };
+        let rule = ArcSwap::from_pointee((strategy, weights));
+        let roster =
+            Self { nodes, rule, ruled: Notify::new(), choice, failing, suspicion, turns, strain, load };
         roster.update();
         roster
     }
@@ -62,21 +65,32 @@ impl Roster {
                     Ok(()) => self.update(),
                     Err(_) => return,
                 },
+                () = self.ruled.notified() => self.update(),
                 _ = due.tick() => self.check().await,
             }
         }
     }
 
+    /// From now on sessions are given to nodes by another rule. Those that are there stay where they are.
+    pub(crate) fn replace_rule(&self, strategy: Strategy, weights: HashMap<String, usize>) {
+        self.rule.store(Arc::new((strategy, weights)));
+        // One task alone makes the choice anew: two could put an older one in the place of a newer.
+        self.ruled.notify_one();
+    }
+
     fn update(&self) {
         let nodes = self.nodes();
+        let rule = self.rule.load();
+        let (strategy, weights) = &**rule;
         // Who drains, or is there for live video alone, gets no session, and is found by its name all the same.
         let seat = |node: &Node| {
-            let weight = self.weights.get(&node.name).copied().unwrap_or(1).max(1);
+            let weight = weights.get(&node.name).copied().unwrap_or(1).max(1);
             Some(Seat { name: node.name.clone(), address: node.address?, weight })
         };
         let seats: Vec<Seat> = nodes.iter().filter(|node| node.takes_users()).filter_map(seat).collect();
-        if self.choice.load().seats != seats {
-            self.choice.store(Arc::new(Choice::new(seats, self.strategy, Arc::clone(&self.load))));
+        let choice = self.choice.load();
+        if choice.seats != seats || choice.strategy() != *strategy {
+            self.choice.store(Arc::new(Choice::new(seats, *strategy, Arc::clone(&self.load))));
         }
         self.suspicion().keep(|address| nodes.iter().any(|node| node.address == Some(address)));
         self.turns.send_replace(());

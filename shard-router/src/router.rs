@@ -34,15 +34,21 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How often some of those that are left are closed while the router leaves.
 const WAVE: Duration = Duration::from_millis(100);
 
+/// What may become another while a router serves.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    pub strategy: Strategy,
+    /// How much nodes carry, by their names, where it is not 1.
+    pub weights: HashMap<String, usize>,
+    pub handshakes: Handshakes,
+}
+
 #[derive(Debug, Clone)]
 pub struct RouterConfig {
     /// Where to listen; port 0 lets the system choose.
     pub address: SocketAddr,
     pub threads: usize,
-    pub strategy: Strategy,
-    /// How much nodes carry, by their names, where it is not 1.
-    pub weights: HashMap<String, usize>,
-    pub handshakes: Handshakes,
+    pub rules: Rules,
     /// The proxies in front of it.
     pub proxies: Proxies,
     pub connections_max: usize,
@@ -55,9 +61,10 @@ pub struct Bound {
     config: RouterConfig,
 }
 
-/// A router that serves.
+/// A router that serves. Cheap to clone.
+#[derive(Clone)]
 pub struct Router {
-    lines: Arc<Lines>,
+    shared: Arc<Shared>,
     stop: watch::Sender<bool>,
 }
 
@@ -91,7 +98,13 @@ impl Router {
 
     /// Connections of clients that are open.
     pub fn connections(&self) -> usize {
-        self.lines.count()
+        self.shared.lines.count()
+    }
+
+    /// From now on others. Sessions that are there stay where they are.
+    pub fn replace_rules(&self, Rules { strategy, weights, handshakes }: Rules) {
+        self.shared.roster.replace_rule(strategy, weights);
+        self.shared.admission.replace(handshakes);
     }
 
     /// Takes nobody in any more, and closes what is left evenly over the window: clients come back through another router.
@@ -99,11 +112,11 @@ impl Router {
         let _ = self.stop.send(true);
         let waves = (window.as_millis() / WAVE.as_millis()).max(1) as usize;
         for left in (1..=waves).rev() {
-            let count = self.lines.count();
+            let count = self.shared.lines.count();
             if count == 0 {
                 return;
             }
-            self.lines.cut_some(count.div_ceil(left));
+            self.shared.lines.cut_some(count.div_ceil(left));
             tokio::time::sleep(WAVE.min(window)).await;
         }
     }
@@ -122,14 +135,15 @@ impl Bound {
         registry: &Registry,
     ) -> io::Result<Router> {
         let Self { listeners, config, .. } = self;
-        let roster = Arc::new(Roster::new(nodes, config.strategy, config.weights));
+        let Rules { strategy, weights, handshakes } = config.rules;
+        let roster = Arc::new(Roster::new(nodes, strategy, weights));
         let lines = Arc::new(Lines::default());
         let meters = Meters::register(registry).map_err(io::Error::other)?;
         Readings::register(registry, Arc::clone(&roster), Arc::clone(&lines)).map_err(io::Error::other)?;
         let shared = Arc::new(Shared {
             roster: Arc::clone(&roster),
-            lines: Arc::clone(&lines),
-            admission: Admission::new(config.handshakes),
+            lines,
+            admission: Admission::new(handshakes),
             lookup: Lookup::new(Arc::clone(&roster), directory),
             proxies: config.proxies,
             meters,
@@ -145,8 +159,8 @@ impl Bound {
         tokio::spawn(async move { roster.keep().await });
         tokio::spawn(cut(Arc::clone(&shared)));
         tokio::spawn(pace(Arc::clone(&shared)));
-        tokio::spawn(sweep(shared));
-        Ok(Router { lines, stop })
+        tokio::spawn(sweep(Arc::clone(&shared)));
+        Ok(Router { shared, stop })
     }
 }
 

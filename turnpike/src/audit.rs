@@ -7,6 +7,7 @@ pub(crate) mod erase;
 mod flags;
 pub(crate) mod key_file;
 mod keys;
+mod line;
 mod moment;
 mod prove;
 mod show;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use turnpike_daemon::config::{Arguments, Faults};
 
 use self::flags::Flags;
-pub(crate) use self::flags::{FLAGS, HELP};
+pub(crate) use self::line::SPEC;
 pub(crate) use self::moment::moment;
 pub(crate) use self::verify::report_json;
 use crate::config::Config;
@@ -33,7 +34,7 @@ pub(crate) enum Request {
     Prove(prove::Request),
     Keys(keys::Request),
     Erase(erase::Request),
-    Anchors,
+    Anchors { json: bool },
     CompareAnchors(anchors::Compare),
 }
 
@@ -45,17 +46,14 @@ impl Request {
             ["verify"] => Self::Verify(verify::Request::parse(&mut flags)),
             ["tail"] => Self::Tail(tail::Request::parse(&mut flags)),
             ["query"] => Self::Query(show::Request::parse(&mut flags, show::Form::Text)),
-            ["export"] => Self::Export(show::Request::parse(
-                &mut flags,
-                show::Form::Other(turnpike_audit::Form::Ndjson),
-            )),
+            ["export"] => Self::Export(show::Request::parse(&mut flags, show::Form::LINES)),
             ["prove"] => Self::Prove(prove::Request::parse(&mut flags)),
             ["erase"] => Self::Erase(erase::Request::parse(&mut flags)),
-            ["anchors"] => Self::Anchors,
+            ["anchors"] => Self::Anchors { json: flags.switch("json") },
             ["anchors", "compare"] => Self::CompareAnchors(anchors::Compare::parse(&mut flags)),
-            ["keys"] => Self::Keys(keys::Request::Show),
-            ["keys", "new"] => Self::Keys(keys::Request::New),
-            ["keys", "rotate"] => Self::Keys(keys::Request::Rotate),
+            ["keys"] => Self::Keys(keys::Request::parse(&mut flags, keys::What::Show)),
+            ["keys", "new"] => Self::Keys(keys::Request::parse(&mut flags, keys::What::New)),
+            ["keys", "rotate"] => Self::Keys(keys::Request::parse(&mut flags, keys::What::Rotate)),
             _ => return None,
         })
     }
@@ -72,7 +70,7 @@ pub(crate) fn execute(request: &Request, config: &Config) -> anyhow::Result<Exit
         Request::Prove(request) => prove::execute(request, &directory, &key_file),
         Request::Keys(request) => keys::execute(request, &key_file, &config.node_id()),
         Request::Erase(request) => erase::execute(request, &directory, &key_file, &config.node_id()),
-        Request::Anchors => anchors::execute(config),
+        Request::Anchors { json } => anchors::execute(config, *json),
     }?;
     Ok(ExitCode::SUCCESS)
 }

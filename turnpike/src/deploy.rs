@@ -15,9 +15,26 @@ mod turnpike;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde_json::json;
 use turnpike_daemon::config::{Environment, Fault, Faults};
 
 use self::file::{File, Found};
+use crate::line::{Example, Exit, JSON, Operand, Spec, Takes};
+
+pub(crate) const SPEC: Spec = Spec::group("deploy", "Looks at the files of a deployment", &[CHECK]);
+
+const CHECK: Spec = Spec {
+    more: "It refuses what is not fit for production: default, short or repeated secrets, placeholders, keys that others can read, names that the product \
+           does not know. Every fault is named, nothing is started.",
+    operands: &[Operand::new("FOLDER", "the folder with the files").takes(Takes::Folder)],
+    flags: &[&[JSON]],
+    examples: &[
+        Example("turnpike deploy check deploy", "before anything starts"),
+        Example("turnpike deploy check /etc/turnpike --json", "for a script"),
+    ],
+    exits: &[Exit(64, "a file is not fit; every fault is named")],
+    ..Spec::new("check", "Says whether the files of a deployment are fit for production")
+};
 
 /// What a file is called that is of this kind, and what must hold of it.
 struct Kind {
@@ -48,13 +65,13 @@ struct Surroundings<'a> {
 }
 
 /// All that is wrong, in all files, at once.
-pub(crate) fn check(directory: &Path, environment: &Environment) -> anyhow::Result<()> {
+pub(crate) fn check(directory: &Path, environment: &Environment, json: bool) -> anyhow::Result<()> {
     let mut paths = Vec::new();
     files(directory, 0, &mut paths).with_context(|| format!("cannot look into {}", directory.display()))?;
     paths.sort();
     let tracked = file::tracked(directory);
     let mut faults = Faults::default();
-    let mut said = Vec::new();
+    let mut sound = Vec::new();
     for path in paths {
         let file = File::read(&path, &tracked).with_context(|| format!("cannot read {}", path.display()))?;
         let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| (kind.is)(&file)).collect();
@@ -69,7 +86,7 @@ pub(crate) fn check(directory: &Path, environment: &Environment) -> anyhow::Resu
             .collect();
         if found.is_empty() {
             let name = kinds.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
-            said.push(format!("{}: sound ({name})", path.display()));
+            sound.push((path.display().to_string(), name));
         }
         for fault in found {
             if !faults.0.contains(&fault) {
@@ -80,8 +97,17 @@ pub(crate) fn check(directory: &Path, environment: &Environment) -> anyhow::Resu
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    anyhow::ensure!(!said.is_empty(), "{} has no file that is known here", directory.display());
-    crate::print(&said.join("\n"))
+    anyhow::ensure!(
+        !sound.is_empty(),
+        "{} has no file that is known here: expected a configuration, an environment file, or what starts a deployment",
+        directory.display()
+    );
+    if json {
+        let files: Vec<_> = sound.iter().map(|(path, kind)| json!({ "path": path, "kind": kind })).collect();
+        return crate::print(&json!({ "ok": true, "files": files }).to_string());
+    }
+    let lines: Vec<String> = sound.iter().map(|(path, kind)| format!("{path}: sound ({kind})")).collect();
+    crate::print(&lines.join("\n"))
 }
 
 fn files(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {

@@ -8,7 +8,6 @@ mod machine;
 mod table;
 
 use std::fmt;
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,7 +16,21 @@ use serde_json::json;
 use turnpike_cluster::redis::check::{Finding, Level, check};
 
 use crate::config::Config;
-use crate::redis;
+use crate::line::{Example, Exit, JSON, Keys, Spec};
+use crate::{redis, terminal};
+
+pub(crate) const SPEC: Spec = Spec {
+    more: "It looks at this machine (file descriptors, ports, clock, memory) and at the Redis Cluster of the configuration (reached, all slots \
+           covered, persistence, replicas, latency), and names for each fault what to do.",
+    flags: &[&[JSON]],
+    keys: Keys::These(&["redis.nodes", "redis.username", "redis.password", "gateway.host", "gateway.port"]),
+    examples: &[
+        Example("turnpike doctor", "before the first start, and whenever something is odd"),
+        Example("turnpike doctor --json | jq '.findings[] | select(.level != \"ok\")'", "for a script"),
+    ],
+    exits: &[Exit(0, "all is well, or could be better"), Exit(1, "something fails")],
+    ..Spec::new("doctor", "Looks for what would keep the system from serving well, and says what to do")
+};
 
 /// In the environment of a process that starts over by itself. No key: it begins as none does.
 pub(crate) const STARTS_OVER: &str = "_TURNPIKE_STARTS_OVER";
@@ -60,11 +73,18 @@ pub(crate) fn examine(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut findings = machine::check(config);
     match redis::config(config, gateway(config)) {
-        Some(redis) => findings.extend(runtime.block_on(check(&redis))),
+        Some(redis) => {
+            let asked = terminal::waiting("the Redis Cluster is looked at", check(&redis));
+            findings.extend(runtime.block_on(asked));
+        }
         None => findings.push(Finding::ok("redis", "none configured: this process is the whole system")),
     }
     let well = findings.iter().all(|finding| finding.level != Level::Fail);
-    crate::print(&if json { as_json(&findings, well) } else { table::render(&findings, colours()) })?;
+    crate::print(&if json {
+        as_json(&findings, well)
+    } else {
+        table::render(&findings, terminal::colours(&std::io::stdout()))
+    })?;
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -102,10 +122,6 @@ pub(crate) async fn before_start(config: &Config) -> Result<(), Unfit> {
 
 fn gateway(config: &Config) -> SocketAddr {
     SocketAddr::new(config.gateway.host, config.gateway.port)
-}
-
-fn colours() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
 /// Its form is a promise to scripts.

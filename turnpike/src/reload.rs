@@ -13,6 +13,7 @@ use turnpike_daemon::tasks::Stop;
 use turnpike_gateway::Operator;
 use turnpike_guard::Watch;
 use turnpike_guard::address::Countries;
+use turnpike_shard_router::Router;
 
 use crate::command::{self, Command};
 use crate::config::Config;
@@ -45,6 +46,8 @@ enum Part {
     Keys,
     Limits,
     Filters,
+    /// Of a router alone.
+    Rules,
 }
 
 /// The keys that can change. A test holds the list in `docs/upgrade.md` against it.
@@ -64,6 +67,10 @@ const RELOADED: &[(&str, Part)] = &[
     ("rates.requests", Part::Limits),
     ("rates.recorded", Part::Limits),
     ("rates.classes", Part::Limits),
+    ("router.strategy", Part::Rules),
+    ("router.weights", Part::Rules),
+    ("router.handshakes_per_second", Part::Rules),
+    ("router.handshakes_per_address", Part::Rules),
     ("addresses.deny", Part::Filters),
     ("addresses.exempt", Part::Filters),
     ("addresses.allow", Part::Filters),
@@ -112,12 +119,27 @@ pub(crate) struct NodeParts {
     pub(crate) audit: Audit,
 }
 
+/// What runs, and what of it can change beside the log level.
+pub(crate) enum Process {
+    Node(Box<NodeParts>),
+    Router(Router),
+}
+
+impl Process {
+    fn has(&self, part: Part) -> bool {
+        match part {
+            Part::LogLevel => true,
+            Part::Rules => matches!(self, Self::Router(_)),
+            Part::Keys | Part::Limits | Part::Filters => matches!(self, Self::Node(_)),
+        }
+    }
+}
+
 pub(crate) struct Reloader {
     log: Writer,
     dial: Dial,
     in_effect: InEffect,
-    /// None: a router, which has nothing but a log.
-    node: Option<NodeParts>,
+    process: Process,
     meters: Meters,
 }
 
@@ -126,10 +148,10 @@ impl Reloader {
         log: Writer,
         dial: Dial,
         in_effect: InEffect,
-        node: Option<NodeParts>,
+        process: Process,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
-        Ok(Self { log, dial, in_effect, node, meters: Meters::register(registry)? })
+        Ok(Self { log, dial, in_effect, process, meters: Meters::register(registry)? })
     }
 
     pub(crate) async fn keep(self, mut hangup: Hangup, mut stop: Stop) {
@@ -166,8 +188,7 @@ impl Reloader {
 
     async fn take_up(&self, config: &Config, read: Vec<Effective>) -> anyhow::Result<()> {
         let before = self.in_effect.read().clone();
-        let can_change =
-            |key: &str| part_of(key).filter(|part| self.node.is_some() || *part == Part::LogLevel);
+        let can_change = |key: &str| part_of(key).filter(|part| self.process.has(*part));
         let (mut parts, mut in_effect, mut waiting) = (Vec::new(), Vec::new(), 0);
         for (old, new) in before.into_iter().zip(read) {
             let key = new.key.path;
@@ -187,24 +208,12 @@ impl Reloader {
                 in_effect.push(old);
             }
         }
-        if let Some(node) = &self.node {
-            // What could fail comes first.
-            let secrets = Secrets::of(config)?;
-            auditing::reloads(&node.audit, config, &in_effect).await?;
-            if parts.contains(&Part::Keys) {
-                node.keys.set(config, &secrets)?;
-                if config.auth.cluster_secret.is_none() {
-                    tracing::warn!(
-                        "what nodes prove to one another was made of JWT_SECRET, and stays as it was until a restart"
-                    );
-                }
+        match &self.process {
+            Process::Node(node) => node.take_up(config, &in_effect, &parts).await?,
+            Process::Router(router) if parts.contains(&Part::Rules) => {
+                router.replace_rules(crate::router::rules(config));
             }
-            if parts.contains(&Part::Limits) {
-                node.gateway.limit(config.rates.classes());
-            }
-            if parts.contains(&Part::Filters) {
-                node.watch.warden.replace_rules(addresses::rules(config, &node.countries));
-            }
+            Process::Router(_) => {}
         }
         if parts.contains(&Part::LogLevel) {
             self.dial.configure(config.log.level.clone());
@@ -216,9 +225,32 @@ impl Reloader {
     }
 }
 
+impl NodeParts {
+    async fn take_up(&self, config: &Config, in_effect: &[Effective], parts: &[Part]) -> anyhow::Result<()> {
+        // What could fail comes first.
+        let secrets = Secrets::of(config)?;
+        auditing::reloads(&self.audit, config, in_effect).await?;
+        if parts.contains(&Part::Keys) {
+            self.keys.set(config, &secrets)?;
+            if config.auth.cluster_secret.is_none() {
+                tracing::warn!(
+                    "what nodes prove to one another was made of JWT_SECRET, and stays as it was until a restart"
+                );
+            }
+        }
+        if parts.contains(&Part::Limits) {
+            self.gateway.limit(config.rates.classes());
+        }
+        if parts.contains(&Part::Filters) {
+            self.watch.warden.replace_rules(addresses::rules(config, &self.countries));
+        }
+        Ok(())
+    }
+}
+
 /// With the arguments and the environment of the start; what changes is the file, and the files that it names.
 fn read() -> anyhow::Result<(Box<Config>, Vec<Effective>)> {
-    match command::parse(std::env::args_os().skip(1), Environment::of_process())? {
+    match command::parse(command::arguments(std::env::args_os().skip(1)), Environment::of_process())? {
         Command::Run(_, config, effective) | Command::Router(config, effective) => Ok((config, effective)),
         _ => anyhow::bail!("this process was started otherwise"),
     }

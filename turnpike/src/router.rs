@@ -17,10 +17,10 @@ use turnpike_daemon::signals::{Hangup, Signals};
 use turnpike_daemon::tasks::Tasks;
 use turnpike_daemon::{admin, descriptors, metrics, probe};
 use turnpike_guard::limit::Rate;
-use turnpike_shard_router::{Handshakes, Router, RouterConfig, Strategy};
+use turnpike_shard_router::{Handshakes, Router, RouterConfig, Rules, Strategy};
 
 use crate::config::{self, Config};
-use crate::reload::{InEffect, Reloader};
+use crate::reload::{InEffect, Process, Reloader};
 use crate::run::{COMMIT, DESCRIPTORS_RESERVED, FAREWELL_MAX, VERSION};
 use crate::{addresses, announce, cluster, redis};
 
@@ -64,7 +64,7 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         let check = health.check("router");
         let probed = announce::reachable(entry);
         tasks.spawn("router probe", |stop| probe::watch(probed, b"", "/live", check, stop));
-        let reloader = Reloader::new(log.clone(), dial, InEffect::new(effective), None, &registry)?;
+        let reloader = Reloader::new(log.clone(), dial, InEffect::new(effective), Process::Router(router.clone()), &registry)?;
         tasks.spawn("reload", |stop| reloader.keep(hangup, stop));
         let admin = admin.serve(admin::open(&health, registry));
         tasks.spawn("admin listener", |mut stop| async move {
@@ -91,17 +91,27 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
 }
 
 fn wanted(config: &Config, descriptors: u64) -> RouterConfig {
+    // Each connection of a client has one to a node.
+    let connections_max =
+        usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX);
+    let given = &config.router;
+    RouterConfig {
+        address: SocketAddr::new(given.host, given.port),
+        threads: given.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        rules: rules(config),
+        proxies: addresses::front(config).proxies,
+        connections_max,
+    }
+}
+
+/// What may become another while it serves.
+pub(crate) fn rules(config: &Config) -> Rules {
     let given = &config.router;
     let count = |per_second: u32| NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
     let per_address = count(given.handshakes_per_address);
     let weights: HashMap<String, usize> =
         given.weights.0.iter().map(|weight| (weight.node.show(), weight.weight)).collect();
-    // Each connection of a client has one to a node.
-    let connections_max =
-        usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX);
-    RouterConfig {
-        address: SocketAddr::new(given.host, given.port),
-        threads: given.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+    Rules {
         strategy: match given.strategy {
             config::Strategy::LeastConnections => Strategy::LeastConnections,
             config::Strategy::Rendezvous => Strategy::Rendezvous,
@@ -114,7 +124,5 @@ fn wanted(config: &Config, descriptors: u64) -> RouterConfig {
             in_sum: count(given.handshakes_per_second),
             per_address: Rate::per_second(per_address, per_address),
         },
-        proxies: addresses::front(config).proxies,
-        connections_max,
     }
 }

@@ -30,7 +30,7 @@ use crate::admin::{self, Desk, Parts};
 use crate::config::Config;
 use crate::keys::Keys;
 use crate::media::Entrance;
-use crate::reload::{InEffect, NodeParts, Reloader};
+use crate::reload::{InEffect, NodeParts, Process, Reloader};
 use crate::role::Role;
 use crate::secrets::Secrets;
 use crate::telemetry::Telemetry;
@@ -169,7 +169,13 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
             gateway: gateway.operator(),
             audit: audit.clone(),
         };
-        let reloader = Reloader::new(log.clone(), dial.clone(), in_effect.clone(), Some(node), &registry)?;
+        let reloader = Reloader::new(
+            log.clone(),
+            dial.clone(),
+            in_effect.clone(),
+            Process::Node(Box::new(node)),
+            &registry,
+        )?;
         tasks.spawn("reload", |stop| reloader.keep(hangup, stop));
         let (drain_wanted, mut wanted) = watch::channel(false);
         let parts = Parts {

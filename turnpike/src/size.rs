@@ -7,20 +7,35 @@ use anyhow::Context as _;
 use turnpike_daemon::config::{Arguments, Fault, Faults, Place};
 
 use self::plan::{Load, Plan};
+use crate::line::{Example, Flag, JSON, Spec};
 
-pub(crate) const FLAGS: &[&str] =
-    &["connections", "messages", "members", "nodes-of-a-room", "viewers", "bitrate", "cores", "json"];
-
-pub(crate) const HELP: &str = "\
-Flags of `turnpike size` (docs/sizing.md says what they rest on):
-  --connections N       users who are connected at the same time (required)
-  --messages N          messages that they send a second, all together [connections / 100]
-  --members N           members of the room of a message who are connected [20]
-  --nodes-of-a-room N   gateways that have members of a room: 1 where routers go by rooms [members, at most all]
-  --viewers N           who watch live video at the same time [0]
-  --bitrate N           bits a second that each of them is sent [2500000]
-  --cores N             of a gateway, and of a relay [4]
-";
+pub(crate) const SPEC: Spec = Spec {
+    more: "An estimate to begin with, by figures that were measured; docs/sizing.md says what each rests on.",
+    flags: &[&[
+        Flag::value("connections", "N", "users who are connected at the same time").required(),
+        Flag::value("messages", "N", "messages that they send a second, all together")
+            .default("connections / 100"),
+        Flag::value("members", "N", "members of the room of a message who are connected").default("20"),
+        Flag::value(
+            "nodes-of-a-room",
+            "N",
+            "gateways that have members of a room: 1 where routers go by rooms",
+        )
+        .default("members, at most all"),
+        Flag::value("viewers", "N", "who watch live video at the same time").default("0"),
+        Flag::value("bitrate", "N", "bits a second that each of them is sent").default("2500000"),
+        Flag::value("cores", "N", "of a gateway, and of a relay").default("4"),
+        JSON,
+    ]],
+    examples: &[
+        Example("turnpike size --connections 100000 --messages 1000", "a chat of a hundred thousand"),
+        Example(
+            "turnpike size --connections 20000 --viewers 5000 --bitrate 1500000 --json",
+            "with live video, for a script",
+        ),
+    ],
+    ..Spec::new("size", "Says what a system for so many users needs")
+};
 
 /// A load to be carried.
 #[derive(Debug)]

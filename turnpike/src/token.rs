@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use serde_json::json;
 use turnpike_daemon::config::{Arguments, Fault, Faults, Place, Secret, Setting as _};
 use turnpike_guard::{Audience, Claims, Grant, MediaGrant, Name, NumericDate, Role};
 use turnpike_wire::UserId;
@@ -12,20 +13,41 @@ use turnpike_wire::limits::GRANTS_PER_TOKEN_MAX;
 
 use crate::config::Config;
 use crate::development;
+use crate::line::{Example, Flag, JSON, Keys, Spec, Takes};
 
-pub(crate) const FLAGS: &[&str] = &["user", "name", "room", "stream", "role", "ttl"];
-
-pub(crate) const HELP: &str = "\
-Flags of `turnpike token`:
-  --user ID             who the token is for (required)
-  --name NAME           a name to show to others
-  --room PATTERN=RIGHT,...  what it may do where, e.g. 'chat:*=join,send'; may be repeated. Rights: join, send, history,
-                        presence, typing. Without this flag the token has the default grants of the configuration
-  --stream PATTERN=RIGHT,...  the same for live video, e.g. 'live:*=subscribe'; may be repeated. Rights: publish,
-                        subscribe, record. Without this flag the token has the default grants of the configuration
-  --role ROLE           user, service or admin [user]
-  --ttl DURATION        how long it is valid [1h]
-";
+pub(crate) const SPEC: Spec = Spec {
+    more: "Printed is the token and nothing else. It is signed with JWT_SECRET; in development a secret is made on first use, so that it does \
+           not matter whether the token or the system came first.",
+    flags: &[&[
+        Flag::value("user", "ID", "who the token is for").required(),
+        Flag::value("name", "NAME", "a name to show to others"),
+        Flag::value(
+            "room",
+            "PATTERN=RIGHT,...",
+            "what it may do where; rights are join, send, history, presence and typing. Without it the token has the default grants of the configuration",
+        )
+        .repeated(),
+        Flag::value(
+            "stream",
+            "PATTERN=RIGHT,...",
+            "the same for live video; rights are publish, subscribe and record",
+        )
+        .repeated(),
+        Flag::value("role", "ROLE", "what it is for").default("user").takes(Takes::Words(&["user", "service", "admin"])),
+        Flag::value("ttl", "DURATION", "how long it is valid").default("1h"),
+        JSON,
+    ]],
+    keys: Keys::These(&["auth.jwt_secret", "auth.issuer", "auth.audience", "node.data_dir"]),
+    examples: &[
+        Example("turnpike token --user alice", "for trying things out"),
+        Example(
+            "turnpike token --user bob --room 'chat:*=join,send,history' --stream 'live:*=subscribe' --ttl 15m",
+            "with rights of its own",
+        ),
+        Example("turnpike token --user ops --role admin --ttl 10m", "for the dashboard and the admin API"),
+    ],
+    ..Spec::new("token", "Prints a token that the system accepts")
+};
 
 const TTL_DEFAULT: Duration = Duration::from_hours(1);
 /// A token cannot be called back without more machinery, so one for ever is refused.
@@ -42,16 +64,18 @@ pub(crate) struct Request {
     pub(crate) media: Option<Vec<MediaGrant>>,
     pub(crate) role: Role,
     pub(crate) ttl: Duration,
+    pub(crate) json: bool,
 }
 
 impl Request {
     pub(crate) fn new(user: UserId) -> Self {
-        Self { user, name: None, rooms: None, media: None, role: Role::User, ttl: TTL_DEFAULT }
+        Self { user, name: None, rooms: None, media: None, role: Role::User, ttl: TTL_DEFAULT, json: false }
     }
 
     /// `None` if there was a fault.
     pub(crate) fn parse(arguments: &mut Arguments, faults: &mut Faults) -> Option<Self> {
         let faults_before = faults.0.len();
+        let json = arguments.take_switch("json");
         let user = arguments.take_one("user", "a user id", faults);
         let name = arguments.take_one("name", "a name", faults);
         let role = arguments.take_one("role", "a role", faults);
@@ -94,6 +118,7 @@ impl Request {
             media: (!media.is_empty()).then_some(media),
             role: role.unwrap_or_default(),
             ttl: ttl.unwrap_or(TTL_DEFAULT),
+            json,
             ..Self::new(user?)
         })
     }
@@ -140,11 +165,26 @@ pub(crate) fn print(request: &Request, config: &Config) -> anyhow::Result<()> {
             "turnpike: made the secret {path}; a system with another data directory has another"
         );
     }
+    if request.json {
+        let expires_at = expiry(request, now()?);
+        let said =
+            json!({ "ok": true, "token": token, "user": request.user.as_str(), "expires_at": expires_at });
+        return crate::print(&said.to_string());
+    }
     crate::print(&token)
 }
 
+/// Seconds since 1970.
+fn now() -> anyhow::Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs())
+}
+
+fn expiry(request: &Request, now: u64) -> u64 {
+    now.saturating_add(request.ttl.as_secs())
+}
+
 pub(crate) fn mint(request: &Request, config: &Config, secret: &Secret) -> anyhow::Result<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
+    let now = now()?;
     let claims = Claims {
         iat: Some(NumericDate(now)),
         iss: config.auth.issuer.clone(),
@@ -153,7 +193,7 @@ pub(crate) fn mint(request: &Request, config: &Config, secret: &Secret) -> anyho
         rooms: request.rooms.clone(),
         media: request.media.clone(),
         role: request.role,
-        ..Claims::new(request.user.clone(), now.saturating_add(request.ttl.as_secs()))
+        ..Claims::new(request.user.clone(), expiry(request, now))
     };
     Ok(turnpike_guard::mint(secret.reveal().as_bytes(), &claims)?)
 }

@@ -27,6 +27,7 @@ pub use flags::{Arguments, Flag};
 pub use key::{Key, Kind, Section};
 pub use load::{Effective, FILE_ENVIRONMENT, FILE_FLAG, Loaded, Sources, load};
 pub use mark::Mark;
+pub use nearest::nearest;
 pub use print::{as_flags, as_markdown, as_toml};
 pub use secret::Secret;
 pub use section::{Settings, Values};

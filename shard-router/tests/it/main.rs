@@ -6,6 +6,7 @@ mod crowds;
 mod frozen;
 mod hostile;
 mod node;
+mod rules;
 mod smuggling;
 mod stand;
 mod upgrades;

@@ -13,7 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use turnpike_cluster::embedded;
 use turnpike_guard::limit::Rate;
-use turnpike_shard_router::{Handshakes, Router, RouterConfig, Strategy};
+use turnpike_shard_router::{Handshakes, Router, RouterConfig, Rules, Strategy};
 
 use crate::node::{BUFFER_BYTES, Mode, Node};
 
@@ -35,16 +35,22 @@ fn count(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
 }
 
-fn config(handshakes: u32, per_address: u32) -> RouterConfig {
-    RouterConfig {
-        address: ([127, 0, 0, 1], 0).into(),
-        threads: 1,
+pub(crate) fn rules(handshakes: u32, per_address: u32) -> Rules {
+    Rules {
         strategy: Strategy::RoundRobin,
         weights: HashMap::new(),
         handshakes: Handshakes {
             in_sum: count(handshakes),
             per_address: Rate::per_second(count(per_address), count(per_address)),
         },
+    }
+}
+
+fn config(handshakes: u32, per_address: u32) -> RouterConfig {
+    RouterConfig {
+        address: ([127, 0, 0, 1], 0).into(),
+        threads: 1,
+        rules: rules(handshakes, per_address),
         proxies: turnpike_guard::address::Proxies::default(),
         connections_max: 1_000,
     }

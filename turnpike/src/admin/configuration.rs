@@ -2,9 +2,9 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use turnpike_daemon::config::Effective;
 
 use super::operation::{Method, Operation, Plan, done};
+use crate::configuration::shown;
 
 pub(super) const GET: Operation = Operation {
     id: "getConfiguration",
@@ -27,13 +27,3 @@ pub(super) const GET: Operation = Operation {
         Ok(Plan::new(async move { Ok(done(&json!({ "keys": keys }))) }))
     },
 };
-
-fn shown(effective: &Effective) -> Value {
-    let Effective { key, shown, place, .. } = effective;
-    let from = place.to_string();
-    if key.kind.secret {
-        json!({ "key": key.path, "set": !shown.is_empty(), "from": from })
-    } else {
-        json!({ "key": key.path, "value": shown, "from": from })
-    }
-}

@@ -11,16 +11,17 @@ pub(super) const LIST: Operation = Operation {
     id: "listNodes",
     method: Method::Get,
     path: "/admin/v1/nodes",
-    about: "The nodes that live, as the one that answers knows them. `relay` is there if one relays live video; \
-            `load_permille` is of what it can do.",
+    about: "The nodes that live, as the one that answers knows them. `places` is how many connections a node has room for yet, \
+            roughly; null where it does not say. `relay` is there if one relays live video: `load_permille` is of what it can do, `sessions` \
+            are its publishers and viewers.",
     parameters: &[],
     body: None,
     success: StatusCode::OK,
     answer: || {
         json!({ "nodes": [{
             "name": "gateway-1", "incarnation": "01957c2e9b1a4f60", "own": true, "address": "10.0.0.21:3010",
-            "version": "0.1.0", "draining": false,
-            "relay": { "url": null, "link": "10.0.0.21:40112", "load_permille": 120, "has_room": true },
+            "version": "0.1.0", "draining": false, "places": 18_000,
+            "relay": { "url": null, "link": "10.0.0.21:40112", "load_permille": 120, "has_room": true, "alone": false, "sessions": 41, "sessions_max": 2000 },
         }] })
     },
     recorded: false,
@@ -73,6 +74,7 @@ fn shown(node: &Node, own: bool) -> Value {
         "address": node.address,
         "version": node.version,
         "draining": node.draining,
+        "places": node.places,
         "relay": relay,
     })
 }

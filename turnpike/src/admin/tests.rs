@@ -26,16 +26,6 @@ fn what_changes_something_is_written_down() {
     assert_eq!((ids.len(), routes.len()), (OPERATIONS.len(), OPERATIONS.len()));
 }
 
-/// That of leaving is in a document of its own.
-#[test]
-fn the_flags_of_drain_are_documented() {
-    const MARKS: [&str; 2] =
-        ["<!-- Made from the code: UPDATE_DOCS=1 cargo test -p turnpike -->\n", "<!-- end -->"];
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/upgrade.md");
-    let flags = format!("\n```text\n{}```\n\n", crate::drain::HELP);
-    turnpike_lab::hold_document(std::path::Path::new(path), MARKS, &flags, "cargo test -p turnpike");
-}
-
 /// `UPDATE_DOCS=1 cargo test -p turnpike` writes the operations anew.
 #[test]
 fn the_document_is_what_the_code_says() {
@@ -45,8 +35,8 @@ fn the_document_is_what_the_code_says() {
     let document = std::fs::read_to_string(path).unwrap();
     let mut parts = document.split(BEGIN);
     let mut expected = parts.next().unwrap().to_owned();
-    for made in [table(), details(), commands()] {
-        let part = parts.next().expect("the document has three places for what is made");
+    for made in [table(), details()] {
+        let part = parts.next().expect("the document has two places for what is made");
         let (_, after) = part.split_once(END).expect("which have an end");
         let _ = write!(expected, "{BEGIN}\n{made}\n{END}{after}");
     }
@@ -91,8 +81,4 @@ fn details() -> String {
         let _ = writeln!(out, "// {}\n{}\n```\n", success.as_u16(), pretty(&done));
     }
     out
-}
-
-fn commands() -> String {
-    format!("```text\n{}```\n", crate::remote::HELP)
 }

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use serde_json::{Value, json};
 use turnpike_audit::{Digest, Note, PublicKey, Verdict, anchors_in, notes_in};
 use turnpike_daemon::log::escaped;
 
 use super::flags::Flags;
 use super::verify::Keys;
 use crate::config::Config;
-use crate::{auditing, redis};
+use crate::{auditing, redis, terminal};
 
 const REDIS: &str = "Redis";
 
@@ -23,19 +24,34 @@ const REDIS: &str = "Redis";
 pub(crate) struct Compare {
     keys: Keys,
     places: Vec<PathBuf>,
+    json: bool,
 }
 
 impl Compare {
     pub(super) fn parse(flags: &mut Flags<'_>) -> Self {
         let places = flags.texts("anchors", "a file or directory");
-        Self { keys: Keys::parse(flags), places: places.into_iter().map(Into::into).collect() }
+        let json = flags.switch("json");
+        Self { keys: Keys::parse(flags), places: places.into_iter().map(Into::into).collect(), json }
     }
 }
 
-pub(super) fn execute(config: &Config) -> anyhow::Result<()> {
+pub(super) fn execute(config: &Config, json: bool) -> anyhow::Result<()> {
     let text = kept_in_redis(config)?
-        .context("this system has no Redis (REDIS_CLUSTER_NODES), and so nothing keeps checkpoints there")?;
-    crate::print(text.trim_end())
+        .context("this system has no Redis, and so nothing keeps checkpoints there: REDIS_NODES names one")?;
+    if !json {
+        return crate::print(text.trim_end());
+    }
+    let anchors: Vec<_> = notes_in(text.as_bytes())?
+        .iter()
+        .map(|note| {
+            let checkpoint = &note.checkpoint;
+            json!({
+                "log": checkpoint.origin, "records": checkpoint.size, "root": checkpoint.root.to_string(),
+                "note": note.text(),
+            })
+        })
+        .collect();
+    crate::print(&json!({ "ok": true, "anchors": anchors }).to_string())
 }
 
 /// None: there is no Redis.
@@ -43,10 +59,10 @@ fn kept_in_redis(config: &Config) -> anyhow::Result<Option<String>> {
     let address = std::net::SocketAddr::new(config.gateway.host, config.gateway.port);
     let Some(wanted) = redis::config(config, address) else { return Ok(None) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let text = runtime.block_on(async {
+    let text = runtime.block_on(terminal::waiting("Redis is asked for its checkpoints", async {
         let directory = turnpike_cluster::redis::directory(wanted).await?;
         auditing::anchors_of_cluster(&*directory).await
-    })?;
+    }))?;
     Ok(Some(text))
 }
 
@@ -62,7 +78,7 @@ pub(super) fn compare(request: &Compare, config: &Config, key_file: &Path) -> an
         places.push((path.display().to_string(), found));
     }
     let logs = compared(&places, &keys);
-    crate::print(&as_text(&logs))?;
+    crate::print(&if request.json { as_json(&logs).to_string() } else { as_text(&logs) })?;
     Ok(ExitCode::from(verdict(&logs) as u8))
 }
 
@@ -130,6 +146,28 @@ fn verdict(logs: &BTreeMap<String, Log>) -> Verdict {
         // Nothing is kept twice, so nothing was compared.
         Verdict::TailNotAnchored
     }
+}
+
+fn as_json(logs: &BTreeMap<String, Log>) -> Value {
+    let shown = |(origin, log): (&String, &Log)| {
+        let places: Vec<_> = log
+            .places
+            .iter()
+            .map(|(place, count, newest)| json!({ "place": place, "checkpoints": count, "records": newest }))
+            .collect();
+        let two = log.contradiction().map(|(size, roots)| {
+            let places: Vec<&str> = roots.iter().map(|(_, place)| place.as_str()).collect();
+            json!({ "records": size, "places": places })
+        });
+        let back = log
+            .back
+            .as_ref()
+            .map(|(place, size, before)| json!({ "place": place, "records": size, "before": before }));
+        json!({ "log": origin, "places": places, "unsigned": log.unsigned, "two_logs": two, "went_back": back })
+    };
+    let verdict = verdict(logs);
+    let logs: Vec<_> = logs.iter().map(shown).collect();
+    json!({ "ok": verdict == Verdict::Sound, "verdict": verdict.word(), "logs": logs })
 }
 
 fn as_text(logs: &BTreeMap<String, Log>) -> String {

@@ -4,14 +4,17 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use serde_json::json;
 use turnpike_audit::{Audit, Filter, Housekeeper, HousekeepingError, Kept, OpenError, Retention, Settings};
 
 use super::flags::Flags;
 use super::key_file;
+use crate::terminal;
 
 #[derive(Debug)]
 pub(crate) struct Request {
     whom: Whom,
+    json: bool,
 }
 
 /// Whose values go.
@@ -32,7 +35,7 @@ impl Request {
                 Whom::User(String::new())
             }
         };
-        Self { whom }
+        Self { whom, json: flags.switch("json") }
     }
 }
 
@@ -49,10 +52,16 @@ pub(super) fn execute(
         }
         opened => opened?,
     };
+    let bar = terminal::spinner("the log is written anew");
     let erased = erase(&Housekeeper::new(audit, directory, Retention::default()), &request.whom);
     closing.close();
+    bar.finish_and_clear();
     let Kept { erased, rewritten, .. } = erased?;
-    crate::print(&format!("{erased} values are erased from {rewritten} files now"))
+    crate::print(&if request.json {
+        json!({ "ok": true, "erased": erased, "files": rewritten }).to_string()
+    } else {
+        format!("{erased} values are erased from {rewritten} files now")
+    })
 }
 
 /// Blocks for as long as it takes to rewrite all files that have some.

@@ -8,61 +8,6 @@ use turnpike_daemon::config::{Arguments, Fault, Faults, Place, Setting as _};
 
 use super::moment;
 
-pub(crate) const FLAGS: &[&str] = &[
-    "key",
-    "anchors",
-    "without-anchors",
-    "tail-max",
-    "json",
-    "lines",
-    "follow",
-    "user",
-    "address",
-    "room",
-    "stream",
-    "connection",
-    "class",
-    "activity",
-    "outcome",
-    "since",
-    "until",
-    "limit",
-    "format",
-    "record",
-    "size",
-    "from",
-    "to",
-    "check",
-];
-
-pub(crate) const HELP: &str = "\
-Commands and flags of `turnpike audit` (docs/audit.md says more); --audit-dir PATH names a copy of the log:
-  verify                was anything changed? Exit code 0: sound, 2: tampered, 3: gap, 4: nothing vouches for the end
-    --key KEY|FILE      a public key, or a file with some; may be repeated [those of the key file of this machine]
-    --anchors PATH      checkpoints kept elsewhere: another node's log, an export, notes; may be repeated
-    --without-anchors   do not ask for any: an end that was cut off is then not seen
-    --tail-max DURATION how much may lie after the newest anchor [10s]
-    --json              for scripts
-  tail                  the last records
-    --lines COUNT       how many [20]
-    --follow            and those that come
-  query                 records that all these fit, oldest first; export is the same in other forms
-    --user ID --address IP --room ID --stream ID --connection ID --class NAME --activity NAME --outcome NAME
-    --since TIME --until TIME  such as 2026-11-21, 2026-11-21T10:05Z, or 2h for two hours ago
-    --limit COUNT       at most so many
-    --format FORM       text, ndjson, ocsf, ecs, cef or syslog [query: text, export: ndjson]
-  prove                 a proof for somebody who does not get the log
-    --record NUMBER     that this record is in it; --size NUMBER: under the checkpoint that covers so many records
-    --from SIZE --to SIZE  that the log of one checkpoint is the beginning of that of another
-    --check FILE        whether such a proof holds, with --key
-  anchors               the checkpoints of all nodes that Redis has, for verify --anchors
-  anchors compare       whether those and others say the same: 0 they do, 2: two logs, 4: nothing is kept in two places
-    --anchors PATH --key KEY|FILE  as for verify
-  erase                 take the personal values of somebody out of the log of a node that does not run
-    --user ID | --address IP
-  keys [new|rotate]     the public keys; makes the first, or one that follows at the next start
-";
-
 /// Takes flags out of a line and remembers what was wrong.
 pub(super) struct Flags<'a> {
     arguments: &'a mut Arguments,
@@ -83,9 +28,7 @@ impl<'a> Flags<'a> {
     }
 
     pub(super) fn switch(&mut self, name: &str) -> bool {
-        let given = self.arguments.flags.len();
-        self.arguments.flags.retain(|flag| flag.name != name || flag.value.is_some());
-        self.arguments.flags.len() < given
+        self.arguments.take_switch(name)
     }
 
     /// What a type says of text that it refuses, as a fault of the flag.

@@ -21,6 +21,7 @@ pub(crate) enum Request {
     Check {
         file: PathBuf,
         keys: Keys,
+        json: bool,
     },
     /// The flags did not fit; the faults say so.
     Nothing,
@@ -32,10 +33,12 @@ impl Request {
         let (from, to) = (flags.number("from"), flags.number("to"));
         let check = flags.text("check", "a file with a proof");
         let keys = Keys::parse(flags);
+        // A proof is JSON anyway.
+        let json = flags.switch("json");
         match (record, from, to, check) {
             (Some(record), None, None, None) => Self::Inclusion { record, size },
             (None, Some(from), Some(to), None) => Self::Consistency { from, to },
-            (None, None, None, Some(file)) => Self::Check { file: file.into(), keys },
+            (None, None, None, Some(file)) => Self::Check { file: file.into(), keys, json },
             _ => {
                 flags.fault("record", None, "expected --record, or --from and --to, or --check");
                 Self::Nothing
@@ -48,19 +51,23 @@ pub(super) fn execute(request: &Request, directory: &Path, key_file: &Path) -> a
     let proof = match request {
         Request::Inclusion { record, size } => Proof::inclusion(directory, *record, *size)?,
         Request::Consistency { from, to } => Proof::consistency(directory, *from, *to)?,
-        Request::Check { file, keys } => return check(file, keys, key_file),
+        Request::Check { file, keys, json } => return check(file, keys, key_file, *json),
         Request::Nothing => return Ok(()),
     };
     crate::print(&serde_json::to_string_pretty(&proof)?)
 }
 
-fn check(file: &Path, keys: &Keys, key_file: &Path) -> anyhow::Result<()> {
+fn check(file: &Path, keys: &Keys, key_file: &Path, json: bool) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let proof: Proof = serde_json::from_str(&text).context("this is no proof")?;
+    let proof: Proof = serde_json::from_str(&text).with_context(|| {
+        format!("{} is no proof: `turnpike audit prove --record NUMBER` makes one", file.display())
+    })?;
     let mut why = Disproven::Signature;
     for key in keys.read(key_file)? {
         match proof.check(&key) {
-            Ok(()) => return crate::print("the proof holds"),
+            Ok(()) => {
+                return crate::print(if json { r#"{"ok":true,"holds":true}"# } else { "the proof holds" });
+            }
             Err(Disproven::Signature) => {}
             Err(other) => why = other,
         }

@@ -1,13 +1,16 @@
 //! `turnpike audit query` and `export`: the records that somebody asks for, for people or for other programs.
 
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::path::Path;
 
+use anyhow::Context as _;
 use turnpike_audit::{Filter, Form as Other, Record, Records};
 use turnpike_daemon::log::escaped;
 
 use super::flags::Flags;
+use super::verify::unreadable;
+use crate::terminal;
 
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -43,12 +46,23 @@ impl Request {
         Self {
             filter,
             limit: flags.number("limit").unwrap_or(u64::MAX),
-            form: flags.word("format", &FORMS).map_or(form, |word| Form::named(&word)),
+            form: match (flags.word("format", &FORMS), flags.switch("json")) {
+                (Some(word), false) => Form::named(&word),
+                (Some(word), true) => {
+                    flags.fault("format", Some(&word), "expected either --format or --json, which is ndjson");
+                    form
+                }
+                (None, true) => Form::LINES,
+                (None, false) => form,
+            },
         }
     }
 }
 
 impl Form {
+    /// As the records stand in the log.
+    pub(crate) const LINES: Self = Self::Other(Other::Ndjson);
+
     fn named(word: &str) -> Self {
         Other::named(word).map_or(Self::Text, Self::Other)
     }
@@ -63,11 +77,16 @@ impl Form {
 
 pub(super) fn execute(request: &Request, directory: &Path) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let records = Records::of(directory, request.filter.clone())?;
+    // Records on the terminal are sign enough.
+    let bar = (!io::stdout().is_terminal()).then(|| terminal::spinner("the log is read"));
+    let records = Records::of(directory, request.filter.clone()).with_context(|| unreadable(directory))?;
     for record in records.take(usize::try_from(request.limit).unwrap_or(usize::MAX)) {
         if !written(&mut out, &request.form.line(&record?))? {
-            return Ok(());
+            break;
         }
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
     }
     written_out(out.flush()).map(drop)
 }

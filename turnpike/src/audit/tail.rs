@@ -6,15 +6,18 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use turnpike_audit::{LINE_BYTES_MAX, Record, Segment, segments};
 
 use super::flags::Flags;
 use super::show::{Form, written};
+use super::verify::unreadable;
 
 #[derive(Debug)]
 pub(crate) struct Request {
     lines: usize,
     follow: bool,
+    form: Form,
 }
 
 const LINES_DEFAULT: u64 = 20;
@@ -26,22 +29,26 @@ const READ_BYTES: usize = 64 << 10;
 impl Request {
     pub(super) fn parse(flags: &mut Flags<'_>) -> Self {
         let lines = flags.number("lines").unwrap_or(LINES_DEFAULT).min(LINES_MAX);
-        Self { lines: usize::try_from(lines).unwrap_or(usize::MAX), follow: flags.switch("follow") }
+        Self {
+            lines: usize::try_from(lines).unwrap_or(usize::MAX),
+            follow: flags.switch("follow"),
+            form: if flags.switch("json") { Form::LINES } else { Form::Text },
+        }
     }
 }
 
 pub(super) fn execute(request: &Request, directory: &Path) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    let (records, end) = last(directory, request.lines)?;
+    let (records, end) = last(directory, request.lines).with_context(|| unreadable(directory))?;
     for record in &records {
-        if !written(&mut out, &Form::Text.line(record))? {
+        if !written(&mut out, &request.form.line(record))? {
             return Ok(());
         }
     }
     let Some(mut follow) = end.filter(|_| request.follow) else { return Ok(()) };
     loop {
         for record in follow.look(directory)? {
-            if !written(&mut out, &Form::Text.line(&record))? {
+            if !written(&mut out, &request.form.line(&record))? {
                 return Ok(());
             }
         }

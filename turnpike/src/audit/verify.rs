@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use turnpike_audit::{Finding, PublicKey, Report, Trust, Verify, anchors_in};
 use turnpike_daemon::log::escaped;
 
 use super::flags::Flags;
 use super::key_file;
+use crate::terminal;
 
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -81,23 +81,25 @@ pub(super) fn execute(request: &Request, directory: &Path, key_file: &Path) -> a
         tail_max: request.tail_max,
         anchors_needed: !request.without_anchors,
     };
-    let bar = ProgressBar::new(0).with_style(style());
+    let bar = terminal::bytes(0);
     let report = verify
         .directory(directory, &mut |progress| {
             bar.set_length(progress.bytes_total);
             bar.set_position(progress.bytes);
             bar.set_message(format!("{} records", progress.records));
         })
-        .with_context(|| format!("cannot read the audit log in {}", directory.display()))?;
+        .with_context(|| unreadable(directory))?;
     bar.finish_and_clear();
     crate::print(&if request.json { report_json(&report).to_string() } else { as_text(&report) })?;
     Ok(ExitCode::from(report.verdict as u8))
 }
 
-/// On standard error, and only if that is a terminal.
-fn style() -> ProgressStyle {
-    let form = "{bar:40} {percent:>3}% {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}";
-    ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar())
+/// What whoever meets it can do about it.
+pub(super) fn unreadable(directory: &Path) -> String {
+    format!(
+        "cannot read the audit log in {}: --audit-dir PATH says where it is, and it is its owner's alone",
+        directory.display()
+    )
 }
 
 /// Its form is a promise to scripts.

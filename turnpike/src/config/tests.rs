@@ -79,10 +79,10 @@ fn names_are_unique_and_ours_bear_our_prefix() {
         let name = key.environment;
         assert!(EXPECTED.contains(&name) || name.starts_with("TURNPIKE_"), "{name}");
     }
-    let reserved =
-        ["config", "help", "version", "h", "V"].iter().chain(crate::token::FLAGS).chain(crate::audit::FLAGS);
-    for flag in reserved.chain(crate::remote::FLAGS).chain(crate::drain::FLAGS) {
-        assert!(keys.iter().all(|key| key.flag() != *flag), "{flag}");
+    let mut reserved = vec!["config", "help", "version", "h", "V"];
+    crate::line::ROOT.walk(&mut |_, spec| reserved.extend(spec.flags().map(|flag| flag.name)));
+    for flag in reserved {
+        assert!(keys.iter().all(|key| key.flag() != flag), "{flag}");
     }
 }
 

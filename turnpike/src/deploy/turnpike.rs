@@ -19,7 +19,7 @@ fn check(file: &File, surroundings: &Surroundings<'_>) -> Vec<Found> {
     let line = ["--config".into(), OsString::from(&file.path)];
     let arguments = Arguments::parse(line, &[]);
     let environment = surroundings.environment.clone();
-    let mut loaded = load::<Config>(Sources { arguments, other_flags: &[], environment });
+    let mut loaded = load::<Config>(Sources { arguments, other_flags: Vec::new(), environment });
     config::check(&mut loaded);
     let mut found: Vec<Found> = Vec::new();
     if !loaded.settings.is_production() && !loaded.faults.concern("node.environment") {

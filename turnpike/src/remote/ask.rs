@@ -92,7 +92,12 @@ impl Node {
             Some(json) => Err(refused(status, &json)),
             None => Err(RemoteError::Unreachable {
                 url: self.url.clone(),
-                reason: format!("it answers {status}, and not as the admin API does"),
+                reason: match status {
+                    StatusCode::NOT_FOUND => "it has no admin API, as a router has none (`turnpike drain --pid` or SIGTERM has one leave); \
+                                              ADMIN_HOST and ADMIN_PORT, or --url, name a node"
+                        .into(),
+                    status => format!("it answers {status}, and not as the admin API does"),
+                },
             }),
         }
     }

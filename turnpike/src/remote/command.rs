@@ -9,35 +9,6 @@ use turnpike_wire::UserId;
 
 use super::table::{table, text, time};
 
-pub(crate) const FLAGS: &[&str] = &["user", "address", "for", "reason", "url", "as", "json"];
-
-pub(crate) const HELP: &str = "\
-Commands and flags of `turnpike admin` (docs/admin.md says more); it asks the node at ADMIN_HOST and ADMIN_PORT:
-  nodes                 the nodes of the cluster; `node`: how the one that answers is
-  bans [list]           who is shut out
-  bans add              shuts somebody out, on every node, and closes their connections
-    --user ID, or --address IP or NETWORK; --for DURATION [1h]; --reason TEXT
-  bans lift             takes it back: --user or --address
-  revocations           what was called back
-  revoke user ID|token JTI|connection ID
-                        calls back all tokens of a user that were issued until now, one token, or one connection;
-                        --for DURATION is how long it is remembered [24h], at least as long as tokens are valid
-  user ID               where a user is connected
-  disconnect ID         closes a user's connections; the token stays valid
-  log-level [LEVELS]    what is logged, or other levels for a while (--for DURATION [10m]); `log-level reset`
-  drain [status]        sends everybody to the other nodes and ends the process; or how far that is
-  verify [status]       verifies the node's audit log, in the background; or what came of it
-  config                the configuration in effect
-  --json                the answer as it came, for scripts
-  --url URL             another node, such as http://10.0.0.21:3011
-  --as ID               who asks, for the audit log [whoever is logged in]
-A token of the role admin is taken from TURNPIKE_ADMIN_TOKEN, or made with JWT_SECRET.
-Exit codes: 0 done, 1 refused, 64 not a command, 69 not reached, 77 not allowed.
-  turnpike admin bans add --address 192.0.2.0/24 --for 2h --reason 'credential stuffing'
-  turnpike admin revoke user mallory && turnpike admin bans add --user mallory --for 1d
-  turnpike admin log-level info,turnpike_engine=debug --for 5m
-";
-
 /// What is asked of a node.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -48,6 +19,8 @@ pub(crate) struct Request {
     pub(crate) json: bool,
     pub(super) url: Option<String>,
     pub(super) by: Option<UserId>,
+    /// For what the request only begins.
+    pub(super) waits: bool,
 }
 
 const BAN_FOR: Duration = Duration::from_hours(1);
@@ -65,9 +38,8 @@ struct Flags {
 impl Request {
     /// `words` are those after `admin`. `None` if there is no such command; faults of flags are pushed.
     pub(crate) fn parse(words: &[&str], arguments: &mut Arguments, faults: &mut Faults) -> Option<Self> {
-        let given = arguments.flags.len();
-        arguments.flags.retain(|flag| flag.name != "json" || flag.value.is_some());
-        let json = arguments.flags.len() < given;
+        let json = arguments.take_switch("json");
+        let waits = words == ["verify"] && arguments.take_switch("wait");
         let url = arguments.take_one("url", "a URL", faults).filter(|url| is_url(url, faults));
         let by = arguments.take_one("as", "an id", faults).and_then(|text| id("as", &text, faults));
         let mut flags = Flags {
@@ -80,13 +52,21 @@ impl Request {
         };
         let asked = asked(words, &mut flags, faults)?;
         flags.are_used_up(faults);
-        Some(Self { json, url, by, ..asked })
+        Some(Self { json, url, by, waits, ..asked })
     }
 
     /// Of the same node by the same operator: how far its drain is.
     pub(crate) fn drain_status(&self) -> Self {
-        let (json, url, by) = (self.json, self.url.clone(), self.by.clone());
-        Self { json, url, by, ..Self::get("/admin/v1/drain", drain) }
+        self.beside(Self::get("/admin/v1/drain", drain))
+    }
+
+    /// And how far its verification is.
+    pub(super) fn verification_status(&self) -> Self {
+        self.beside(Self::get("/admin/v1/audit/verification", verification))
+    }
+
+    fn beside(&self, other: Self) -> Self {
+        Self { json: self.json, url: self.url.clone(), by: self.by.clone(), ..other }
     }
 
     fn new(
@@ -95,7 +75,7 @@ impl Request {
         body: Option<Value>,
         show: fn(&Value) -> String,
     ) -> Self {
-        Self { method, path: path.into(), body, show, json: false, url: None, by: None }
+        Self { method, path: path.into(), body, show, json: false, url: None, by: None, waits: false }
     }
 
     pub(super) fn get(path: impl Into<String>, show: fn(&Value) -> String) -> Self {
@@ -238,17 +218,24 @@ fn nodes(answer: &Value) -> String {
         ("ADDRESS", |node| text(&node["address"])),
         ("VERSION", |node| text(&node["version"])),
         ("STATE", |node| if node["draining"] == true { "draining".into() } else { "serving".into() }),
-        ("RELAY", |node| match &node["relay"] {
-            Value::Null => "-".into(),
-            relay => format!(
-                "{} % busy{}",
-                relay["load_permille"].as_u64().unwrap_or(0).div_ceil(10),
-                if relay["has_room"] == true { "" } else { ", full" }
-            ),
-        }),
+        // An older node does not say.
+        ("PLACES", |node| text(&node["places"])),
+        ("RELAY", |node| relay(&node["relay"])),
         ("", |node| if node["own"] == true { "answers".into() } else { String::new() }),
     ];
     table(&answer["nodes"], columns, "no node lives")
+}
+
+/// How busy it is, and how many it serves.
+fn relay(relay: &Value) -> String {
+    let Some(load) = relay["load_permille"].as_u64() else { return "-".into() };
+    let full = if relay["has_room"] == true { "" } else { ", full" };
+    match (relay["sessions"].as_u64(), relay["sessions_max"].as_u64()) {
+        (Some(sessions), Some(max)) if max > 0 => {
+            format!("{} % busy, {sessions} of {max}{full}", load.div_ceil(10))
+        }
+        _ => format!("{} % busy{full}", load.div_ceil(10)),
+    }
 }
 
 fn node(answer: &Value) -> String {

@@ -9,26 +9,9 @@ use turnpike_wire::{RoomId, UserId};
 use super::command::{Request, fault, id, is_url};
 use super::table::{Column, table, text, time};
 
-pub(crate) const FLAGS: &[&str] = &["room", "seq", "id", "for", "url", "as", "json"];
-
-pub(crate) const HELP: &str = "\
-What `turnpike inspect` looks at (docs/inspect.md says more); it asks the node at ADMIN_HOST and ADMIN_PORT, which asks the others:
-  connection ID         who it is, what waits to be written, and what happened to it last; also if it has just ended
-  user ID               all their connections on all nodes, devices, bans and mutes, limits
-  room ROOM             where it stands, its history, the latest messages, its members by node
-  stream STREAM         the relay that has it, who publishes and who watches
-  message               why somebody got a message, or did not
-    --room ROOM; --seq NUMBER, or --id ID of the message; --for USER
-  --json, --url URL, --as ID: as for `turnpike admin`
-Exit codes: 0 found, 1 refused or not there, 2 some nodes did not answer, 64 not a command, 69 not reached, 77 not allowed.
-  turnpike inspect message --room chat:lobby --seq 41 --for bob
-";
-
 /// `words` are those after `inspect`. `None` if there is no such command; faults of flags are pushed.
 pub(crate) fn parse(words: &[&str], arguments: &mut Arguments, faults: &mut Faults) -> Option<Request> {
-    let given = arguments.flags.len();
-    arguments.flags.retain(|flag| flag.name != "json" || flag.value.is_some());
-    let json = arguments.flags.len() < given;
+    let json = arguments.take_switch("json");
     let url = arguments.take_one("url", "a URL", faults).filter(|url| is_url(url, faults));
     let by = arguments.take_one("as", "an id", faults).and_then(|text| id("as", &text, faults));
     let room = arguments.take_one("room", "a room", faults);
@@ -373,14 +356,6 @@ fn message_text(answer: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn the_document_has_the_help() {
-        let document = include_str!("../../../docs/inspect.md");
-        assert!(document.contains(HELP), "docs/inspect.md lacks what `turnpike help` says:\n{HELP}");
-    }
-
     /// Everything that a record or a verdict can say is explained.
     #[test]
     fn the_document_has_the_words() {

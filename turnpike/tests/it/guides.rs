@@ -43,7 +43,7 @@ fn commands_are_those_of_the_program() {
         for code in code(&text(guide)) {
             let Some(rest) = code.strip_prefix("turnpike ") else { continue };
             product.must_have_command(rest.split(' ').next().unwrap(), guide);
-            let said = stdout(run(&Directory::new(), &["help"], &[]));
+            let said = stdout(run(&Directory::new(), &["help", "--all"], &[]));
             for flag in rest.split(' ').filter(|word| word.starts_with("--")) {
                 assert!(said.contains(flag), "{guide}: {code}: no {flag}");
             }

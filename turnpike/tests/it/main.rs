@@ -4,6 +4,7 @@
 
 mod architecture;
 mod audit;
+mod commands;
 mod configuration;
 mod deploy;
 mod doctor;

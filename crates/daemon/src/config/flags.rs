@@ -50,6 +50,11 @@ impl Arguments {
         self.flags.extract_if(.., |flag| flag.name == name).collect()
     }
 
+    /// Takes out a flag that has no value, and says whether it was there. One that was given a value stays, and is a fault later.
+    pub fn take_switch(&mut self, name: &str) -> bool {
+        self.flags.extract_if(.., |flag| flag.name == name && flag.value.is_none()).count() > 0
+    }
+
     /// Takes out a flag that may be given several times, with a value each time; else that is a fault.
     pub fn take_values(&mut self, name: &str, expects: &str, faults: &mut Faults) -> Vec<String> {
         let values: Vec<_> = self.take(name).into_iter().map(|flag| flag.value).collect();
@@ -92,7 +97,7 @@ pub(super) fn entries(
                 value: None,
                 problem: "is not a flag that is known here".into(),
                 remedy: known.map_or_else(
-                    || "--help lists those that are".into(),
+                    || "the same line with --help lists those that are".into(),
                     |known| format!("did you mean --{known}?"),
                 ),
             });

@@ -21,7 +21,7 @@ pub struct Sources {
     /// What is left of the command line after the command took its own flags.
     pub arguments: Arguments,
     /// Flags of the command, to be suggested where one is misspelt.
-    pub other_flags: &'static [&'static str],
+    pub other_flags: Vec<&'static str>,
     pub environment: Environment,
 }
 
@@ -64,7 +64,7 @@ pub fn load<S: Settings>(mut sources: Sources) -> Loaded<S> {
     let mut entries =
         file.map(|path| file::entries(Path::new(&path), &sections, &mut faults)).unwrap_or_default();
     entries.extend(sources.environment.entries(&sections, &mut faults));
-    entries.extend(flags::entries(&sources.arguments.flags, sources.other_flags, &sections, &mut faults));
+    entries.extend(flags::entries(&sources.arguments.flags, &sources.other_flags, &sections, &mut faults));
 
     let mut given = HashMap::new();
     for Entry { key, text, place } in entries {

@@ -1,7 +1,7 @@
 //! "Did you mean": the known name closest to one that is not known.
 
 /// `None` where nothing is close enough to be a likely slip.
-pub(super) fn nearest<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> Option<String> {
+pub fn nearest<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> Option<String> {
     // A third of the letters wrong is another word, not a slip.
     let distance_max = (name.len() / 3).max(1);
     known

@@ -56,7 +56,7 @@ fn load_all(file: Option<&Path>, environment: &[(&str, &str)], flags: &[&str]) -
     }
     load(Sources {
         arguments: Arguments::parse(arguments.into_iter().map(Into::into), &[]),
-        other_flags: &["user"],
+        other_flags: vec!["user"],
         environment: environment.iter().copied().collect::<Environment>(),
     })
 }

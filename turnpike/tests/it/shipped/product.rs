@@ -35,7 +35,7 @@ impl Product {
         assert!(environment.len() > 100, "{environment:?}");
         let metrics = text(&root().join("docs/metrics.md"));
         let metrics = metrics.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-        let help = stdout(run(&Directory::new(), &["help"], &[]));
+        let help = stdout(run(&Directory::new(), &["help", "--all"], &[]));
         Self { environment, defaults, metrics: metrics.map(ToOwned::to_owned).collect(), help }
     }
 
@@ -49,8 +49,7 @@ impl Product {
     /// The first word of a command line, if it has one.
     pub(crate) fn must_have_command(&self, word: &str, what: &str) {
         let has = self.help.lines().any(|line| {
-            let usage = line.trim_start().trim_start_matches("Usage: ").strip_prefix("turnpike ");
-            usage.is_some_and(|rest| rest.split([' ', '|']).any(|known| known == word))
+            line.strip_prefix("Usage: turnpike ").is_some_and(|rest| rest.split(' ').next() == Some(word))
         });
         assert!(has, "{what}: `turnpike {word}` is no command");
     }
