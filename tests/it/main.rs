@@ -11,6 +11,7 @@ mod addresses;
 mod admin;
 mod aiortc;
 mod anchors;
+mod book;
 mod chaos;
 mod clocks;
 mod conformance;
