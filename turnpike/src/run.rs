@@ -226,16 +226,20 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
         }
         if let Some(linked) = linked {
             // Who has a stream from here finds it elsewhere the sooner.
-            linked.links.leave().await;
+            at_last("links", linked.links.leave()).await;
         }
         if let Some(relay) = relay {
             // Waits for threads, which must not hold up this one.
-            let _ = tokio::task::spawn_blocking(move || relay.stop()).await;
+            let stopped = tokio::task::spawn_blocking(move || relay.stop());
+            at_last("relay", async { drop(stopped.await) }).await;
         }
-        if cluster.membership.leave().wait().await.is_err() {
-            tracing::warn!("the other nodes could not be told: they find out when the lease ends");
-        }
-        telemetry.settle().await;
+        let left = async {
+            if cluster.membership.leave().wait().await.is_err() {
+                tracing::warn!("the other nodes could not be told: they find out when the lease ends");
+            }
+        };
+        at_last("membership", left).await;
+        at_last("telemetry", telemetry.settle()).await;
         tasks.stop();
         Ok(ended)
     });
@@ -255,6 +259,17 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
         Ended::LeaseLost(addresses) => {
             Err(anyhow::Error::new(again(addresses).exec()).context("the process could not start over"))
         }
+    }
+}
+
+/// Nobody waits for the process any more but its supervisor: what is stuck must not keep it.
+async fn at_last(part: &'static str, work: impl Future<Output = ()>) {
+    if tokio::time::timeout(STOP_MAX, work).await.is_err() {
+        tracing::error!(
+            part,
+            limit_seconds = STOP_MAX.as_secs(),
+            "does not end: the process ends without it"
+        );
     }
 }
 

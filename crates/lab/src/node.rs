@@ -18,6 +18,8 @@ pub const SECRET: &str = "0123456789-abcdefghij-ABCDEFGHIJ-of-the-tests";
 
 /// Reaching it means that something is broken.
 const START_MAX: Duration = Duration::from_secs(30);
+/// So much of its log is told of a node that does not do as it is asked.
+const LOG_LINES: usize = 20;
 const ROUTER_PORT: &str = "TURNPIKE_ROUTER_PORT";
 /// What a node gets unless the test says otherwise.
 const ENVIRONMENT: [(&str, &str); 6] = [
@@ -125,7 +127,13 @@ impl Node {
     }
 
     pub fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
-        self.process.wait(limit)
+        self.process.wait(limit).with_context(|| format!("the node says: {}", self.log_end()))
+    }
+
+    fn log_end(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
