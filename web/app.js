@@ -162,7 +162,7 @@ function enter(user) {
 
   // What the connection does.
   let countdown = 0;
-  const WORDS = { connecting: "connecting…", online: "online", offline: "offline", refused: "refused: sign in again", closed: "signed out" };
+  const WORDS = { connecting: "connecting…", online: "online", offline: "offline", refused: "not let in", closed: "signed out" };
   client.on("status", (status, { retryInMs, reason }) => {
     by("status").className = `status ${status}`;
     by("status-text").textContent = WORDS[status];
@@ -181,8 +181,12 @@ function enter(user) {
       countdown = setInterval(say, 500);
       banner.hidden = false;
     } else if (status === "refused") {
-      banner.textContent = `The server does not let us in${reason ? `: ${reason}` : ""}. Sign out and in again.`;
+      banner.textContent = reason === "banned"
+        ? "You are banned. What you write reaches nobody until the ban ends."
+        : `The server does not let us in${reason ? `: ${reason}` : ""}. Sign out and in again.`;
       banner.hidden = false;
+      // Nobody sees it any more: the camera is not left on.
+      Promise.allSettled([air.end(), watch?.end()]);
     }
     changed();
   });

@@ -4,7 +4,7 @@
 pub(crate) mod api;
 mod cors;
 mod demo;
-mod pages;
+pub(crate) mod pages;
 
 use std::sync::Arc;
 

@@ -29,6 +29,11 @@ mod offset;
 mod operator;
 mod outgoing;
 mod page;
+pub mod pages {
+    //! Files within the binary, for other listeners of the process.
+
+    pub use crate::http::pages::{File, HTML, PICTURE, SCRIPT, STYLE, serve};
+}
 mod past;
 mod placeholder;
 mod policing;

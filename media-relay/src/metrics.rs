@@ -1,7 +1,8 @@
 //! What the relay tells Prometheus: sums over its shards, read when somebody asks.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -98,6 +99,31 @@ pub(crate) struct Metrics {
     cores: Vec<Arc<Counters>>,
     shards: Vec<Handle>,
     recorded: Arc<record::Counters>,
+    longest: Mutex<Longest>,
+}
+
+/// The greatest of a while, however many ask and however often: reading takes nothing away from the next who reads.
+#[derive(Default)]
+struct Longest {
+    since: Option<Instant>,
+    now: u64,
+    before: u64,
+}
+
+impl Longest {
+    /// As long as scrapers pause.
+    const WINDOW: Duration = Duration::from_secs(15);
+
+    fn with(&mut self, value: u64, now: Instant) -> u64 {
+        let since = *self.since.get_or_insert(now);
+        let windows = now.duration_since(since).as_secs() / Self::WINDOW.as_secs();
+        if windows > 0 {
+            self.before = if windows == 1 { self.now } else { 0 };
+            (self.now, self.since) = (0, Some(now));
+        }
+        self.now = self.now.max(value);
+        self.now.max(self.before)
+    }
 }
 
 impl Metrics {
@@ -107,7 +133,7 @@ impl Metrics {
         shards: Vec<Handle>,
         recorded: Arc<record::Counters>,
     ) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(Self { cores, shards, recorded }))
+        registry.register(Box::new(Self { cores, shards, recorded, longest: Mutex::default() }))
     }
 
     fn families(&self) -> Result<Vec<MetricFamily>, prometheus::Error> {
@@ -133,10 +159,12 @@ impl Metrics {
         }
         let longest = Gauge::new(
             full("round_seconds_max"),
-            "The longest round of a shard since this was last asked: what comes in meanwhile waits for its end.",
+            "The longest round of a shard within the last 15 to 30 seconds: what comes in meanwhile waits for its end.",
         )?;
         let nanos = self.shards.iter().map(|shard| shard.counters().round_nanos_max.take()).max();
-        longest.set(nanos.unwrap_or_default() as f64 / 1e9);
+        let mut rounds = self.longest.lock().unwrap_or_else(PoisonError::into_inner);
+        longest.set(rounds.with(nanos.unwrap_or_default(), Instant::now()) as f64 / 1e9);
+        drop(rounds);
         families.extend(longest.collect());
         for (name, help, read) in RECORDED {
             let value = read(&self.recorded).load(Ordering::Relaxed);
@@ -190,5 +218,22 @@ impl Collector for Metrics {
             tracing::error!(error = &error as &dyn std::error::Error, "the relay's metrics cannot be made");
             Vec::new()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_round_is_seen_by_everybody_who_reads_and_forgotten_in_the_end() {
+        let mut longest = Longest::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(longest.with(7, at(0)), 7);
+        assert_eq!(longest.with(3, at(1)), 7, "somebody else reads a moment later");
+        assert_eq!(longest.with(2, at(16)), 7);
+        assert_eq!(longest.with(1, at(32)), 2);
+        assert_eq!(longest.with(0, at(90)), 0);
     }
 }

@@ -4,7 +4,7 @@ use crate::harness::script::seen;
 use crate::harness::turnpike::Turnpike;
 
 const SECRET: &str = "a secret of the library's tests, long enough";
-const CASES: usize = 8;
+const CASES: usize = 9;
 
 #[test]
 fn the_library_over_the_plain_websocket() {

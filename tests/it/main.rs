@@ -16,6 +16,7 @@ mod chaos;
 mod clocks;
 mod conformance;
 mod crowd;
+mod dashboard;
 mod demo;
 mod deploy;
 mod filling;

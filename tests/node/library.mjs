@@ -180,6 +180,20 @@ const cases = {
     await assert.rejects(after.join(room("since"), { since: "nonsense" }), TypeError);
   },
 
+  async "whoever asks for a room again before the answer is answered as often"() {
+    const writer = enter("writer");
+    await writer.join(room("twice"));
+    await writer.send(room("twice"), "before");
+    const client = enter("eager");
+    const joins = [client.join(room("twice")), client.join(room("twice"), { history: 5 }), client.join(room("twice"), { history: 5 })];
+    const answers = await Promise.race([Promise.all(joins), sleep(10_000, [], { ref: false })]);
+    assert.deepEqual(answers.map(({ messages }) => messages.map(({ body }) => body)), [["before"], ["before"], ["before"]]);
+    const left = ["once", "more"].map(() => client.join(room("left")));
+    const ended = Promise.allSettled(left);
+    await client.leave(room("left"));
+    assert.deepEqual((await Promise.race([ended, sleep(10_000, [], { ref: false })])).map(({ status }) => status), ["rejected", "rejected"]);
+  },
+
   async "who is there, who types, who has read"() {
     const [ann, ben] = [enter("ann"), enter("ben")];
     const [seen, typed, marks] = ["presence", "typing", "receipt"].map((name) => gather(ann, name));

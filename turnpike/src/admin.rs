@@ -16,10 +16,12 @@ mod erasures;
 mod index;
 mod inspect;
 mod keys;
+mod live;
 mod log_level;
 mod meters;
 mod nodes;
 mod operation;
+mod page;
 mod records;
 mod request;
 mod revocations;
@@ -94,7 +96,8 @@ pub(crate) fn pages(desk: &Arc<Desk>, require_token: bool, health: &Health, regi
     } else {
         listener::open(health, registry)
     };
-    pages.merge(router(desk))
+    // The page itself says nothing of the system, and is for whoever comes; what it shows it asks for with a token.
+    pages.merge(page::routes()).merge(router(desk))
 }
 
 fn router(desk: &Arc<Desk>) -> Router {
@@ -102,6 +105,7 @@ fn router(desk: &Arc<Desk>) -> Router {
     for operation in OPERATIONS {
         router = router.route(operation.path, method_router(desk, operation));
     }
+    router = router.route(live::PATH, live::route(desk));
     router.fallback(nothing_here).method_not_allowed_fallback(wrong_method).layer(Extension(Arc::clone(desk)))
 }
 

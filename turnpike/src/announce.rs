@@ -36,6 +36,8 @@ pub(crate) struct Block<'a> {
     pub(crate) user: &'a str,
     pub(crate) token: &'a str,
     pub(crate) token_validity: &'a str,
+    /// Of the role admin.
+    pub(crate) operator_token: &'a str,
     /// Where the secret lies, if it is the one made on first use.
     pub(crate) secret_path: Option<&'a Path>,
     pub(crate) descriptors: u64,
@@ -44,7 +46,7 @@ pub(crate) struct Block<'a> {
 
 impl Block<'_> {
     pub(crate) fn render(&self) -> String {
-        let Self { program, user, token, token_validity, .. } = self;
+        let Self { program, user, token, token_validity, operator_token, .. } = self;
         let (gateway, admin) = (url(self.gateway), url(self.admin));
         let mut out = format!(
             "
@@ -56,6 +58,10 @@ impl Block<'_> {
   Token        for user {user}, every room, {token_validity}:
 
 {token}
+
+  Dashboard    of this node and the others, signed in by this link:
+
+{admin}/dashboard#token={operator_token}
 
   Use it       const socket = io(\"{gateway}\", {{ auth: {{ token }} }})
   Another one  {program} token --user bob --room 'chat:*=join,send'

@@ -13,6 +13,7 @@ mod cluster;
 mod command;
 mod config;
 mod configuration;
+mod dashboard;
 mod deploy;
 mod development;
 mod doctor;

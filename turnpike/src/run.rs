@@ -28,6 +28,7 @@ use turnpike_wire::UserId;
 use crate::addresses::{self, CountryFile};
 use crate::admin::{self, Desk, Parts};
 use crate::config::Config;
+use crate::dashboard::Dashboard;
 use crate::keys::Keys;
 use crate::media::Entrance;
 use crate::reload::{InEffect, NodeParts, Process, Reloader};
@@ -50,6 +51,7 @@ pub(crate) const DESCRIPTORS_RESERVED: u64 = 128;
 pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(5);
 const STOP_MAX: Duration = Duration::from_secs(5);
 const DEVELOPMENT_USER: &str = "alice";
+const DEVELOPMENT_OPERATOR: &str = "operator";
 const DEVELOPMENT_TOKEN_TTL: Duration = Duration::from_hours(24);
 
 /// Where the listeners are.
@@ -178,6 +180,9 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
         )?;
         tasks.spawn("reload", |stop| reloader.keep(hangup, stop));
         let (drain_wanted, mut wanted) = watch::channel(false);
+        let dashboard = Dashboard::new(cluster.clone(), health.clone(), &registry)?;
+        let kept = dashboard.clone();
+        tasks.spawn("dashboard", |stop| kept.keep(stop));
         let parts = Parts {
             node: config.node_id(),
             tokens: tokens_of_admins,
@@ -192,6 +197,7 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
             dial,
             drain: drain_wanted,
             effective: in_effect,
+            dashboard,
         };
         let desk = Desk::new(parts, &registry)?;
         let admin = admin.serve(admin::pages(&desk, config.admin.require_token, &health, registry));
@@ -418,6 +424,8 @@ fn announce(
         let mut request = token::Request::new(UserId::parse(DEVELOPMENT_USER)?);
         request.rooms = Some(vec!["*=join,send,history,presence,typing".parse::<Grant>()?]);
         request.ttl = DEVELOPMENT_TOKEN_TTL;
+        let mut operator = token::Request::new(UserId::parse(DEVELOPMENT_OPERATOR)?);
+        (operator.role, operator.ttl) = (turnpike_guard::Role::Admin, DEVELOPMENT_TOKEN_TTL);
         let path = development::secret_path(&config.node.data_dir);
         let block = announce::Block {
             gateway,
@@ -426,6 +434,7 @@ fn announce(
             user: DEVELOPMENT_USER,
             token: &token::mint(&request, config, secret)?,
             token_validity: "valid for 24 hours",
+            operator_token: &token::mint(&operator, config, secret)?,
             secret_path: config.auth.jwt_secret.is_none().then_some(path.as_path()),
             descriptors: descriptors.limit,
             connections_max,

@@ -57,7 +57,8 @@ export class Client extends Emitter {
 
   /**
    * Joins, and joins again after every reconnect. Resolves when the room is joined for the first time, with its latest
-   * messages (`history`), or with all since a position (`since`, `recovered: true`).
+   * messages (`history`), or with all since a position (`since`, `recovered: true`). Asked again before that, the answer to the
+   * latest is the answer to all.
    */
   async join(name, { history = 0, presence = false, since } = {}) {
     const before = this.#rooms.get(name);
@@ -65,8 +66,7 @@ export class Client extends Emitter {
     if (before) room.seen = before.seen;
     this.#rooms.set(name, room);
     return new Promise((resolve, reject) => {
-      room.resolve = resolve;
-      room.reject = reject;
+      room.askers = [...(before?.askers ?? []), { resolve, reject }];
       if (this.#status === "refused" || this.#status === "closed") return this.#forget(room, closed());
       if (this.#link.online) this.#enter(room);
     });
@@ -212,7 +212,8 @@ export class Client extends Emitter {
     const fresh = room.settle(answer);
     if (first) {
       const own = new Set(answer.messages);
-      room.resolve({ ...answer, messages: fresh.filter((message) => own.has(message)) });
+      const joined = { ...answer, messages: fresh.filter((message) => own.has(message)) };
+      for (const { resolve } of room.askers.splice(0)) resolve(joined);
       // What came live meanwhile follows, as soon as the program has the answer.
       queueMicrotask(() => fresh.filter((message) => !own.has(message)).forEach((message) => this._emit("message", message)));
     } else {
@@ -228,7 +229,7 @@ export class Client extends Emitter {
     this.#rooms.delete(room.name);
     room.early = null;
     if (room.joined) this._emit("left", { room: room.name, error });
-    else room.reject(error);
+    else for (const { reject } of room.askers.splice(0)) reject(error);
     this.#outbox.flush(room.name);
   }
 

@@ -1,4 +1,4 @@
-//! Files of `web/`: within the binary, each with its type and a mark of its content.
+//! Files of `web/`: within the binary, each with its type and a mark of its content. The process serves some of its own.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
@@ -11,13 +11,13 @@ use axum::routing::get;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const HTML: &str = "text/html; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const PICTURE: &str = "image/svg+xml";
+pub const HTML: &str = "text/html; charset=utf-8";
+pub const STYLE: &str = "text/css; charset=utf-8";
+pub const SCRIPT: &str = "text/javascript; charset=utf-8";
+pub const PICTURE: &str = "image/svg+xml";
 
 /// Path, type, content.
-type File = (&'static str, &'static str, &'static str);
+pub type File = (&'static str, &'static str, &'static str);
 
 macro_rules! script {
     ($name:literal) => {
@@ -50,17 +50,29 @@ const DEMO: [File; 8] = [
 ];
 
 pub(super) fn routes() -> Router {
-    LIBRARY.into_iter().chain(DEMO).fold(Router::new(), |router, (path, kind, content)| {
+    serve(LIBRARY.into_iter().chain(DEMO), POLICY)
+}
+
+/// Answers with these files, under this Content-Security-Policy.
+pub fn serve(files: impl IntoIterator<Item = File>, policy: &'static str) -> Router {
+    files.into_iter().fold(Router::new(), |router, (path, kind, content)| {
         let content_digest = digest(&SHA256, content.as_bytes());
         let half = content_digest.as_ref().first_chunk().expect("a digest of 32 bytes has 16");
         let half = u128::from_be_bytes(*half);
         let mark = HeaderValue::try_from(format!("\"{half:032x}\"")).expect("digits and quotes");
-        router.route(path, get(async move |headers: HeaderMap| answer(&headers, kind, content, &mark)))
+        router
+            .route(path, get(async move |headers: HeaderMap| answer(&headers, kind, content, &mark, policy)))
     })
 }
 
 /// Asked for each time, because it changes with the binary; and answered with nothing when it did not.
-fn answer(headers: &HeaderMap, kind: &'static str, content: &'static str, mark: &HeaderValue) -> Response {
+fn answer(
+    headers: &HeaderMap,
+    kind: &'static str,
+    content: &'static str,
+    mark: &HeaderValue,
+    policy: &'static str,
+) -> Response {
     let known =
         headers.get(header::IF_NONE_MATCH).and_then(|marks| marks.to_str().ok()).is_some_and(|marks| {
             marks.split(',').any(|known| known.trim().trim_start_matches("W/").as_bytes() == mark.as_bytes())
@@ -68,7 +80,7 @@ fn answer(headers: &HeaderMap, kind: &'static str, content: &'static str, mark: 
     let common: [(HeaderName, HeaderValue); 3] = [
         (header::ETAG, mark.clone()),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
     ];
     if known {
         return (StatusCode::NOT_MODIFIED, common).into_response();

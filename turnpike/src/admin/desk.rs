@@ -15,6 +15,7 @@ use turnpike_guard::address::AddressKey;
 use turnpike_guard::{At, Verifier, Watch};
 use turnpike_wire::UserId;
 
+use crate::dashboard::Dashboard;
 use crate::reload::InEffect;
 
 use super::attempts::Attempts;
@@ -42,6 +43,7 @@ pub(crate) struct Parts {
     /// Becomes true once somebody wants the process to leave in order.
     pub(crate) drain: watch::Sender<bool>,
     pub(crate) effective: InEffect,
+    pub(crate) dashboard: Arc<Dashboard>,
 }
 
 pub(crate) struct Desk {

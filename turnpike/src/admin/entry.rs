@@ -102,6 +102,13 @@ pub(super) async fn enter(
     Err(refused.into())
 }
 
+/// Whether somebody who was let in to act would be let in now.
+pub(super) fn still(desk: &Desk, headers: &HeaderMap) -> Result<(), Failure> {
+    let identity = check(desk, headers, desk.now().unix_ms / 1000).map_err(|refused| refused.failure)?;
+    permit(Access::Act, identity.role)?;
+    stands(desk, &identity)
+}
+
 /// Counts one more. An error: it has been too many, and is not written down again.
 fn overreaches(desk: &Desk, identity: &Identity, now_ms: u64) -> Result<(), u64> {
     let mut overreaching = desk.overreaching();

@@ -16,6 +16,8 @@ fn it_starts_from_nothing_and_says_where_it_is() {
         .replace(env!("CARGO_PKG_VERSION"), "VERSION");
     let token = shown.lines().find(|line| line.starts_with("ey")).unwrap();
     let shown = shown.replace(token, "TOKEN");
+    let (_, operator) = shown.split_once("/dashboard#token=").unwrap();
+    let shown = shown.replace(operator.lines().next().unwrap(), "OPERATOR");
     let limits = shown.lines().find(|line| line.starts_with("  Limits")).unwrap();
     insta::assert_snapshot!(shown.replace(limits, "  Limits"));
     let limits: Vec<u64> = limits.split(' ').filter_map(|word| word.parse().ok()).collect();

@@ -1,0 +1,53 @@
+// What is asked before something is done. Nothing is done by one click.
+
+import { by, make } from "../demo/dom.js";
+
+const dialog = by("confirm");
+let settle = null;
+
+by("confirm-no").addEventListener("click", () => dialog.close());
+dialog.addEventListener("close", () => {
+  settle = null;
+  by("confirm-fields").replaceChildren();
+});
+by("confirm-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const problem = by("confirm-problem");
+  const yes = by("confirm-yes");
+  problem.hidden = true;
+  yes.disabled = true;
+  try {
+    await settle(Object.fromEntries(new FormData(by("confirm-form"))));
+    dialog.close();
+  } catch (error) {
+    problem.textContent = error.message;
+    problem.hidden = false;
+  } finally {
+    yes.disabled = false;
+  }
+});
+
+/**
+ * Asks, and does it if that is wanted. Each field is `{ name, label, value?, options?, required? }`; `act` gets their values,
+ * and what it throws is shown.
+ */
+export function confirm({ title, text, yes, fields = [], act }) {
+  by("confirm-title").textContent = title;
+  by("confirm-text").textContent = text;
+  by("confirm-yes").textContent = yes;
+  by("confirm-problem").hidden = true;
+  by("confirm-fields").replaceChildren(...fields.flatMap(({ name, label, value = "", options, required = false }) => {
+    const id = `confirm-${name}`;
+    const field = options
+      ? make("select", "", options.map(([value, text]) => make("option", "", text, { value })), { id, name })
+      : make("input", "", "", { id, name, required, maxLength: 256, autocapitalize: "none", spellcheck: false });
+    if (value !== "") field.value = value;
+    return [make("label", "", label, { htmlFor: id }), field];
+  }));
+  settle = act;
+  dialog.showModal();
+  // The first thing to fill in, or the way out: never the deed itself.
+  (dialog.querySelector(".fields input, .fields select") ?? by("confirm-no")).focus();
+}
+
+export const DURATIONS = [["600", "10 minutes"], ["3600", "1 hour"], ["86400", "1 day"], ["604800", "7 days"], ["2592000", "30 days"]];
