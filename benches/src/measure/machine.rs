@@ -56,8 +56,17 @@ pub(crate) fn commit(root: &Path) -> String {
     };
     let commit = git(&["rev-parse", "--short=10", "HEAD"]).unwrap_or_else(|| "unknown".into());
     // The results themselves change with each run and change no server.
-    let clean = git(&["status", "--porcelain", "--", ".", ":!benches/results", ":!benches/README.md"])
-        .is_some_and(|changes| changes.is_empty());
+    let clean = git(&[
+        "status",
+        "--porcelain",
+        "--",
+        ".",
+        ":!benches/results",
+        ":!benches/README.md",
+        ":!docs/performance.md",
+        ":!docs/plots",
+    ])
+    .is_some_and(|changes| changes.is_empty());
     if clean { commit } else { format!("{commit}+") }
 }
 
