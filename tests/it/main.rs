@@ -20,6 +20,7 @@ mod dashboard;
 mod demo;
 mod deploy;
 mod filling;
+mod frozen;
 mod full_disk;
 mod harness;
 mod heartbeat;

@@ -2,6 +2,7 @@
 //! through them over TLS, and what is kept away.
 
 mod attacks;
+mod browser;
 mod clients;
 mod edge;
 mod h2;

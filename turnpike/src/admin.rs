@@ -100,6 +100,11 @@ pub(crate) fn pages(desk: &Arc<Desk>, require_token: bool, health: &Health, regi
     pages.merge(page::routes()).merge(router(desk))
 }
 
+/// The same of a process that waits before it serves: how it is, and nothing else.
+pub(crate) fn pages_waiting(require_token: bool, health: &Health) -> Router {
+    if require_token { listener::apart(health, Registry::new()).0 } else { health.routes() }
+}
+
 fn router(desk: &Arc<Desk>) -> Router {
     let mut router = Router::new();
     for operation in OPERATIONS {

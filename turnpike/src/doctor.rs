@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use turnpike_cluster::redis::check::{Finding, Level, check};
+use turnpike_daemon::health::Check;
 
 use crate::config::Config;
 use crate::line::{Example, Exit, JSON, Keys, Spec};
@@ -88,13 +89,26 @@ pub(crate) fn examine(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Whether this process starts over by itself, because it was cut off from Redis.
+pub(crate) fn starts_over() -> bool {
+    std::env::var_os(STARTS_OVER).is_some()
+}
+
 /// Before anything is served: logs what could be better, and fails with everything that must be. What a failover brings with
-/// it is given a while. A process that starts over because it was cut off from Redis waits for as long as it takes: it would
-/// be alone again, and nobody may be there to start it.
+/// it is given a while.
 pub(crate) async fn before_start(config: &Config) -> Result<(), Unfit> {
+    until_fit(config, None).await
+}
+
+/// The same for a process that starts over. It waits for as long as it takes: it would be alone again, and nobody may be there
+/// to start it. Meanwhile the check says what it waits for.
+pub(crate) async fn before_it_goes_on(config: &Config, check: &Check) -> Result<(), Unfit> {
+    until_fit(config, Some(check)).await
+}
+
+async fn until_fit(config: &Config, waits: Option<&Check>) -> Result<(), Unfit> {
     let Some(redis) = redis::config(config, gateway(config)) else { return Ok(()) };
     let began = Instant::now();
-    let waits = std::env::var_os(STARTS_OVER).is_some();
     loop {
         let mut failures = Vec::new();
         for finding in check(&redis).await {
@@ -110,8 +124,11 @@ pub(crate) async fn before_start(config: &Config) -> Result<(), Unfit> {
         let passing = failures.iter().all(|failure| MAY_PASS.contains(&failure.check));
         match failures.first() {
             None => return Ok(()),
-            Some(first) if waits || (passing && began.elapsed() < FAILOVER_MAX) => {
+            Some(first) if waits.is_some() || (passing && began.elapsed() < FAILOVER_MAX) => {
                 let count = failures.len();
+                if let Some(check) = waits {
+                    check.fail(format!("cut off, and waits for the Redis Cluster: {}", first.what));
+                }
                 tracing::warn!(failures = count, first = first.what, "waiting for the Redis Cluster");
                 tokio::time::sleep(PAUSE).await;
             }

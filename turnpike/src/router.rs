@@ -66,9 +66,9 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
         tasks.spawn("router probe", |stop| probe::watch(probed, b"", "/live", check, stop));
         let reloader = Reloader::new(log.clone(), dial, InEffect::new(effective), Process::Router(router.clone()), &registry)?;
         tasks.spawn("reload", |stop| reloader.keep(hangup, stop));
-        let admin = admin.serve(admin::open(&health, registry));
+        let pages = admin::open(&health, registry);
         tasks.spawn("admin listener", |mut stop| async move {
-            tokio::select! { () = admin => {}, () = stop.requested() => {} }
+            tokio::select! { () = admin.serve(pages) => {}, () = stop.requested() => {} }
         });
         tracing::info!(version = VERSION, commit = COMMIT, router = %entry, admin = %admin_address, "the router is up");
         crate::print(&announce::router_line(entry, admin_address))?;

@@ -74,9 +74,11 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
     let mut written = None;
     let outcome: anyhow::Result<Ended> = runtime.block_on(async {
         let (mut signals, hangup) = (Signals::listen()?, Hangup::listen()?);
-        tokio::select! {
-            fit = doctor::before_start(config) => fit?,
-            _ = signals.next() => return Ok(Ended::Asked),
+        if !doctor::starts_over() {
+            tokio::select! {
+                fit = doctor::before_start(config) => fit?,
+                _ = signals.next() => return Ok(Ended::Asked),
+            }
         }
         let health = Health::new(VERSION);
         let registry = Registry::new();
@@ -86,6 +88,25 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
         let audit = auditing.audit();
 
         // Everything is bound before anything is served: an address in use must be found now.
+        let address = config.admin.address();
+        let admin = match handed.take("admin", address)? {
+            Some(bound) => listener::adopt(bound),
+            None => listener::bind(address).await,
+        };
+        let admin = admin.with_context(|| {
+            format!("the admin listener cannot listen on {address} (set ADMIN_HOST and ADMIN_PORT)")
+        })?;
+        let mut of_cluster = None;
+        if doctor::starts_over() {
+            // Supervisors are to let it wait, and operators to read why. Clients are refused meanwhile, and so is whoever
+            // collects metrics: a node that serves nobody is missed.
+            let check = of_cluster.insert(health.vital_check("cluster"));
+            tokio::select! {
+                fit = doctor::before_it_goes_on(config, check) => fit?,
+                _ = signals.next() => return Ok(Ended::Asked),
+                () = admin.serve(admin::pages_waiting(config.admin.require_token, &health)) => {}
+            }
+        }
         let mut telemetry = Telemetry::new(config, &registry)?;
         let keys = Keys::new(config, &secrets, &registry, &audit)?;
         let tokens = gateway::verifier(config, keys.ring());
@@ -107,14 +128,6 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
         let address = wanted.address;
         let gateway = Gateway::bind_to(handed.take("gateway", address)?, wanted, &registry)
             .with_context(|| format!("the gateway cannot listen on {address} (set HOST and PORT)"))?;
-        let address = config.admin.address();
-        let admin = match handed.take("admin", address)? {
-            Some(bound) => listener::adopt(bound),
-            None => listener::bind(address).await,
-        };
-        let admin = admin.with_context(|| {
-            format!("the admin listener cannot listen on {address} (set ADMIN_HOST and ADMIN_PORT)")
-        })?;
         let relay = media::config(config).map(|media| Relay::start(&media, &registry)).transpose();
         let relay = relay.context(
             "the media relay cannot start (set MEDIA_HOST and MEDIA_PORT, or TURNPIKE_MEDIA=false)",
@@ -132,7 +145,10 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
         let cluster = match redis::config(config, addresses.gateway) {
             Some(redis) => {
                 let redis = bus::guarded(redis, config, &secrets, &audit, &health);
-                cluster::on_redis(redis, &registry).await?
+                tokio::select! {
+                    joined = cluster::on_redis(redis, &registry) => joined?,
+                    _ = signals.next() => return Ok(Ended::Asked),
+                }
             }
             None => cluster::embedded(config, announce::reachable(addresses.gateway), &registry)?,
         };
@@ -149,7 +165,8 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
             homes = Some(opened.homes);
         }
         let gateway = gateway.serve(cluster.clone(), routes).await?;
-        let (check, watched) = (health.vital_check("cluster"), cluster.condition.clone());
+        let check = of_cluster.unwrap_or_else(|| health.vital_check("cluster"));
+        let watched = cluster.condition.clone();
         tasks.spawn("cluster watch", |stop| cluster::watch_condition(watched, check, stop));
         let lease = health.check("lease");
         let check = health.check("gateway");
@@ -200,9 +217,9 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
             dashboard,
         };
         let desk = Desk::new(parts, &registry)?;
-        let admin = admin.serve(admin::pages(&desk, config.admin.require_token, &health, registry));
+        let pages = admin::pages(&desk, config.admin.require_token, &health, registry);
         tasks.spawn("admin listener", |mut stop| async move {
-            tokio::select! { () = admin => {}, () = stop.requested() => {} }
+            tokio::select! { () = admin.serve(pages) => {}, () = stop.requested() => {} }
         });
         started_up(config, descriptors, addresses);
         announce(config, &secrets, addresses, descriptors, connections_max)?;

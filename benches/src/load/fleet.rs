@@ -60,7 +60,7 @@ pub(crate) trait Job {
 
     /// A connection was not let in, and told for how long to stay away; or closed by the server before it had entered.
     fn turned_away(&mut self, fleet: &mut Fleet, index: usize, _before: Connection, _wait: Option<Duration>) {
-        fleet.fail(index, "turned away");
+        fleet.fail(index, "turned away, or closed before it had entered");
     }
 }
 
@@ -306,6 +306,13 @@ impl Fleet {
                 Ok(0) if connection.stage == Stage::Leaving => {
                     self.connections[index] = None;
                     job.seen(self, index, Seen::Closed);
+                    return Ok(());
+                }
+                // The stock client comes again, as after a close that says why.
+                Ok(0) if matches!(connection.stage, Stage::Upgrading | Stage::Opening | Stage::Entering) => {
+                    if let Some(before) = self.connections[index].take() {
+                        job.turned_away(self, index, before, None);
+                    }
                     return Ok(());
                 }
                 Ok(0) => anyhow::bail!("closed by the server"),

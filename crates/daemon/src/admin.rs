@@ -19,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 pub use self::names::is_literal;
 use crate::health::Health;
@@ -56,7 +57,8 @@ pub fn adopt(listener: std::net::TcpListener) -> io::Result<Bound> {
 }
 
 impl Bound {
-    pub async fn serve(self, router: Router) {
+    /// Until it is dropped, with all connections. The listener is still there then, and can be given to another router.
+    pub async fn serve(&self, router: Router) {
         let router = if self.address.ip().is_loopback() {
             router.layer(middleware::from_fn(names::only_this_machine))
         } else {
@@ -64,7 +66,10 @@ impl Bound {
         };
         let router = router.layer(middleware::map_response(guard_browsers));
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
         loop {
+            // Those that have ended. No more than have places are kept.
+            while connections.try_join_next().is_some() {}
             let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes this semaphore");
             let (stream, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
@@ -75,7 +80,7 @@ impl Bound {
                 }
             };
             let service = TowerToHyperService::new(router.clone().layer(Extension(Peer(peer))));
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEADER_WAIT_MAX)

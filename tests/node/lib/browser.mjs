@@ -29,7 +29,8 @@ async function serve() {
   return server;
 }
 
-export async function browser() {
+/// `anyCertificate`: of a test's own authority, which nobody else knows.
+export async function browser({ anyCertificate = false } = {}) {
   const server = await serve();
   const folder = await mkdtemp(join(tmpdir(), "turnpike-browser-"));
   const context = await chromium.launchPersistentContext(folder, {
@@ -41,6 +42,7 @@ export async function browser() {
       "--disable-background-networking", "--disable-component-update", "--disable-sync",
       "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
       "--autoplay-policy=no-user-gesture-required", "--disable-features=WebRtcHideLocalIpsWithMdns",
+      ...(anyCertificate ? ["--ignore-certificate-errors"] : []),
     ],
   });
   const url = `http://127.0.0.1:${server.address().port}/`;

@@ -167,17 +167,15 @@ fn nodes_that_were_cut_off_wait_and_come_back() {
         let environment = [("REDIS_NODES", &*cluster.seeds_text()), ("SERVER_ID", name)];
         Node::start_binary(&binary, &environment).unwrap()
     });
-    // While it starts over nobody is there, or not for long.
-    let is_ready = |node: &Node| -> bool {
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(node.admin)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            write!(stream, "GET /ready HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", node.admin)?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).map(|_| answer)
-        };
-        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    // While it starts over nobody is there, but not for long.
+    let ask = |node: &Node, path: &str| -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(node.admin)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", node.admin)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
     };
+    let is_ready = |node: &Node| ask(node, "/ready").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"));
     let waits = |node: &Node| node.log().contains("waiting for the Redis Cluster");
     let eventually = |what: &str, node: &Node, is_so: &dyn Fn(&Node) -> bool| {
         let until = Instant::now() + PATIENCE;
@@ -193,6 +191,15 @@ fn nodes_that_were_cut_off_wait_and_come_back() {
     eventually("not ready", &node, &|node| !is_ready(node));
     eventually("waiting", &node, &waits);
     eventually("waiting", &other, &waits);
+    // A supervisor lets it wait, an operator reads why, and whoever collects metrics misses it.
+    for (path, expected) in [
+        ("/live", "HTTP/1.1 200"),
+        ("/ready", "HTTP/1.1 503"),
+        ("/health", "waits for the Redis Cluster"),
+        ("/metrics", "HTTP/1.1 404"),
+    ] {
+        eventually(path, &node, &|node| ask(node, path).is_ok_and(|answer| answer.contains(expected)));
+    }
     other.terminate().unwrap();
     assert_eq!(other.wait(PATIENCE).unwrap().code(), Some(0), "{}", other.log());
     cluster.network().mend();

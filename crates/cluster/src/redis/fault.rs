@@ -25,6 +25,11 @@ pub(crate) enum Fault {
     Refused(Box<str>),
 }
 
+/// What fred says of a command whose connection has gone meanwhile, as those do that are given up with everything that waits
+/// on them. It has no kind of its own for that.
+const NEVER_ANSWERED: [&str; 6] =
+    ["initialized", "attempts", "channel closed", "receiver is gone", "channel is full", "Spawn Error"];
+
 impl Fault {
     /// From the text of an error reply.
     pub(crate) fn parse(text: &str) -> Self {
@@ -64,7 +69,7 @@ impl From<fred::error::Error> for Fault {
             _ => match Self::parse(error.details()) {
                 // fred closes the connection on it, so what was sent behind it is lost.
                 Self::NotNow(text) if text.starts_with("CLUSTERDOWN") => Self::NotNow(text),
-                Self::Refused(text) if text.contains("initialized") || text.contains("attempts") => {
+                Self::Refused(text) if NEVER_ANSWERED.iter().any(|sign| text.contains(sign)) => {
                     Self::Lost(text)
                 }
                 fault => fault,
@@ -76,6 +81,19 @@ impl From<fred::error::Error> for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A connection that is given up takes all with it that waits there: none of it was refused, and all is asked again.
+    #[tokio::test]
+    async fn what_waited_on_a_connection_that_was_given_up_is_lost_and_not_refused() {
+        let (given_up, waits) = tokio::sync::oneshot::channel::<()>();
+        drop(given_up);
+        let error = fred::error::Error::from(waits.await.unwrap_err());
+        assert!(matches!(Fault::from(error), Fault::Lost(_)));
+        let aborted = tokio::spawn(std::future::pending::<()>());
+        aborted.abort();
+        let error = fred::error::Error::from(aborted.await.unwrap_err());
+        assert!(matches!(Fault::from(error), Fault::Lost(_)));
+    }
 
     #[test]
     fn replies_that_mean_ask_again() {

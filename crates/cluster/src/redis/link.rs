@@ -27,6 +27,9 @@ use super::fault::Fault;
 /// such queues a connection and makes each of them as long, and all of it at once: 8 MB.
 const ANNOUNCEMENTS_MAX: usize = 8_192;
 
+/// A few turns of the runtime.
+const BREATH: Duration = Duration::from_millis(20);
+
 #[derive(Debug, Clone)]
 pub(crate) struct Command {
     name: &'static str,
@@ -163,7 +166,7 @@ impl Link {
                         let lost = || Err(Fault::Lost("the connection has ended".into()));
                         return reply.as_mut().now_or_never().map_or_else(lost, |answer| answer.map_err(Fault::from));
                     }
-                    () = tokio::time::sleep(deadline) => {
+                    () = overdue(deadline) => {
                         // Answers come in order: behind one that does not come there is nothing to wait for.
                         task.abort();
                         return Err(Fault::Lost("no answer in time".into()));
@@ -207,7 +210,7 @@ impl Link {
                     Some(answers) => answers,
                     None => return lost("the connection has ended"),
                 },
-                () = tokio::time::sleep(deadline) => {
+                () = overdue(deadline) => {
                     task.abort();
                     return lost("no answer in time");
                 }
@@ -249,6 +252,13 @@ impl Link {
         // fred answers this one by itself when it is queued.
         let _ = Box::pin(self.client.sunsubscribe(channel.to_owned())).as_mut().now_or_never();
     }
+}
+
+/// Done when nothing has come for so long. A process that has stood still itself finds its timer and the answer at the same
+/// moment, and looks at the timer first; so there is a moment for what lies in the socket.
+async fn overdue(deadline: Duration) {
+    tokio::time::sleep(deadline).await;
+    tokio::time::sleep(BREATH).await;
 }
 
 fn client(address: &Address, config: &RedisConfig, announcements_max: usize) -> Result<Client, Fault> {

@@ -12,6 +12,7 @@ use super::census::Census;
 use super::keys::Keys;
 use super::lease::{OwnLease, REVOCABLE};
 use super::reply;
+use super::slot::slot_of;
 use super::standing::{Grave, Standing, Verdict};
 use crate::{Incarnation, Lease, Membership, Node, RelayOffer, Soon, Unavailable};
 
@@ -20,6 +21,9 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// After one that failed.
 const RENEWAL_PAUSE_SHORT: Duration = Duration::from_millis(200);
+
+/// How often a node that could not renew its lease looks whether anybody can.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// How much everybody has and has to do is told at most once in this time for each node that there is: five times a second by
 /// all of them together. So hearing it costs each the same, however many there are.
@@ -293,6 +297,19 @@ impl Shared {
         access.call("turnpike_nodes_cleared", &nodes_keys(&access.keys), args, reply::number).await.map(drop)
     }
 
+    /// When to look whether anybody can renew a lease.
+    fn next_look(&self) -> Instant {
+        let now = Instant::now();
+        let own = self.own_lease.lock().unwrap_or_else(PoisonError::into_inner);
+        own.overdue().max(now + LOOK_PAUSE)
+    }
+
+    /// When it was last seen that nobody can renew a lease.
+    fn unserved(&self) -> Option<Instant> {
+        let access = &self.access;
+        access.client.surveyor.unserved(slot_of(&nodes_keys(&access.keys)[0]))
+    }
+
     fn renewed(&self, sent: Instant) {
         self.own_lease.lock().unwrap_or_else(PoisonError::into_inner).renewed(sent);
         self.judge();
@@ -302,6 +319,11 @@ impl Shared {
     fn judge(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut own = self.own_lease.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.is_overdue(now)
+            && let Some(looked) = self.unserved()
+        {
+            own.nobody_could(looked);
+        }
         let lease = own.at(now);
         // Under the lock, or an older judgement could come behind a newer.
         let changed = self.lease.send_if_modified(|known| std::mem::replace(known, lease) != lease);
@@ -326,7 +348,7 @@ async fn watch_lease(shared: Arc<Shared>) {
         tokio::select! {
             biased;
             _ = leaving.wait_for(|leaving| *leaving) => return,
-            () = sleep_until(change) => {}
+            () = sleep_until(change.min(shared.next_look())) => {}
             changed = renewals.changed() => if changed.is_err() { return },
         }
     }

@@ -2,7 +2,7 @@
 //! while a slot has no master.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -33,6 +33,8 @@ const STRAGGLERS: Duration = Duration::from_millis(60);
 
 pub(crate) struct Surveyor {
     latest: watch::Sender<Arc<Topology>>,
+    /// When the look began that said so last.
+    looked: Mutex<Instant>,
     wanted: Notify,
 }
 
@@ -49,7 +51,11 @@ impl Surveyor {
                 None => sleep(PAUSE_UNSETTLED).await,
             }
         };
-        let surveyor = Arc::new(Self { latest: watch::Sender::new(Arc::new(first)), wanted: Notify::new() });
+        let surveyor = Arc::new(Self {
+            latest: watch::Sender::new(Arc::new(first)),
+            looked: Mutex::new(Instant::now()),
+            wanted: Notify::new(),
+        });
         let held = Arc::downgrade(&surveyor);
         tokio::spawn(async move {
             let mut looked = Instant::now();
@@ -61,7 +67,7 @@ impl Surveyor {
                     () = sleep(pause) => {}
                     () = surveyor.wanted.notified() => sleep_until(looked + PAUSE_MIN).await,
                 }
-                let known = surveyor.topology();
+                let (known, begun) = (surveyor.topology(), Instant::now());
                 if let Some(found) = survey.survey(&known).await {
                     surveyor.latest.send_if_modified(|latest| {
                         let changed = **latest != found;
@@ -70,6 +76,8 @@ impl Surveyor {
                         }
                         changed
                     });
+                    // Behind the map: whoever reads this first finds one that is no older.
+                    *surveyor.looked.lock().unwrap_or_else(PoisonError::into_inner) = begun;
                 }
                 looked = Instant::now();
             }
@@ -80,7 +88,8 @@ impl Surveyor {
     /// Of a test that knows no processes.
     #[cfg(test)]
     pub(crate) fn nowhere() -> Arc<Self> {
-        Arc::new(Self { latest: watch::Sender::new(Arc::default()), wanted: Notify::new() })
+        let looked = Mutex::new(Instant::now());
+        Arc::new(Self { latest: watch::Sender::new(Arc::default()), looked, wanted: Notify::new() })
     }
 
     pub(crate) fn topology(&self) -> Arc<Topology> {
@@ -89,6 +98,12 @@ impl Surveyor {
 
     pub(crate) fn watch(&self) -> watch::Receiver<Arc<Topology>> {
         self.latest.subscribe()
+    }
+
+    /// When it was last seen that nobody serves this slot, if that was seen last.
+    pub(crate) fn unserved(&self, slot: u16) -> Option<Instant> {
+        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        self.topology().master(slot).is_some_and(|master| master.given_up).then_some(looked)
     }
 
     /// The map may be out of date.

@@ -27,6 +27,9 @@ pub(crate) struct Master {
     pub(crate) replicas: usize,
     /// Some process cannot reach it.
     pub(crate) failing: bool,
+    /// A majority of the masters cannot reach it. Where that is so and it has its slots nevertheless, nobody serves them: a
+    /// process that is cut off from the others refuses as well.
+    pub(crate) given_up: bool,
 }
 
 /// What one process said.
@@ -64,6 +67,7 @@ impl Topology {
                         address: node.address.clone(),
                         replicas: replicas(&nodes, &node.id),
                         failing: nodes.iter().flatten().any(|other| other.id == node.id && other.has("fail")),
+                        given_up: given_up(&nodes, &node.id),
                     });
                     masters.len() as u16 - 1
                 })
@@ -118,6 +122,18 @@ fn replicas(views: &[Vec<Node>], master: &str) -> usize {
     let count = |view: &Vec<Node>| view.iter().filter(|node| node.master.as_deref() == Some(master)).count();
     let own = views.iter().find(|view| view.iter().any(|node| *node.id == *master && node.has("myself")));
     own.map_or_else(|| views.iter().map(count).max().unwrap_or(0), count)
+}
+
+/// By the word of masters that have slots themselves, of all those that have.
+fn given_up(views: &[Vec<Node>], master: &str) -> bool {
+    let votes = |node: &Node| node.is_master() && !node.slots.is_empty();
+    let own = |view: &&Vec<Node>| view.iter().any(|node| node.has("myself") && votes(node));
+    // A master suspects only whom it has heard nothing of for the whole node timeout.
+    let failed = |node: &Node| node.has("fail") || node.has("fail?");
+    let says = |view: &&Vec<Node>| view.iter().any(|node| *node.id == *master && failed(node));
+    let of = |view: &Vec<Node>| view.iter().filter(|node| votes(node)).count();
+    let all = views.iter().map(of).max().unwrap_or(0);
+    views.iter().filter(own).filter(says).count() > all / 2
 }
 
 /// A line of `CLUSTER NODES`.
@@ -203,6 +219,28 @@ dd 127.0.0.1:7004@17004 slave bb 0 1700000000000 2 connected
             assert_eq!(topology.master(5).unwrap().replicas, 0, "the old master is none yet");
             assert!(topology.is_settled(), "who failed has no slots any more");
         }
+    }
+
+    #[test]
+    fn given_up_is_who_has_failed_to_most_masters() {
+        let third = format!("{BEFORE}ee 127.0.0.1:7005@17005 master - 0 1700000000000 3 connected\n");
+        let all = third.replace("16383 [8192->-aa]", "[8192->-aa]").replace(
+            "5@17005 master - 0 1700000000000 3 connected",
+            "5@17005 master - 0 1700000000000 3 connected 16383",
+        );
+        let failed = all.replace("host master -", "host master,fail -");
+        let by_third = all
+            .replace("host master -", "host master,fail? -")
+            .replace("myself,master", "master")
+            .replace("7005@17005 master", "7005@17005 myself,master");
+        let by_replica =
+            failed.replace("myself,master", "master").replace("3@17003 slave", "3@17003 myself,slave");
+        let is =
+            |views: &[View]| Topology::merge(views).at(&Address::new("127.0.0.1", 7002)).unwrap().given_up;
+        assert!(is(&[view(7001, &failed), view(7005, &by_third)]), "two of three");
+        assert!(!is(&[view(7001, &failed)]), "one of three");
+        assert!(!is(&[view(7001, &failed), view(7003, &by_replica)]), "replicas have no voice");
+        assert!(!is(&[view(7001, &all), view(7005, &by_third)]));
     }
 
     #[test]

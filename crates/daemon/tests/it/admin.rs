@@ -19,7 +19,7 @@ async fn start(health: &Health, registry: Registry) -> std::net::SocketAddr {
 async fn serve(router: axum::Router) -> std::net::SocketAddr {
     let bound = admin::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = bound.address;
-    tokio::spawn(bound.serve(router));
+    tokio::spawn(async move { bound.serve(router).await });
     address
 }
 

@@ -237,8 +237,9 @@ async fn engine_io<A: Application>(
                 Err(turned) => return respond(PollAnswer::turned_away(&turned)),
             };
             let handshake = Arc::new(kept(&request, caller.peer));
-            let begun = Begun { handshake, visit: None, arrival: Some(arrival) };
-            match shard.may_begin().and_then(|()| shard.open_polling(begun)) {
+            let begin =
+                |place| shard.open_polling(Begun { handshake, visit: None, arrival: Some(arrival), place });
+            match shard.may_begin().and_then(begin) {
                 Ok(open) => respond(PollAnswer::packets(open.into_bytes(), None)),
                 Err(fault) => respond(fault.answer()),
             }

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use tokio::net::TcpStream;
 
 use super::caller::Caller;
 use super::heard;
@@ -22,7 +23,7 @@ use crate::command::Command;
 use crate::frame::handshake;
 use crate::ids::SessionSecret;
 use crate::polling::{HttpFault, PollAnswer};
-use crate::shard::{Begun, Shard};
+use crate::shard::{Begun, Place, Shard};
 
 /// What an agreed websocket is for.
 pub(super) enum Target {
@@ -56,17 +57,20 @@ pub(super) fn websocket<A: Application>(
     let Some(Ok(accept)) = text(headers, &SEC_WEBSOCKET_KEY).map(handshake::accept) else {
         return respond(HttpFault::BadRequest.answer());
     };
-    let arrival = if matches!(target, Target::NewSession | Target::Raw) {
-        let arrival = match shard.arrives(caller.peer.ip()) {
-            Ok(arrival) => arrival,
-            Err(turned) => return respond(PollAnswer::turned_away(&turned)),
-        };
-        if let Err(fault) = shard.may_begin() {
-            return respond(fault.answer());
+    let target = match target {
+        Target::Session(owner, secret) => Agreed::Session(*owner, *secret),
+        Target::NewSession | Target::Raw => {
+            let arrival = match shard.arrives(caller.peer.ip()) {
+                Ok(arrival) => arrival,
+                Err(turned) => return respond(PollAnswer::turned_away(&turned)),
+            };
+            let place = match shard.may_begin() {
+                Ok(place) => place,
+                Err(fault) => return respond(fault.answer()),
+            };
+            let kind = if matches!(target, Target::Raw) { Kind::Raw } else { Kind::SocketIo };
+            Agreed::New(kind, arrival, place)
         }
-        Some(arrival)
-    } else {
-        None
     };
     let offers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
     let deflate = shard
@@ -82,53 +86,46 @@ pub(super) fn websocket<A: Application>(
     if let Some(agreed) = deflate {
         answers.insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(agreed));
     }
-    let agreed = Agreed {
-        handshake: Arc::new(kept(request, caller.peer)),
-        visit: Arc::clone(&caller.visit),
-        arrival,
-        deflate: deflate.is_some(),
-    };
+    let (handshake, visit) = (Arc::new(kept(request, caller.peer)), Arc::clone(&caller.visit));
     let upgrade = hyper::upgrade::on(request);
-    tokio::task::spawn_local(take_over(
-        Rc::clone(shard),
-        upgrade,
-        agreed,
-        match target {
-            Target::Raw => Target::Raw,
-            Target::NewSession => Target::NewSession,
-            Target::Session(owner, secret) => Target::Session(*owner, *secret),
-        },
-    ));
+    let shard = Rc::clone(shard);
+    // Once the 101 is out, the socket is ours.
+    tokio::task::spawn_local(async move {
+        let Ok(upgraded) = upgrade.await else { return };
+        let socket = heard::taken_back(upgraded).expect("that is what was served");
+        take_over(&shard, socket, deflate.is_some(), target, handshake, visit);
+    });
     response
 }
 
 /// What is known of a websocket before it is one.
-struct Agreed {
-    handshake: Arc<Handshake>,
-    visit: Arc<Visit>,
-    /// Of a new session.
-    arrival: Option<Arrival>,
-    deflate: bool,
+enum Agreed {
+    New(Kind, Arrival, Place),
+    Session(usize, SessionSecret),
 }
 
-/// Once the 101 is out, the socket is ours.
-async fn take_over<A: Application>(shard: Rc<Shard<A>>, upgrade: OnUpgrade, agreed: Agreed, target: Target) {
-    let Ok(upgraded) = upgrade.await else { return };
-    let (stream, unread) = heard::taken_back(upgraded).expect("that is what was served");
-    let Agreed { handshake, visit, arrival, deflate } = agreed;
-    let kind = match target {
-        Target::Raw => Kind::Raw,
-        Target::NewSession => Kind::SocketIo,
-        Target::Session(owner, secret) if owner == usize::from(shard.index) => {
-            return shard.attach(secret, stream, unread, deflate, visit);
+fn take_over<A: Application>(
+    shard: &Rc<Shard<A>>,
+    (stream, unread): (TcpStream, Bytes),
+    deflate: bool,
+    agreed: Agreed,
+    handshake: Arc<Handshake>,
+    visit: Arc<Visit>,
+) {
+    match agreed {
+        Agreed::New(kind, arrival, place) => {
+            let begun = Begun { handshake, visit: Some(visit), arrival: Some(arrival), place };
+            shard.open_websocket(stream, &unread, deflate, kind, begun);
         }
-        Target::Session(owner, secret) => {
+        Agreed::Session(owner, secret) if owner == usize::from(shard.index) => {
+            shard.attach(secret, stream, unread, deflate, visit);
+        }
+        Agreed::Session(owner, secret) => {
             shard.counters.handed_over.add(1);
             let Ok(stream) = stream.into_std() else { return };
-            return shard.handle.send(owner, Command::Attach { secret, stream, unread, deflate, visit });
+            shard.handle.send(owner, Command::Attach { secret, stream, unread, deflate, visit });
         }
-    };
-    shard.open_websocket(stream, &unread, deflate, kind, Begun { handshake, visit: Some(visit), arrival });
+    }
 }
 
 fn upgrade_required() -> Response<Body> {

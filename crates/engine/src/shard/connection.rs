@@ -120,7 +120,9 @@ impl<A: Application> Conn<A> {
         kind: Kind,
         begun: Begun,
     ) -> Self {
-        let Begun { handshake, visit, arrival } = begun;
+        let Begun { handshake, visit, arrival, place } = begun;
+        // It is counted itself from here on.
+        drop(place);
         let state = State {
             session,
             reader: Reader::new(Role::Server, form.wire == Wire::WebsocketDeflate),

@@ -12,6 +12,7 @@ mod flush;
 mod held;
 mod leaving;
 mod namespaces;
+mod place;
 mod polls;
 mod probe;
 mod pump;
@@ -48,6 +49,7 @@ use crate::ticket::TicketKeys;
 use crate::wheel::Wheel;
 
 use connection::{Conn, Socket};
+pub(crate) use place::Place;
 
 /// Bytes read from a socket at once, into the one buffer that all connections of the shard share.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -62,6 +64,8 @@ pub(crate) struct Begun {
     /// None: over polling, where connections come and go.
     pub(crate) visit: Option<Arc<Visit>>,
     pub(crate) arrival: Option<Arrival>,
+    /// What it was promised before it was answered.
+    pub(crate) place: Place,
 }
 
 pub(crate) struct Shard<A: Application> {
@@ -72,6 +76,8 @@ pub(crate) struct Shard<A: Application> {
     pub(crate) counters: Arc<ShardCounters>,
     tickets: Option<TicketKeys>,
     conns: RefCell<Slab<Rc<Conn<A>>>>,
+    /// For those who were told that they may begin and have not begun yet.
+    places: Rc<Cell<usize>>,
     next_generation: Cell<u32>,
     /// Sessions that began with polling: only those are ever looked up by their secret.
     sessions: RefCell<HashMap<SessionSecret, (Key, Option<Bearer>)>>,
@@ -126,6 +132,7 @@ impl<A: Application> Shard<A> {
             counters,
             tickets,
             conns: RefCell::default(),
+            places: Rc::default(),
             next_generation: Cell::new(0),
             sessions: RefCell::default(),
             rooms: RefCell::default(),
@@ -185,8 +192,9 @@ impl<A: Application> Shard<A> {
         Heartbeat { interval: self.config.ping_interval, timeout: self.config.ping_timeout }
     }
 
-    /// Whether a new session may begin, as far as can be told before anything is known of it.
-    pub(crate) fn may_begin(&self) -> Result<(), HttpFault> {
+    /// Whether a new session may begin, as far as can be told before anything is known of it. Who may has a place: a
+    /// websocket that was agreed on is not closed because others were quicker.
+    pub(crate) fn may_begin(&self) -> Result<Place, HttpFault> {
         if self.is_full() {
             self.counters.connections_refused_full.add(1);
             return Err(HttpFault::Full);
@@ -194,7 +202,7 @@ impl<A: Application> Shard<A> {
         let (now, chance) = (self.now_ms(), self.chance());
         // Who comes back shows its ticket later. The door of the sockets makes a difference between them, this one none.
         let asked = self.sessions_door.borrow_mut().ask(Comer::Returning, now, chance);
-        asked.map_err(|wait| {
+        asked.map(|()| Place::take(&self.places)).map_err(|wait| {
             self.counters.handshakes_put_off.add(1);
             HttpFault::PutOff(wait)
         })
@@ -209,7 +217,7 @@ impl<A: Application> Shard<A> {
 
     fn is_full(&self) -> bool {
         self.draining.get()
-            || self.counters.connections_now.get()
+            || self.counters.connections_now.get() + self.places.get() as u64
                 >= (self.config.connections_max / self.config.shards) as u64
     }
 
@@ -301,8 +309,8 @@ impl<A: Application> Shard<A> {
         kind: Kind,
         begun: Begun,
     ) -> Result<Rc<Conn<A>>, HttpFault> {
-        // Others may have come since it was looked at.
-        if self.is_full() {
+        // It has its place, and the node may have begun to leave since.
+        if self.draining.get() {
             self.counters.connections_refused_full.add(1);
             return Err(HttpFault::Full);
         }

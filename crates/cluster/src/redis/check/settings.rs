@@ -11,8 +11,9 @@ const BUS_BUFFER_BYTES_MIN: u64 = 32 * 1024 * 1024;
 const BUS_BUFFER_SOFT_BYTES_MIN: u64 = 8 * 1024 * 1024;
 /// A replica whose buffer is too small is thrown out while it copies, again and again.
 const REPLICA_BUFFER_BYTES_MIN: u64 = 64 * 1024 * 1024;
-/// So long nobody can publish to the rooms of a master that has failed, at least.
-const NODE_TIMEOUT_MS_MAX: u64 = 15_000;
+/// So long nobody can publish to the rooms of a master that has failed, at least. It is missed after this time and a half; with
+/// the election that must be over before nodes that cannot renew their leases give up, which takes them six seconds.
+const NODE_TIMEOUT_MS_MAX: u64 = 3_000;
 /// From here on somebody should think about it.
 const MEMORY_PERCENT_MAX: u64 = 80;
 
@@ -135,9 +136,9 @@ pub(super) fn failover(survey: &Survey) -> Vec<Finding> {
         where_setting(survey, "cluster-node-timeout", |value| {
             value.parse::<u64>().is_ok_and(|timeout| timeout > NODE_TIMEOUT_MS_MAX)
         }),
-        "a master that fails is missed late",
+        "a master that fails is missed late, and nodes may lose their leases over it",
         "cluster-node-timeout",
-        "5000",
+        "2000",
     );
     let stuck: Vec<&Address> = survey
         .masters()

@@ -53,6 +53,40 @@ async fn no_lease_is_lost_when_the_master_that_keeps_them_is_killed() {
     all_see(&nodes, 2).await;
 }
 
+/// The master that keeps them stands still, and its replica as well, for longer than a node does without its lease while others
+/// have theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_taken_for_dead_while_nobody_can_renew() {
+    let cluster = RedisCluster::start().unwrap();
+    let (prefix, mut nodes) = nodes_on(&cluster, 3).await;
+    all_see(&nodes, 3).await;
+    let master = cluster.master_of_key(&format!("{{{prefix}:nodes}}")).unwrap();
+    let mut still = cluster.replicas_of(master).unwrap();
+    still.push(master);
+    for process in &still {
+        cluster.freeze(*process).unwrap();
+    }
+    let seen =
+        futures_util::future::join_all(nodes.iter().map(|node| changes(node, Duration::from_secs(10)))).await;
+    for seen in seen {
+        assert_eq!(seen, [Lease::Held, Lease::Doubtful]);
+    }
+    for process in &still {
+        cluster.thaw(*process).unwrap();
+    }
+    for node in &nodes {
+        let lease = node.plane.membership.lease();
+        until("the lease to be held again", async || (*lease.borrow() == Lease::Held).then_some(())).await;
+    }
+    let seen =
+        futures_util::future::join_all(nodes.iter().map(|node| changes(node, Duration::from_secs(3)))).await;
+    assert!(seen.iter().all(|seen| *seen == [Lease::Held]), "{seen:?}");
+    all_see(&nodes, 3).await;
+    // Those that do die afterwards are missed all the same.
+    drop(nodes.pop());
+    all_see(&nodes, 2).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_set_takes_no_lease_and_gives_none() {
     let prefix = turnpike_lab::unique_prefix();

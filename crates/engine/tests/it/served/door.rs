@@ -84,5 +84,7 @@ impl Door {
 pub(super) fn router() -> Router {
     Router::new()
         .route("/peer", get(|Extension(peer): Extension<PeerAddress>| async move { peer.0.to_string() }))
+        // Its shard does nothing else meanwhile.
+        .route("/stand-still", get(|| async { std::thread::sleep(std::time::Duration::from_millis(100)) }))
         .route("/body", post(|body: Bytes| async move { body.len().to_string() }))
 }

@@ -64,6 +64,15 @@ impl Http {
         tokio::time::timeout(BROKEN, self.read_answer()).await.expect("an answer in time")
     }
 
+    /// Whether there is anything behind the last answer, once there is or it is known that nothing comes.
+    pub(super) async fn says_more(&mut self) -> bool {
+        if !self.read.is_empty() {
+            return true;
+        }
+        let more = self.stream.read_buf(&mut self.read);
+        tokio::time::timeout(BROKEN, more).await.expect("in time").is_ok_and(|count| count > 0)
+    }
+
     async fn read_answer(&mut self) -> Option<Answer> {
         loop {
             if let Some(answer) = self.take() {

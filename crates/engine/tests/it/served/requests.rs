@@ -214,3 +214,32 @@ async fn sockets_are_bounded_whatever_they_are_for() {
     .await
     .expect("room again");
 }
+
+/// Whoever is answered with a 101 has a place: nobody is let in and sent away because others were quicker.
+#[tokio::test]
+async fn as_many_are_agreed_with_as_there_are_places() {
+    const PLACES: usize = 8;
+    let lab = Lab::start(EngineConfig { connections_max: PLACES, shards: 1, ..Lab::config() });
+    let mut all = Vec::new();
+    for _ in 0..60 {
+        all.push(lab.http().await);
+    }
+    let request = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\n\
+        connection: upgrade\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
+    // The shard finds them all at once.
+    lab.http().await.write(b"GET /stand-still HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    for http in &mut all {
+        http.write(request).await;
+    }
+    let mut agreed = 0;
+    for http in &mut all {
+        let answer = http.answer().await.expect("an answer");
+        if answer.status != 101 {
+            assert_eq!(answer.status, 503, "{}", answer.head);
+            continue;
+        }
+        agreed += 1;
+        assert!(http.says_more().await, "agreed with and closed: the {agreed}th");
+    }
+    assert_eq!(agreed, PLACES);
+}
