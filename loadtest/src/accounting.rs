@@ -1,18 +1,20 @@
 //! What became of every delivery: lost, doubled, out of order, late, or as it should be.
 //!
-//! Numbers in, verdicts out. A [`Track`] is what one client saw of one room, a [`Ledger`] what all clients together know of
-//! the room. No clock and no connection in here.
+//! Numbers in, verdicts out. A [`Track`] is what one client saw of one room, [`Senders`] the same where messages have no
+//! place, a [`Ledger`] what all clients together know of the room. No clock and no connection in here.
 
 mod ledger;
+mod senders;
 mod track;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use ledger::Ledger;
-pub use track::{Seen, Track};
+pub use senders::Senders;
+pub use track::{Seen, Track, Verdict};
 
 /// Over all clients and rooms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Messages that were handed to a connection, each counted once however often it was sent.
     pub sent: u64,

@@ -6,6 +6,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::{
     objective::Objective,
+    parts::{PARTS_MAX, Part},
     profile::{self, Overrides, Profile, Transport},
     token::Tokens,
 };
@@ -17,8 +18,14 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "turnpike-loadtest")]
 pub struct Arguments {
-    /// Where the cluster is, like http://127.0.0.1:3010.
-    #[arg(short = 'H', long)]
+    /// Where the cluster is, like http://127.0.0.1:3010 or https://test.example.net.
+    #[arg(
+        short = 'H',
+        long,
+        required_unless_present = "list",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub host: String,
     /// A profile that ships with this program, or a file; --list names them.
     #[arg(short, long, default_value = "chat-rooms")]
@@ -27,7 +34,7 @@ pub struct Arguments {
     #[arg(short, long)]
     pub users: Option<u32>,
     /// Instead of the profile's: how many new users a second.
-    #[arg(short = 'r', long)]
+    #[arg(short = 'r', long, visible_alias = "increase-rate")]
     pub hatch_rate: Option<u32>,
     /// Instead of the profile's: how long the load lasts, like 30s, 5m or 1h30m, from when all users are in.
     #[arg(short = 't', long)]
@@ -38,6 +45,9 @@ pub struct Arguments {
     /// Instead of the profile's: socketio or websocket.
     #[arg(long)]
     pub transport: Option<TransportName>,
+    /// What answers there: a Turnpike, or any Socket.IO server whose events stand in the profile's `[app]`.
+    #[arg(long, default_value = "turnpike")]
+    pub server: ServerName,
     /// What must hold, beside what the profile says: p99=50ms, send.max=1s, lost=0, errors=0.1%.
     #[arg(short, long)]
     pub objective: Vec<Objective>,
@@ -56,9 +66,23 @@ pub struct Arguments {
     /// Source addresses to come from, 127.0.0.1 and up. Without it as many as there must be.
     #[arg(long)]
     pub sources: Option<u32>,
-    /// The process of the server on this machine, whose CPU and memory are to be watched.
+    /// Trusts this authority's certificates, a file of PEM, in place of those that the machine trusts.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// A process of the server on this machine, whose CPU and memory are to be watched; several are added up.
     #[arg(long)]
-    pub pid: Option<u32>,
+    pub pid: Vec<u32>,
+    /// The same of a node that tells its metrics in the form of Prometheus, like http://127.0.0.1:3011.
+    #[arg(long, value_name = "URL")]
+    pub metrics: Vec<String>,
+    /// Shares the users among so many processes of this machine.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PARTS_MAX)))]
+    pub processes: u32,
+    /// Which of them this is.
+    #[arg(long, hide = true)]
+    pub part: Option<Part>,
+    #[arg(long, hide = true)]
+    pub run_id: Option<u32>,
     /// Threads of the generator; without it one a core.
     #[arg(long)]
     pub threads: Option<usize>,
@@ -71,6 +95,9 @@ pub struct Arguments {
     /// Writes goose's own report.
     #[arg(long)]
     pub goose_report_file: Option<PathBuf>,
+    /// Names the profiles that ship with this program, and ends.
+    #[arg(long)]
+    pub list: bool,
     /// Says nothing but what goes wrong.
     #[arg(short, long)]
     pub quiet: bool,
@@ -80,6 +107,12 @@ pub struct Arguments {
 pub enum TransportName {
     Socketio,
     Websocket,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ServerName {
+    Turnpike,
+    Socketio,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +143,7 @@ impl Arguments {
                 TransportName::Socketio => Transport::Socketio,
                 TransportName::Websocket => Transport::Websocket,
             }),
+            app: self.server == ServerName::Socketio,
         };
         Profile::parse(&text, &overrides)
             .map_err(|fault| ArgumentError::Profile { name: self.profile.clone(), fault })

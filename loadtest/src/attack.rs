@@ -23,17 +23,20 @@ use crate::{
     figures::{Figures, Measure},
     generator::Generator,
     objective::Objective,
-    places::Places,
+    parts::{self, Part, child, parent, parent::Ended},
+    places::{self, Places},
     process,
     report::Summary,
     run::{Phase, Run},
-    watch::{self, Watched},
+    schedule, server, tls,
+    watch::{self, Progress, Told, Watched},
 };
 
 pub struct Prepared {
     run: Arc<Run>,
     objectives: Vec<Objective>,
     threads: usize,
+    sources: Vec<server::Source>,
 }
 
 /// Looks at everything that can be looked at before anybody is loaded.
@@ -42,34 +45,90 @@ pub fn prepare(arguments: &Arguments) -> anyhow::Result<Prepared> {
     let objectives = arguments.objectives(&profile);
     let users = profile.users_in_all();
     let places = Places::find(&arguments.host, users, arguments.sources, arguments.allow_remote)?;
-    process::provide_files(users).map_err(anyhow::Error::msg)?;
+    let part = arguments.part.unwrap_or(Part::WHOLE);
+    // Whoever starts the parts has no connections.
+    process::provide_files(users.div_ceil(part.of.max(arguments.processes))).map_err(anyhow::Error::msg)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = arguments.threads.unwrap_or(cores).clamp(1, 64);
+    let threads = arguments.threads.unwrap_or(cores.div_ceil(part.of as usize)).clamp(1, 64);
     // Runs beside each other, and after each other, are in different rooms.
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-    let id = crate::schedule::mixed(nanos ^ u64::from(std::process::id())) as u32;
-    let run = Arc::new(Run::new(id, profile, places, arguments.tokens()));
-    Ok(Prepared { run, objectives, threads })
+    let id = arguments.run_id.unwrap_or(schedule::mixed(nanos ^ u64::from(std::process::id())) as u32);
+    let sources = sources(arguments)?;
+    let tls = tls::configuration(arguments.ca.as_deref())?;
+    let run = Arc::new(Run::new(id, part, profile, places, arguments.tokens(), tls));
+    Ok(Prepared { run, objectives, threads, sources })
 }
 
-pub fn run(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<Summary> {
+fn sources(arguments: &Arguments) -> anyhow::Result<Vec<server::Source>> {
+    let mut sources: Vec<server::Source> =
+        arguments.pid.iter().copied().map(server::Source::Process).collect();
+    for address in &arguments.metrics {
+        let (mut url, _) = places::look_up("--metrics", address, arguments.allow_remote)?;
+        if url.path() == "/" {
+            url.set_path("/metrics");
+        }
+        sources.push(server::Source::Metrics(url));
+    }
+    Ok(sources)
+}
+
+/// Nothing to say for one of several processes: it has told the first.
+pub fn run(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<Option<Summary>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(prepared.threads)
         .enable_all()
         .build()
         .context("no runtime")?;
-    runtime.block_on(attack(arguments, prepared))
+    let summary = runtime.block_on(async {
+        match (arguments.part, arguments.processes) {
+            (Some(_), _) => part(arguments, prepared).await.map(|()| None),
+            (None, 1) => alone(arguments, prepared).await.map(Some),
+            (None, of) => together(arguments, prepared, of).await.map(Some),
+        }
+    });
+    // What still hangs in the system is not waited for.
+    runtime.shutdown_background();
+    summary
 }
 
-async fn attack(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<Summary> {
-    let Prepared { run, objectives, threads } = prepared;
-    let watch = tokio::spawn(watch::watch(Arc::clone(&run), arguments.pid, arguments.quiet));
+async fn alone(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<Summary> {
+    let Prepared { run, objectives, threads, sources } = prepared;
+    let server = server::watch(sources, run.tokens.admin(), Arc::clone(run.tls.config()));
+    let watch = tokio::spawn(watch::watch(Arc::clone(&run), server, Progress::new(arguments.quiet)));
     let phases = tokio::spawn(phases(Arc::clone(&run)));
     let metrics = Box::pin(goose(arguments, &run)).await?;
     phases.abort();
     run.enter(Phase::Over);
     let watched = watch.await.context("the watch ended early")?;
-    Ok(summary(arguments, &run, &objectives, threads, watched, &metrics))
+    let ended = ended(&run, threads, &watched, &metrics);
+    Ok(summary(arguments, &run, &objectives, watched, ended))
+}
+
+/// One of several processes.
+async fn part(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<()> {
+    let Prepared { run, threads, .. } = prepared;
+    child::follow(&run);
+    let watch = tokio::spawn(watch::watch(Arc::clone(&run), server::unknown(), Told));
+    let metrics = Box::pin(goose(arguments, &run)).await?;
+    run.enter(Phase::Over);
+    let watched = watch.await.context("the watch ended early")?;
+    let Ended { account, examples, generator } = ended(&run, threads, &watched, &metrics);
+    child::tell(&parts::Told::End { account, examples, generator });
+    Ok(())
+}
+
+/// The process that the others tell.
+async fn together(arguments: &Arguments, prepared: Prepared, of: u32) -> anyhow::Result<Summary> {
+    let Prepared { run, objectives, sources, .. } = prepared;
+    let server = server::watch(sources, run.tokens.admin(), Arc::clone(run.tls.config()));
+    let watch = tokio::spawn(watch::watch(Arc::clone(&run), server, Progress::new(arguments.quiet)));
+    let phases = tokio::spawn(phases(Arc::clone(&run)));
+    let mut ended = parent::load(&run, of).await?;
+    phases.abort();
+    run.enter(Phase::Over);
+    let watched = watch.await.context("the watch ended early")?;
+    ended.generator.judge();
+    Ok(summary(arguments, &run, &objectives, watched, ended))
 }
 
 /// How long users may take to come in before the load begins without them.
@@ -93,11 +152,11 @@ async fn phases(run: Arc<Run>) {
 }
 
 async fn goose(arguments: &Arguments, run: &Arc<Run>) -> anyhow::Result<GooseMetrics> {
-    let profile = &run.profile;
     let mut configuration = GooseConfiguration::default();
     configuration.host = Some(run.places.host.to_string());
-    configuration.users = Some(run.profile.users_in_all() as usize);
-    configuration.increase_rate = Some(profile.hatch_rate.to_string());
+    configuration.users = Some((run.users() + run.backends()) as usize);
+    configuration.increase_rate =
+        Some((f64::from(run.profile.hatch_rate) / f64::from(run.part.of)).to_string());
     // Every user lives once, and goose ends with the last of them. Without an end of its own it counts from the first second.
     configuration.iterations = Some(1);
     configuration.no_transaction_metrics = true;
@@ -105,18 +164,26 @@ async fn goose(arguments: &Arguments, run: &Arc<Run>) -> anyhow::Result<GooseMet
     configuration.no_print_metrics = true;
     // Nothing listens on this machine because of a load test.
     configuration.no_telnet = true;
-    configuration.no_websocket = true;
     configuration.report_file =
-        arguments.goose_report_file.iter().map(|path| path.display().to_string()).collect();
+        arguments.goose_report_file.iter().map(|path| own_file(path, run.part)).collect();
     configuration.quiet = 3;
     let mut attack = GooseAttack::initialize_with_config(configuration).context("goose")?;
-    if profile.users > 0 {
-        attack = attack.register_scenario(scenario("users", profile.users, keeping_a_connection(run))?);
+    if run.users() > 0 {
+        attack = attack.register_scenario(scenario("users", run.users(), keeping_a_connection(run))?);
     }
-    if let Some(api) = &profile.api {
-        attack = attack.register_scenario(scenario("backends", api.users, using_the_api(run))?);
+    if run.backends() > 0 {
+        attack = attack.register_scenario(scenario("backends", run.backends(), using_the_api(run))?);
     }
     Box::pin(attack.execute()).await.context("goose")
+}
+
+/// Each process has a report of its own.
+fn own_file(path: &std::path::Path, part: Part) -> String {
+    if part == Part::WHOLE {
+        return path.display().to_string();
+    }
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    path.with_extension(format!("{}.{extension}", part.index)).display().to_string()
 }
 
 fn scenario(name: &str, users: u32, life: TransactionFunction) -> anyhow::Result<Scenario> {
@@ -130,7 +197,7 @@ fn keeping_a_connection(run: &Arc<Run>) -> TransactionFunction {
     Arc::new(move |user| {
         let (run, numbers) = (Arc::clone(&run), Arc::clone(&numbers));
         Box::pin(async move {
-            let mut client = Client::new(&run, numbers.fetch_add(1, Ordering::Relaxed));
+            let mut client = Client::new(&run, run.part.number(numbers.fetch_add(1, Ordering::Relaxed)));
             client.begin().await;
             run.arrived.fetch_add(1, Ordering::Relaxed);
             live(&run, &mut client, user).await;
@@ -165,7 +232,7 @@ async fn live(run: &Run, client: &mut Client, user: &mut GooseUser) {
             }
             Phase::Settling { until_us } => {
                 client.rest();
-                let settled = client.is_settled() && run.under_way.load(Ordering::Relaxed) == 0;
+                let settled = client.is_settled() && run.is_quiet();
                 settled_us = if settled { settled_us.or(Some(now_us)) } else { None };
                 let enough = settled_us.is_some_and(|since_us| now_us > since_us + SETTLE_LEAST_US);
                 if enough || now_us >= until_us {
@@ -202,8 +269,9 @@ fn using_the_api(run: &Arc<Run>) -> TransactionFunction {
     Arc::new(move |user| {
         let (run, numbers) = (Arc::clone(&run), Arc::clone(&numbers));
         Box::pin(async move {
-            let backend = backend::Backend::new(&run, numbers.fetch_add(1, Ordering::Relaxed));
-            if !backend::Backend::prepare(user).await {
+            let backend =
+                backend::Backend::new(&run, run.part.number(numbers.fetch_add(1, Ordering::Relaxed)));
+            if !backend::Backend::prepare(&run, user).await {
                 run.failed(0, Measure::Publish, "no client");
             }
             run.arrived.fetch_add(1, Ordering::Relaxed);
@@ -217,21 +285,12 @@ fn using_the_api(run: &Arc<Run>) -> TransactionFunction {
     })
 }
 
-fn summary(
-    arguments: &Arguments,
-    run: &Run,
-    objectives: &[Objective],
-    threads: usize,
-    watched: Watched,
-    metrics: &GooseMetrics,
-) -> Summary {
-    let account = run.account();
-    let figures = &watched.figures;
-    let seconds = run.elapsed().as_secs_f64();
+/// What this process came to.
+fn ended(run: &Run, threads: usize, watched: &Watched, metrics: &GooseMetrics) -> Ended {
     let load = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
     let mut generator = Generator {
         cpu_seconds: process::cpu_seconds(std::process::id()).unwrap_or_default(),
-        seconds,
+        seconds: run.elapsed().as_secs_f64(),
         threads,
         tick_late_p99_us: watched.tick_late_p99_us,
         tick_late_max_us: watched.tick_late_max_us,
@@ -239,19 +298,32 @@ fn summary(
         started_late: load(&run.started_late),
         out_of_files: load(&run.out_of_files),
         out_of_ports: load(&run.out_of_ports),
-        disagrees: disagreement(figures, metrics),
+        disagrees: disagreement(&watched.figures, metrics),
         notes: Vec::new(),
     };
     generator.judge();
+    Ended { account: run.account(), examples: run.examples(), generator }
+}
+
+fn summary(
+    arguments: &Arguments,
+    run: &Run,
+    objectives: &[Objective],
+    watched: Watched,
+    ended: Ended,
+) -> Summary {
+    let Ended { account, examples, generator } = ended;
+    let figures = &watched.figures;
     Summary {
         profile: arguments.profile.clone(),
         about: run.profile.about.clone(),
         host: run.places.host.to_string(),
         users: run.profile.users_in_all(),
+        processes: arguments.processes,
         began_ms: run.began_ms(),
-        seconds,
+        seconds: run.elapsed().as_secs_f64(),
         times: figures.summary(),
-        examples: run.examples(),
+        examples,
         failures: figures.failure_list(),
         objectives: objectives.iter().map(|objective| objective.judge(figures, &account)).collect(),
         account,

@@ -29,8 +29,10 @@ impl Backend {
     }
 
     /// A client that goes where it is sent by nobody but us.
-    pub async fn prepare(user: &mut GooseUser) -> bool {
+    pub async fn prepare(run: &Run, user: &mut GooseUser) -> bool {
         let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy().timeout(ANSWER_MAX);
+        let client = client.resolve_to_addrs(run.places.name(), run.places.addresses());
+        let client = client.tls_backend_preconfigured(run.tls.config().as_ref().clone());
         user.set_client_builder(client).await.is_ok()
     }
 

@@ -15,10 +15,9 @@ use std::{
 };
 
 use tokio::time::Instant;
-use turnpike_wire::event::ClientEvent;
 
 use crate::{
-    dialect::{self, Ticket},
+    dialect::{Answer, Request, Ticket},
     figures::Measure,
     run::Run,
     tag::Tag,
@@ -86,10 +85,9 @@ impl Client {
     pub fn new(run: &Arc<Run>, number: u32) -> Self {
         let profile = &run.profile;
         let room = profile.rooms.as_ref().map(|rooms| {
-            let members = if rooms.members == 0 { profile.users } else { rooms.members };
             // Neighbours are in different rooms, so that what goes on in one is spread over time.
-            let room = number % profile.users.div_ceil(members.max(1)).max(1);
-            Room::new(format!("load:{:x}.{room}", run.id), run.room(room), number)
+            let room = number % rooms.count(profile.users);
+            Room::new(run.room_name(room), run.room(room), number)
         });
         Self {
             run: Arc::clone(run),
@@ -121,12 +119,12 @@ impl Client {
         self.plan = Plan::new(&self.run.profile, self.number, start_us, stop_us);
     }
 
-    /// Nothing more is begun; who is away comes back nevertheless.
+    /// Nothing new is due; what was due already is still done. Who is away comes back.
     pub fn rest(&mut self) {
         if self.plan.is_away() {
             self.return_us = self.return_us.min(self.run.now_us());
         }
-        self.plan = Plan::default();
+        self.plan.rest();
     }
 
     pub fn take_outcomes(&mut self) -> Vec<Outcome> {
@@ -135,7 +133,10 @@ impl Client {
 
     /// Whether everything that it waits for is there.
     pub fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.link.is_some() && self.room.as_ref().is_none_or(Room::is_complete)
+        self.waiting.is_empty()
+            && self.plan.is_done()
+            && self.link.is_some()
+            && self.room.as_ref().is_none_or(|room| room.is_complete(&self.run))
     }
 
     /// Lives until then.
@@ -176,8 +177,8 @@ impl Client {
             if let Some(due_us) = self.plan.message(now_us) {
                 self.send_message(due_us).await;
             } else if let Some(due_us) = self.plan.typing(now_us) {
-                let data = self.room_data();
-                self.say(ClientEvent::TypingStart, &data, Expected::Typing { due_us }).await;
+                let name = self.room_name();
+                self.say(Request::Typing { room: &name }, Expected::Typing { due_us }).await;
             } else {
                 break;
             }
@@ -197,8 +198,8 @@ impl Client {
         let Some(visits) = self.run.profile.visits.clone() else { return };
         if let Some(due_us) = self.plan.leave(now_us) {
             if visits.keep_connection && self.link.is_some() {
-                let data = self.room_data();
-                self.ask(ClientEvent::RoomLeave, &data, Expected::Leave { due_us }).await;
+                let name = self.room_name();
+                self.ask(Request::Leave { room: &name }, Expected::Leave { due_us }).await;
             } else {
                 self.close().await;
             }
@@ -218,9 +219,8 @@ impl Client {
         }
     }
 
-    fn room_data(&self) -> String {
-        let room = self.room.as_ref().map(|room| room.name.as_str()).unwrap_or_default();
-        format!("{{\"room\":\"{room}\"}}")
+    fn room_name(&self) -> Arc<str> {
+        self.room.as_ref().map(|room| Arc::clone(&room.name)).unwrap_or_default()
     }
 
     async fn send_message(&mut self, due_us: u64) {
@@ -242,14 +242,10 @@ impl Client {
     }
 
     async fn send_tagged(&mut self, tag: Tag) {
-        let room = self.room.as_ref().map(|room| room.name.as_str()).unwrap_or_default();
+        let name = self.room_name();
         let bytes = self.run.profile.messages.as_ref().map_or(0, |messages| messages.body_bytes);
-        let data = format!(
-            "{{\"room\":\"{room}\",\"id\":\"{}\",\"body\":{}}}",
-            tag.message_id(),
-            tag.body(bytes as usize)
-        );
-        self.say(ClientEvent::MessageSend, &data, Expected::Send { tag }).await;
+        let (id, body) = (tag.message_id(), tag.body(bytes as usize));
+        self.say(Request::Send { room: &name, id: &id, body: &body }, Expected::Send { tag }).await;
     }
 
     /// What was not answered before the connection ended, under the same ids and in the same order.
@@ -266,22 +262,26 @@ impl Client {
     }
 
     /// Says something whose answer comes when it comes; the number of that answer.
-    async fn say(&mut self, event: ClientEvent, data: &str, expected: Expected) -> u64 {
+    async fn say(&mut self, request: Request<'_>, expected: Expected) -> u64 {
         self.asked += 1;
         let id = self.asked;
+        // What the server has no word for is not said.
+        let Some(text) = self.run.dialect.ask(id, request) else { return id };
         self.waiting.insert(id, expected);
-        let text = dialect::event(self.run.profile.transport, id, event.name(), data);
         if let Some(link) = &mut self.link
             && let Err(broken) = link.send(text).await
         {
             self.lose(&broken);
+        } else if !self.run.dialect.has_acks() {
+            // Said is done.
+            self.answered(id, &Answer { ok: true, ..Answer::default() });
         }
         id
     }
 
     /// Says something and hears on until its answer; whether that was good.
-    async fn ask(&mut self, event: ClientEvent, data: &str, expected: Expected) -> bool {
-        let id = self.say(event, data, expected).await;
+    async fn ask(&mut self, request: Request<'_>, expected: Expected) -> bool {
+        let id = self.say(request, expected).await;
         let until = Instant::now() + ANSWER_MAX;
         while self.waiting.contains_key(&id) {
             let Some(link) = &mut self.link else { break };
@@ -344,6 +344,10 @@ impl Client {
                 self.run.under_way.fetch_sub(1, Ordering::Relaxed);
             }
             self.done(measure, due_us, Err("no answer"));
+        }
+        // Its connection did not come back in time for them.
+        while let Some(due_us) = self.plan.message(u64::MAX) {
+            self.done(Measure::Send, due_us, Err("not sent: no connection"));
         }
         if let Some(room) = &mut self.room {
             room.finish(&self.run);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 macro_rules! measures {
     ($($name:ident = $text:literal, $about:literal;)*) => {
@@ -71,17 +71,25 @@ pub struct Figures {
 
 impl Figures {
     pub fn record(&mut self, measure: Measure, us: u64) {
+        self.record_many(measure, us, 1);
+    }
+
+    fn record_many(&mut self, measure: Measure, us: u64, count: u64) {
         let histogram = self.histograms.entry(measure).or_insert_with(|| {
             Histogram::new(3).expect("three digits are among those that a histogram can have")
         });
-        histogram.record(us.min(US_MAX)).expect("a histogram grows as needed");
+        histogram.record_n(us.min(US_MAX), count).expect("a histogram grows as needed");
     }
 
     pub fn failed(&mut self, measure: Measure, why: &str) {
+        self.failed_often(measure, why, 1);
+    }
+
+    fn failed_often(&mut self, measure: Measure, why: &str, count: u64) {
         let known =
             self.failures.len() < FAILURES_MAX || self.failures.contains_key(&(measure, why.to_owned()));
         let why = if known { why } else { REST };
-        *self.failures.entry((measure, why.to_owned())).or_default() += 1;
+        *self.failures.entry((measure, why.to_owned())).or_default() += count;
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -94,6 +102,41 @@ impl Figures {
         for ((measure, why), count) in &other.failures {
             *self.failures.entry((*measure, why.clone())).or_default() += count;
         }
+    }
+
+    /// For another process, without loss.
+    pub fn pack(&self) -> Packed {
+        let counts = |histogram: &Histogram<u64>| {
+            histogram
+                .iter_recorded()
+                .map(|value| (value.value_iterated_to(), value.count_at_value()))
+                .collect()
+        };
+        let times =
+            self.histograms.iter().map(|(measure, histogram)| (measure.name().to_owned(), counts(histogram)));
+        let failures = self.failures.iter();
+        Packed {
+            times: times.collect(),
+            failures: failures
+                .map(|((measure, why), count)| (measure.name().to_owned(), why.clone(), *count))
+                .collect(),
+        }
+    }
+
+    pub fn unpack(packed: &Packed) -> Self {
+        let mut figures = Self::default();
+        for (name, counts) in &packed.times {
+            let Some(measure) = Measure::parse(name) else { continue };
+            for (us, count) in counts {
+                figures.record_many(measure, *us, *count);
+            }
+        }
+        for (name, why, count) in &packed.failures {
+            if let Some(measure) = Measure::parse(name) {
+                figures.failed_often(measure, why, *count);
+            }
+        }
+        figures
     }
 
     pub fn count(&self, measure: Measure) -> u64 {
@@ -134,6 +177,7 @@ impl Figures {
             p99_us: at(0.99),
             p999_us: at(0.999),
             max_us: at(1.0),
+            curve_us: SHARES.map(|(share, _)| at(share)).to_vec(),
         }
     }
 
@@ -147,6 +191,14 @@ impl Figures {
         list.sort_by_key(|failures| std::cmp::Reverse(failures.count));
         list
     }
+}
+
+/// The same as plain numbers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Packed {
+    /// By the name of the measure: microseconds and how often.
+    times: Vec<(String, Vec<(u64, u64)>)>,
+    failures: Vec<(String, String, u64)>,
 }
 
 /// How long one kind of thing took.
@@ -163,7 +215,22 @@ pub struct Times {
     pub p99_us: u64,
     pub p999_us: u64,
     pub max_us: u64,
+    /// At [`SHARES`], in microseconds.
+    pub curve_us: Vec<u64>,
 }
+
+/// Where the curve of percentiles is looked up: evenly on the scale on which people read it.
+pub const SHARES: [(f64, &str); 9] = [
+    (0.0, "min"),
+    (0.5, "p50"),
+    (0.75, "p75"),
+    (0.9, "p90"),
+    (0.95, "p95"),
+    (0.99, "p99"),
+    (0.999, "p99.9"),
+    (0.9999, "p99.99"),
+    (1.0, "max"),
+];
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Failures {
@@ -181,6 +248,8 @@ pub struct Second {
     pub requests: u64,
     pub deliveries: u64,
     pub failed: u64,
+    /// The same by what failed and why.
+    pub failures: Vec<Failures>,
     pub delivery_p50_us: Option<u64>,
     pub delivery_p99_us: Option<u64>,
     pub delivery_max_us: Option<u64>,
@@ -201,6 +270,7 @@ impl Second {
             requests: requests.map(|measure| figures.count(*measure) + figures.failures_of(*measure)).sum(),
             deliveries: figures.count(Measure::Delivery),
             failed: figures.failures(),
+            failures: figures.failure_list(),
             delivery_p50_us: figures.at(Measure::Delivery, 0.5),
             delivery_p99_us: figures.at(Measure::Delivery, 0.99),
             delivery_max_us: figures.at(Measure::Delivery, 1.0),
@@ -232,6 +302,12 @@ mod tests {
         assert_eq!(whole.at(Measure::Delivery, 0.99), None);
         let names: Vec<&str> = whole.summary().iter().map(|times| times.name).collect();
         assert_eq!(names, ["join", "send"]);
+        let again = Figures::unpack(&whole.pack());
+        assert_eq!(
+            format!("{:?}", again.summary()),
+            format!("{:?}", whole.summary()),
+            "nothing is lost on the way"
+        );
         let second = Second::of(3, 7, &whole);
         assert_eq!((second.requests, second.failed, second.deliveries), (2_002, 2, 0));
     }

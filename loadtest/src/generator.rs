@@ -1,7 +1,7 @@
 //! Whether the load was made as it should have been: figures of a generator that was itself too slow say nothing about the
 //! server. Numbers in, words out.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::objective::duration;
 
@@ -16,7 +16,7 @@ const START_LATE_SHARE_MAX: f64 = 0.005;
 const CPU_SHARE_MAX: f64 = 0.9;
 
 /// What the generator saw of itself.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Generator {
     pub cpu_seconds: f64,
     pub seconds: f64,
@@ -39,6 +39,20 @@ impl Generator {
     /// Whether the figures are those of the server.
     pub fn kept_up(&self) -> bool {
         self.notes.is_empty()
+    }
+
+    /// Another process of the same run.
+    pub fn add(&mut self, other: &Self) {
+        self.cpu_seconds += other.cpu_seconds;
+        self.seconds = self.seconds.max(other.seconds);
+        self.threads += other.threads;
+        self.tick_late_p99_us = self.tick_late_p99_us.max(other.tick_late_p99_us);
+        self.tick_late_max_us = self.tick_late_max_us.max(other.tick_late_max_us);
+        self.started += other.started;
+        self.started_late += other.started_late;
+        self.out_of_files += other.out_of_files;
+        self.out_of_ports += other.out_of_ports;
+        self.disagrees = self.disagrees.take().or_else(|| other.disagrees.clone());
     }
 
     pub fn judge(&mut self) {

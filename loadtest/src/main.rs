@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use turnpike_loadtest::{arguments::Arguments, attack, report};
+use turnpike_loadtest::{arguments::Arguments, attack, report, report::Verdict};
 
 /// What a command line that is wrong ends with.
 const USAGE: u8 = 64;
@@ -16,6 +16,10 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
+    if arguments.list {
+        say(&report::profiles());
+        return ExitCode::SUCCESS;
+    }
     let prepared = match attack::prepare(&arguments) {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -24,6 +28,7 @@ fn main() -> ExitCode {
         }
     };
     let told = attack::run(&arguments, prepared).and_then(|summary| {
+        let Some(summary) = summary else { return Ok(Verdict::Held) };
         if !arguments.quiet || !summary.held() {
             say(&report::table(&summary));
         }

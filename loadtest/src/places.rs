@@ -14,17 +14,15 @@ pub struct Places {
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    #[error("--host: {0:?} is no URL like http://127.0.0.1:3010")]
-    Url(String),
-    #[error("--host: {0}: TLS is not spoken; aim at the port behind it")]
-    Tls(String),
-    #[error("--host: {host} is nowhere: {error}")]
-    Nowhere { host: String, error: std::io::Error },
+    #[error("{option}: {host:?} is no URL like http://127.0.0.1:3010")]
+    Url { option: &'static str, host: String },
+    #[error("{option}: {host} is nowhere: {error}")]
+    Nowhere { option: &'static str, host: String, error: std::io::Error },
     #[error(
-        "--host: {host} is {address}, which is another machine. Load on machines of others is an attack: with --allow-remote you \
+        "{option}: {host} is {address}, which is another machine. Load on machines of others is an attack: with --allow-remote you \
          say that you may"
     )]
-    Remote { host: String, address: IpAddr },
+    Remote { option: &'static str, host: String, address: IpAddr },
     #[error("--sources: from 1 to 200, and for servers on 127.0.0.0/8 alone")]
     Sources,
 }
@@ -36,21 +34,7 @@ const SOURCES_MAX: u32 = 200;
 impl Places {
     /// Looks the host up, once: whatever its name means later, the load goes where it was allowed to go.
     pub fn find(host: &str, users: u32, sources: Option<u32>, remote: bool) -> Result<Self, PlaceError> {
-        let url = Url::parse(host).map_err(|_| PlaceError::Url(host.to_owned()))?;
-        match url.scheme() {
-            "http" => {}
-            "https" => return Err(PlaceError::Tls(host.to_owned())),
-            _ => return Err(PlaceError::Url(host.to_owned())),
-        }
-        let name = url.host_str().ok_or_else(|| PlaceError::Url(host.to_owned()))?;
-        let port = url.port_or_known_default().unwrap_or(80);
-        // An address of version 6 stands in brackets.
-        let found = (name.trim_matches(['[', ']']), port).to_socket_addrs();
-        let found = found.map_err(|error| PlaceError::Nowhere { host: host.to_owned(), error })?;
-        let addresses: Vec<SocketAddr> = found.collect();
-        if let Some(far) = addresses.iter().find(|address| !remote && !address.ip().is_loopback()) {
-            return Err(PlaceError::Remote { host: host.to_owned(), address: far.ip() });
-        }
+        let (url, addresses) = look_up("--host", host, remote)?;
         let sources = Self::choose_sources(&addresses, users, sources)?;
         Ok(Self { host: url, addresses, sources })
     }
@@ -88,11 +72,44 @@ impl Places {
         &self.addresses
     }
 
+    /// The name by which the server proves who it is, if it must.
+    pub fn secured(&self) -> Option<&str> {
+        (self.host.scheme() == "https").then(|| bare(self.host.host_str().unwrap_or_default()))
+    }
+
+    /// For requests: the name is not looked up again.
+    pub fn name(&self) -> &str {
+        bare(self.host.host_str().unwrap_or_default())
+    }
+
     /// Of the websocket at this path.
     pub fn websocket(&self, path: &str) -> String {
         let port = self.host.port_or_known_default().unwrap_or(80);
-        format!("ws://{}:{port}{path}", self.host.host_str().unwrap_or_default())
+        let scheme = if self.secured().is_some() { "wss" } else { "ws" };
+        format!("{scheme}://{}:{port}{path}", self.host.host_str().unwrap_or_default())
     }
+}
+
+/// An address of version 6 stands in brackets.
+fn bare(name: &str) -> &str {
+    name.trim_matches(['[', ']'])
+}
+
+/// Where a URL leads to; other machines only if they may be loaded.
+pub fn look_up(option: &'static str, host: &str, remote: bool) -> Result<(Url, Vec<SocketAddr>), PlaceError> {
+    let fault = || PlaceError::Url { option, host: host.to_owned() };
+    let url = Url::parse(host).map_err(|_| fault())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(fault());
+    }
+    let name = url.host_str().ok_or_else(fault)?;
+    let found = (bare(name), url.port_or_known_default().unwrap_or(80)).to_socket_addrs();
+    let found = found.map_err(|error| PlaceError::Nowhere { option, host: host.to_owned(), error })?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    if let Some(far) = addresses.iter().find(|address| !remote && !address.ip().is_loopback()) {
+        return Err(PlaceError::Remote { option, host: host.to_owned(), address: far.ip() });
+    }
+    Ok((url, addresses))
 }
 
 #[cfg(test)]
@@ -110,7 +127,7 @@ mod tests {
         for host in ["http://127.0.0.1:3010", "http://[::1]:3010", "http://localhost:3010/"] {
             assert!(Places::find(host, 1, None, false).is_ok(), "{host}");
         }
-        for host in ["127.0.0.1:3010", "ftp://127.0.0.1", "https://127.0.0.1", "nothing"] {
+        for host in ["127.0.0.1:3010", "ftp://127.0.0.1", "nothing"] {
             assert!(Places::find(host, 1, None, true).is_err(), "{host}");
         }
     }
@@ -121,6 +138,11 @@ mod tests {
         assert_eq!(places.sources.len(), 3);
         assert_eq!(places.source(4), Some(Ipv4Addr::new(127, 0, 0, 2)));
         assert_eq!(places.websocket("/ws"), "ws://127.0.0.1:1/ws");
+        let secured = Places::find("https://[::1]", 1, None, false).unwrap();
+        assert_eq!(
+            (secured.websocket("/ws").as_str(), secured.secured()),
+            ("wss://[::1]:443/ws", Some("::1"))
+        );
         assert!(Places::find("http://127.0.0.1:1", 1, Some(201), false).is_err());
         assert!(Places::find("http://192.0.2.1:1", 1, Some(2), true).is_err());
     }

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use crate::objective::Objective;
+use crate::{dialect::App, objective::Objective};
 
 /// Ships with the program.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -23,6 +23,13 @@ const BUILT_IN: &[(&str, &str)] = &[
 
 pub fn built_in_names() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// Their names and what they are for.
+pub fn built_in_abouts() -> impl Iterator<Item = (&'static str, String)> {
+    let about =
+        |text| Profile::parse(text, &Overrides::default()).map(|profile| profile.about).unwrap_or_default();
+    BUILT_IN.iter().map(move |(name, text)| (*name, about(text)))
 }
 
 /// The text of a profile that ships with the program.
@@ -56,6 +63,8 @@ pub struct Profile {
     pub visits: Option<Visits>,
     pub cuts: Option<Cuts>,
     pub api: Option<Api>,
+    /// A Socket.IO server with events of its own, in place of Turnpike.
+    pub app: Option<App>,
     #[serde(default)]
     pub objectives: Vec<String>,
 }
@@ -79,6 +88,14 @@ pub struct Rooms {
     /// Whether they are shown to one another.
     #[serde(default)]
     pub presence: bool,
+}
+
+impl Rooms {
+    /// How many there are for so many users.
+    pub fn count(&self, users: u32) -> u32 {
+        let members = if self.members == 0 { users } else { self.members };
+        users.div_ceil(members.max(1)).max(1)
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -169,6 +186,8 @@ pub struct Overrides {
     pub run_time_s: Option<u32>,
     pub settle_s: Option<u32>,
     pub transport: Option<Transport>,
+    /// The server is not a Turnpike; what the profile does not say of it is as everywhere.
+    pub app: bool,
 }
 
 impl Profile {
@@ -185,6 +204,9 @@ impl Profile {
         profile.run_time_s = overrides.run_time_s.unwrap_or(profile.run_time_s);
         profile.settle_s = overrides.settle_s.unwrap_or(profile.settle_s);
         profile.transport = overrides.transport.unwrap_or(profile.transport);
+        if overrides.app && profile.app.is_none() {
+            profile.app = Some(App::default());
+        }
         let faults = profile.faults();
         if faults.is_empty() { Ok(profile) } else { Err(ProfileError::Values(faults)) }
     }
@@ -237,6 +259,16 @@ impl Profile {
         }
         if let Some(api) = &self.api {
             hold(api.every_ms > 0, "api.every_ms: from 1");
+        }
+        if let Some(app) = &self.app {
+            for fault in app.faults() {
+                hold(false, &fault);
+            }
+            hold(self.api.is_none(), "api: only of Turnpike");
+            hold(
+                self.transport == Transport::Socketio,
+                "transport: servers with events of their own speak Socket.IO",
+            );
         }
         for objective in &self.objectives {
             if let Err(fault) = objective.parse::<Objective>() {

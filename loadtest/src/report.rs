@@ -15,6 +15,7 @@ use crate::{
     figures::{Failures, Second, Times},
     generator::Generator,
     objective::Outcome,
+    profile,
 };
 
 pub use page::page;
@@ -34,6 +35,11 @@ pub fn write(summary: &Summary, html: Option<&Path>, json: Option<&Path>) -> any
     Ok(())
 }
 
+/// What ships, a line each.
+pub fn profiles() -> String {
+    profile::built_in_abouts().map(|(name, about)| format!("{name:<24} {about}\n")).collect()
+}
+
 /// All that is known of a run when it is over.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
@@ -41,6 +47,7 @@ pub struct Summary {
     pub about: String,
     pub host: String,
     pub users: u32,
+    pub processes: u32,
     /// Milliseconds since 1970.
     pub began_ms: u64,
     pub seconds: f64,

@@ -4,17 +4,21 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use rustls::ClientConfig;
 use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
 
 use crate::{
     accounting::{Account, Ledger},
+    dialect::Dialect,
     figures::{Figures, Measure},
     generator::START_LATE_US_MAX,
+    parts::{Head, Part},
     places::Places,
     profile::Profile,
     token::Tokens,
@@ -42,9 +46,13 @@ pub enum Phase {
 
 pub struct Run {
     pub id: u32,
+    /// Of all users.
+    pub part: Part,
     pub profile: Profile,
     pub places: Places,
     pub tokens: Tokens,
+    pub dialect: Dialect,
+    pub tls: TlsConnector,
     began: Instant,
     began_unix_us: u64,
     phase: watch::Sender<Phase>,
@@ -55,8 +63,8 @@ pub struct Run {
     pub connected: AtomicU64,
     /// Users that came in, or could not.
     pub arrived: AtomicU32,
-    /// Users that have not left yet.
-    pub present: AtomicU32,
+    /// The same of all other parts.
+    others_done: AtomicBool,
     /// Messages that wait for their ack.
     pub under_way: AtomicU64,
     pub started: AtomicU64,
@@ -66,11 +74,21 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(id: u32, profile: Profile, places: Places, tokens: Tokens) -> Self {
+    pub fn new(
+        id: u32,
+        part: Part,
+        profile: Profile,
+        places: Places,
+        tokens: Tokens,
+        tls: Arc<ClientConfig>,
+    ) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let users = profile.users_in_all();
+        let dialect = profile.app.clone().map_or(Dialect::Turnpike(profile.transport), Dialect::App);
         Self {
             id,
+            part,
+            dialect,
+            tls: tls.into(),
             profile,
             places,
             tokens,
@@ -83,7 +101,7 @@ impl Run {
             examples: Mutex::default(),
             connected: AtomicU64::new(0),
             arrived: AtomicU32::new(0),
-            present: AtomicU32::new(users),
+            others_done: AtomicBool::new(false),
             under_way: AtomicU64::new(0),
             started: AtomicU64::new(0),
             started_late: AtomicU64::new(0),
@@ -148,8 +166,69 @@ impl Run {
         }
     }
 
+    /// In this process.
+    pub fn users(&self) -> u32 {
+        self.part.share(self.profile.users)
+    }
+
+    pub fn backends(&self) -> u32 {
+        self.profile.api.as_ref().map_or(0, |api| self.part.share(api.users))
+    }
+
+    /// Neither this run's rooms nor those of others are met by chance.
+    pub fn room_name(&self, number: u32) -> String {
+        format!("load:{:x}.{number}", self.id)
+    }
+
     pub fn room(&self, number: u32) -> Arc<Mutex<Ledger>> {
         Arc::clone(held(&self.rooms).entry(number).or_default())
+    }
+
+    /// How far all rooms have come.
+    pub fn heads(&self) -> Vec<Head> {
+        let rooms: Vec<(u32, Arc<Mutex<Ledger>>)> =
+            held(&self.rooms).iter().map(|(number, ledger)| (*number, Arc::clone(ledger))).collect();
+        let head = |(room, ledger): (u32, Arc<Mutex<Ledger>>)| {
+            let ledger = held(&ledger);
+            let (epoch, place) = ledger.head();
+            Head {
+                room,
+                epoch,
+                place,
+                taken: ledger.taken().iter().map(|(sender, last)| (*sender, *last)).collect(),
+            }
+        };
+        rooms.into_iter().map(head).collect()
+    }
+
+    fn learn_heads(&self, heads: &[Head]) {
+        for head in heads {
+            let ledger = self.room(head.room);
+            let mut ledger = held(&ledger);
+            ledger.learn(head.epoch, head.place);
+            for (sender, last) in &head.taken {
+                ledger.taken_from(*sender, *last);
+            }
+        }
+    }
+
+    /// How far all parts are.
+    pub fn learn(&self, under_way: u64, heads: &[Head]) {
+        self.learn_heads(heads);
+        let settling = matches!(self.phase(), Phase::Settling { .. });
+        self.others_done.store(settling && under_way == 0, Ordering::Relaxed);
+    }
+
+    /// What a part has measured.
+    pub fn take_in(&self, figures: &Figures, heads: &[Head]) {
+        held(&self.shares[0]).add(figures);
+        self.learn_heads(heads);
+    }
+
+    /// Nobody, here or in another part, waits for an ack.
+    pub fn is_quiet(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) == 0
+            && (self.part == Part::WHOLE || self.others_done.load(Ordering::Relaxed))
     }
 
     /// Of a user that has left.

@@ -46,6 +46,11 @@ impl Tokens {
         self.make("loadtest", Some("service"))
     }
 
+    /// For nodes that tell their metrics to nobody else.
+    pub fn admin(&self) -> String {
+        self.make("loadtest", Some("admin"))
+    }
+
     fn make(&self, sub: &str, role: Option<&str>) -> String {
         match self {
             Self::Secret(key) => {

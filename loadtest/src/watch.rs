@@ -7,7 +7,10 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
 
 use crate::{
     figures::{Figures, Measure, Second},
@@ -15,6 +18,7 @@ use crate::{
     objective::duration,
     process,
     run::{Phase, Run},
+    server::Load,
 };
 
 /// All that was seen.
@@ -25,22 +29,31 @@ pub struct Watched {
     pub tick_late_max_us: u64,
 }
 
+/// Who is told of each second.
+pub trait Audience: Send + 'static {
+    fn second(&mut self, run: &Run, part: &Figures, second: &Second, all: &Figures);
+    fn end(&mut self) {}
+}
+
 /// Until the run is over.
-pub async fn watch(run: Arc<Run>, pid: Option<u32>, quiet: bool) -> Watched {
+pub async fn watch(
+    run: Arc<Run>,
+    server: watch::Receiver<Option<Load>>,
+    mut audience: impl Audience,
+) -> Watched {
     let mut watched = Watched {
         figures: Figures::default(),
         timeline: Vec::new(),
         tick_late_p99_us: 0,
         tick_late_max_us: 0,
     };
-    let shows = !quiet && std::io::stderr().is_terminal();
     let mut lateness =
         Histogram::<u64>::new(3).expect("three digits are among those that a histogram can have");
     let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (own, mut cpu) = (std::process::id(), Cpu::default());
+    let mut cpu = Cpu::default();
     let mut last = Instant::now();
-    cpu.since_last(own, pid, 1.0);
+    cpu.since_last(None, 1.0);
     loop {
         let due = ticks.tick().await;
         lateness.record(due.elapsed().as_micros() as u64).expect("a histogram grows as needed");
@@ -53,21 +66,17 @@ pub async fn watch(run: Arc<Run>, pid: Option<u32>, quiet: bool) -> Watched {
         let part = run.take_figures();
         let connected = run.connected.load(Ordering::Relaxed);
         let mut second = Second::of(run.elapsed().as_secs(), connected, &part);
-        (second.own_cpu, second.server_cpu) = cpu.since_last(own, pid, passed.as_secs_f64());
-        second.server_memory_bytes = pid.and_then(process::memory_bytes);
+        let load = *server.borrow();
+        (second.own_cpu, second.server_cpu) = cpu.since_last(load, passed.as_secs_f64());
+        second.server_memory_bytes = load.map(|load| load.memory_bytes);
         watched.figures.add(&part);
-        if shows {
-            progress(&run, &second, &watched.figures);
-        }
+        audience.second(&run, &part, &second, &watched.figures);
         watched.timeline.push(second);
         if over {
             break;
         }
     }
-    if shows {
-        // The line goes, so that the table begins at the left.
-        let _ = write!(std::io::stderr(), "\r\x1b[K");
-    }
+    audience.end();
     watched.tick_late_p99_us = lateness.value_at_quantile(0.99);
     watched.tick_late_max_us = lateness.max();
     watched
@@ -81,18 +90,67 @@ struct Cpu {
 
 impl Cpu {
     /// Shares of one core.
-    fn since_last(&mut self, own: u32, server: Option<u32>, seconds: f64) -> (f64, Option<f64>) {
-        let now = process::cpu_seconds(own).unwrap_or(self.own);
+    fn since_last(&mut self, server: Option<Load>, seconds: f64) -> (f64, Option<f64>) {
+        let now = process::cpu_seconds(std::process::id()).unwrap_or(self.own);
         let own_share = (now - self.own) / seconds;
         self.own = now;
-        let now = server.and_then(process::cpu_seconds);
-        let server_share = now.zip(self.server).map(|(now, before)| (now - before) / seconds);
+        let now = server.map(|load| load.cpu_seconds);
+        // A node that began anew counts from nothing.
+        let server_share = now.zip(self.server).map(|(now, before)| (now - before).max(0.0) / seconds);
         self.server = now;
         (own_share, server_share)
     }
 }
 
-fn progress(run: &Run, second: &Second, all: &Figures) {
+/// One line for whoever waits: in a terminal it stays where it is, elsewhere a new one comes now and then.
+pub struct Progress {
+    is_quiet: bool,
+    is_terminal: bool,
+    seconds: u64,
+}
+
+/// Between two lines where lines are kept.
+const KEPT_EVERY_S: u64 = 10;
+
+impl Progress {
+    pub fn new(is_quiet: bool) -> Self {
+        Self { is_quiet, is_terminal: std::io::stderr().is_terminal(), seconds: 0 }
+    }
+}
+
+impl Audience for Progress {
+    fn second(&mut self, run: &Run, _: &Figures, second: &Second, all: &Figures) {
+        self.seconds += 1;
+        if self.is_quiet || !(self.is_terminal || self.seconds.is_multiple_of(KEPT_EVERY_S)) {
+            return;
+        }
+        let line = progress(run, second, all);
+        let _ = if self.is_terminal {
+            write!(std::io::stderr(), "\r\x1b[K{line}")
+        } else {
+            writeln!(std::io::stderr(), "{line}")
+        };
+        let _ = std::io::stderr().flush();
+    }
+
+    fn end(&mut self) {
+        if !self.is_quiet && self.is_terminal {
+            // The line goes, so that the table begins at the left.
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// The process that started this one.
+pub struct Told;
+
+impl Audience for Told {
+    fn second(&mut self, run: &Run, part: &Figures, _: &Second, _: &Figures) {
+        crate::parts::child::tell_second(run, part);
+    }
+}
+
+fn progress(run: &Run, second: &Second, all: &Figures) -> String {
     let phase = match run.phase() {
         Phase::Gathering => "coming in".to_owned(),
         Phase::Loading { stop_us, .. } => {
@@ -102,14 +160,12 @@ fn progress(run: &Run, second: &Second, all: &Figures) {
         Phase::Over => "over".to_owned(),
     };
     let p99 = second.delivery_p99_us.or(second.send_p99_us).map_or("-".to_owned(), duration);
-    let line = format!(
+    format!(
         "{phase} | {} connected | {}/s requests | {}/s deliveries, p99 {p99} | {} failed | {} connects",
         second.connected,
         second.requests,
         second.deliveries,
         all.failures(),
         all.count(Measure::Connect),
-    );
-    let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
-    let _ = std::io::stderr().flush();
+    )
 }

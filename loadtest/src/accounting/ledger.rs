@@ -1,7 +1,7 @@
 //! What all clients together know of a room: how far it has come, and which message stands where. Places
 //! about which they disagree are counted.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Places that are remembered. What a client is given from further back cannot be compared, only counted.
 const MARKS_MAX: usize = 65_536;
@@ -19,6 +19,8 @@ pub struct Ledger {
     /// What stands at `first` and behind it; nothing where nobody has said anything yet.
     marks: VecDeque<Option<u64>>,
     pub altered: u64,
+    /// Where messages have no place: the last that the server took of each sender.
+    taken: BTreeMap<u32, u64>,
 }
 
 impl Ledger {
@@ -34,14 +36,44 @@ impl Ledger {
         }
     }
 
+    /// The server took this message, and does not say where it stands.
+    pub fn taken_from(&mut self, sender: u32, number: u64) {
+        let last = self.taken.entry(sender).or_default();
+        *last = (*last).max(number);
+    }
+
+    pub fn taken(&self) -> &BTreeMap<u32, u64> {
+        &self.taken
+    }
+
+    /// Epoch and place, as far as is known here.
+    pub fn head(&self) -> (u64, u64) {
+        (self.epoch, self.acknowledged_to)
+    }
+
+    /// Others know that the room has come so far.
+    pub fn learn(&mut self, epoch: u64, place: u64) {
+        if epoch > self.epoch {
+            self.begin(epoch, place);
+        }
+        if epoch == self.epoch {
+            self.acknowledged_to = self.acknowledged_to.max(place);
+        }
+    }
+
     /// A member was given this message as the one that stands there.
     pub fn delivered(&mut self, epoch: u64, seq: u64, mark: u64) {
         self.compare(epoch, seq, mark);
     }
 
+    fn begin(&mut self, epoch: u64, first: u64) {
+        let taken = std::mem::take(&mut self.taken);
+        *self = Self { epoch, first, altered: self.altered, taken, ..Self::default() };
+    }
+
     fn compare(&mut self, epoch: u64, seq: u64, mark: u64) {
         if epoch > self.epoch {
-            *self = Self { epoch, first: seq, altered: self.altered, ..Self::default() };
+            self.begin(epoch, seq);
         }
         if epoch < self.epoch {
             return;

@@ -112,6 +112,16 @@ pub struct Verdict {
     pub disordered: u64,
 }
 
+impl Verdict {
+    pub fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.lost += other.lost;
+        self.first_lost = self.first_lost.or(other.first_lost);
+        self.doubled += other.doubled;
+        self.disordered += other.disordered;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,18 +1,20 @@
 //! How a user comes in: the connection, the token, the room, and the session that may go on.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::Instant;
-use turnpike_wire::{Position, event::ClientEvent};
+use turnpike_wire::Position;
 
 use super::{
     Client, Expected,
     link::{Broken, Link},
 };
 use crate::{
-    dialect::{self, Packet, Ticket},
+    dialect::{Packet, Request, Ticket},
     figures::Measure,
-    profile::Transport,
 };
 
 /// Coming in that takes longer has failed.
@@ -26,7 +28,7 @@ impl Client {
     pub(super) async fn enter(&mut self, due_us: u64) -> bool {
         self.run.note_start(due_us, self.run.now_us());
         if let Some(room) = &mut self.room {
-            room.recovering(due_us);
+            room.recovering(&self.run, due_us);
         }
         match tokio::time::timeout(ENTER_MAX, self.connect()).await {
             Ok(Ok(recovered)) => {
@@ -83,13 +85,13 @@ impl Client {
 
     /// Whether the session went on, with its room.
     async fn connect(&mut self) -> Result<bool, Broken> {
-        let transport = self.run.profile.transport;
-        let link = Link::open(&self.run.places, self.number, dialect::path(transport)).await?;
+        let run = Arc::clone(&self.run);
+        let link = Link::open(&run.places, &run.tls, self.number, &run.dialect.path()).await?;
         self.link = Some(link);
         let token = self.run.tokens.user(&self.name);
         let mut said = None;
-        if dialect::enters_at_once(transport) {
-            said = Some(dialect::enter(transport, &token, None));
+        if run.dialect.enters_at_once() {
+            said = Some(run.dialect.enter(&token, None));
         }
         loop {
             if let Some(text) = said.take() {
@@ -99,9 +101,9 @@ impl Client {
             let Some(text) = self.link_mut()?.next(until).await? else {
                 return Err(Broken::Other("took too long".to_owned()));
             };
-            match dialect::read(transport, &text) {
-                Packet::Open => said = Some(dialect::enter(transport, &token, self.ticket.as_ref())),
-                Packet::Entered(entered) => return Ok(self.keep_ticket(entered.pid.as_deref(), transport)),
+            match run.dialect.read(&text) {
+                Packet::Open => said = Some(run.dialect.enter(&token, self.ticket.as_ref())),
+                Packet::Entered(entered) => return Ok(self.keep_ticket(entered.pid.as_deref())),
                 Packet::Refused(refusal) => {
                     self.return_after_ms = refusal.retry_after_ms;
                     // A session that the server does not want is not shown again.
@@ -113,8 +115,9 @@ impl Client {
         }
     }
 
-    fn keep_ticket(&mut self, pid: Option<&str>, transport: Transport) -> bool {
-        let (Some(pid), Transport::Socketio) = (pid, transport) else { return false };
+    fn keep_ticket(&mut self, pid: Option<&str>) -> bool {
+        // The plain websocket has none: there a room is joined from where it was left.
+        let Some(pid) = pid else { return false };
         // The stock client's rule: the same private id means that the session goes on.
         if self.ticket.as_ref().is_some_and(|ticket| ticket.pid == pid) {
             return true;
@@ -126,14 +129,9 @@ impl Client {
     /// Whether it is in its room.
     pub(super) async fn join(&mut self, due_us: u64) -> bool {
         let Some(room) = &self.room else { return true };
-        let mut data = serde_json::json!({ "room": room.name });
-        if let Some(track) = &room.track {
-            let position = Position { epoch: track.epoch, seq: track.reached() };
-            data["since"] = position.to_string().into();
-        }
-        if self.run.profile.rooms.as_ref().is_some_and(|rooms| rooms.presence) {
-            data["presence"] = true.into();
-        }
-        self.ask(ClientEvent::RoomJoin, &data.to_string(), Expected::Join { due_us }).await
+        let name = Arc::clone(&room.name);
+        let since = room.track.as_ref().map(|track| Position { epoch: track.epoch, seq: track.reached() });
+        let presence = self.run.profile.rooms.as_ref().is_some_and(|rooms| rooms.presence);
+        self.ask(Request::Join { room: &name, since, presence }, Expected::Join { due_us }).await
     }
 }

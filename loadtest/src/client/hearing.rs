@@ -1,17 +1,17 @@
 //! What a client makes of what the server says: answers find their questions, and the rest goes where it belongs.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{Client, Expected, link::Broken};
 use crate::{
-    dialect::{self, Answer, Packet, Refusal},
-    run::held,
+    dialect::{Answer, Packet, Refusal},
+    run::{Phase, held},
 };
 
 impl Client {
     pub(super) async fn hear(&mut self, text: &str) {
-        let packet = dialect::read(self.run.profile.transport, text);
-        if let Err(broken) = self.take(packet).await {
+        let run = Arc::clone(&self.run);
+        if let Err(broken) = self.take(run.dialect.read(text)).await {
             self.lose(&broken);
         }
     }
@@ -26,9 +26,16 @@ impl Client {
                     room.take(&self.run, &message, now_us);
                 }
             }
+            Packet::Tagged(text, offset) => {
+                self.keep_offset(offset);
+                let now_us = self.run.now_us();
+                if let Some(room) = &mut self.room {
+                    room.take_tagged(&self.run, text, now_us);
+                }
+            }
             Packet::Resync(resync, offset) => {
                 self.keep_offset(offset);
-                if let Some(room) = self.room.as_mut().filter(|room| room.name == resync.room) {
+                if let Some(room) = self.room.as_mut().filter(|room| *room.name == *resync.room) {
                     room.begin_anew(&self.run, resync.epoch, resync.seq);
                 }
             }
@@ -45,7 +52,7 @@ impl Client {
         Ok(())
     }
 
-    fn answered(&mut self, id: u64, answer: &Answer<'_>) {
+    pub(super) fn answered(&mut self, id: u64, answer: &Answer<'_>) {
         let Some(expected) = self.waiting.remove(&id) else { return };
         let (measure, due_us) = expected.measure();
         let failure = (!answer.ok).then(|| answer.error.as_ref().map_or("refused".to_owned(), Refusal::name));
@@ -59,8 +66,10 @@ impl Client {
             (Expected::Send { tag }, epoch, seq) => {
                 self.run.under_way.fetch_sub(1, Ordering::Relaxed);
                 room.account.acknowledged += 1;
-                if let (Some(epoch), Some(seq)) = (epoch, seq) {
-                    held(&room.ledger).acknowledged(epoch, seq, tag.mark());
+                let mut ledger = held(&room.ledger);
+                match (epoch, seq) {
+                    (Some(epoch), Some(seq)) => ledger.acknowledged(epoch, seq, tag.mark()),
+                    _ => ledger.taken_from(tag.sender, u64::from(tag.number)),
                 }
             }
             (Expected::Join { .. }, Some(epoch), Some(seq)) if failure.is_none() => {
@@ -77,6 +86,11 @@ impl Client {
                     Some(_) => {}
                     None => room.begin(&self.run, epoch, seq),
                 }
+                room.look_for_recovery(&self.run, now_us);
+            }
+            (Expected::Join { .. }, None, _) if failure.is_none() => {
+                room.is_early |= self.run.phase() == Phase::Gathering;
+                let now_us = self.run.now_us();
                 room.look_for_recovery(&self.run, now_us);
             }
             _ => {}

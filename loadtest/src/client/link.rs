@@ -3,10 +3,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use rustls::pki_types::ServerName;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpSocket, TcpStream},
     time::Instant,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Error, Message, Utf8Bytes, protocol::WebSocketConfig},
@@ -15,8 +18,13 @@ use tokio_tungstenite::{
 use crate::places::Places;
 
 pub(super) struct Link {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Box<dyn Stream>>,
 }
+
+/// TCP, or TLS over it.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Why there is no connection, or no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +59,21 @@ const ENFILE: i32 = 23;
 const EADDRNOTAVAIL: i32 = 99;
 
 impl Link {
-    pub(super) async fn open(places: &Places, number: u32, path: &str) -> Result<Self, Broken> {
+    pub(super) async fn open(
+        places: &Places,
+        tls: &TlsConnector,
+        number: u32,
+        path: &str,
+    ) -> Result<Self, Broken> {
         let stream = Self::connect(places, number).await.map_err(|error| match error.raw_os_error() {
             Some(EMFILE | ENFILE) => Broken::OutOfFiles,
             Some(EADDRNOTAVAIL) => Broken::OutOfPorts,
             _ => Broken::Other(error.kind().to_string()),
         })?;
+        let stream: Box<dyn Stream> = match places.secured() {
+            None => Box::new(stream),
+            Some(name) => Box::new(secure(tls, name, stream).await?),
+        };
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
@@ -123,6 +140,16 @@ impl Link {
         // Whoever does not answer is left.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.close(None)).await;
     }
+}
+
+async fn secure(tls: &TlsConnector, name: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, Broken> {
+    let name =
+        ServerName::try_from(name.to_owned()).map_err(|_| Broken::Other("no name for TLS".to_owned()))?;
+    let secured = tls.connect(name, stream).await;
+    // The library says within what it found.
+    secured.map_err(|error| {
+        Broken::Other(format!("TLS: {}", error.to_string().chars().take(80).collect::<String>()))
+    })
 }
 
 fn cause(error: &Error) -> Broken {

@@ -119,6 +119,16 @@ impl Plan {
         self.visit = Some(Visit::Leave(now_us + u64::from(visits.stay_ms) * 1_000));
     }
 
+    /// Nobody is cut or goes any more; what was due before the end still is.
+    pub(super) fn rest(&mut self) {
+        self.cuts = None;
+        self.visit = None;
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.next_us(true) == u64::MAX
+    }
+
     /// It left, and would come again.
     pub(super) fn is_away(&self) -> bool {
         matches!(self.visit, Some(Visit::Come(_)))
@@ -144,7 +154,7 @@ mod tests {
             due.push(at / 1_000);
         }
         assert_eq!(due, [500, 1_500, 2_500]);
-        assert_eq!(plan.next_us(true), u64::MAX);
+        assert!(plan.is_done());
         assert_eq!(Plan::new(&profile, 2, 0, 3_000_000).message(10_000_000), None, "listens only");
     }
 
@@ -160,6 +170,8 @@ mod tests {
         assert_eq!(plan.message(2_999_999), None);
         assert_eq!(plan.message(3_000_000), Some(3_000_000));
         assert_eq!(plan.next_us(false), u64::MAX, "without a connection nothing is due");
+        plan.rest();
+        assert_eq!((plan.cut(200_000_000, 7), plan.is_done()), (None, false), "what was due still is");
     }
 
     #[test]

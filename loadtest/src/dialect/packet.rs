@@ -13,6 +13,8 @@ pub enum Packet<'a> {
     Entered(Entered<'a>),
     Refused(Refusal),
     Message(Message<'a>, Option<&'a str>),
+    /// A delivery of a server with events of its own, all of it, and the offset that it may bear.
+    Tagged(&'a str, Option<&'a str>),
     /// The server is about to close.
     Closing(Closing),
     /// This room's continuity was lost.
@@ -83,7 +85,7 @@ pub struct Closing {
 }
 
 /// To a join, a send, or anything else that was asked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Answer<'a> {
     pub ok: bool,
     pub error: Option<Refusal>,

@@ -8,14 +8,32 @@ use super::{
     packet::{self, Packet, Refusal},
 };
 
-pub(super) fn enter(token: &str, ticket: Option<&Ticket>) -> String {
-    match ticket {
-        Some(ticket) => {
-            let auth = serde_json::json!({ "token": token, "pid": ticket.pid, "offset": ticket.offset });
-            format!("40{auth}")
-        }
-        None => format!("40{}", serde_json::json!({ "token": token })),
-    }
+pub(super) fn path(path: &str) -> String {
+    format!("{path}?EIO=4&transport=websocket")
+}
+
+/// What stands before everything of a namespace.
+pub(super) fn prefix(namespace: &str) -> String {
+    if namespace == "/" { String::new() } else { format!("{namespace},") }
+}
+
+/// Users are in one namespace, so whose something is need not be looked at.
+pub(super) fn without_namespace(text: &str) -> &str {
+    if text.starts_with('/') { text.split_once(',').map_or("", |(_, rest)| rest) } else { text }
+}
+
+/// The offset is what the stock client takes for it: a string at the end.
+pub(super) fn offset<'a>(arguments: &[&'a RawValue]) -> Option<&'a str> {
+    let last = arguments.get(1..)?.last()?.get();
+    last.strip_prefix('"')?.strip_suffix('"')
+}
+
+pub(super) fn enter(namespace: &str, token: &str, ticket: Option<&Ticket>) -> String {
+    let auth = match ticket {
+        Some(ticket) => serde_json::json!({ "token": token, "pid": ticket.pid, "offset": ticket.offset }),
+        None => serde_json::json!({ "token": token }),
+    };
+    format!("40{}{auth}", prefix(namespace))
 }
 
 pub(super) fn event(id: u64, name: &str, data: &str) -> String {
@@ -24,13 +42,22 @@ pub(super) fn event(id: u64, name: &str, data: &str) -> String {
 
 pub(super) fn read(text: &str) -> Packet<'_> {
     match text.as_bytes() {
-        [b'0', ..] => Packet::Open,
-        b"2" => Packet::Ping,
-        [b'4', b'0', ..] => Packet::Entered(serde_json::from_str(&text[2..]).unwrap_or_default()),
-        [b'4', b'4', ..] => Packet::Refused(refusal(&text[2..])),
         [b'4', b'2', ..] => read_event(&text[2..]),
         [b'4', b'3', ..] => read_answer(&text[2..]),
-        b"1" | b"41" => Packet::Closed,
+        _ => read_transport(text),
+    }
+}
+
+/// Everything but events and their answers.
+pub(super) fn read_transport(text: &str) -> Packet<'_> {
+    match text.as_bytes() {
+        [b'0', ..] => Packet::Open,
+        b"2" => Packet::Ping,
+        [b'4', b'0', ..] => {
+            Packet::Entered(serde_json::from_str(without_namespace(&text[2..])).unwrap_or_default())
+        }
+        [b'4', b'4', ..] => Packet::Refused(refusal(without_namespace(&text[2..]))),
+        b"1" | [b'4', b'1', ..] => Packet::Closed,
         b"6" => Packet::Event(None),
         _ => Packet::Garbage,
     }
@@ -60,9 +87,7 @@ fn read_event(text: &str) -> Packet<'_> {
         return Packet::Garbage;
     };
     let data = arguments.get(1).map_or("null", |data| data.get());
-    // The offset is a string without anything that would have to be escaped.
-    let offset = arguments.get(2).map(|offset| offset.get().trim_matches('"'));
-    packet::event(name, data, offset)
+    packet::event(name, data, offset(&arguments))
 }
 
 fn read_answer(text: &str) -> Packet<'_> {
@@ -132,8 +157,9 @@ mod tests {
     #[test]
     fn what_is_said_is_json() {
         let ticket = Ticket { pid: "p".into(), offset: "1:2".into() };
-        let entered: serde_json::Value = serde_json::from_str(&enter("t", Some(&ticket))[2..]).unwrap();
+        let entered: serde_json::Value = serde_json::from_str(&enter("/", "t", Some(&ticket))[2..]).unwrap();
         assert_eq!(entered, serde_json::json!({ "token": "t", "pid": "p", "offset": "1:2" }));
+        assert!(enter("/chat", "t", None).starts_with("40/chat,{"));
         assert_eq!(event(3, "ping", "{}"), "423[\"ping\",{}]");
     }
 }

@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 
 use super::{
     Summary,
-    plot::{Line, plot},
+    plot::{Line, plot, plot_over},
     table::grouped,
 };
-use crate::{figures::Second, objective::duration};
+use crate::{
+    figures::{SHARES, Second, Times},
+    objective::duration,
+};
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b;\
 background:#fff}table{border-collapse:collapse;margin:1rem 0;width:100%}th,td{padding:.25rem .6rem;text-align:right;\
@@ -66,7 +69,9 @@ pub fn page(summary: &Summary) -> String {
         &["failed", "why", "count"],
         summary.failures.iter().map(|one| vec![one.what.to_owned(), escaped(&one.why), grouped(one.count)]),
     );
+    curves(&mut page, &summary.times);
     plots(&mut page, &summary.timeline);
+    failures(&mut page, summary);
     let generator = &summary.generator;
     let _ = writeln!(
         page,
@@ -131,7 +136,6 @@ fn plots(page: &mut String, timeline: &[Second]) {
         line("requests", &|second| Some(second.requests as f64)),
     ];
     page.push_str(&plot("A second", "", &rates));
-    page.push_str(&plot("Failed, a second", "", &[line("failed", &|second| Some(second.failed as f64))]));
     page.push_str(&plot("Connected users", "", &[line("users", &|second| Some(second.connected as f64))]));
     let cpu = [
         line("server", &|second| second.server_cpu.map(|share| share * 100.0)),
@@ -140,6 +144,32 @@ fn plots(page: &mut String, timeline: &[Second]) {
     page.push_str(&plot("CPU, of one core", "%", &cpu));
     let memory = |second: &Second| second.server_memory_bytes.map(|bytes| bytes as f64 / 1e6);
     page.push_str(&plot("Memory of the server", "MB", &[line("resident", &memory)]));
+}
+
+/// How long things took, as a curve over percentiles.
+fn curves(page: &mut String, times: &[Times]) {
+    let names = SHARES.map(|(_, name)| name);
+    for times in times.iter().filter(|times| times.count > 1) {
+        let values = times.curve_us.iter().map(|us| Some(*us as f64 / 1_000.0)).collect();
+        let title = format!("Percentiles of {}", times.name);
+        page.push_str(&plot_over(&title, "ms", &[Line { name: times.name, values }], &names));
+    }
+}
+
+/// Kinds of failures that are drawn, the most frequent.
+const KINDS_MAX: usize = 6;
+
+/// What failed over time. Its reasons are sentences, so each has a plot of its own.
+fn failures(page: &mut String, summary: &Summary) {
+    for kind in summary.failures.iter().take(KINDS_MAX) {
+        let in_second = |second: &Second| {
+            let same = second.failures.iter().filter(|one| one.what == kind.what && one.why == kind.why);
+            Some(same.map(|one| one.count).sum::<u64>() as f64)
+        };
+        let line = Line { name: kind.what, values: summary.timeline.iter().map(in_second).collect() };
+        let title = escaped(&format!("Failed, a second: {}, {}", kind.what, kind.why));
+        page.push_str(&plot(&title, "", &[line]));
+    }
 }
 
 fn rows(page: &mut String, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {

@@ -14,10 +14,24 @@ const LEFT: f64 = 64.0;
 const BOTTOM: f64 = 24.0;
 const TOP: f64 = 24.0;
 /// Told apart also by who does not see red and green.
-const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
+const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
-/// Nothing if there is nothing to be seen.
+/// Over time, a value a second. Nothing if there is nothing to be seen.
 pub(super) fn plot(title: &str, unit: &str, lines: &[Line<'_>]) -> String {
+    let count = lines.iter().map(|line| line.values.len()).max().unwrap_or_default();
+    let marks = if count < 2 { Vec::new() } else { vec![0, (count - 1) / 2, count - 1] };
+    let marks: Vec<(usize, String)> = marks.into_iter().map(|at| (at, format!("{at} s"))).collect();
+    draw(title, unit, lines, &marks)
+}
+
+/// Over things that have names.
+pub(super) fn plot_over(title: &str, unit: &str, lines: &[Line<'_>], names: &[&str]) -> String {
+    let marks: Vec<(usize, String)> =
+        names.iter().enumerate().map(|(at, name)| (at, (*name).to_owned())).collect();
+    draw(title, unit, lines, &marks)
+}
+
+fn draw(title: &str, unit: &str, lines: &[Line<'_>], marks: &[(usize, String)]) -> String {
     let values = || lines.iter().flat_map(|line| line.values.iter().flatten());
     let highest = values().copied().fold(0.0, f64::max);
     let count = lines.iter().map(|line| line.values.len()).max().unwrap_or_default();
@@ -43,7 +57,8 @@ pub(super) fn plot(title: &str, unit: &str, lines: &[Line<'_>]) -> String {
             short(value)
         );
     }
-    for at in [0, (count - 1) / 2, count - 1] {
+    for (at, name) in marks {
+        let at = *at;
         let anchor = if at == 0 {
             "start"
         } else if at == count - 1 {
@@ -53,7 +68,7 @@ pub(super) fn plot(title: &str, unit: &str, lines: &[Line<'_>]) -> String {
         };
         let _ = write!(
             svg,
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{at} s</text>",
+            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{name}</text>",
             x(at),
             HEIGHT - 6.0
         );

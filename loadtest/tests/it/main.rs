@@ -6,5 +6,8 @@
 mod against_a_node;
 mod breaker;
 mod broken;
+mod other_servers;
 mod program;
 mod refusing;
+mod surroundings;
+mod together;

@@ -1,0 +1,182 @@
+//! One end of a path: an offer, the answer to it, and whether media can flow. It must not know what a frame is.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use rtc::{
+    interceptor::Slot,
+    media_stream::MediaStreamTrack,
+    peer_connection::{configuration::media_engine::MIME_TYPE_VP8, state::RTCPeerConnectionState},
+    rtp,
+    rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind},
+};
+use tokio::sync::watch;
+use webrtc::{
+    media_stream::{
+        track_local::{TrackLocal, TrackLocalEvent, static_rtp::TrackLocalStaticRTP},
+        track_remote::{TrackRemote, TrackRemoteEvent},
+    },
+    peer_connection::{
+        MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
+        RTCSessionDescription, Registry, register_default_interceptors,
+    },
+    rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit},
+    runtime::TokioRuntime,
+};
+
+use super::keyframes;
+
+/// What is done with each payload that comes.
+pub(super) type Sink = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+pub(super) struct Peer {
+    connection: Arc<dyn PeerConnection>,
+    state: watch::Receiver<State>,
+    /// Of a publisher.
+    track: Option<Arc<TrackLocalStaticRTP>>,
+    ssrc: u32,
+    pub(super) wants_keyframe: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct State {
+    is_gathered: bool,
+    is_connected: bool,
+    has_failed: bool,
+}
+
+/// Gathering on one machine takes milliseconds.
+const GATHER_MAX: Duration = Duration::from_secs(10);
+/// ICE and DTLS of a server with work to do.
+const CONNECT_MAX: Duration = Duration::from_secs(20);
+
+impl Peer {
+    /// Sends video, with this name for its packets.
+    pub(super) async fn publisher(address: &str, ssrc: u32) -> anyhow::Result<Self> {
+        let mut peer = Self::new(address, None).await?;
+        let codec = RTCRtpCodec { mime_type: MIME_TYPE_VP8.to_owned(), clock_rate: 90_000, ..RTCRtpCodec::default() };
+        let encoding = RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
+            codec,
+            ..Default::default()
+        };
+        let name = ssrc.to_string();
+        let track = MediaStreamTrack::new(name.clone(), name.clone(), name, RtpCodecKind::Video, vec![encoding]);
+        let track = Arc::new(TrackLocalStaticRTP::new(track));
+        peer.connection.add_track(Arc::clone(&track) as Arc<dyn TrackLocal>).await.context("track")?;
+        let (reports, wants) = (Arc::clone(&track), Arc::clone(&peer.wants_keyframe));
+        tokio::spawn(async move {
+            while let Some(event) = reports.poll().await {
+                if matches!(event, TrackLocalEvent::OnRtcpPacket(_)) {
+                    wants.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+        (peer.track, peer.ssrc) = (Some(track), ssrc);
+        Ok(peer)
+    }
+
+    /// Receives video.
+    pub(super) async fn viewer(address: &str, sink: Sink) -> anyhow::Result<Self> {
+        let peer = Self::new(address, Some(sink)).await?;
+        let receives =
+            RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
+        let kind = RtpCodecKind::Video;
+        peer.connection.add_transceiver_from_kind(kind, Some(receives)).await.context("transceiver")?;
+        Ok(peer)
+    }
+
+    async fn new(address: &str, sink: Option<Sink>) -> anyhow::Result<Self> {
+        let mut media = MediaEngine::default();
+        media.register_default_codecs().context("codecs")?;
+        let registry = register_default_interceptors(Registry::new(), &mut media).context("interceptors")?;
+        let registry = registry.with(Slot::from(keyframes::SLOT), keyframes::KeyframeRequests::default());
+        let (tell, state) = watch::channel(State::default());
+        let handler = Arc::new(Handler { tell, sink: sink.map_or_else(OnceLock::new, OnceLock::from) });
+        // The future is large, and lives only here.
+        let builder = PeerConnectionBuilder::new()
+            .with_media_engine(media)
+            .with_interceptor_registry(registry)
+            .with_handler(handler as Arc<dyn PeerConnectionEventHandler>)
+            .with_runtime(Arc::new(TokioRuntime))
+            .with_udp_addrs(vec![address.to_owned()]);
+        let connection = Box::pin(builder.build()).await.context("peer connection")?;
+        let wants_keyframe = Arc::new(AtomicBool::new(true));
+        Ok(Self { connection: Arc::new(connection), state, track: None, ssrc: 0, wants_keyframe })
+    }
+
+    /// With all candidates.
+    pub(super) async fn offer(&mut self) -> anyhow::Result<String> {
+        let offer = self.connection.create_offer(None).await.context("offer")?;
+        self.connection.set_local_description(offer).await.context("own description")?;
+        let gathered = self.state.wait_for(|state| state.is_gathered);
+        tokio::time::timeout(GATHER_MAX, gathered).await.context("gathering")?.context("gathering")?;
+        Ok(self.connection.local_description().await.context("no description of our own")?.sdp)
+    }
+
+    /// Until media can flow.
+    pub(super) async fn connect(&mut self, answer: String) -> anyhow::Result<()> {
+        let answer = RTCSessionDescription::answer(answer).context("answer")?;
+        self.connection.set_remote_description(answer).await.context("answer")?;
+        let connected = self.state.wait_for(|state| state.is_connected || state.has_failed);
+        let state = *tokio::time::timeout(CONNECT_MAX, connected).await.context("no path")?.context("closed")?;
+        anyhow::ensure!(state.is_connected, "no path");
+        Ok(())
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.state.borrow().has_failed
+    }
+
+    pub(super) async fn send(&self, sequence_number: u16, timestamp: u32, marker: bool, payload: Vec<u8>) {
+        let Some(track) = &self.track else { return };
+        let header = rtp::Header { version: 2, marker, sequence_number, timestamp, ssrc: self.ssrc, ..Default::default() };
+        // What a path does not take is lost, as with any other sender.
+        let _ = track.write_rtp(rtp::Packet { header, payload: payload.into() }).await;
+    }
+
+    pub(super) async fn close(self) {
+        let _ = self.connection.close().await;
+    }
+}
+
+struct Handler {
+    tell: watch::Sender<State>,
+    sink: OnceLock<Sink>,
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.tell.send_modify(|state| state.is_gathered = true);
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        match state {
+            RTCPeerConnectionState::Connected => self.tell.send_modify(|state| state.is_connected = true),
+            RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed => {
+                self.tell.send_modify(|state| state.has_failed = true);
+            }
+            _ => {}
+        }
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        let Some(sink) = self.sink.get().cloned() else { return };
+        tokio::spawn(async move {
+            while let Some(event) = track.poll().await {
+                if let TrackRemoteEvent::OnRtpPacket(packet) = event {
+                    sink(&packet.payload);
+                }
+            }
+        });
+    }
+}
