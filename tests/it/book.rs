@@ -15,6 +15,7 @@ mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use turnpike_book::{Block, Mark, blocks, pages};
 
@@ -42,6 +43,30 @@ fn blocks_of(wanted: impl Fn(&Way) -> bool) -> Vec<(Block, Way)> {
 
 fn frame_path(name: &str, extension: &str) -> PathBuf {
     home().join("node/book").join(name).with_extension(extension)
+}
+
+/// At the same time: most of what is run waits most of the time.
+const THREADS: usize = 3;
+
+/// What went wrong with some of the jobs.
+fn faults_of<T: Send>(
+    jobs: impl IntoIterator<Item = T>,
+    run: impl Fn(T) -> Vec<String> + Sync,
+) -> Vec<String> {
+    let jobs: Vec<T> = jobs.into_iter().collect();
+    let (jobs, faults) = (Mutex::new(jobs), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let Some(job) = jobs.lock().unwrap().pop() else { return };
+                    let found = run(job);
+                    faults.lock().unwrap().extend(found);
+                }
+            });
+        }
+    });
+    faults.into_inner().unwrap()
 }
 
 #[test]

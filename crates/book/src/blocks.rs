@@ -25,8 +25,6 @@ pub enum Mark {
     File(String),
     /// `<!-- until: TEXT -->`: it goes on running behind the others, from when it has said this.
     Until(String),
-    /// `<!-- output: COMMAND -->`: it is part of what this command prints.
-    Output(String),
     /// `<!-- run by: PATH WORD -->`: this test of the repository runs it as it stands; it is the one that has this word.
     RunBy(String),
     /// `<!-- Made from the code: COMMAND -->`: a test holds it against the code.
@@ -43,7 +41,6 @@ impl Mark {
             "in" => Some(Self::In(rest)),
             "file" => Some(Self::File(rest)),
             "until" => Some(Self::Until(rest)),
-            "output" => Some(Self::Output(rest)),
             "Made from the code" => Some(Self::Made),
             "run by" => Some(Self::RunBy(rest)),
             "not run" => Some(Self::NotRun(rest)),

@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::Mutex;
 
 use turnpike_book::Block;
 
 use super::sandbox::Sandbox;
 use super::way::Way;
-use super::{blocks_of, frame_path, root};
+use super::{blocks_of, faults_of, frame_path, root};
 use crate::harness::require_packages;
 
 const HOOK_SECRET: &str = "a secret of the documentation's webhooks, long enough";
-/// At the same time: most of them wait most of the time.
-const THREADS: usize = 3;
 
 #[test]
 fn programs_run() {
@@ -47,21 +44,8 @@ fn programs_run() {
         }
     }
     assert!(together.len() > 8, "{together:?}");
-    let jobs = Mutex::new(together.into_iter());
-    let faults = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                loop {
-                    let Some((name, blocks)) = jobs.lock().unwrap().next() else { return };
-                    if let Err(fault) = run(&sandbox, &name, &blocks) {
-                        faults.lock().unwrap().push(fault);
-                    }
-                }
-            });
-        }
-    });
-    let faults = faults.into_inner().unwrap();
+    let faults =
+        faults_of(together, |(name, blocks)| run(&sandbox, &name, &blocks).err().into_iter().collect());
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 

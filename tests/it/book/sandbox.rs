@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use turnpike_lab::{Directory, Process, SECRET};
 
@@ -50,7 +51,7 @@ impl Sandbox {
             "media": [{"match": "*", "can": ["publish", "subscribe", "record"]}],
         });
         let environment = [
-            ("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", bin.display())),
+            ("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())),
             ("HOME", directory.path().to_str().unwrap().to_owned()),
             ("LANG", "C.UTF-8".to_owned()),
             ("PORT", gateway.port().to_string()),
@@ -135,16 +136,13 @@ impl Sandbox {
     pub(super) fn stay(&self, page: &Path, commands: &str, says: &str) -> Process {
         // The shell gives its place to the last command, which then gets the signal.
         let (before, last) = commands.trim_end().rsplit_once('\n').unwrap_or(("", commands.trim_end()));
-        let words: Vec<&str> = last.split(' ').collect();
-        let variables = words.iter().take_while(|word| word.contains('=')).count();
-        let (variables, command) = words.split_at(variables);
-        let commands = format!("{before}\nexec env {} {}", variables.join(" "), command.join(" "));
+        let commands = format!("{before}\nexec env {last}");
         let mut shell = self.shell(page, &commands);
         shell.stdout(Stdio::piped()).stdin(Stdio::piped());
         let mut process = Process::spawn("a command that stays", &mut shell).unwrap();
         let says = says.to_owned();
         process
-            .await_line(std::time::Duration::from_secs(60), move |line| line.contains(&says).then_some(()))
+            .await_line(Duration::from_mins(1), move |line| line.contains(&says).then_some(()))
             .unwrap_or_else(|error| panic!("{}: {commands}: {error:#}", page.display()));
         process
     }

@@ -26,7 +26,6 @@ pub(super) enum Way {
     Program,
     /// In a frame.
     Frame(String),
-    Output(String),
     /// By another test.
     Elsewhere,
     NotRun,
@@ -51,7 +50,6 @@ impl Way {
             Some(Mark::In(name)) => Ok(Self::Frame(name.clone())),
             Some(Mark::File(name)) => Ok(Self::File(name.clone())),
             Some(Mark::Until(text)) => Ok(Self::Stays(text.clone())),
-            Some(Mark::Output(command)) => Ok(Self::Output(command.clone())),
             Some(Mark::RunBy(_) | Mark::Made) => Ok(Self::Elsewhere),
             Some(Mark::NotRun(_)) => Ok(Self::NotRun),
         }
@@ -71,7 +69,6 @@ impl Way {
             Self::Promql => "promql",
             Self::Program => "programs",
             Self::Frame(_) => "in a frame",
-            Self::Output(_) => "output",
             Self::Elsewhere => "run by another test",
             Self::NotRun => "not run",
         }
@@ -88,7 +85,7 @@ pub(super) fn assignment(line: &str) -> Option<(&str, &str)> {
     let line = line.split(" #").next()?.trim();
     let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
     let is_name = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-    let quoted = |quote: char| Some(value.strip_prefix(quote)?.strip_suffix(quote)?);
+    let quoted = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
     let value =
         quoted('\'').or_else(|| quoted('"')).or_else(|| (!value.contains([' ', '$'])).then_some(value))?;
     is_name.then_some((name, value))

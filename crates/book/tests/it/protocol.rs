@@ -82,29 +82,30 @@ fn the_reference_is_that_of_the_types() {
         if data.is_empty() {
             page.push_str("Any JSON of at most 1024 bytes, or nothing.\n");
         } else {
-            object(&mut page, &types, data);
+            object(&mut page, &types, data, Way::Sent);
         }
         if answer.is_empty() {
             page.push_str("\n**Answer:** nothing but `ok`.\n");
         } else {
             page.push_str("\n**Answer:**\n\n");
-            object(&mut page, &types, answer);
+            object(&mut page, &types, answer, Way::Told);
         }
     }
     page.push_str("\n## What you are told\n");
     for (event, data) in TOLD {
         // The one that both sides send has a heading already.
         writeln!(page, "\n### {event} (told)\n").unwrap();
-        object(&mut page, &types, data);
+        object(&mut page, &types, data, Way::Told);
     }
     page.push_str("\n## Objects in these\n");
     for name in OBJECTS {
         let (module, _) = types.structs.keys().find(|(_, known)| known == name).expect("it is an object");
         writeln!(page, "\n### {name}\n").unwrap();
-        object(&mut page, &types, &format!("{module}::{name}"));
+        let way = if name == "Candidate" { Way::Sent } else { Way::Told };
+        object(&mut page, &types, &format!("{module}::{name}"), way);
     }
     page.push_str("\n## Sizes\n\n| what | at most | |\n| --- | --- | --- |\n");
-    for (name, (value, about)) in &types.numbers {
+    for (name, (value, about)) in types.numbers.iter().filter(|(name, _)| name.ends_with("_MAX")) {
         let what = name.trim_end_matches("_MAX").to_lowercase().replace('_', " ");
         writeln!(page, "| {what} | {value} | {about} |").unwrap();
     }
@@ -114,43 +115,58 @@ fn the_reference_is_that_of_the_types() {
     turnpike_lab::hold_document(&root.join("docs/protocol.md"), marks, &page, command);
 }
 
-fn object(page: &mut String, types: &Types, name: &str) {
+/// Which side says it, and so what may be left away.
+#[derive(Clone, Copy)]
+enum Way {
+    Sent,
+    Told,
+}
+
+fn object(page: &mut String, types: &Types, name: &str, way: Way) {
     let (module, name) = name.split_once("::").unwrap();
     let known = types.structs.get(&(module.to_owned(), name.to_owned()));
     let known = known.unwrap_or_else(|| panic!("there is no {module}::{name}"));
     if !known.about.is_empty() {
         writeln!(page, "{}\n", known.about).unwrap();
     }
-    page.push_str("| field | | |\n| --- | --- | --- |\n");
-    rows(page, types, &known.fields, false);
+    page.push_str("| field | type | |\n| --- | --- | --- |\n");
+    rows(page, types, &known.fields, way, false);
 }
 
-fn rows(page: &mut String, types: &Types, fields: &[Field], optional: bool) {
+fn rows(page: &mut String, types: &Types, fields: &[Field], way: Way, all_or_none: bool) {
     for field in fields {
         if field.flat {
             let Kind::Named(name) = &field.kind else { panic!("a list cannot be flat") };
             let inner = types.structs.iter().find(|((_, known), _)| known == name).expect("a flat object");
-            rows(page, types, &inner.1.fields, field.optional);
+            rows(page, types, &inner.1.fields, way, field.told_without);
             continue;
         }
-        let mark = if field.optional || optional { "?" } else { "" };
-        writeln!(page, "| `{}{mark}` | {} | {} |", field.name, shown(types, &field.kind), field.about)
+        let absent = match way {
+            Way::Sent => field.read_without,
+            Way::Told => field.told_without,
+        };
+        let mark = if absent || all_or_none { "?" } else { "" };
+        let null = if field.null && !absent { " or `null`" } else { "" };
+        writeln!(page, "| `{}{mark}` | {}{null} | {} |", field.name, shown(types, &field.kind), field.about)
             .unwrap();
     }
 }
 
 fn shown(types: &Types, kind: &Kind) -> String {
     match kind {
-        Kind::List(of) => format!("list of {}", shown(types, of)),
+        Kind::List(of) => {
+            let one = shown(types, of);
+            format!("list of {one}{}", if one.ends_with(" id") { "s" } else { "" })
+        }
         Kind::Named(name) => match name.as_str() {
             "bool" => "true or false".into(),
             "u8" | "u16" | "u32" | "u64" => "whole number".into(),
             "str" | "String" => "text".into(),
             "RawValue" => "any JSON".into(),
-            "RoomId" => "id of a room or stream".into(),
-            "UserId" => "id of a user".into(),
-            "MessageId" => "id of a message".into(),
-            "DeviceId" => "name of a device".into(),
+            "RoomId" => "room id".into(),
+            "UserId" => "user id".into(),
+            "MessageId" => "message id".into(),
+            "DeviceId" => "device id".into(),
             "Position" => "`epoch:seq`".into(),
             "Count" => "0 to 100".into(),
             "Activity" => "object".into(),

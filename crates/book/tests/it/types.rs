@@ -16,8 +16,12 @@ pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) about: String,
     pub(crate) kind: Kind,
-    /// It may be absent.
-    pub(crate) optional: bool,
+    /// Whoever sends it to a node may leave it away.
+    pub(crate) read_without: bool,
+    /// A node that tells it may leave it away.
+    pub(crate) told_without: bool,
+    /// It may be there and say nothing.
+    pub(crate) null: bool,
     /// Its own fields stand in the place of it.
     pub(crate) flat: bool,
 }
@@ -91,7 +95,9 @@ impl Types {
             name,
             about: self.about(&field.attrs),
             kind,
-            optional: is_option || said.contains("default") || said.contains("skip_serializing_if"),
+            read_without: is_option || said.contains("default"),
+            told_without: said.contains("skip_serializing_if"),
+            null: is_option,
             flat: said.contains("flatten"),
         }
     }
