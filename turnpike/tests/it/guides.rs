@@ -9,15 +9,7 @@ use serde_json::Value;
 use crate::process::{Directory, run, stdout};
 use crate::shipped::product::Product;
 
-const GUIDES: [&str; 7] = [
-    "docs/operations.md",
-    "docs/sizing.md",
-    "docs/tutorial.md",
-    "docs/concepts.md",
-    "docs/backends.md",
-    "docs/comparison.md",
-    "docs/troubleshooting.md",
-];
+const GUIDES: [&str; 2] = ["docs/operations.md", "docs/sizing.md"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
