@@ -10,7 +10,7 @@ use turnpike_engine::SocketId;
 pub(crate) const NOTICE_SECONDS: u64 = 60;
 
 /// What is due, by Unix seconds. Entries of sessions that are gone or have a later token by now are passed over when they
-/// are due; a session puts in two for each token it brings.
+/// are due; a session puts in one for each token it brings, which stands for the notice first and then for the end.
 #[derive(Default)]
 pub(crate) struct Expiry(Mutex<BinaryHeap<Reverse<(u64, SocketId, u64)>>>);
 
@@ -28,10 +28,8 @@ impl Expiry {
         let notice = expires_at.saturating_sub(NOTICE_SECONDS);
         let mut due = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Who comes with less than that left knows it.
-        if notice > now {
-            due.push(Reverse((notice, socket, expires_at)));
-        }
-        due.push(Reverse((expires_at, socket, expires_at)));
+        let at = if notice > now { notice } else { expires_at };
+        due.push(Reverse((at, socket, expires_at)));
     }
 
     /// Takes what is due.
@@ -43,7 +41,11 @@ impl Expiry {
                 break;
             }
             due.pop();
-            taken.push(Due { socket, expires_at, over: at == expires_at });
+            let over = at == expires_at;
+            if !over {
+                due.push(Reverse((expires_at, socket, expires_at)));
+            }
+            taken.push(Due { socket, expires_at, over });
         }
         if due.capacity() > 1024 && due.len() * 8 < due.capacity() {
             let len = due.len();
@@ -67,6 +69,17 @@ mod tests {
         assert_eq!(expiry.due(999), []);
         assert_eq!(expiry.due(1_000), [Due { socket, expires_at: 1_000, over: true }]);
         assert_eq!(expiry.due(5_000), []);
+    }
+
+    /// After a pause of the process.
+    #[test]
+    fn both_at_once_come_in_their_order() {
+        let expiry = Expiry::default();
+        let socket = SocketId::random();
+        expiry.note(socket, 1_000, 500);
+        let over = [false, true].map(|over| Due { socket, expires_at: 1_000, over });
+        assert_eq!(expiry.due(2_000), over);
+        assert_eq!(expiry.due(2_000), []);
     }
 
     #[test]

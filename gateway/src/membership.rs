@@ -113,6 +113,11 @@ pub(crate) async fn join(
                 let joined = app.mirror.reached().place_of(lane_of(room), &standing);
                 let note = Note::Joined { tag: inspect::tag(room), pos: joined.pos as u32 };
                 inspect::note(&app.handle, socket, note);
+                if state.rooms.len() == state.rooms.capacity() {
+                    // Most are in their own and one more; a vector left alone would make room for four.
+                    let more = state.rooms.len().max(1);
+                    state.rooms.reserve_exact(more);
+                }
                 state.rooms.push(Member { room: held.keep(), joined, presence });
                 Ok((found, joined == written))
             }

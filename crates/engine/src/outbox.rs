@@ -41,8 +41,11 @@ pub(crate) struct Outbox {
 
 /// Engine.IO's close.
 const LAST_PACKET: &[u8] = b"1";
-/// Queues of more slots than this are given back when they run empty.
-const SLOTS_KEPT_MAX: usize = 8;
+/// Enough for an answer and an event behind it. Queues of more slots are given back when they run empty: most of the
+/// connections that there are have nothing to do.
+const SLOTS_KEPT_MAX: usize = 2;
+/// Of those that need more there are few, and they need many.
+const SLOTS_FACTOR: usize = 4;
 
 impl Outbox {
     pub(crate) fn is_empty(&self) -> bool {
@@ -67,7 +70,7 @@ impl Outbox {
 
     pub(crate) fn push_shared(&mut self, event: Arc<Encoded>) {
         self.bytes += event.queue_bytes();
-        self.items.push_back(Item::Shared(event));
+        self.push(Item::Shared(event));
     }
 
     /// Puts the event in the place of one that waits and says the same of an earlier time.
@@ -110,11 +113,7 @@ impl Outbox {
                     return;
                 }
                 self.bytes += bytes.len();
-                self.items.push_back(if wire == Wire::Polling {
-                    Item::Packets(bytes)
-                } else {
-                    Item::Frames(bytes)
-                });
+                self.push(if wire == Wire::Polling { Item::Packets(bytes) } else { Item::Frames(bytes) });
             }
         }
     }
@@ -160,7 +159,15 @@ impl Outbox {
     /// Ends a polling session, once the client has read all that is queued.
     pub(crate) fn push_last_packet(&mut self) {
         self.bytes += LAST_PACKET.len();
-        self.items.push_back(Item::LastPacket);
+        self.push(Item::LastPacket);
+    }
+
+    fn push(&mut self, item: Item) {
+        let slots = self.items.capacity();
+        if self.items.len() == slots {
+            self.items.reserve_exact(if slots == 0 { SLOTS_KEPT_MAX } else { slots * (SLOTS_FACTOR - 1) });
+        }
+        self.items.push_back(item);
     }
 
     /// Takes packets for one polling answer, at least one and then as many as fit. The last one of a session comes alone: the stock
@@ -371,6 +378,20 @@ mod tests {
         outbox.switch_to_websocket();
         assert_eq!(drain(&mut outbox, 1_000), b"\x81\x011");
         assert!(outbox.is_empty() && outbox.bytes() == 0);
+    }
+
+    #[test]
+    fn who_has_nothing_to_read_takes_little_memory() {
+        let mut outbox = Outbox::default();
+        push_text(&mut outbox, Wire::Websocket, "answer");
+        outbox.push_shared(event("a", Class::Reliable));
+        drain(&mut outbox, 100);
+        assert_eq!(outbox.items.capacity(), SLOTS_KEPT_MAX);
+        for _ in 0..1_000 {
+            outbox.push_shared(event("a", Class::Reliable));
+        }
+        drain(&mut outbox, 100);
+        assert!(outbox.items.capacity() <= SLOTS_KEPT_MAX, "{}", outbox.items.capacity());
     }
 
     #[test]

@@ -28,7 +28,10 @@ pub(crate) struct Device<H> {
 #[derive(Debug)]
 pub(crate) enum Devices<H> {
     Few(Vec<Device<H>>),
-    Many(HashMap<UserId, Vec<Device<H>>>),
+    Many(
+        #[expect(clippy::box_collection, reason = "seldom, and it would make the others larger")]
+        Box<HashMap<UserId, Vec<Device<H>>>>,
+    ),
 }
 
 impl<H> Devices<H> {
@@ -110,7 +113,7 @@ impl<H> Devices<H> {
             for device in devices.drain(..) {
                 users.entry(device.key.user.clone()).or_default().push(device);
             }
-            *self = Self::Many(users);
+            *self = Self::Many(Box::new(users));
         }
     }
 

@@ -1,14 +1,15 @@
 //! Who is in a room: rows of this node's own users, in memory. They end with the process, as they must; when users were
 //! last seen survives it on a disk.
 
+mod rows;
 mod works;
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use turnpike_wire::{RoomId, UserId};
 
+use self::rows::Rows;
 use self::works::{Note, Whom};
 use super::bounded::Bounded;
 use super::broker::EmbeddedBroker;
@@ -41,17 +42,13 @@ struct Part {
 
 struct Room {
     version: u64,
-    rows: BTreeMap<RowKey, Row>,
+    rows: Rows,
 }
 
 impl Room {
     /// Whether others see the user there, on whatever device.
     fn shows(&self, user: &UserId) -> bool {
-        let first = RowKey { user: user.clone(), device: Box::default() };
-        self.rows
-            .range((Bound::Included(first), Bound::Unbounded))
-            .take_while(|(key, _)| key.user == *user)
-            .any(|(_, row)| row.status != Status::Invisible)
+        self.rows.any_of(user, |row| row.status != Status::Invisible)
     }
 }
 
@@ -113,7 +110,7 @@ impl Presence for EmbeddedPresence {
         let Part { rooms, forgotten_version, last_seen } = &mut *part;
         let place = rooms
             .entry(room.clone())
-            .or_insert_with(|| Room { version: *forgotten_version, rows: BTreeMap::new() });
+            .or_insert_with(|| Room { version: *forgotten_version, rows: Rows::new() });
         let mut moved = Vec::with_capacity(changes.len());
         let mut note = Note::default();
         for Change { key, row } in changes {

@@ -1,7 +1,7 @@
 //! One connection: its state, and the small future that reads from it and drives the application for it.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::namespaces::{Asked, Pending};
+use super::namespaces::{Pending, Waiting};
 use super::polls::PollSide;
 use super::{Begun, Shard};
 use crate::ack::Waiter;
@@ -34,7 +34,7 @@ pub(crate) struct Conn<A: Application> {
     pub(crate) key: Key,
     pub(super) stream: RefCell<Option<TcpStream>>,
     pub(super) state: RefCell<State<A>>,
-    waker: RefCell<Option<Waker>>,
+    waker: Cell<Option<Waker>>,
 }
 
 pub(crate) struct State<A: Application> {
@@ -72,9 +72,9 @@ pub(crate) struct State<A: Application> {
     pub(super) sockets: SmallVec<[Socket<A>; 1]>,
     pub(super) pending: Option<Box<Pending<A>>>,
     /// What the client asked for while the application was busy with something it had asked before.
-    pub(super) waiting: VecDeque<Asked>,
+    pub(super) waiting: Waiting,
     pub(super) poll: Option<Box<PollSide>>,
-    pub(super) secret: Option<SessionSecret>,
+    pub(super) secret: Option<Box<SessionSecret>>,
     pub(super) peer: SocketAddr,
     pub(super) traffic: Traffic,
     pub(super) recorder: Option<Box<Recorder>>,
@@ -90,9 +90,9 @@ pub(crate) struct State<A: Application> {
 pub(super) enum Ending {
     No,
     /// The client is gone; what it had asked for is still done, and nothing is queued for it any more.
-    AfterWork(DisconnectReason),
+    AfterWork(Box<DisconnectReason>),
     /// What is queued is still written, if the client takes it in time, and nothing behind it.
-    AfterFlush(DisconnectReason),
+    AfterFlush(Box<DisconnectReason>),
 }
 
 /// A connection in a namespace.
@@ -147,7 +147,7 @@ impl<A: Application> Conn<A> {
             answers_owed: 0,
             sockets: SmallVec::new(),
             pending: None,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             poll: None,
             secret: None,
             peer: handshake.peer,
@@ -158,21 +158,22 @@ impl<A: Application> Conn<A> {
             arrival,
             handshake: Some(handshake),
         };
-        Self { key, stream: RefCell::new(stream), state: RefCell::new(state), waker: RefCell::default() }
+        Self { key, stream: RefCell::new(stream), state: RefCell::new(state), waker: Cell::default() }
     }
 
     /// Makes the connection's future run.
     pub(super) fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
+        // Nothing comes back here from within a waker: it puts the task on its queue.
+        let waker = self.waker.take();
+        if let Some(waker) = &waker {
             waker.wake_by_ref();
         }
+        self.waker.set(waker);
     }
 
     fn remember_waker(&self, context: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
-            *waker = Some(context.waker().clone());
-        }
+        let known = self.waker.take().filter(|known| known.will_wake(context.waker()));
+        self.waker.set(Some(known.unwrap_or_else(|| context.waker().clone())));
     }
 }
 
@@ -269,7 +270,7 @@ impl<A: Application> Shard<A> {
             match read {
                 Poll::Pending => break,
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
-                    state.ending = Ending::AfterWork(DisconnectReason::TransportClosed);
+                    state.ending = Ending::AfterWork(Box::new(DisconnectReason::TransportClosed));
                 }
                 Poll::Ready(Ok(())) => {
                     let flooded = buffer.remaining() == 0;
@@ -285,7 +286,7 @@ impl<A: Application> Shard<A> {
                     }
                 }
                 Poll::Ready(Err(_)) => {
-                    state.ending = Ending::AfterWork(DisconnectReason::TransportError);
+                    state.ending = Ending::AfterWork(Box::new(DisconnectReason::TransportError));
                 }
             }
         }
@@ -296,7 +297,7 @@ impl<A: Application> Shard<A> {
             }
         }
         match &state.ending {
-            Ending::AfterWork(reason) if !state.is_busy() => Poll::Ready(Some(reason.clone())),
+            Ending::AfterWork(reason) if !state.is_busy() => Poll::Ready(Some((**reason).clone())),
             _ if state.ended => Poll::Ready(None),
             _ => Poll::Pending,
         }
@@ -387,7 +388,7 @@ impl<A: Application> Shard<A> {
                 let answer = frame::close_frame(said.map_or(1000, |(code, _)| code), "");
                 state.outbox.push_own(state.form.wire, |out| out.extend_from_slice(&answer));
                 self.flush(conn, state);
-                state.ending = Ending::AfterWork(DisconnectReason::TransportClosed);
+                state.ending = Ending::AfterWork(Box::new(DisconnectReason::TransportClosed));
                 Ok(())
             }
         }
@@ -421,7 +422,7 @@ impl<A: Application> Shard<A> {
             Act::Text(text) => state.decoder.text(text, &self.config.packet),
             Act::Binary(bytes) => state.decoder.binary(bytes, &self.config.packet),
             Act::End => {
-                state.ending = Ending::AfterWork(DisconnectReason::TransportClosed);
+                state.ending = Ending::AfterWork(Box::new(DisconnectReason::TransportClosed));
                 return Ok(());
             }
             Act::Fault(what) => return Err(DisconnectReason::ProtocolError(what.to_owned())),
@@ -443,3 +444,6 @@ impl<A: Application> Shard<A> {
 pub(super) fn protocol_error(error: impl std::error::Error) -> DisconnectReason {
     DisconnectReason::ProtocolError(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::connection::{Ending, State};
+use super::namespaces::Waiting;
 use super::{Conn, Shard, Socket, timers};
 use crate::ack::AckError;
 use crate::application::{Application, DisconnectReason, Kind};
@@ -31,7 +32,7 @@ impl<A: Application> Shard<A> {
     pub(super) fn doom(&self, conn: &Conn<A>, state: &mut State<A>, reason: DisconnectReason) {
         if !state.ended {
             self.notice_fault(state, &reason, 0);
-            state.ending = Ending::AfterFlush(reason.clone());
+            state.ending = Ending::AfterFlush(Box::new(reason.clone()));
             self.work.doomed.borrow_mut().push((conn.key, reason));
             self.wake_pump();
         }
@@ -42,7 +43,7 @@ impl<A: Application> Shard<A> {
         match state.ending {
             Ending::No if state.is_busy() => {
                 self.discard(state);
-                state.ending = Ending::AfterWork(DisconnectReason::TransportError);
+                state.ending = Ending::AfterWork(Box::new(DisconnectReason::TransportError));
                 conn.wake();
             }
             Ending::AfterWork(_) => {}
@@ -61,7 +62,7 @@ impl<A: Application> Shard<A> {
         match &mut state.ending {
             Ending::No if !state.ended => {}
             // It has been told, or can be told nothing any more.
-            Ending::AfterWork(known) => return *known = reason,
+            Ending::AfterWork(known) => return **known = reason,
             _ => return,
         }
         self.notice_fault(state, &reason, code);
@@ -78,7 +79,7 @@ impl<A: Application> Shard<A> {
                 state.outbox.push_own(wire, |out| out.extend_from_slice(&close));
             }
         }
-        state.ending = Ending::AfterFlush(reason);
+        state.ending = Ending::AfterFlush(Box::new(reason));
         let deadline = self.now_ms() + self.config.write_deadline.as_millis() as u64;
         self.arm(conn.key, timers::Kind::LastWrite, deadline);
         self.flush(conn, state);
@@ -173,9 +174,11 @@ impl<A: Application> Shard<A> {
         state.ended = true;
         self.counters.queue_bytes_now.sub(state.accounted_bytes as u64);
         self.conns.borrow_mut().remove(conn.key.slot as usize);
-        let last = self.look(&state);
+        // Nobody writes into it any more.
+        let recorder = state.recorder.take();
+        let last = Look { recorder, ..self.look(&state) };
         if let Some(secret) = state.secret.take() {
-            self.sessions.borrow_mut().remove(&secret);
+            self.sessions.borrow_mut().remove(&*secret);
         }
         self.answer_last_poll(&mut state);
         let traffic = state.traffic;
@@ -185,7 +188,7 @@ impl<A: Application> Shard<A> {
         state.outbox.clear();
         let pending = state.pending.take();
         let (visit, arrival) = (state.visit.take(), state.arrival.take());
-        state.waiting.clear();
+        state.waiting = Waiting::default();
         drop(state);
         if let Some(pending) = pending {
             self.abandon(conn.key, *pending, reason, traffic);
@@ -201,8 +204,10 @@ impl<A: Application> Shard<A> {
             self.counters.websockets_now.sub(1);
         }
         self.count_end(reason);
-        for socket in sockets {
-            self.forget_socket(conn.key, socket, reason, last.clone());
+        // Of the usual one socket nothing is copied.
+        let looks = std::iter::repeat_n(last, sockets.len());
+        for (socket, last) in sockets.into_iter().zip(looks) {
+            self.forget_socket(conn.key, socket, reason, last);
         }
         drop(arrival);
         conn.wake();

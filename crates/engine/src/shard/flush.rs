@@ -134,7 +134,7 @@ impl<A: Application> Shard<A> {
                 self.wake_pump();
             }
             if let Ending::AfterFlush(reason) = &state.ending {
-                let reason = reason.clone();
+                let reason = (**reason).clone();
                 self.doom(conn, state, reason);
             }
         }

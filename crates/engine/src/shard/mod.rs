@@ -255,7 +255,7 @@ impl<A: Application> Shard<A> {
         let bearer = begun.handshake.header("authorization").map(Bearer::of);
         let conn = self.register(None, form, Kind::SocketIo, begun)?;
         self.sessions.borrow_mut().insert(secret, (conn.key, bearer));
-        conn.state.borrow_mut().secret = Some(secret);
+        conn.state.borrow_mut().secret = Some(Box::new(secret));
         connection::start(self, &conn);
         Ok(self.open_text(secret, true))
     }

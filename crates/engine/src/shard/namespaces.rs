@@ -1,5 +1,6 @@
 //! What a client asks for: events in order, one after the other, and answers.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -27,6 +28,34 @@ pub(super) enum Asked {
     Leave {
         namespace: Str,
     },
+}
+
+/// What waits for the application, in order. It takes memory only while something does: most clients wait for an answer
+/// before they ask for more.
+#[derive(Default)]
+pub(super) struct Waiting(
+    #[expect(clippy::box_collection, reason = "nearly always absent, and then eight bytes instead of 32")]
+    Option<Box<VecDeque<Asked>>>,
+);
+
+impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |asked| asked.len())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn push_back(&mut self, asked: Asked) {
+        self.0.get_or_insert_default().push_back(asked);
+    }
+
+    fn pop_front(&mut self) -> Option<Asked> {
+        let asked = self.0.as_mut()?.pop_front();
+        self.0.take_if(|left| left.is_empty());
+        asked
+    }
 }
 
 /// What the application is doing for a connection.
@@ -135,9 +164,6 @@ impl<A: Application> Shard<A> {
                 }
             }
             let Some(asked) = state.waiting.pop_front() else {
-                if state.waiting.capacity() > 16 {
-                    state.waiting.shrink_to_fit();
-                }
                 Self::let_post_go_on(state);
                 return;
             };

@@ -162,7 +162,7 @@ impl<A: Application> Shard<A> {
                 (state.blocked && now >= deadline).then_some(DisconnectReason::SlowReader)
             }
             Kind::LastWrite => match &state.ending {
-                Ending::AfterFlush(reason) => Some(reason.clone()),
+                Ending::AfterFlush(reason) => Some((**reason).clone()),
                 _ => None,
             },
             Kind::Attachments => {
