@@ -69,17 +69,46 @@ fn push_nested(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), Not
 
 /// The number must be one that [`INTEGER_MAX`] allows.
 pub(crate) fn push_integer(number: i64, out: &mut Vec<u8>) {
-    use std::io::Write as _;
-    let _ = write!(out, "{number}");
+    const DIGITS_MAX: usize = 20;
+    let mut digits = [0; DIGITS_MAX];
+    let (mut from, mut rest) = (DIGITS_MAX, number.unsigned_abs());
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend(&digits[from..]);
 }
 
 /// A text with its quotes (RFC 8785, 3.2.2.2).
 pub(crate) fn push_text(text: &str, out: &mut Vec<u8>) {
-    use std::io::Write as _;
+    out.reserve(text.len() + 2);
     out.push(b'"');
+    // Nearly all texts have none. Counting does not stop at the first, so that many bytes are looked at in one step.
+    if text.bytes().filter(|byte| !is_plain(*byte)).count() == 0 {
+        out.extend(text.as_bytes());
+    } else {
+        push_escaped(text, out);
+    }
+    out.push(b'"');
+}
+
+/// Whether the byte stands for itself between quotes.
+fn is_plain(byte: u8) -> bool {
+    byte >= b' ' && byte != b'"' && byte != b'\\'
+}
+
+fn push_escaped(text: &str, out: &mut Vec<u8>) {
+    use std::io::Write as _;
     let mut plain_from = 0;
     for (at, byte) in text.bytes().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+        if is_plain(byte) {
             continue;
         }
         out.extend(&text.as_bytes()[plain_from..at]);
@@ -98,7 +127,6 @@ pub(crate) fn push_text(text: &str, out: &mut Vec<u8>) {
         }
     }
     out.extend(&text.as_bytes()[plain_from..]);
-    out.push(b'"');
 }
 
 #[cfg(test)]

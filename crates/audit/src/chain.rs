@@ -2,7 +2,7 @@
 //! time and salts are arguments.
 
 use crate::canonical::{INTEGER_MAX, push_integer, push_text};
-use crate::digest::{DIGEST_BYTES, Digest};
+use crate::digest::{Digest, HEX_BYTES};
 use crate::event::{Event, Value};
 use crate::key::Signer;
 use crate::kind::{Kind, Outcome};
@@ -102,7 +102,7 @@ pub(crate) fn hash(prev: &Digest, seq: u64, time: &str, class: &str, digest: &Di
     let mut text = Vec::with_capacity(256);
     text.extend(PURPOSE.as_bytes());
     text.push(b'\n');
-    prev.push_hex(&mut text);
+    text.extend(prev.hex());
     text.push(b'\n');
     push_count(seq, &mut text);
     for part in [time, class] {
@@ -110,7 +110,7 @@ pub(crate) fn hash(prev: &Digest, seq: u64, time: &str, class: &str, digest: &Di
         text.extend(part.as_bytes());
     }
     text.push(b'\n');
-    digest.push_hex(&mut text);
+    text.extend(digest.hex());
     text.push(b'\n');
     Digest::of(&[&text])
 }
@@ -187,7 +187,11 @@ fn write_with(
     );
     push_detail(detail, out);
     let hash_from = out.len();
-    member("hash", &" ".repeat(2 * DIGEST_BYTES), out);
+    name("hash", out);
+    out.push(b'"');
+    let digits = out.len()..out.len() + HEX_BYTES;
+    out.resize(digits.end, b' ');
+    out.push(b'"');
     let hash_to = out.len();
 
     member("log", &chain.log, out);
@@ -198,7 +202,7 @@ fn write_with(
     }
     member("outcome", event.outcome.word(), out);
     out.extend(b",\"prev\":\"");
-    chain.prev.push_hex(out);
+    out.extend(chain.prev.hex());
     out.push(b'"');
     if let Some(reason) = &event.reason {
         member("reason", reason.as_str(), out);
@@ -215,17 +219,21 @@ fn write_with(
     out.extend(b",\"seq\":");
     push_count(chain.seq, out);
     member("severity", event.severity.word(), out);
-    let time = stamp.time.to_string();
+    let time = stamp.time.text();
     member("time", &time, out);
     out.extend(b",\"v\":");
     push_integer(VERSION, out);
     out.push(b'}');
 
-    let digest = Digest::of(&[&out[from..beside_from], &out[beside_to..hash_from], &out[hash_to..]]);
+    // Put together behind the line, in memory that is there.
+    let to = out.len();
+    for part in [from..beside_from, beside_to..hash_from, hash_to..to] {
+        out.extend_from_within(part);
+    }
+    let digest = Digest::of(&[&out[to..]]);
+    out.truncate(to);
     let hash = hash(&chain.prev, chain.seq, &time, event.kind.class(), &digest);
-    let mut hex = Vec::with_capacity(2 * DIGEST_BYTES);
-    hash.push_hex(&mut hex);
-    out[hash_to - 1 - hex.len()..hash_to - 1].copy_from_slice(&hex);
+    out[digits].copy_from_slice(&hash.hex());
     hash
 }
 

@@ -14,6 +14,11 @@ use crate::key::Signer;
 pub(crate) const SOON: Duration = Duration::from_millis(50);
 /// So many are not left to wait any longer.
 const MANY: usize = 4_096;
+/// Of records that somebody waits for, those of so long are brought to disk together, once there have been several at a
+/// time: in a crowd most of what a record costs is its part of the sync. Whoever comes alone is not kept waiting.
+const GATHER: Duration = Duration::from_millis(1);
+/// So many that are waited for are enough together.
+const GATHERED_MAX: usize = 64;
 
 pub(crate) type Reply = oneshot::Sender<Result<Recorded, NotRecorded>>;
 
@@ -52,10 +57,13 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     batch: Batch,
-    /// When the oldest was put in.
+    /// When the oldest was put in that nobody waits for.
     since: Option<Instant>,
-    /// Somebody waits.
-    urgent: bool,
+    /// Since when somebody waits, and how many do.
+    waited_since: Option<Instant>,
+    waited_for: usize,
+    /// Last time several waited.
+    gathers: bool,
     /// The writer has gone.
     closed: bool,
 }
@@ -96,8 +104,11 @@ impl Queue {
         }
         let (reply, answer) = oneshot::channel();
         state.batch.entries.push(Entry { event, reply: Some(reply) });
-        state.urgent = true;
-        self.wake.notify_one();
+        state.waited_since.get_or_insert_with(Instant::now);
+        state.waited_for += 1;
+        if matches!(state.waited_for, 1 | GATHERED_MAX) {
+            self.wake.notify_one();
+        }
         Ok(answer)
     }
 
@@ -112,16 +123,20 @@ impl Queue {
         true
     }
 
-    /// What is there as soon as somebody waits for it, it is much, it has waited, or the deadline is reached.
+    /// What is there as soon as somebody waits for it, or a crowd has for a moment, it is much, it has waited, or the
+    /// deadline is reached.
     pub(crate) fn take(&self, deadline: Instant) -> Batch {
         let mut state = self.state();
         loop {
-            let due = state.since.map_or(deadline, |since| deadline.min(since + SOON));
+            let gather = if state.gathers { GATHER } else { Duration::ZERO };
+            let soon = state.since.map(|since| since + SOON);
+            let waited = state.waited_since.map(|since| since + gather);
+            let due = soon.into_iter().chain(waited).fold(deadline, Instant::min);
             let now = Instant::now();
-            let many = state.batch.entries.len() >= MANY;
-            if state.urgent || many || !state.batch.orders.is_empty() || now >= due {
-                state.urgent = false;
-                state.since = None;
+            let many = state.batch.entries.len() >= MANY || state.waited_for >= GATHERED_MAX;
+            if many || !state.batch.orders.is_empty() || now >= due {
+                state.gathers = state.waited_for > 1;
+                (state.since, state.waited_since, state.waited_for) = (None, None, 0);
                 return std::mem::take(&mut state.batch);
             }
             state = self.wake.wait_timeout(state, due - now).unwrap_or_else(PoisonError::into_inner).0;
@@ -137,5 +152,31 @@ impl Queue {
 
     pub(crate) fn len(&self) -> usize {
         self.state().batch.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::{Kind, Outcome};
+
+    #[test]
+    fn a_crowd_is_gathered_and_whoever_comes_alone_is_not() {
+        let queue = Queue::new(1_000);
+        let decide = || queue.decide(Event::new(Kind::Login, Outcome::Success)).unwrap();
+        let take = || queue.take(Instant::now() + Duration::from_mins(1)).entries.len();
+        let began = Instant::now();
+        let _first = decide();
+        assert_eq!(take(), 1);
+        assert!(!queue.state().gathers);
+        let _crowd = [decide(), decide()];
+        assert_eq!(take(), 2);
+        let (taken, _third) = (Instant::now(), decide());
+        assert_eq!(take(), 1);
+        assert!(taken.elapsed() >= GATHER);
+        assert!(!queue.state().gathers, "it was alone");
+        let _many: Vec<_> = (0..GATHERED_MAX).map(|_| decide()).collect();
+        assert_eq!(take(), GATHERED_MAX);
+        assert!(began.elapsed() < Duration::from_mins(1), "none of this waited for the deadline");
     }
 }

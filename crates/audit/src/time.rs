@@ -24,6 +24,12 @@ impl Time {
         self.0 / 3_600_000
     }
 
+    pub(crate) fn text(self) -> String {
+        let mut text = Vec::with_capacity(24);
+        self.push(&mut text);
+        String::from_utf8(text).expect("digits and what stands between them are ASCII")
+    }
+
     pub(crate) fn clamped(self) -> Self {
         self.min(TIME_MAX)
     }
@@ -54,9 +60,7 @@ impl Time {
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Vec::with_capacity(24);
-        self.push(&mut text);
-        f.write_str(&String::from_utf8_lossy(&text))
+        f.write_str(&self.text())
     }
 }
 
