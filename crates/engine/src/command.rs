@@ -24,7 +24,8 @@ pub(crate) enum Command {
     },
     EmitWithAck {
         to: SocketRef,
-        event: EventBuilder,
+        /// Boxed, here and below: commands are moved several times, and these are the fewest and would be the largest.
+        event: Box<EventBuilder>,
         timeout: Duration,
         waiter: Waiter,
     },
@@ -37,7 +38,7 @@ pub(crate) enum Command {
     BroadcastWithAck {
         namespace: Arc<str>,
         room: Arc<str>,
-        event: EventBuilder,
+        event: Box<EventBuilder>,
         timeout: Duration,
         answers: mpsc::UnboundedSender<(SocketId, Result<Args, AckError>)>,
     },
@@ -159,5 +160,16 @@ impl Close {
 
     pub(crate) fn as_reason(&self) -> DisconnectReason {
         DisconnectReason::Server { code: self.code, reason: self.reason.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each is moved into its channel, out of it, and to where it is done.
+    #[test]
+    fn commands_are_small() {
+        assert!(size_of::<Command>() <= 112, "{} bytes", size_of::<Command>());
     }
 }

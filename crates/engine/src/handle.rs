@@ -62,7 +62,7 @@ impl Handle {
         timeout: Duration,
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static {
         let (sender, receiver) = oneshot::channel();
-        let waiter = Waiter::One(sender);
+        let (event, waiter) = (Box::new(event), Waiter::One(sender));
         let sent = self.try_send(to.shard(), Command::EmitWithAck { to: *to, event, timeout, waiter });
         async move {
             sent.map_err(|Overloaded| AckError::Overloaded)?;
@@ -118,7 +118,8 @@ impl Handle {
         let (namespace, room): (Arc<str>, Arc<str>) = (namespace.into(), room.into());
         let sent = self.reserve(self.0.whereabouts.shards_of(&namespace, &room)).map(|permits| {
             for permit in permits {
-                let (namespace, room, event) = (Arc::clone(&namespace), Arc::clone(&room), event.clone());
+                let (namespace, room) = (Arc::clone(&namespace), Arc::clone(&room));
+                let event = Box::new(event.clone());
                 let answers = answers.clone();
                 permit.send(Command::BroadcastWithAck { namespace, room, event, timeout, answers });
             }

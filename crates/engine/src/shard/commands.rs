@@ -52,7 +52,7 @@ impl<A: Application> Shard<A> {
                     || self.hold(&to, |held, _| self.hold_event(held, &event));
             }
             Command::EmitWithAck { to, event, timeout, waiter } => {
-                self.emit_with_ack(&to, event, timeout, waiter);
+                self.emit_with_ack(&to, *event, timeout, waiter);
             }
             Command::BroadcastWithAck { namespace, room, event, timeout, answers } => {
                 let id = self.draw_ack_id();
