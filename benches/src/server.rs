@@ -9,6 +9,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -119,8 +120,26 @@ impl Places {
         File::options().read(true).write(true).create(true).truncate(true).open(&path).context("a log file")
     }
 
+    fn data(&self) -> anyhow::Result<Data> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let data = Data(self.programs.join(format!("bench-data/{}-{number}", std::process::id())));
+        std::fs::create_dir_all(&data.0)?;
+        Ok(data)
+    }
+
     pub(crate) fn node_peer(&self) -> PathBuf {
         self.root.join("benches/peers/node")
+    }
+}
+
+/// Where a server keeps its files, gone with it. What another has left there, such as its audit log, would be read and
+/// packed by the next one while that is measured.
+struct Data(PathBuf);
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
     }
 }
 
@@ -130,6 +149,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Where its metrics are, if it is one of ours.
     pub(crate) admin: Option<SocketAddr>,
+    _data: Option<Data>,
 }
 
 impl Server {
@@ -159,7 +179,7 @@ impl Server {
             Contender::Webrtc => core.command(places.programs.join("bench-relay-webrtc")),
             Contender::Janus => {
                 let (child, address) = janus::start(places, core)?;
-                return Ok(Self { contender, child, address, admin: None });
+                return Ok(Self { contender, child, address, admin: None, _data: None });
             }
             Contender::Nginx | Contender::Haproxy => anyhow::bail!("it has no sessions of its own"),
             Contender::Node | Contender::NodeStreams => {
@@ -186,12 +206,18 @@ impl Server {
                 .env("TURNPIKE_HEARTBEAT_TIMEOUT", timeout_ms);
         }
         command.envs(environment.iter().copied());
-        Self::launch(contender, command, places.log(name)?)
+        Self::launch(contender, command, places, name)
     }
 
     /// Until it has said where it listens.
-    fn launch(contender: Contender, mut command: Command, mut errors: File) -> anyhow::Result<Self> {
-        let name = contender.name();
+    fn launch(
+        contender: Contender,
+        mut command: Command,
+        places: &Places,
+        name: &str,
+    ) -> anyhow::Result<Self> {
+        let (data, mut errors) = (places.data()?, places.log(name)?);
+        command.env("DATA_DIR", &data.0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.try_clone()?);
         let mut child = command.spawn().with_context(|| format!("{name} did not start"))?;
 
@@ -204,7 +230,7 @@ impl Server {
             child.wait().ok();
             anyhow::bail!("{name} ended before it listened: {}", tail(&mut errors));
         };
-        Ok(Self { contender, child, address, admin })
+        Ok(Self { contender, child, address, admin, _data: Some(data) })
     }
 
     /// `kill -9`.

@@ -42,7 +42,7 @@ impl Server {
             .env("TURNPIKE_ROUTER_THREADS", "1")
             .env("TURNPIKE_ROUTER_HANDSHAKES_PER_ADDRESS", "1000000")
             .envs(environment.iter().copied());
-        Self::launch(Contender::Turnpike, command, places.log("turnpike-router")?)
+        Self::launch(Contender::Turnpike, command, places, "turnpike-router")
     }
 
     /// One process, no logs, otherwise its defaults.
@@ -68,7 +68,7 @@ impl Server {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         let mut child = command.spawn().context("nginx did not start: is Debian's package installed?")?;
         until_it_listens(&mut child, address, &mut log)?;
-        Ok(Self { contender: Contender::Nginx, child, address, admin: None })
+        Ok(Self { contender: Contender::Nginx, child, address, admin: None, _data: None })
     }
 
     /// One thread, no logs, and no ends to what is quiet; otherwise its defaults.
@@ -92,7 +92,7 @@ impl Server {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         let mut child = command.spawn().context("haproxy did not start: is Debian's package installed?")?;
         until_it_listens(&mut child, address, &mut log)?;
-        Ok(Self { contender: Contender::Haproxy, child, address, admin: None })
+        Ok(Self { contender: Contender::Haproxy, child, address, admin: None, _data: None })
     }
 }
 
