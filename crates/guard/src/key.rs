@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RsaPublicKeyComponents, VerificationAlgorithm,
 };
+use aws_lc_rs::{hmac, rsa};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 
 use crate::claims::Claims;
@@ -49,15 +51,27 @@ pub struct TokenKey {
     /// The `kid` of tokens that are signed with it. None: of tokens whose `kid` is no other key's.
     pub(crate) id: Option<Arc<str>>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) decoding: DecodingKey,
+    material: Material,
     /// Of a public key alone: of a secret nothing is shown.
     fingerprint: Option<Arc<str>>,
 }
 
+#[derive(Clone)]
+enum Material {
+    /// Made ready once: half of what a signature costs is the making of the key.
+    Secret(Arc<hmac::Key>),
+    Public(DecodingKey),
+}
+
+/// A signature that is not base64url.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotBase64;
+
 impl TokenKey {
     pub fn hs256(secret: &[u8]) -> Result<Self, KeyError> {
         check_secret(secret)?;
-        Ok(Self::new(Algorithm::HS256, DecodingKey::from_secret(secret)))
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        Ok(Self::new(Algorithm::HS256, Material::Secret(Arc::new(key))))
     }
 
     /// A public key in PEM: RSA is RS256, P-256 is ES256, Ed25519 is `EdDSA`.
@@ -86,18 +100,20 @@ impl TokenKey {
             return Err(KeyError::RsaExponent);
         }
         let decoding = DecodingKey::from_rsa_raw_components(modulus, exponent);
-        Ok(Self::new(Algorithm::RS256, decoding).with_fingerprint(modulus))
+        Ok(Self::new(Algorithm::RS256, Material::Public(decoding)).with_fingerprint(modulus))
     }
 
     /// An uncompressed point: 4, x, y.
     pub(crate) fn es256(point: &[u8]) -> Result<Self, KeyError> {
         check_point(&ECDSA_P256_SHA256_FIXED, point)?;
-        Ok(Self::new(Algorithm::ES256, DecodingKey::from_ec_der(point)).with_fingerprint(point))
+        let material = Material::Public(DecodingKey::from_ec_der(point));
+        Ok(Self::new(Algorithm::ES256, material).with_fingerprint(point))
     }
 
     pub(crate) fn eddsa(point: &[u8]) -> Result<Self, KeyError> {
         check_point(&ED25519, point)?;
-        Ok(Self::new(Algorithm::EdDSA, DecodingKey::from_ed_der(point)).with_fingerprint(point))
+        let material = Material::Public(DecodingKey::from_ed_der(point));
+        Ok(Self::new(Algorithm::EdDSA, material).with_fingerprint(point))
     }
 
     /// Tokens with this `kid`, and only they, are signed with this key.
@@ -128,8 +144,21 @@ impl TokenKey {
         }
     }
 
-    fn new(algorithm: Algorithm, decoding: DecodingKey) -> Self {
-        Self { id: None, algorithm, decoding, fingerprint: None }
+    fn new(algorithm: Algorithm, material: Material) -> Self {
+        Self { id: None, algorithm, material, fingerprint: None }
+    }
+
+    /// Whether it has signed the message.
+    pub(crate) fn has_signed(&self, message: &[u8], signature: &str) -> Result<bool, NotBase64> {
+        match &self.material {
+            Material::Secret(key) => {
+                let tag = URL_SAFE_NO_PAD.decode(signature).map_err(|_| NotBase64)?;
+                Ok(hmac::verify(key, message, &tag).is_ok())
+            }
+            Material::Public(key) => {
+                jsonwebtoken::crypto::verify(signature, message, key, self.algorithm).map_err(|_| NotBase64)
+            }
+        }
     }
 
     fn with_fingerprint(mut self, public: &[u8]) -> Self {
