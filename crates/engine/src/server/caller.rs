@@ -8,6 +8,7 @@ use http::HeaderMap;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
+use super::heard::Talk;
 use crate::application::Application;
 use crate::arrival::{Arrival, INTRODUCTION_BYTES_MAX, Introduces, Introduction, Noticed, TurnedAway, Visit};
 use crate::shard::Shard;
@@ -17,13 +18,15 @@ use crate::shard::Shard;
 pub(super) struct Caller {
     pub(super) peer: SocketAddr,
     pub(super) visit: Arc<Visit>,
+    pub(super) talk: Talk,
 }
 
 impl Caller {
     /// Asks for somebody who has not said anything yet. None: away with it.
     pub(super) fn knocks<A: Application>(shard: &Rc<Shard<A>>, peer: SocketAddr) -> Option<Self> {
         if shard.guarded(|| shard.app.knock(peer.ip())) == Some(true) {
-            return Some(Self { peer, visit: Arc::new(Visit::begun(&shard.app, peer.ip())) });
+            let visit = Arc::new(Visit::begun(&shard.app, peer.ip()));
+            return Some(Self { peer, visit, talk: Talk::default() });
         }
         shard.counters.connections_turned_away.add(1);
         None

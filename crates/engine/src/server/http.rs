@@ -96,13 +96,14 @@ async fn serve<A: Application>(front: Rc<Front<A>>, _open: Open, mut stream: Tcp
         let (front, caller) = (Rc::clone(&front), caller.clone());
         async move { Ok::<_, Infallible>(answer(&front, &caller, request).await) }
     });
-    let (stream, unanswered) = Heard::new(stream);
+    let talk = caller.talk.clone();
+    let stream = Heard::new(stream, talk.clone());
     // Whatever ends a connection badly is the client's business, and hyper has told it.
     if let Err(error) = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await {
         if error.is_timeout() {
             shard.counters.requests_timed_out.add(1);
             // A browser keeps connections at hand on which it asks nothing.
-            if unanswered.is_something() {
+            if talk.is_unanswered() {
                 shard.notice(peer.ip(), Noticed::SlowSender);
             }
         } else if error.is_parse() {
@@ -147,7 +148,7 @@ async fn answer<A: Application>(
         access.allow_requests(response.headers_mut());
         return response;
     }
-    let caller = Caller { peer: client, visit: Arc::clone(&caller.visit) };
+    let caller = Caller { peer: client, ..caller.clone() };
     let mut response = if raw {
         websocket(shard, &caller, &mut request, &Target::Raw)
     } else {

@@ -31,7 +31,7 @@ pub(super) async fn begin<A: Application>(
 }
 
 fn served(upgraded: hyper::upgrade::Upgraded) -> Option<End> {
-    let (stream, unread) = super::heard::taken_back(upgraded)?;
+    let super::heard::Taken { stream, unread, .. } = super::heard::taken_back(upgraded)?;
     Some(End::new(stream, unread))
 }
 

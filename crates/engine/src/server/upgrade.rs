@@ -5,17 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::net::TcpStream;
 
 use super::caller::Caller;
-use super::heard;
+use super::heard::{self, Taken};
 use super::http::{kept, lists, respond};
 use crate::application::{Application, Handshake, Kind};
 use crate::arrival::{Arrival, Visit};
@@ -87,6 +85,10 @@ pub(super) fn websocket<A: Application>(
         answers.insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(agreed));
     }
     let (handshake, visit) = (Arc::new(kept(request, caller.peer)), Arc::clone(&caller.visit));
+    if matches!(target, Agreed::New(Kind::SocketIo, ..)) {
+        // On this one the server speaks first. Were the client to, it would wait for the answer.
+        caller.talk.keep_answer();
+    }
     let upgrade = hyper::upgrade::on(request);
     let shard = Rc::clone(shard);
     // Once the 101 is out, the socket is ours.
@@ -106,7 +108,7 @@ enum Agreed {
 
 fn take_over<A: Application>(
     shard: &Rc<Shard<A>>,
-    (stream, unread): (TcpStream, Bytes),
+    Taken { stream, unwritten, unread }: Taken,
     deflate: bool,
     agreed: Agreed,
     handshake: Arc<Handshake>,
@@ -115,7 +117,7 @@ fn take_over<A: Application>(
     match agreed {
         Agreed::New(kind, arrival, place) => {
             let begun = Begun { handshake, visit: Some(visit), arrival: Some(arrival), place };
-            shard.open_websocket(stream, &unread, deflate, kind, begun);
+            shard.open_websocket(stream, &unwritten, &unread, deflate, kind, begun);
         }
         Agreed::Session(owner, secret) if owner == usize::from(shard.index) => {
             shard.attach(secret, stream, unread, deflate, visit);

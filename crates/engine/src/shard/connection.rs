@@ -238,6 +238,7 @@ impl<A: Application> Shard<A> {
         if state.ended {
             return Poll::Ready(None);
         }
+        self.work.admitted.set(false);
         if state.is_busy() {
             self.drive_application(conn, &mut state, context);
         }
@@ -290,7 +291,9 @@ impl<A: Application> Shard<A> {
                 }
             }
         }
-        if !state.outbox.is_empty() {
+        // What the application sends along with an admission is in the inbox: the pump writes it together with the answer.
+        let is_left_to_the_pump = state.dirty && !state.is_ending() && self.work.admitted.get();
+        if !state.outbox.is_empty() && !is_left_to_the_pump {
             self.flush(conn, &mut state);
             if state.blocked {
                 // Comes back to ask for writability; flush has woken us.

@@ -204,6 +204,7 @@ impl<A: Application> Shard<A> {
         }
         self.with_answers(conn, state, || self.app.connected(&admission.socket, &socket, recovered));
         self.mark_dirty(conn, state);
+        self.work.admitted.set(true);
     }
 
     /// What was sent to the socket while it was being decided on, as if it were sent now.

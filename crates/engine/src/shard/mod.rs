@@ -114,6 +114,8 @@ struct Work {
     published: RefCell<Vec<u64>>,
     waker: RefCell<Option<Waker>>,
     pumping: Cell<bool>,
+    /// Somebody was admitted in this turn of their connection.
+    admitted: Cell<bool>,
 }
 
 impl<A: Application> Shard<A> {
@@ -260,10 +262,11 @@ impl<A: Application> Shard<A> {
         Ok(self.open_text(secret, true))
     }
 
-    /// A new session that begins on a websocket. `unread` came behind the HTTP request.
+    /// A new session that begins on a websocket. What is `unwritten` of HTTP goes first; `unread` came behind the request.
     pub(crate) fn open_websocket(
         self: &Rc<Self>,
         stream: TcpStream,
+        unwritten: &[u8],
         unread: &[u8],
         deflate: bool,
         kind: Kind,
@@ -275,6 +278,7 @@ impl<A: Application> Shard<A> {
         let Ok(conn) = self.register(Some(stream), Form { dialect, wire }, kind, begun) else { return };
         let begun = self.guarded(|| {
             let mut state = conn.state.borrow_mut();
+            state.outbox.push_own(wire, |out| out.extend_from_slice(unwritten));
             if kind == Kind::SocketIo {
                 let open = self.open_text(SessionSecret::random(), false);
                 outbox::push_text(&mut state.outbox, wire, &open);
