@@ -37,7 +37,9 @@ pub fn write(summary: &Summary, html: Option<&Path>, json: Option<&Path>) -> any
 
 /// What ships, a line each.
 pub fn profiles() -> String {
-    profile::built_in_abouts().map(|(name, about)| format!("{name:<24} {about}\n")).collect()
+    let lines: Vec<String> =
+        profile::built_in_abouts().map(|(name, about)| format!("{name:<24} {about}\n")).collect();
+    lines.concat()
 }
 
 /// All that is known of a run when it is over.

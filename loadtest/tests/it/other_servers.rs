@@ -34,7 +34,7 @@ impl ChatServer {
             .stdout(Stdio::piped());
         let mut process = Process::spawn("node", &mut node).unwrap();
         let port = process
-            .await_line(Duration::from_secs(60), |line| {
+            .await_line(Duration::from_mins(1), |line| {
                 serde_json::from_str::<Value>(line).ok()?["port"].as_u64()
             })
             .unwrap();
