@@ -55,6 +55,7 @@ fn an_operator_watches_bans_and_drains() {
         assert!(records.iter().any(|row| row.as_str().unwrap().contains(deed)), "{deed}: {records:#?}");
     }
     assert!(past["past"].as_u64() >= Some(2), "before anybody looked: {past}");
+    assert_eq!(past["address"], "dashboard", "the token does not stay in the history");
     assert!(pair.nodes[0].wait(BROKEN).unwrap().success(), "the drained node leaves in order");
 }
 

@@ -78,6 +78,9 @@ if (location.hash.startsWith("#token=")) {
   history.replaceState(null, "", location.pathname);
 }
 
+// Another such link, in a tab that is here already.
+addEventListener("hashchange", () => location.hash.startsWith("#token=") && location.reload());
+
 by("enter-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const token = by("token").value.trim();
