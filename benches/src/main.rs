@@ -78,6 +78,9 @@ struct Arguments {
     /// Take the servers as they were built.
     #[arg(long)]
     no_build: bool,
+    /// The commit that the programs were built from, where it is another than what is checked out by now.
+    #[arg(long, requires = "no_build")]
+    built_from: Option<String>,
     /// Print, but do not append to benches/results.
     #[arg(long)]
     no_record: bool,

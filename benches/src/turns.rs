@@ -41,6 +41,10 @@ impl<'a> Turns<'a> {
         }
     }
 
+    fn commit(&self) -> String {
+        self.arguments.built_from.clone().unwrap_or_else(|| machine::commit(&self.places.root))
+    }
+
     fn rounds(&self, scenario: &Scenario) -> u32 {
         self.arguments.rounds.unwrap_or(if self.arguments.quick { 1 } else { scenario.rounds })
     }
@@ -134,7 +138,7 @@ impl<'a> Turns<'a> {
             round,
             terms: terms.into(),
             date: machine::date(),
-            commit: machine::commit(&self.places.root),
+            commit: self.commit(),
             seconds: begun.elapsed().as_secs_f64(),
             figures,
             failure,
@@ -145,7 +149,7 @@ impl<'a> Turns<'a> {
         let mut contenders: BTreeMap<Contender, Outcome> = BTreeMap::new();
         let first = notes.first();
         let date = first.map_or_else(machine::date, |note| note.date.clone());
-        let commit = first.map_or_else(|| machine::commit(&self.places.root), |note| note.commit.clone());
+        let commit = first.map_or_else(|| self.commit(), |note| note.commit.clone());
         for note in notes {
             let outcome = contenders.entry(note.contender).or_default();
             for (key, value) in note.figures {
@@ -174,11 +178,11 @@ fn command_for(scenario: &str, words: impl Iterator<Item = String>) -> String {
         let is_name = ["all", "compare", "--"].contains(&&*word)
             || scenario::every().any(|scenario| scenario.name == word);
         // How a run is cut into pieces changes none of its figures.
-        if word == "--minutes" {
+        if ["--minutes", "--built-from"].contains(&&*word) {
             words.next();
         } else if !is_name
             && !["--no-build", "--afresh", "--plan"].contains(&&*word)
-            && !word.starts_with("--minutes=")
+            && !["--minutes=", "--built-from="].iter().any(|option| word.starts_with(option))
         {
             options.push(' ');
             options.push_str(&word);
