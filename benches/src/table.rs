@@ -71,7 +71,9 @@ pub(crate) fn table(results: &Path) -> anyhow::Result<String> {
         }
         rows.push('\n');
     }
-    Ok(format!("{rows}Median (lowest to highest). Where each row comes from:\n\n{origins}"))
+    Ok(format!(
+        "{rows}Median (lowest to highest), or what the only round gave. Where each row comes from:\n\n{origins}"
+    ))
 }
 
 /// How and when a run was made.
@@ -126,6 +128,9 @@ pub(crate) fn spelled(spread: &Spread) -> String {
     } else {
         3
     };
+    if min.to_bits() == max.to_bits() {
+        return format!("{median:.places$}");
+    }
     format!("{median:.places$} ({min:.places$} to {max:.places$})")
 }
 
