@@ -14,7 +14,7 @@ async function both(token) {
 // block 1
 
   video.srcObject ??= subscription.media;
-  const end = Date.now() + 30_000;
+  const end = Date.now() + 120_000;
   while (video.getVideoPlaybackQuality().totalVideoFrames < 10) {
     if (Date.now() > end) throw new Error("no picture");
     await new Promise((wake) => setTimeout(wake, 50));

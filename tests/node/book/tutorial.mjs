@@ -10,6 +10,7 @@ const chromium = await browser();
 
 async function enter(name) {
   const page = await chromium.page("about:blank");
+  page.setDefaultTimeout(120_000);
   page.on("console", (message) => message.type() === "error" && process.stderr.write(`${name}: ${message.text()}\n`));
   page.on("pageerror", (error) => tell({ fault: `${name}: ${error}` }));
   await page.goto(`${options.url}/?user=${name}`);
@@ -44,7 +45,7 @@ try {
   await ann.click("#live");
   await ann.waitForSelector("#status:has-text('on air')");
   await ben.click("#watch");
-  await ben.waitForFunction(() => document.querySelector("#screen").getVideoPlaybackQuality().totalVideoFrames > 20, null, { timeout: 30_000 });
+  await ben.waitForFunction(() => document.querySelector("#screen").getVideoPlaybackQuality().totalVideoFrames > 20, null, { timeout: 120_000 });
   if (options.pictures) await ben.screenshot({ path: `${options.pictures}/tutorial.png` });
   tell({ step: "live", frames: await ben.evaluate(() => document.querySelector("#screen").getVideoPlaybackQuality().totalVideoFrames) });
 } catch (error) {

@@ -44,7 +44,7 @@ const watching = `
     const video = Object.assign(document.createElement("video"), { muted: true, autoplay: true });
     document.body.append(video);
     const result = await way(token, video);
-    const end = Date.now() + 30_000;
+    const end = Date.now() + 120_000;
     while (video.getVideoPlaybackQuality().totalVideoFrames < 10) {
       if (Date.now() > end) throw new Error("no picture");
       await new Promise((wake) => setTimeout(wake, 50));
