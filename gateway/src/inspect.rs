@@ -7,17 +7,20 @@ mod asking;
 mod departed;
 mod here;
 mod notes;
+mod relay;
 mod trace;
 mod verdict;
 mod words;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use turnpike_cluster::{Incarnation, Message, Range, Read, Standing};
 use turnpike_engine::SocketId;
 use turnpike_guard::Whom;
 use turnpike_wire::media::relay::{StreamEntry, stream_entry};
+use turnpike_wire::media::{Phase, StreamLook, TrackLook};
 use turnpike_wire::{Code, Failure, RoomId, UserId};
 
 pub(crate) use self::asking::listen;
@@ -25,6 +28,7 @@ use self::asking::{Asking, Heard};
 pub(crate) use self::departed::Departures;
 pub use self::notes::Line;
 pub(crate) use self::notes::{Note, code_of, mark, note, refusal, tag};
+pub use self::relay::Looks;
 pub use self::trace::Finding;
 use self::trace::There;
 pub use self::verdict::Verdict;
@@ -38,6 +42,8 @@ use crate::page;
 #[derive(Default)]
 pub(crate) struct Inspection {
     pub(crate) departures: Departures,
+    /// The relay of this process.
+    pub(crate) relay: OnceLock<Arc<dyn Looks>>,
     asking: Asking,
 }
 
@@ -160,6 +166,23 @@ pub struct RelayOf {
     pub link: Option<std::net::SocketAddr>,
     pub load_permille: Option<u16>,
     pub has_room: Option<bool>,
+    /// As the relay itself says. None: it did not, or nothing is known of it there.
+    pub at: Option<AtRelay>,
+}
+
+/// How a stream is at a relay.
+#[derive(Debug, Clone, Serialize)]
+pub struct AtRelay {
+    pub phase: Phase,
+    /// Who watches there, by whichever way.
+    pub viewers: u64,
+    pub recording: bool,
+    /// The relay that it comes from. None: it is published here, or the other one is not known any more.
+    pub from: Option<String>,
+    /// To so many other relays it goes on from here.
+    pub gives_to: u32,
+    pub tracks: Vec<TrackLook>,
+    pub more: u64,
 }
 
 /// Which message.
@@ -294,6 +317,8 @@ pub(crate) async fn stream(app: &Arc<App>, stream: &RoomId) -> Result<OfStream, 
     let found = app.cluster.directory.find(&stream_entry(stream)).wait().await.map_err(unavailable)?;
     let known = app.cluster.membership.nodes().borrow().clone();
     let node_of = |incarnation: Incarnation| known.iter().find(|node| node.incarnation == incarnation);
+    let name_of =
+        |relay: Incarnation| node_of(relay).map_or_else(|| relay.to_string(), |node| node.name.clone());
     let home = found.map(|claimed| {
         let entry = StreamEntry::read(&claimed.value).unwrap_or_default();
         let StreamEntry { since: since_ms, publishers, viewers } = entry;
@@ -302,12 +327,17 @@ pub(crate) async fn stream(app: &Arc<App>, stream: &RoomId) -> Result<OfStream, 
     });
     let heard = asking::all(app, &Question::Stream { stream: stream.clone() }).await;
     let unanswered = unanswered(&heard);
-    let of_node = |Heard { name: node, answer, .. }: Heard| match answer? {
-        Answer::Stream(it) if !it.sessions.is_empty() => Some(OfNode { node, it }),
-        _ => None,
+    let mut of_relays: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    let mut looks: BTreeMap<u64, StreamLook> = BTreeMap::new();
+    let of_node = |Heard { name: node, answer, .. }: Heard| {
+        let Answer::Stream(mut it) = answer? else { return None };
+        if let Some((relay, look)) = it.look.take() {
+            of_relays.entry(relay).or_default();
+            looks.insert(relay, look);
+        }
+        (!it.sessions.is_empty()).then_some(OfNode { node, it })
     };
     let nodes: Vec<OfNode<StreamHere>> = heard.into_iter().filter_map(of_node).collect();
-    let mut of_relays: std::collections::BTreeMap<u64, (u64, u64)> = std::collections::BTreeMap::new();
     if let Some((owner, _)) = &home {
         of_relays.entry(owner.0).or_default();
     }
@@ -331,6 +361,15 @@ pub(crate) async fn stream(app: &Arc<App>, stream: &RoomId) -> Result<OfStream, 
             link: offer.and_then(|offer| offer.link),
             load_permille: offer.map(|offer| offer.load_permille),
             has_room: offer.map(|offer| offer.has_room),
+            at: looks.remove(&relay).map(|look| AtRelay {
+                phase: look.phase,
+                viewers: look.viewers,
+                recording: look.recording,
+                from: look.from.map(|from| name_of(Incarnation(from))),
+                gives_to: look.gives_to,
+                tracks: look.tracks,
+                more: look.more,
+            }),
         }
     });
     let relays = relays.collect();

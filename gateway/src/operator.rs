@@ -127,6 +127,11 @@ impl Operator {
         inspect::stream(&self.0, stream).await
     }
 
+    /// The relay of this process, for whoever looks at a stream. Once.
+    pub fn see_relay(&self, relay: Arc<dyn inspect::Looks>) {
+        let _ = self.0.inspection.relay.set(relay);
+    }
+
     /// Why a user got a message of a room, or did not.
     pub async fn trace(
         &self,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use turnpike_wire::media::{LayerWish, MediaSession, Mute, StreamState};
+use turnpike_wire::media::{LayerWish, MediaSession, Mute, StreamLook, StreamState};
 use turnpike_wire::{RoomId, UserId};
 
 /// Something that is asked, on behalf of somebody whose right to it has been checked.
@@ -65,6 +65,10 @@ pub enum Ask {
     },
     /// Answered with [`Told::Streams`].
     Streams,
+    /// How a stream is here. Answered with [`Told::Look`].
+    Look {
+        stream: RoomId,
+    },
     /// Begins or ends the recording of a stream. Answered with [`Told::Recording`].
     Record {
         stream: RoomId,
@@ -113,6 +117,7 @@ pub enum Told {
         etag: u64,
     },
     Streams(Vec<StreamInfo>),
+    Look(StreamLook),
     /// What the names of the recording's files begin with.
     Recording {
         name: String,

@@ -19,6 +19,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use turnpike_cluster::placement::Relays;
 use turnpike_cluster::{Claim, Claimed, Cluster, Incarnation, Over, RelayOffer, Unavailable};
+use turnpike_wire::media::StreamLook;
 use turnpike_wire::media::relay::{Noted, StreamEntry, TO_RELAYS, ToRelay, stream_entry};
 use turnpike_wire::{Code, Failure, RoomId, UserId};
 
@@ -313,6 +314,15 @@ impl<F: Face> Homes<F> {
                 Err(_) => {}
             }
         }
+    }
+
+    /// How a stream is at this relay, for an operator. None: it has nothing to do with it.
+    pub async fn look(&self, stream: &RoomId) -> Option<StreamLook> {
+        let Ok(Told::Look(look)) = self.face.ask(Ask::Look { stream: stream.clone() }).await else {
+            return None;
+        };
+        let from = self.attachments.source(stream).filter(|_| look.is_fed);
+        Some(StreamLook { from: from.map(|from| from.0), ..look })
     }
 
     /// Somebody publishes it there: two homes would show two streams.

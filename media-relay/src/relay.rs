@@ -241,7 +241,7 @@ impl Relay {
                 let handle = shard.and_then(|shard| inner.handles.get(shard)).ok_or(Code::NoSuchStream)?;
                 handle.ask(ask).await
             }
-            Ask::End { stream } => inner.handles[inner.shard_of(stream)].ask(ask).await,
+            Ask::End { stream } | Ask::Look { stream } => inner.shard(stream).ask(ask).await,
             Ask::Record { stream, wanted } => inner.record(stream, *wanted).await,
             Ask::Tap { .. } | Ask::Branch { .. } | Ask::Feed { .. } | Ask::Unpipe { .. } => {
                 Err(Code::BadRequest.into())

@@ -1,6 +1,7 @@
 //! The relay of this process: what it is told, and the ways to it.
 
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,11 +14,14 @@ use turnpike_audit::Audit;
 use turnpike_cluster::Cluster;
 use turnpike_daemon::tasks::Tasks;
 use turnpike_engine::PeerAddress;
+use turnpike_gateway::inspect::Looks;
 use turnpike_guard::{IceServers, Verifier, Watch};
 use turnpike_media_relay::{
     ClientAddress, Homes, HomesConfig, IceServer, Limits, RecordConfig, Relay, RelayConfig, Whip, WhipConfig,
     signaling,
 };
+use turnpike_wire::RoomId;
+use turnpike_wire::media::StreamLook;
 
 use crate::config::{Config, Ice, IceUrl, Origin, Turn};
 use crate::links::Linked;
@@ -165,6 +169,18 @@ pub(crate) fn open(
         next.run(request)
     }));
     Ok(Opened { routes, homes })
+}
+
+/// What an operator sees of the relay.
+pub(crate) struct Eyes(pub(crate) Arc<Homes<Relay>>);
+
+impl Looks for Eyes {
+    fn look<'a>(
+        &'a self,
+        stream: &'a RoomId,
+    ) -> Pin<Box<dyn Future<Output = Option<StreamLook>> + Send + 'a>> {
+        Box::pin(self.0.look(stream))
+    }
 }
 
 fn at_least_one(number: u32) -> NonZeroU32 {

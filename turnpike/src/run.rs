@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -165,6 +166,9 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
             homes = Some(opened.homes);
         }
         let gateway = gateway.serve(cluster.clone(), routes).await?;
+        if let Some(homes) = &homes {
+            gateway.operator().see_relay(Arc::new(media::Eyes(Arc::clone(homes))));
+        }
         let check = of_cluster.unwrap_or_else(|| health.vital_check("cluster"));
         let watched = cluster.condition.clone();
         tasks.spawn("cluster watch", |stop| cluster::watch_condition(watched, check, stop));

@@ -17,8 +17,14 @@ pub(crate) enum Task {
 const FUZZ_SECONDS: u64 = 60;
 
 pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task, String> {
-    let mut arguments = arguments.into_iter();
+    let mut arguments = arguments.into_iter().peekable();
     let task = arguments.next();
+    // Others have a help of their own.
+    if matches!(task.as_deref(), Some("test" | "check" | "docs" | "fuzz" | "cluster"))
+        && arguments.next_if(|argument| ["--help", "-h"].contains(&argument.as_str())).is_some()
+    {
+        return Ok(Task::Help);
+    }
     match task.as_deref() {
         None | Some("help" | "--help" | "-h") => Ok(Task::Help),
         Some("test") => {
@@ -96,6 +102,25 @@ mod tests {
         assert_eq!(parsed("bench --json fan-out"), Ok(Task::Bench(vec!["--json".into(), "fan-out".into()])));
         assert_eq!(parsed("docs"), Ok(Task::Docs));
         assert_eq!(parsed("bench -- echo --rounds 1"), parsed("bench echo --rounds 1"));
+    }
+
+    #[test]
+    fn help_is_asked_for_in_any_way() {
+        for line in ["help", "--help", "-h", "test --help", "fuzz -h", "cluster --help"] {
+            assert_eq!(parsed(line), Ok(Task::Help), "{line}");
+        }
+        assert_eq!(parsed("bench -- --help"), Ok(Task::Bench(vec!["--help".into()])));
+    }
+
+    #[test]
+    fn every_example_is_understood() {
+        let (_, examples) = crate::USAGE.split_once("Examples:\n").unwrap();
+        let examples: Vec<&str> = examples.lines().map_while(|line| line.strip_prefix("  cargo xtask ")).collect();
+        assert_eq!(examples.len(), 5);
+        for example in examples {
+            let line = example.split("  ").next().unwrap();
+            assert!(parsed(line).is_ok(), "{line}");
+        }
     }
 
     #[test]

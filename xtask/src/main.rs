@@ -3,7 +3,7 @@
 //! It must not know what the other crates do, only how they are checked, tested and measured. It depends on no
 //! crate of the workspace, so that it is there even when none of them builds.
 
-#![allow(clippy::print_stdout, reason = "a command for people and CI speaks on standard output")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people and CI speaks on both")]
 
 mod arguments;
 mod command;
@@ -31,13 +31,22 @@ cargo xtask <task>
   docs                            makes the documentation a site, in target/docs, and says where it begins
   fuzz [target] [--seconds N]     the fuzz tests, for longer: frame, packet, rtp, sdp, stun, token, ...
 
-Steps of test: install, fmt, clippy, build, rust, e2e, doc. --long also runs the tests marked as ignored.";
+Steps of test: install, fmt, clippy, build, rust, e2e, doc. --long also runs the tests marked as ignored.
+
+Examples:
+  cargo xtask test                          before a change goes in
+  cargo xtask test --only e2e --long        one step alone, with what it needs
+  cargo xtask bench -- echo --rounds 3      one figure; `cargo xtask bench -- --help` names all
+  cargo xtask cluster up --gateways 3       three gateways on a Redis Cluster, until `cargo xtask cluster down`
+  cargo xtask fuzz frame --seconds 600      ten minutes of one target; TURNPIKE_FUZZ_SEED tries one again
+
+Exit codes: 0 all of it passed, 1 something failed, 64 that is no task of this toolbox.";
 
 fn main() -> ExitCode {
     let task = match arguments::parse(std::env::args().skip(1)) {
         Ok(task) => task,
         Err(fault) => {
-            println!("{fault}\n\n{USAGE}");
+            eprintln!("xtask: {fault}; `cargo xtask help` says what there is");
             return ExitCode::from(64);
         }
     };

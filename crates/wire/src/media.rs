@@ -4,6 +4,7 @@
 //! what gateways and relays say to each other.
 
 mod candidate;
+mod look;
 pub mod relay;
 mod sdp;
 mod session;
@@ -13,6 +14,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use candidate::Candidate;
+pub use look::{LayerLook, StreamLook, TRACKS_NAMED_MAX, TrackLook};
 pub use sdp::{Sdp, SdpError};
 pub use session::{MediaSession, MediaSessionError};
 pub use state::{Phase, StreamState, Track, TrackLayer};

@@ -43,7 +43,7 @@ pub(super) async fn answer(app: &Arc<App>, question: &Question) -> Answer {
             connections(app, app.sessions.of_user(user), app.inspection.departures.of_user(user)).await
         }
         Question::Room { room } => Answer::Room(room_here(app, room)),
-        Question::Stream { stream } => Answer::Stream(stream_here(app, stream)),
+        Question::Stream { stream } => Answer::Stream(stream_here(app, stream).await),
         Question::Message { room, at, ts, user } => {
             let message = Message { room, at: *at, ts: *ts };
             trace(app, &message, user).await
@@ -267,7 +267,7 @@ fn room_here(app: &App, room: &RoomId) -> RoomHere {
     here
 }
 
-fn stream_here(app: &App, stream: &RoomId) -> StreamHere {
+async fn stream_here(app: &App, stream: &RoomId) -> StreamHere {
     let all = app.signaling.sessions_of(stream);
     let more = all.len().saturating_sub(MEDIA_MAX) as u64;
     let sessions = all.into_iter().take(MEDIA_MAX).map(|(id, session, role)| MediaHere {
@@ -279,7 +279,13 @@ fn stream_here(app: &App, stream: &RoomId) -> StreamHere {
         .into(),
         relay: session.relay,
     });
-    StreamHere { sessions: sessions.collect(), more }
+    let sessions = sessions.collect();
+    let look = match app.inspection.relay.get() {
+        Some(relay) => relay.look(stream).await,
+        None => None,
+    };
+    let look = look.map(|look| (app.cluster.membership.own().0, look));
+    StreamHere { sessions, more, look }
 }
 
 struct Message<'a> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use turnpike_cluster::LanePosition;
+use turnpike_wire::media::StreamLook;
 use turnpike_wire::{RoomId, UserId};
 
 use super::notes::Line;
@@ -133,6 +134,9 @@ pub struct MemberHere {
 pub struct StreamHere {
     pub sessions: Vec<MediaHere>,
     pub more: u64,
+    /// How it is at the relay of this process, with the number of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<(u64, StreamLook)>,
 }
 
 /// A client of this gateway that publishes or watches.

@@ -53,6 +53,8 @@ pub(super) struct Attachments(Mutex<HashMap<RoomId, Attachment>>);
 
 struct Attachment {
     step: watch::Sender<Step>,
+    /// The relay that gives it.
+    from: Option<Incarnation>,
     changed: Arc<Notify>,
     /// When somebody last wanted to watch.
     asked: Instant,
@@ -79,7 +81,7 @@ struct Heard {
 enum Found {
     /// It lives here by now.
     Here,
-    Through(PipeId),
+    Through(PipeId, Incarnation),
 }
 
 impl Attachments {
@@ -110,6 +112,7 @@ impl Attachments {
     fn clear(&self, stream: &RoomId) {
         if let Some(attachment) = self.all().get_mut(stream) {
             attachment.heard.clear();
+            attachment.from = None;
             attachment.step.send_if_modified(|step| std::mem::replace(step, Step::Waiting) != Step::Waiting);
         }
     }
@@ -119,10 +122,16 @@ impl Attachments {
         all.get(stream).and_then(|attachment| attachment.heard.get(&pipe)).copied().unwrap_or_default()
     }
 
-    fn set(&self, stream: &RoomId, step: Step) {
-        if let Some(attachment) = self.all().get(stream) {
-            attachment.step.send_replace(step);
+    fn attached(&self, stream: &RoomId, from: Incarnation) {
+        if let Some(attachment) = self.all().get_mut(stream) {
+            attachment.from = Some(from);
+            attachment.step.send_replace(Step::Attached);
         }
+    }
+
+    /// The relay that a stream comes from, if it comes from one.
+    pub(super) fn source(&self, stream: &RoomId) -> Option<Incarnation> {
+        self.all().get(stream)?.from
     }
 
     /// False: somebody is about to watch, so it is kept.
@@ -167,6 +176,7 @@ impl<F: Face> Homes<F> {
                 let changed = Arc::new(Notify::new());
                 let attachment = Attachment {
                     step,
+                    from: None,
                     changed: Arc::clone(&changed),
                     asked: Instant::now(),
                     heard: HashMap::new(),
@@ -197,10 +207,10 @@ impl<F: Face> Homes<F> {
             self.attachments.clear(stream);
             match self.attach(links, stream).await {
                 Ok(Found::Here) => return self.attachments.end(stream, Step::Attached),
-                Ok(Found::Through(pipe)) => {
+                Ok(Found::Through(pipe, from)) => {
                     (was_there, homeless) = (true, None);
                     let since = Instant::now();
-                    self.attachments.set(stream, Step::Attached);
+                    self.attachments.attached(stream, from);
                     if !self.follow(stream, pipe, changed).await {
                         return links.detach(stream, pipe).await;
                     }
@@ -269,7 +279,7 @@ impl<F: Face> Homes<F> {
             let target = nodes.borrow().iter().find(|node| node.incarnation == relay).and_then(ring::target);
             let Some(target) = target else { continue };
             match timeout(ATTEMPT_MAX, links.attach(stream, target)).await {
-                Ok(Ok(pipe)) => return Ok(Found::Through(pipe)),
+                Ok(Ok(pipe)) => return Ok(Found::Through(pipe, relay)),
                 Ok(Err(NotAttached::Elsewhere(others))) => {
                     next.extend(by_load(&nodes.borrow(), others));
                 }

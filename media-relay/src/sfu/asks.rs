@@ -72,6 +72,10 @@ impl Sfu {
                 self.unpipe(now, pipe);
                 Ok(Told::Done)
             }
+            Ask::Look { stream } => {
+                let key = *self.stream_names.get(&stream).ok_or(Code::NoSuchStream)?;
+                Ok(Told::Look(self.looked_at(now, &self.streams[key])))
+            }
             // The relay has made a tap of it.
             Ask::Record { .. } => Err(Code::BadRequest.into()),
             Ask::Streams => {

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use smallvec::SmallVec;
-use turnpike_wire::media::{Mid, Phase, StreamState, Track as TrackState, TrackLayer};
+use turnpike_wire::media::{
+    LayerLook, Mid, Phase, StreamLook, StreamState, TRACKS_NAMED_MAX, Track as TrackState, TrackLayer,
+    TrackLook,
+};
 
 use super::peer::{Peer, Role};
 use super::stream::{LayerShown, Stream};
@@ -154,6 +157,33 @@ impl Sfu {
             speaker: speaker.map(|track| track.user.clone()),
             recording: stream.is_recorded(),
             ..StreamState::ended(None)
+        }
+    }
+
+    /// What an operator sees who looks into the cluster.
+    pub(super) fn looked_at(&self, now: Instant, stream: &Stream) -> StreamLook {
+        let tracks: Vec<&Track> = stream.tracks.iter().filter_map(|key| self.tracks.get(*key)).collect();
+        let layer = |layer: &Layer| LayerLook {
+            rid: layer.rid.clone(),
+            active: layer.is_active(now),
+            bits_per_second: if layer.is_active(now) { layer.bits_per_second() } else { 0 },
+            size: layer.size,
+        };
+        let track = |track: &&Track| TrackLook {
+            user: track.user.clone(),
+            kind: track.kind,
+            muted: track.muted,
+            layers: track.layers.iter().map(layer).collect(),
+        };
+        StreamLook {
+            phase: if self.is_live(stream) { Phase::Live } else { Phase::Paused },
+            viewers: stream.viewers.len() as u64,
+            recording: stream.is_recorded(),
+            is_fed: stream.feed.is_some(),
+            from: None,
+            gives_to: u32::try_from(stream.branches.len()).unwrap_or(u32::MAX),
+            tracks: tracks.iter().take(TRACKS_NAMED_MAX).map(track).collect(),
+            more: tracks.len().saturating_sub(TRACKS_NAMED_MAX) as u64,
         }
     }
 

@@ -126,7 +126,7 @@ fn performed(told: Result<Told, Failure>, is_answer: bool, last: Option<Answered
         Err(failure) => return Performed::Refused(failure.into()),
         Ok(Told::Opened(Opened { sdp, .. }) | Told::Sdp(sdp)) => Sdp::parse(&sdp).map(Some),
         Ok(Told::Recording { name }) => return Performed::Recorded(name.into()),
-        Ok(Told::Fragment { .. } | Told::Streams(_) | Told::Done) => Ok(None),
+        Ok(Told::Fragment { .. } | Told::Streams(_) | Told::Look(_) | Told::Done) => Ok(None),
     };
     match sdp {
         Ok(sdp) => Performed::Done { sdp, is_answer, last },

@@ -70,7 +70,9 @@ pub(super) const STREAM: Operation = Operation {
     method: Method::Get,
     path: "/admin/v1/inspect/streams/{stream}",
     about: "A stream of live video: the relay where it is published, the relays that carry it, and the clients of gateways \
-            that publish or watch it. Who uses WHIP or WHEP is counted at `home` alone.",
+            that publish or watch it. `relays[].at` is what a relay itself says: who watches there by whichever way, the relay that it \
+            comes `from`, to how many others it goes on (`gives_to`), and each track with its layers. `publishers` and `viewers` beside \
+            it are clients of gateways alone.",
     parameters: &[],
     body: None,
     success: StatusCode::OK,
@@ -81,6 +83,14 @@ pub(super) const STREAM: Operation = Operation {
             "relays": [{
                 "node": "relay-1", "incarnation": "01957c2e9b1a4f60", "home": true, "publishers": 1, "viewers": 40,
                 "link": "10.0.0.31:40112", "load_permille": 120, "has_room": true,
+                "at": {
+                    "phase": "live", "viewers": 42, "recording": false, "from": null, "gives_to": 1,
+                    "tracks": [{
+                        "user": "alice", "kind": "video", "muted": false,
+                        "layers": [{ "rid": "f", "active": true, "bits_per_second": 1_480_000, "size": [1280, 720] }],
+                    }],
+                    "more": 0,
+                },
             }],
             "nodes": [{ "node": "gateway-1", "more": 0, "sessions": [{ "connection": "x7Jq...", "role": "viewer", "relay": 113_790_242_131_300_192_u64 }] }],
             "unanswered": [],

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use turnpike_wire::media::{LayerWish, Mute, Rid, StreamState};
+use turnpike_wire::media::{LayerWish, Mute, Phase, Rid, StreamState};
 
 use super::world::World;
 use super::{BOTH, LAYERS};
 use crate::record::tap;
-use crate::{Ask, Notice};
+use crate::{Ask, Notice, Told};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -77,6 +77,33 @@ fn layers_that_come_and_go_are_told() {
     world.notices.clear();
     world.pass(5 * SECOND);
     assert_eq!(world.notices, []);
+}
+
+#[test]
+fn an_operator_sees_tracks_with_their_layers() {
+    let mut world = World::new(4);
+    let look = |world: &mut World| match world.ask(Ask::Look { stream: "live".parse().unwrap() }) {
+        Ok(Told::Look(look)) => Some(look),
+        Ok(_) => panic!("another answer"),
+        Err(_) => None,
+    };
+    assert_eq!(look(&mut world), None, "nobody has to do with it");
+    let publisher = world.publish(LAYERS);
+    world.watch(LAYERS);
+    world.watch(LAYERS);
+    world.until(5 * SECOND, |world| world.ends[publisher].connected);
+    world.pass(2 * SECOND);
+    world.ends[publisher].publisher().layers[2].is_on = false;
+    world.pass(3 * SECOND);
+    let seen = look(&mut world).unwrap();
+    assert_eq!((seen.phase, seen.viewers, seen.is_fed, seen.gives_to), (Phase::Live, 2, false, 0));
+    let layers: Vec<_> = seen.tracks[0]
+        .layers
+        .iter()
+        .map(|layer| (layer.rid.is_some(), layer.active, layer.bits_per_second > 0, layer.size.unwrap().0))
+        .collect();
+    assert_eq!(layers, [(true, true, true, 320), (true, true, true, 640), (true, false, false, 1_280)]);
+    assert_eq!((seen.tracks.len(), seen.more, seen.tracks[0].user.as_str()), (1, 0, "user-0"));
 }
 
 #[test]
