@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn every_example_is_understood() {
         let (_, examples) = crate::USAGE.split_once("Examples:\n").unwrap();
-        let examples: Vec<&str> = examples.lines().map_while(|line| line.strip_prefix("  cargo xtask ")).collect();
+        let examples: Vec<&str> =
+            examples.lines().map_while(|line| line.strip_prefix("  cargo xtask ")).collect();
         assert_eq!(examples.len(), 5);
         for example in examples {
             let line = example.split("  ").next().unwrap();
