@@ -25,11 +25,6 @@ pub(crate) enum Fault {
     Refused(Box<str>),
 }
 
-/// What fred says of a command whose connection has gone meanwhile, as those do that are given up with everything that waits
-/// on them. It has no kind of its own for that.
-const NEVER_ANSWERED: [&str; 6] =
-    ["initialized", "attempts", "channel closed", "receiver is gone", "channel is full", "Spawn Error"];
-
 impl Fault {
     /// From the text of an error reply.
     pub(crate) fn parse(text: &str) -> Self {
@@ -69,13 +64,18 @@ impl From<fred::error::Error> for Fault {
             _ => match Self::parse(error.details()) {
                 // fred closes the connection on it, so what was sent behind it is lost.
                 Self::NotNow(text) if text.starts_with("CLUSTERDOWN") => Self::NotNow(text),
-                Self::Refused(text) if NEVER_ANSWERED.iter().any(|sign| text.contains(sign)) => {
-                    Self::Lost(text)
-                }
+                // What waits on a connection that is given up fred answers in words of its own, under no kind.
+                Self::Refused(text) if !is_of_redis(&text) => Self::Lost(text),
                 fault => fault,
             },
         }
     }
+}
+
+/// Error replies begin with a code.
+fn is_of_redis(text: &str) -> bool {
+    let code = text.split_whitespace().next().unwrap_or_default();
+    !code.is_empty() && code.bytes().all(|letter| letter.is_ascii_uppercase())
 }
 
 #[cfg(test)]
@@ -93,6 +93,10 @@ mod tests {
         aborted.abort();
         let error = fred::error::Error::from(aborted.await.unwrap_err());
         assert!(matches!(Fault::from(error), Fault::Lost(_)));
+        let said =
+            |text: &'static str| Fault::from(fred::error::Error::new(fred::error::ErrorKind::Unknown, text));
+        assert!(matches!(said("Failed to send command to router."), Fault::Lost(_)));
+        assert!(matches!(said("ERR wrong number of arguments"), Fault::Refused(_)));
     }
 
     #[test]
