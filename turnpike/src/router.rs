@@ -91,9 +91,8 @@ pub(crate) fn run(config: &Config, effective: Vec<Effective>) -> anyhow::Result<
 }
 
 fn wanted(config: &Config, descriptors: u64) -> RouterConfig {
-    // Each connection of a client has one to a node.
-    let connections_max =
-        usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX);
+    let connections_max = usize::try_from(connections_max(descriptors.saturating_sub(DESCRIPTORS_RESERVED)))
+        .unwrap_or(usize::MAX);
     let given = &config.router;
     RouterConfig {
         address: SocketAddr::new(given.host, given.port),
@@ -102,6 +101,12 @@ fn wanted(config: &Config, descriptors: u64) -> RouterConfig {
         proxies: addresses::front(config).proxies,
         connections_max,
     }
+}
+
+/// Each connection of a client has one to a node, and one in five may ask a second node for the same handshake at a time:
+/// without room for that, probes of nodes would find no descriptor either, and all nodes be taken for down.
+const fn connections_max(descriptors: u64) -> u64 {
+    descriptors / 11 * 5
 }
 
 /// What may become another while it serves.
@@ -124,5 +129,19 @@ pub(crate) fn rules(config: &Config) -> Rules {
             in_sum: count(given.handshakes_per_second),
             per_address: Rate::per_second(per_address, per_address),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_router_leaves_descriptors_for_second_attempts() {
+        for descriptors in [0, 500, 19_872, 1_000_000] {
+            let connections = connections_max(descriptors);
+            assert!(connections * 2 + connections / 5 <= descriptors);
+        }
+        assert!(connections_max(19_872) >= 9_000);
     }
 }
