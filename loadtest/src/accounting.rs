@@ -36,6 +36,15 @@ pub struct Account {
     pub altered: u64,
     /// Rooms that began anew for a client: what was before cannot be judged.
     pub resyncs: u64,
+    /// Pictures that viewers had whole.
+    pub frames: u64,
+    /// Between the first that a viewer had and the last of which anything came.
+    pub frames_lost: u64,
+    pub packets: u64,
+    /// Of those, that had come before or came too late.
+    pub packets_again: u64,
+    /// Pictures that publishers made.
+    pub frames_published: u64,
 }
 
 impl Account {
@@ -52,6 +61,11 @@ impl Account {
         self.late += other.late;
         self.altered += other.altered;
         self.resyncs += other.resyncs;
+        self.frames += other.frames;
+        self.frames_lost += other.frames_lost;
+        self.packets += other.packets;
+        self.packets_again += other.packets_again;
+        self.frames_published += other.frames_published;
     }
 
     pub fn is_clean(&self) -> bool {

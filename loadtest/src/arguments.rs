@@ -207,6 +207,32 @@ mod tests {
     }
 
     #[test]
+    fn the_document_has_every_option() {
+        use clap::CommandFactory as _;
+        let mut rows = vec!["| option | |".to_owned(), "| --- | --- |".to_owned()];
+        for option in Arguments::command().get_arguments().filter(|option| !option.is_hide_set()) {
+            let short = option.get_short().map(|short| format!("`-{short}`, ")).unwrap_or_default();
+            let long = option.get_long().expect("every option has a long name");
+            let others = option.get_visible_aliases().unwrap_or_default();
+            let others: Vec<String> = others.iter().map(|other| format!(", `--{other}`")).collect();
+            let others = others.concat();
+            let help = option.get_help().expect("every option says what it does");
+            let env = option.get_env().and_then(|name| name.to_str());
+            let env = env.map(|name| format!("; in the environment `{name}`")).unwrap_or_default();
+            rows.push(format!("| {short}`--{long}`{others} | {help}{env} |"));
+        }
+        let document = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+        let marks = ["<!-- options -->\n", "<!-- end of options -->"];
+        let expected = format!("\n{}\n\n", rows.join("\n"));
+        turnpike_lab::hold_document(
+            document,
+            marks,
+            &expected,
+            "UPDATE_DOCS=1 cargo test -p turnpike-loadtest --lib",
+        );
+    }
+
+    #[test]
     fn the_command_line_is_understood() {
         use clap::CommandFactory as _;
         Arguments::command().debug_assert();

@@ -1,6 +1,7 @@
 //! One run: users as goose users, its phases, and what is known at its end.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -22,6 +23,7 @@ use crate::{
     client::{Client, Outcome},
     figures::{Figures, Measure},
     generator::Generator,
+    media,
     objective::Objective,
     parts::{self, Part, child, parent, parent::Ended},
     places::{self, Places},
@@ -133,8 +135,10 @@ async fn together(arguments: &Arguments, prepared: Prepared, of: u32) -> anyhow:
 
 /// How long users may take to come in before the load begins without them.
 const GATHER_BESIDE: Duration = Duration::from_secs(30);
-/// Every user looks at the phase once in this time.
+/// Until the load begins every user looks once in this time whether it does.
 const LOOK_US: u64 = 1_000_000;
+/// Later it knows when the load ends; it may end before that.
+const LOADED_LOOK_US: u64 = 10_000_000;
 
 async fn phases(run: Arc<Run>) {
     let users = run.profile.users_in_all();
@@ -154,7 +158,8 @@ async fn phases(run: Arc<Run>) {
 async fn goose(arguments: &Arguments, run: &Arc<Run>) -> anyhow::Result<GooseMetrics> {
     let mut configuration = GooseConfiguration::default();
     configuration.host = Some(run.places.host.to_string());
-    configuration.users = Some((run.users() + run.backends()) as usize);
+    let users = run.users() + run.backends() + run.streams() + run.viewers();
+    configuration.users = Some(users as usize);
     configuration.increase_rate =
         Some((f64::from(run.profile.hatch_rate) / f64::from(run.part.of)).to_string());
     // Every user lives once, and goose ends with the last of them. Without an end of its own it counts from the first second.
@@ -173,6 +178,14 @@ async fn goose(arguments: &Arguments, run: &Arc<Run>) -> anyhow::Result<GooseMet
     }
     if run.backends() > 0 {
         attack = attack.register_scenario(scenario("backends", run.backends(), using_the_api(run))?);
+    }
+    if run.streams() > 0 {
+        let publish: Life = |run, user, number| Box::pin(media::publish(run, user, number));
+        attack = attack.register_scenario(scenario("publishers", run.streams(), with_media(run, publish))?);
+    }
+    if run.viewers() > 0 {
+        let watch: Life = |run, user, number| Box::pin(media::watch(run, user, number));
+        attack = attack.register_scenario(scenario("viewers", run.viewers(), with_media(run, watch))?);
     }
     Box::pin(attack.execute()).await.context("goose")
 }
@@ -226,8 +239,11 @@ async fn live(run: &Run, client: &mut Client, user: &mut GooseUser) {
                     planned = true;
                 }
                 // The phase ends a moment after its last second.
-                let until_us =
-                    if now_us < stop_us { (now_us + LOOK_US).min(stop_us) } else { now_us + SETTLE_LOOK_US };
+                let until_us = if now_us < stop_us {
+                    (now_us + LOADED_LOOK_US).min(stop_us)
+                } else {
+                    now_us + SETTLE_LOOK_US
+                };
                 client.live(until_us).await;
             }
             Phase::Settling { until_us } => {
@@ -279,6 +295,26 @@ fn using_the_api(run: &Arc<Run>) -> TransactionFunction {
             let loading = phases.wait_for(|phase| *phase != Phase::Gathering).await.map(|phase| *phase);
             if let Ok(Phase::Loading { start_us, stop_us }) = loading {
                 backend.work(user, start_us, stop_us).await;
+            }
+            Ok(())
+        })
+    })
+}
+
+/// What a publisher or a viewer does from its first moment to its last.
+type Life = for<'a> fn(&'a Arc<Run>, &'a mut GooseUser, u32) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+fn with_media(run: &Arc<Run>, life: Life) -> TransactionFunction {
+    let (run, numbers) = (Arc::clone(run), Arc::new(AtomicU32::new(0)));
+    Arc::new(move |user| {
+        let (run, numbers) = (Arc::clone(&run), Arc::clone(&numbers));
+        Box::pin(async move {
+            let number = run.part.number(numbers.fetch_add(1, Ordering::Relaxed));
+            if backend::Backend::prepare(&run, user).await {
+                life(&run, user, number).await;
+            } else {
+                run.failed(number, Measure::Media, "no client");
+                run.arrived.fetch_add(1, Ordering::Relaxed);
             }
             Ok(())
         })

@@ -79,6 +79,8 @@ impl Expected {
 
 /// Messages of one user on their way at once. A server that answers none is not given more.
 const WAITING_MAX: usize = 1_000;
+/// What has ended is told so much later at most, if anything else happens by then.
+const TELL_US: u64 = 1_000_000;
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
 impl Client {
@@ -139,11 +141,12 @@ impl Client {
             && self.room.as_ref().is_none_or(|room| room.is_complete(&self.run))
     }
 
-    /// Lives until then.
+    /// Lives until then, or until something has happened that others should know of for a while.
     pub async fn live(&mut self, until_us: u64) {
+        let told_us = self.run.now_us() + TELL_US;
         loop {
             let now_us = self.run.now_us();
-            if now_us >= until_us {
+            if now_us >= until_us || (now_us >= told_us && !self.outcomes.is_empty()) {
                 return;
             }
             self.act(now_us).await;

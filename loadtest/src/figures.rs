@@ -42,6 +42,12 @@ measures! {
     Publish = "publish", "a message over HTTP";
     History = "history", "a page of history over HTTP";
     Presence = "presence", "a page of who is there over HTTP";
+    Whip = "whip", "a session of publishing, until its answer";
+    Whep = "whep", "a session of watching, until its answer";
+    Media = "media", "from when it was due until ICE and DTLS were through";
+    FirstFrame = "first-frame", "from when watching was due until the first picture was whole";
+    Frame = "frame", "a picture, from when it was due until a viewer had all of it";
+    Freeze = "freeze", "a picture that stood for more than 250 ms";
 }
 
 impl Measure {
@@ -51,7 +57,16 @@ impl Measure {
 
     /// What a client asks for and is answered, as opposed to what merely happens to it.
     pub fn is_request(self) -> bool {
-        !matches!(self, Self::Connection | Self::Delivery | Self::Recovery)
+        !matches!(
+            self,
+            Self::Connection
+                | Self::Delivery
+                | Self::Recovery
+                | Self::Media
+                | Self::FirstFrame
+                | Self::Frame
+                | Self::Freeze
+        )
     }
 }
 
@@ -254,6 +269,10 @@ pub struct Second {
     pub delivery_p99_us: Option<u64>,
     pub delivery_max_us: Option<u64>,
     pub send_p99_us: Option<u64>,
+    /// Pictures that viewers had whole.
+    pub frames: u64,
+    pub frame_p99_us: Option<u64>,
+    pub freezes: u64,
     /// Share of one core, where the server's process is known.
     pub server_cpu: Option<f64>,
     pub server_memory_bytes: Option<u64>,
@@ -275,6 +294,9 @@ impl Second {
             delivery_p99_us: figures.at(Measure::Delivery, 0.99),
             delivery_max_us: figures.at(Measure::Delivery, 1.0),
             send_p99_us: figures.at(Measure::Send, 0.99),
+            frames: figures.count(Measure::Frame) + figures.count(Measure::FirstFrame),
+            frame_p99_us: figures.at(Measure::Frame, 0.99),
+            freezes: figures.count(Measure::Freeze),
             ..Self::default()
         }
     }

@@ -12,6 +12,7 @@ pub mod client;
 pub mod dialect;
 pub mod figures;
 pub mod generator;
+pub mod media;
 pub mod objective;
 pub mod parts;
 pub mod places;

@@ -35,10 +35,12 @@ enum Count {
     Resyncs,
     Unanswered,
     Refused,
+    FramesLost,
+    Freezes,
     Errors,
 }
 
-const COUNTS: [(&str, Count); 9] = [
+const COUNTS: [(&str, Count); 11] = [
     ("lost", Count::Lost),
     ("doubled", Count::Doubled),
     ("disordered", Count::Disordered),
@@ -47,6 +49,8 @@ const COUNTS: [(&str, Count); 9] = [
     ("resyncs", Count::Resyncs),
     ("unanswered", Count::Unanswered),
     ("refused", Count::Refused),
+    ("frames_lost", Count::FramesLost),
+    ("freezes", Count::Freezes),
     ("errors", Count::Errors),
 ];
 
@@ -137,6 +141,8 @@ impl Objective {
                     Count::Resyncs => account.resyncs,
                     Count::Unanswered => account.unanswered,
                     Count::Refused => account.refused,
+                    Count::FramesLost => account.frames_lost,
+                    Count::Freezes => figures.count(Measure::Freeze),
                     Count::Errors => figures.failures(),
                 };
                 (found as f64, found.to_string())

@@ -9,6 +9,8 @@ pub struct Places {
     /// As it was given, for requests and their `Host`.
     pub host: Url,
     addresses: Vec<SocketAddr>,
+    /// Nothing but this machine is loaded.
+    is_near: bool,
     sources: Vec<Ipv4Addr>,
 }
 
@@ -36,7 +38,7 @@ impl Places {
     pub fn find(host: &str, users: u32, sources: Option<u32>, remote: bool) -> Result<Self, PlaceError> {
         let (url, addresses) = look_up("--host", host, remote)?;
         let sources = Self::choose_sources(&addresses, users, sources)?;
-        Ok(Self { host: url, addresses, sources })
+        Ok(Self { host: url, addresses, is_near: !remote, sources })
     }
 
     fn choose_sources(
@@ -70,6 +72,20 @@ impl Places {
 
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    pub fn is_near(&self) -> bool {
+        self.is_near
+    }
+
+    /// Where media comes from.
+    pub fn media_address(&self) -> &'static str {
+        match (self.is_near, self.addresses.iter().any(SocketAddr::is_ipv4)) {
+            (true, true) => "127.0.0.1:0",
+            (true, false) => "[::1]:0",
+            (false, true) => "0.0.0.0:0",
+            (false, false) => "[::]:0",
+        }
     }
 
     /// The name by which the server proves who it is, if it must.

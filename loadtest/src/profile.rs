@@ -14,11 +14,14 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("http-api", include_str!("../profiles/http-api.toml")),
     ("idle", include_str!("../profiles/idle.toml")),
     ("jitter", include_str!("../profiles/jitter.toml")),
+    ("mixed-day", include_str!("../profiles/mixed-day.toml")),
     ("one-big-room", include_str!("../profiles/one-big-room.toml")),
     ("presence-churn", include_str!("../profiles/presence-churn.toml")),
+    ("publisher-ladder", include_str!("../profiles/publisher-ladder.toml")),
     ("reconnect-storm", include_str!("../profiles/reconnect-storm.toml")),
     ("reconnect-storm-jitter", include_str!("../profiles/reconnect-storm-jitter.toml")),
     ("typing", include_str!("../profiles/typing.toml")),
+    ("webrtc-viewers", include_str!("../profiles/webrtc-viewers.toml")),
 ];
 
 pub fn built_in_names() -> impl Iterator<Item = &'static str> {
@@ -63,6 +66,7 @@ pub struct Profile {
     pub visits: Option<Visits>,
     pub cuts: Option<Cuts>,
     pub api: Option<Api>,
+    pub video: Option<Video>,
     /// A Socket.IO server with events of its own, in place of Turnpike.
     pub app: Option<App>,
     #[serde(default)]
@@ -152,7 +156,24 @@ pub struct Api {
     pub every_ms: u32,
 }
 
+/// Streams of live video, and who watches them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Video {
+    pub streams: u32,
+    pub viewers: u32,
+    /// Of one stream after the other, and from the first again.
+    #[serde(default = "defaults::kbps")]
+    pub kbps: Vec<u32>,
+    /// The streams begin one after the other, so far apart; 0: all before the load begins.
+    #[serde(default)]
+    pub step_s: u32,
+}
+
 mod defaults {
+    pub(super) fn kbps() -> Vec<u32> {
+        vec![500]
+    }
     pub(super) fn hatch_rate() -> u32 {
         500
     }
@@ -197,7 +218,10 @@ impl Profile {
             // A profile without connections is about its backends.
             match &mut profile.api {
                 Some(api) if profile.users == 0 => api.users = users,
-                _ => profile.users = users,
+                _ => match &mut profile.video {
+                    Some(video) if profile.users == 0 => video.viewers = users,
+                    _ => profile.users = users,
+                },
             }
         }
         profile.hatch_rate = overrides.hatch_rate.unwrap_or(profile.hatch_rate);
@@ -217,7 +241,8 @@ impl Profile {
     }
 
     pub fn users_in_all(&self) -> u32 {
-        self.users + self.api.as_ref().map_or(0, |api| api.users)
+        let video = self.video.as_ref().map_or(0, |video| video.streams + video.viewers);
+        self.users + self.api.as_ref().map_or(0, |api| api.users) + video
     }
 
     fn faults(&self) -> Vec<String> {
@@ -227,7 +252,9 @@ impl Profile {
                 faults.push(fault.to_owned());
             }
         };
-        let all = u64::from(self.users) + self.api.as_ref().map_or(0, |api| u64::from(api.users));
+        let all = u64::from(self.users)
+            + self.api.as_ref().map_or(0, |api| u64::from(api.users))
+            + self.video.as_ref().map_or(0, |video| u64::from(video.streams) + u64::from(video.viewers));
         hold(all > 0, "users: nobody takes part");
         hold(all <= u64::from(USERS_MAX), "users: more than 200000 in one process");
         hold((1..=100_000).contains(&self.hatch_rate), "hatch_rate: from 1 to 100000 a second");
@@ -260,11 +287,18 @@ impl Profile {
         if let Some(api) = &self.api {
             hold(api.every_ms > 0, "api.every_ms: from 1");
         }
+        if let Some(video) = &self.video {
+            hold(video.streams > 0, "video.streams: from 1");
+            let known = !video.kbps.is_empty() && video.kbps.iter().all(|kbps| (1..=50_000).contains(kbps));
+            hold(known, "video.kbps: a list of rates from 1 to 50000");
+            let last_s = u64::from(video.step_s) * u64::from(video.streams.saturating_sub(1));
+            hold(last_s < u64::from(self.run_time_s), "video.step_s: the last stream begins after the end");
+        }
         if let Some(app) = &self.app {
             for fault in app.faults() {
                 hold(false, &fault);
             }
-            hold(self.api.is_none(), "api: only of Turnpike");
+            hold(self.api.is_none() && self.video.is_none(), "api, video: not together with app");
             hold(
                 self.transport == Transport::Socketio,
                 "transport: servers with events of their own speak Socket.IO",

@@ -1,7 +1,7 @@
 //! What all users of a run share: its clock, its phases, what is known of rooms, and where figures are put.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -60,6 +60,8 @@ pub struct Run {
     rooms: Mutex<HashMap<u32, Arc<Mutex<Ledger>>>>,
     account: Mutex<Account>,
     examples: Mutex<Vec<String>>,
+    /// Streams that are there, of this process.
+    pub published: watch::Sender<BTreeSet<u32>>,
     pub connected: AtomicU64,
     /// Users that came in, or could not.
     pub arrived: AtomicU32,
@@ -99,6 +101,7 @@ impl Run {
             rooms: Mutex::default(),
             account: Mutex::default(),
             examples: Mutex::default(),
+            published: watch::Sender::default(),
             connected: AtomicU64::new(0),
             arrived: AtomicU32::new(0),
             others_done: AtomicBool::new(false),
@@ -173,6 +176,22 @@ impl Run {
 
     pub fn backends(&self) -> u32 {
         self.profile.api.as_ref().map_or(0, |api| self.part.share(api.users))
+    }
+
+    pub fn streams(&self) -> u32 {
+        self.profile.video.as_ref().map_or(0, |video| self.part.share(video.streams))
+    }
+
+    pub fn viewers(&self) -> u32 {
+        self.profile.video.as_ref().map_or(0, |video| self.part.share(video.viewers))
+    }
+
+    pub fn stream_name(&self, number: u32) -> String {
+        format!("live:load-{:x}.{number}", self.id)
+    }
+
+    pub fn add_frames_published(&self, frames: u64) {
+        held(&self.account).frames_published += frames;
     }
 
     /// Neither this run's rooms nor those of others are met by chance.

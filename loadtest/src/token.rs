@@ -25,12 +25,19 @@ struct Claims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'a str>,
     rooms: [Grant; 1],
+    media: [MediaGrant; 1],
 }
 
 #[derive(Serialize)]
 struct Grant {
     r#match: &'static str,
     can: [&'static str; 5],
+}
+
+#[derive(Serialize)]
+struct MediaGrant {
+    r#match: &'static str,
+    can: [&'static str; 2],
 }
 
 impl Tokens {
@@ -57,7 +64,8 @@ impl Tokens {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
                 let rooms =
                     [Grant { r#match: "load:*", can: ["join", "send", "history", "presence", "typing"] }];
-                let claims = Claims { sub, iat: now, exp: now + LIFETIME_S, role, rooms };
+                let media = [MediaGrant { r#match: "live:*", can: ["publish", "subscribe"] }];
+                let claims = Claims { sub, iat: now, exp: now + LIFETIME_S, role, rooms, media };
                 // An empty token is refused, and that is counted.
                 jsonwebtoken::encode(&Header::default(), &claims, key).unwrap_or_default()
             }

@@ -1,13 +1,13 @@
 //! One websocket: opened from its source address, read and written as text. What the text means is not known here.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, task::Poll, time::Duration};
 
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpSocket, TcpStream},
-    time::Instant,
+    time::{Instant, Sleep},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
@@ -19,6 +19,8 @@ use crate::places::Places;
 
 pub(super) struct Link {
     stream: WebSocketStream<Box<dyn Stream>>,
+    /// One for all waits: to move it is cheaper than to make one for each message.
+    timer: Pin<Box<Sleep>>,
 }
 
 /// TCP, or TLS over it.
@@ -82,7 +84,7 @@ impl Link {
         let opened =
             tokio_tungstenite::client_async_with_config(places.websocket(path), stream, Some(config)).await;
         match opened {
-            Ok((stream, _)) => Ok(Self { stream }),
+            Ok((stream, _)) => Ok(Self { stream, timer: Box::pin(tokio::time::sleep_until(Instant::now())) }),
             Err(error) => Err(cause(&error)),
         }
     }
@@ -114,14 +116,18 @@ impl Link {
     /// The next text, or nothing until then.
     pub(super) async fn next(&mut self, until: Instant) -> Result<Option<Utf8Bytes>, Broken> {
         loop {
-            // What is there already needs no timer.
-            let next = match self.stream.next().now_or_never() {
-                Some(next) => next,
-                None => match tokio::time::timeout_at(until, self.stream.next()).await {
-                    Ok(next) => next,
-                    Err(_) => return Ok(None),
-                },
-            };
+            let (stream, timer) = (&mut self.stream, &mut self.timer);
+            let next = poll_fn(|context| {
+                // What is there already needs no timer.
+                if let Poll::Ready(next) = stream.poll_next_unpin(context) {
+                    return Poll::Ready(Some(next));
+                }
+                if timer.deadline() != until {
+                    timer.as_mut().reset(until);
+                }
+                timer.as_mut().poll(context).map(|()| None)
+            });
+            let Some(next) = next.await else { return Ok(None) };
             match next {
                 Some(Ok(Message::Text(text))) => return Ok(Some(text)),
                 Some(Ok(Message::Close(frame))) => {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -12,9 +12,11 @@ use anyhow::Context as _;
 use rtc::{
     interceptor::Slot,
     media_stream::MediaStreamTrack,
-    peer_connection::{configuration::media_engine::MIME_TYPE_VP8, state::RTCPeerConnectionState},
+    peer_connection::configuration::media_engine::MIME_TYPE_VP8,
     rtp,
-    rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind},
+    rtp_transceiver::rtp_sender::{
+        RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+    },
 };
 use tokio::sync::watch;
 use webrtc::{
@@ -24,9 +26,9 @@ use webrtc::{
     },
     peer_connection::{
         MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
-        RTCSessionDescription, Registry, register_default_interceptors,
+        RTCPeerConnectionState, RTCSessionDescription, Registry, register_default_interceptors,
     },
-    rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit},
+    rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit, RtpSender},
     runtime::TokioRuntime,
 };
 
@@ -39,9 +41,16 @@ pub(super) struct Peer {
     connection: Arc<dyn PeerConnection>,
     state: watch::Receiver<State>,
     /// Of a publisher.
-    track: Option<Arc<TrackLocalStaticRTP>>,
-    ssrc: u32,
+    sends: Option<Sends>,
     pub(super) wants_keyframe: Arc<AtomicBool>,
+}
+
+struct Sends {
+    track: Arc<TrackLocalStaticRTP>,
+    sender: Arc<dyn RtpSender>,
+    ssrc: u32,
+    /// Agreed in the answer.
+    payload_type: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,16 +69,19 @@ impl Peer {
     /// Sends video, with this name for its packets.
     pub(super) async fn publisher(address: &str, ssrc: u32) -> anyhow::Result<Self> {
         let mut peer = Self::new(address, None).await?;
-        let codec = RTCRtpCodec { mime_type: MIME_TYPE_VP8.to_owned(), clock_rate: 90_000, ..RTCRtpCodec::default() };
+        let codec =
+            RTCRtpCodec { mime_type: MIME_TYPE_VP8.to_owned(), clock_rate: 90_000, ..RTCRtpCodec::default() };
         let encoding = RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
             codec,
             ..Default::default()
         };
         let name = ssrc.to_string();
-        let track = MediaStreamTrack::new(name.clone(), name.clone(), name, RtpCodecKind::Video, vec![encoding]);
+        let track =
+            MediaStreamTrack::new(name.clone(), name.clone(), name, RtpCodecKind::Video, vec![encoding]);
         let track = Arc::new(TrackLocalStaticRTP::new(track));
-        peer.connection.add_track(Arc::clone(&track) as Arc<dyn TrackLocal>).await.context("track")?;
+        let added = peer.connection.add_track(Arc::clone(&track) as Arc<dyn TrackLocal>).await;
+        let sender = added.context("track")?;
         let (reports, wants) = (Arc::clone(&track), Arc::clone(&peer.wants_keyframe));
         tokio::spawn(async move {
             while let Some(event) = reports.poll().await {
@@ -78,7 +90,7 @@ impl Peer {
                 }
             }
         });
-        (peer.track, peer.ssrc) = (Some(track), ssrc);
+        peer.sends = Some(Sends { track, sender, ssrc, payload_type: 0 });
         Ok(peer)
     }
 
@@ -98,7 +110,7 @@ impl Peer {
         let registry = register_default_interceptors(Registry::new(), &mut media).context("interceptors")?;
         let registry = registry.with(Slot::from(keyframes::SLOT), keyframes::KeyframeRequests::default());
         let (tell, state) = watch::channel(State::default());
-        let handler = Arc::new(Handler { tell, sink: sink.map_or_else(OnceLock::new, OnceLock::from) });
+        let handler = Arc::new(Handler { tell, sink });
         // The future is large, and lives only here.
         let builder = PeerConnectionBuilder::new()
             .with_media_engine(media)
@@ -108,7 +120,7 @@ impl Peer {
             .with_udp_addrs(vec![address.to_owned()]);
         let connection = Box::pin(builder.build()).await.context("peer connection")?;
         let wants_keyframe = Arc::new(AtomicBool::new(true));
-        Ok(Self { connection: Arc::new(connection), state, track: None, ssrc: 0, wants_keyframe })
+        Ok(Self { connection: Arc::new(connection), state, sends: None, wants_keyframe })
     }
 
     /// With all candidates.
@@ -124,8 +136,16 @@ impl Peer {
     pub(super) async fn connect(&mut self, answer: String) -> anyhow::Result<()> {
         let answer = RTCSessionDescription::answer(answer).context("answer")?;
         self.connection.set_remote_description(answer).await.context("answer")?;
+        if let Some(sends) = &mut self.sends {
+            // Packets of any other number are thrown away without a word.
+            let agreed = sends.sender.get_parameters().await.context("parameters")?.rtp_parameters.codecs;
+            let agreed =
+                agreed.iter().find(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(MIME_TYPE_VP8));
+            sends.payload_type = agreed.context("no VP8 in the answer")?.payload_type;
+        }
         let connected = self.state.wait_for(|state| state.is_connected || state.has_failed);
-        let state = *tokio::time::timeout(CONNECT_MAX, connected).await.context("no path")?.context("closed")?;
+        let state =
+            *tokio::time::timeout(CONNECT_MAX, connected).await.context("no path")?.context("closed")?;
         anyhow::ensure!(state.is_connected, "no path");
         Ok(())
     }
@@ -135,10 +155,18 @@ impl Peer {
     }
 
     pub(super) async fn send(&self, sequence_number: u16, timestamp: u32, marker: bool, payload: Vec<u8>) {
-        let Some(track) = &self.track else { return };
-        let header = rtp::Header { version: 2, marker, sequence_number, timestamp, ssrc: self.ssrc, ..Default::default() };
+        let Some(sends) = &self.sends else { return };
+        let header = rtp::Header {
+            version: 2,
+            marker,
+            payload_type: sends.payload_type,
+            sequence_number,
+            timestamp,
+            ssrc: sends.ssrc,
+            ..Default::default()
+        };
         // What a path does not take is lost, as with any other sender.
-        let _ = track.write_rtp(rtp::Packet { header, payload: payload.into() }).await;
+        let _ = sends.track.write_rtp(rtp::Packet { header, payload: payload.into() }).await;
     }
 
     pub(super) async fn close(self) {
@@ -148,7 +176,7 @@ impl Peer {
 
 struct Handler {
     tell: watch::Sender<State>,
-    sink: OnceLock<Sink>,
+    sink: Option<Sink>,
 }
 
 #[async_trait::async_trait]
@@ -170,7 +198,7 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        let Some(sink) = self.sink.get().cloned() else { return };
+        let Some(sink) = self.sink.clone() else { return };
         tokio::spawn(async move {
             while let Some(event) = track.poll().await {
                 if let TrackRemoteEvent::OnRtpPacket(packet) = event {

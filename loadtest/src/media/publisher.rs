@@ -44,7 +44,9 @@ pub async fn publish(run: &Arc<Run>, user: &mut GooseUser, number: u32) {
         }
     };
     run.record(number, Measure::Media, run.now_us().saturating_sub(due_us));
-    run.published.send_modify(|published| drop(published.insert(number)));
+    run.published.send_modify(|published| {
+        published.insert(number);
+    });
     let kbps = video.kbps[number as usize % video.kbps.len()];
     let frames = film(run, &peer, kbps).await;
     run.add_frames_published(u64::from(frames));

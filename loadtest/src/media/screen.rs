@@ -8,7 +8,7 @@ use super::picture::Label;
 /// Frames that are under way at once. What is further back is given up.
 const FRAMES_OPEN_MAX: usize = 64;
 /// A picture that stands longer than this is seen to stand.
-pub const FREEZE_US: u64 = 250_000;
+const FREEZE_US: u64 = 250_000;
 /// Packets of one frame; nothing that is published has more.
 const PACKETS_MAX: usize = 4_096;
 
@@ -46,7 +46,8 @@ impl Screen {
             self.again += 1;
             return None;
         }
-        let open = self.open.entry(label.frame).or_insert_with(|| Open { seen: vec![false; count], missing: count });
+        let open =
+            self.open.entry(label.frame).or_insert_with(|| Open { seen: vec![false; count], missing: count });
         match open.seen.get_mut(usize::from(label.index)) {
             Some(seen) if !*seen => {
                 *seen = true;

@@ -42,8 +42,10 @@ impl Session {
     pub(super) async fn end(&self, user: &mut GooseUser, token: &str) {
         let Some(location) = &self.location else { return };
         let Ok(builder) = user.get_request_builder(&GooseMethod::Delete, location) else { return };
-        let request =
-            GooseRequest::builder().set_request_builder(builder.bearer_auth(token)).name("session end").build();
+        let request = GooseRequest::builder()
+            .set_request_builder(builder.bearer_auth(token))
+            .name("session end")
+            .build();
         // A session that is not ended ends by itself.
         let _ = user.request(request).await;
     }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A stream that is not there by then is not coming.
-const STREAM_MAX: Duration = Duration::from_secs(60);
+const STREAM_MAX: Duration = Duration::from_mins(1);
 /// A picture that is not there by then is not coming.
 const FIRST_MAX: Duration = Duration::from_secs(20);
 /// What was published when the load ended is still on its way.
@@ -31,21 +31,19 @@ pub async fn watch(run: &Arc<Run>, user: &mut GooseUser, number: u32) {
     let own_streams = run.streams().max(1);
     // Publishers of another process are not known here.
     let stream = run.part.number(number / run.part.of % own_streams);
-    let is_there = run.published.subscribe();
     if video.step_s > 0 {
         run.arrived.fetch_add(1, Ordering::Relaxed);
     }
     let patience = STREAM_MAX + Duration::from_secs(u64::from(video.step_s) * u64::from(video.streams));
-    let mut published = is_there;
-    let waited = tokio::time::timeout(patience, published.wait_for(|published| published.contains(&stream))).await;
-    if !matches!(waited, Ok(Ok(_))) {
-        run.failed(number, Measure::Media, "no such stream");
-    } else if run.phase() != Phase::Over {
-        drop(waited);
+    let mut published = run.published.subscribe();
+    let coming = published.wait_for(|published| published.contains(&stream));
+    let is_there = matches!(tokio::time::timeout(patience, coming).await, Ok(Ok(_)));
+    if is_there {
         sit(run, user, number, stream).await;
-        return;
+    } else {
+        run.failed(number, Measure::Media, "no such stream");
+        run.arrived.fetch_add(u32::from(video.step_s == 0), Ordering::Relaxed);
     }
-    run.arrived.fetch_add(u32::from(video.step_s == 0), Ordering::Relaxed);
 }
 
 async fn sit(run: &Arc<Run>, user: &mut GooseUser, number: u32, stream: u32) {

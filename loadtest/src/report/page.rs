@@ -85,7 +85,7 @@ pub fn page(summary: &Summary) -> String {
 
 fn account(page: &mut String, summary: &Summary) {
     let account = &summary.account;
-    if account.sent + account.delivered == 0 {
+    if account.sent + account.delivered + account.frames_published == 0 {
         return;
     }
     let counts = [
@@ -101,6 +101,9 @@ fn account(page: &mut String, summary: &Summary) {
         ("late", account.late),
         ("rooms begun anew", account.resyncs),
         ("of others", account.foreign),
+        ("pictures published", account.frames_published),
+        ("pictures shown", account.frames),
+        ("pictures lost", account.frames_lost),
     ];
     rows(
         page,
@@ -136,6 +139,10 @@ fn plots(page: &mut String, timeline: &[Second]) {
         line("requests", &|second| Some(second.requests as f64)),
     ];
     page.push_str(&plot("A second", "", &rates));
+    let frame = [line("p99", &|second| ms(second.frame_p99_us))];
+    page.push_str(&plot("Time from a picture's due to whole", "ms", &frame));
+    page.push_str(&plot("Pictures a second", "", &[line("shown", &|second| Some(second.frames as f64))]));
+    page.push_str(&plot("Freezes a second", "", &[line("freezes", &|second| Some(second.freezes as f64))]));
     page.push_str(&plot("Connected users", "", &[line("users", &|second| Some(second.connected as f64))]));
     let cpu = [
         line("server", &|second| second.server_cpu.map(|share| share * 100.0)),

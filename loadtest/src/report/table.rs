@@ -15,7 +15,7 @@ pub fn table(summary: &Summary) -> String {
     if !summary.times.is_empty() {
         let _ = writeln!(
             text,
-            "{:<10} {:>12} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10}",
+            "{:<12} {:>12} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10}",
             "", "count", "failed", "p50", "p90", "p99", "p99.9", "max"
         );
     }
@@ -25,7 +25,7 @@ pub fn table(summary: &Summary) -> String {
             us.map(|us| if times.count == 0 { "-".to_owned() } else { duration(us) });
         let _ = writeln!(
             text,
-            "{:<10} {:>12} {:>8} {p50:>10} {p90:>10} {p99:>10} {p999:>10} {max:>10}",
+            "{:<12} {:>12} {:>8} {p50:>10} {p90:>10} {p99:>10} {p999:>10} {max:>10}",
             times.name,
             grouped(times.count),
             grouped(times.failed)
@@ -51,6 +51,15 @@ pub fn table(summary: &Summary) -> String {
             grouped(account.altered),
             grouped(account.late),
             grouped(account.resyncs)
+        );
+    }
+    if account.frames_published + account.frames > 0 {
+        let _ = writeln!(
+            text,
+            "pictures   {} published; {} shown to viewers, {} lost",
+            grouped(account.frames_published),
+            grouped(account.frames),
+            grouped(account.frames_lost)
         );
     }
     for example in &summary.examples {

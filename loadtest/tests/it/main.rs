@@ -6,6 +6,8 @@
 mod against_a_node;
 mod breaker;
 mod broken;
+mod listing;
+mod live_video;
 mod other_servers;
 mod program;
 mod refusing;
