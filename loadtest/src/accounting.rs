@@ -31,6 +31,8 @@ pub struct Account {
     pub lost: u64,
     pub doubled: u64,
     pub disordered: u64,
+    /// Deliveries to a device that had not confirmed them when its connection ended.
+    pub repeated: u64,
     pub late: u64,
     /// Places at which two clients, or the sender's ack and a delivery, have different messages.
     pub altered: u64,
@@ -58,6 +60,7 @@ impl Account {
         self.lost += other.lost;
         self.doubled += other.doubled;
         self.disordered += other.disordered;
+        self.repeated += other.repeated;
         self.late += other.late;
         self.altered += other.altered;
         self.resyncs += other.resyncs;

@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context as _;
 use goose::{
     GooseAttack,
+    client::GooseClientBuilder,
     config::GooseConfiguration,
     goose::{GooseUser, Scenario, Transaction, TransactionFunction},
     metrics::GooseMetrics,
@@ -173,6 +174,10 @@ async fn goose(arguments: &Arguments, run: &Arc<Run>) -> anyhow::Result<GooseMet
         arguments.goose_report_file.iter().map(|path| own_file(path, run.part)).collect();
     configuration.quiet = 3;
     let mut attack = GooseAttack::initialize_with_config(configuration).context("goose")?;
+    // Whoever asks for something over HTTP makes a client of their own; for the others one would read all certificates of the machine.
+    attack = attack
+        .set_client_builder_without_cookies(GooseClientBuilder::new().without_cookies())
+        .context("goose")?;
     if run.users() > 0 {
         attack = attack.register_scenario(scenario("users", run.users(), keeping_a_connection(run))?);
     }

@@ -4,6 +4,7 @@
 
 mod entering;
 mod hearing;
+mod inbox;
 mod judging;
 mod link;
 mod plan;
@@ -22,6 +23,7 @@ use crate::{
     run::Run,
     tag::Tag,
 };
+use inbox::Inbox;
 use judging::Room;
 use link::{Broken, Link};
 use plan::Plan;
@@ -34,6 +36,8 @@ pub struct Client {
     /// Counted among those who are connected.
     counted: bool,
     room: Option<Room>,
+    /// Of a device, whose room is its user's own.
+    inbox: Option<Inbox>,
     ticket: Option<Ticket>,
     plan: Plan,
     asked: u64,
@@ -64,6 +68,7 @@ enum Expected {
     Leave { due_us: u64 },
     Typing { due_us: u64 },
     Send { tag: Tag },
+    Received { due_us: u64, seq: u64 },
 }
 
 impl Expected {
@@ -73,6 +78,7 @@ impl Expected {
             Self::Leave { due_us } => (Measure::Leave, due_us),
             Self::Typing { due_us } => (Measure::Typing, due_us),
             Self::Send { tag } => (Measure::Send, tag.due_us),
+            Self::Received { due_us, .. } => (Measure::Receipt, due_us),
         }
     }
 }
@@ -86,18 +92,22 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 impl Client {
     pub fn new(run: &Arc<Run>, number: u32) -> Self {
         let profile = &run.profile;
+        let inbox = Inbox::of(run, number);
         let room = profile.rooms.as_ref().map(|rooms| {
             // Neighbours are in different rooms, so that what goes on in one is spread over time.
             let room = number % rooms.count(profile.users);
-            Room::new(run.room_name(room), run.room(room), number)
+            let name = inbox.as_ref().map_or_else(|| run.room_name(room), Inbox::room_name);
+            Room::new(name, run.room(room), number)
         });
+        let name = inbox.as_ref().map(|inbox| inbox.user.clone());
         Self {
             run: Arc::clone(run),
             number,
-            name: format!("load-{:x}-{number}", run.id),
+            name: name.unwrap_or_else(|| format!("load-{:x}-{number}", run.id)),
             link: None,
             counted: false,
             room,
+            inbox,
             ticket: None,
             plan: Plan::default(),
             asked: 0,
@@ -192,6 +202,10 @@ impl Client {
     fn cut(&mut self, return_us: u64) {
         if self.link.take().is_some() {
             self.uncount();
+            if self.inbox.is_some() {
+                // A device that was switched off knows of no session.
+                self.ticket = None;
+            }
             self.return_us = return_us;
             self.plan.away_until(return_us);
         }
@@ -245,7 +259,7 @@ impl Client {
     }
 
     async fn send_tagged(&mut self, tag: Tag) {
-        let name = self.room_name();
+        let name = self.inbox.as_ref().map_or_else(|| self.room_name(), |inbox| Arc::clone(&inbox.friend));
         let bytes = self.run.profile.messages.as_ref().map_or(0, |messages| messages.body_bytes);
         let (id, body) = (tag.message_id(), tag.body(bytes as usize));
         self.say(Request::Send { room: &name, id: &id, body: &body }, Expected::Send { tag }).await;
@@ -255,11 +269,14 @@ impl Client {
     async fn send_again(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
         for expected in waiting.into_values() {
-            if let Expected::Send { tag } = expected {
-                self.send_tagged(tag).await;
-            } else {
-                let (measure, due_us) = expected.measure();
-                self.done(measure, due_us, Err("the connection ended before the answer"));
+            match expected {
+                Expected::Send { tag } => self.send_tagged(tag).await,
+                // Whoever cannot tell whether that was heard says it of what comes next.
+                Expected::Received { .. } => {}
+                _ => {
+                    let (measure, due_us) = expected.measure();
+                    self.done(measure, due_us, Err("the connection ended before the answer"));
+                }
             }
         }
     }

@@ -39,6 +39,11 @@ pub enum Request<'a> {
     Leave {
         room: &'a str,
     },
+    /// A device has everything up to there.
+    Received {
+        room: &'a str,
+        seq: u64,
+    },
     Typing {
         room: &'a str,
     },
@@ -78,11 +83,12 @@ impl Dialect {
         }
     }
 
-    pub fn enter(&self, token: &str, ticket: Option<&Ticket>) -> String {
+    /// As a device of that name, if it has one.
+    pub fn enter(&self, token: &str, device: Option<&str>, ticket: Option<&Ticket>) -> String {
         match self {
-            Self::Turnpike(Transport::Socketio) => socketio::enter("/", token, ticket),
-            Self::Turnpike(Transport::Websocket) => plain::enter(token),
-            Self::App(app) => socketio::enter(&app.namespace, token, ticket),
+            Self::Turnpike(Transport::Socketio) => socketio::enter("/", token, device, ticket),
+            Self::Turnpike(Transport::Websocket) => plain::enter(token, device),
+            Self::App(app) => socketio::enter(&app.namespace, token, device, ticket),
         }
     }
 
@@ -117,6 +123,7 @@ impl Request<'_> {
         let event = match self {
             Self::Join { .. } => ClientEvent::RoomJoin,
             Self::Leave { .. } => ClientEvent::RoomLeave,
+            Self::Received { .. } => ClientEvent::MessageReceived,
             Self::Typing { .. } => ClientEvent::TypingStart,
             Self::Send { .. } => ClientEvent::MessageSend,
         };
@@ -127,6 +134,7 @@ impl Request<'_> {
                 format!("{{\"room\":\"{room}\"{since}{presence}}}")
             }
             Self::Leave { room } | Self::Typing { room } => format!("{{\"room\":\"{room}\"}}"),
+            Self::Received { room, seq } => format!("{{\"room\":\"{room}\",\"seq\":{seq}}}"),
             Self::Send { room, id, body } => {
                 format!("{{\"room\":\"{room}\",\"id\":\"{id}\",\"body\":{body}}}")
             }
@@ -146,6 +154,7 @@ mod tests {
             Request::Join { room: "r", since, presence: true },
             Request::Join { room: "r", since: None, presence: false },
             Request::Leave { room: "r" },
+            Request::Received { room: "r", seq: 8 },
             Request::Typing { room: "r" },
             Request::Send { room: "r", id: "i", body: "\"b\"" },
         ];
@@ -159,6 +168,6 @@ mod tests {
             "{}",
             asked[0]
         );
-        assert!(!asked[1].contains("since") && asked[4].contains("\"body\":\"b\""));
+        assert!(!asked[1].contains("since") && asked[5].contains("\"body\":\"b\""));
     }
 }

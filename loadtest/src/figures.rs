@@ -35,6 +35,7 @@ measures! {
     Join = "join", "a room, until its answer";
     Leave = "leave", "a room, until its answer";
     Send = "send", "a message, from when it was due until its ack";
+    Receipt = "receipt", "what a device confirms to have, until its answer";
     Delivery = "delivery", "a message, from when it was due until a member had it";
     Recovery = "recovery", "from the first attempt to come back until everything missed was there";
     Typing = "typing", "an indicator, until its answer";

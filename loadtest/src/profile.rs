@@ -10,6 +10,7 @@ use crate::{dialect::App, objective::Objective};
 const BUILT_IN: &[(&str, &str)] = &[
     ("chat-rooms", include_str!("../profiles/chat-rooms.toml")),
     ("connect-storm", include_str!("../profiles/connect-storm.toml")),
+    ("direct-messages", include_str!("../profiles/direct-messages.toml")),
     ("drain", include_str!("../profiles/drain.toml")),
     ("http-api", include_str!("../profiles/http-api.toml")),
     ("idle", include_str!("../profiles/idle.toml")),
@@ -92,6 +93,9 @@ pub struct Rooms {
     /// Whether they are shown to one another.
     #[serde(default)]
     pub presence: bool,
+    /// The members are the devices of one user and the room is theirs; pairs of users write to each other.
+    #[serde(default)]
+    pub direct: bool,
 }
 
 impl Rooms {
@@ -272,6 +276,10 @@ impl Profile {
         if let Some(typing) = &self.typing {
             hold(typing.every_ms > 0, "typing.every_ms: from 1");
             hold(self.rooms.is_some(), "typing: there are no rooms to type in");
+        }
+        if self.rooms.as_ref().is_some_and(|rooms| rooms.direct) {
+            let others = self.typing.is_none() && self.visits.is_none() && self.app.is_none();
+            hold(others, "rooms.direct: not together with typing, visits and app");
         }
         if let Some(cuts) = &self.cuts {
             hold(cuts.every_s > 0, "cuts.every_s: from 1");

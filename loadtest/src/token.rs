@@ -24,14 +24,14 @@ struct Claims<'a> {
     exp: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'a str>,
-    rooms: [Grant; 1],
+    rooms: [Grant; 2],
     media: [MediaGrant; 1],
 }
 
 #[derive(Serialize)]
 struct Grant {
     r#match: &'static str,
-    can: [&'static str; 5],
+    can: &'static [&'static str],
 }
 
 #[derive(Serialize)]
@@ -62,8 +62,10 @@ impl Tokens {
         match self {
             Self::Secret(key) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-                let rooms =
-                    [Grant { r#match: "load:*", can: ["join", "send", "history", "presence", "typing"] }];
+                let rooms = [
+                    Grant { r#match: "load:*", can: &["join", "send", "history", "presence", "typing"] },
+                    Grant { r#match: "user:load-*", can: &["send"] },
+                ];
                 let media = [MediaGrant { r#match: "live:*", can: ["publish", "subscribe"] }];
                 let claims = Claims { sub, iat: now, exp: now + LIFETIME_S, role, rooms, media };
                 // An empty token is refused, and that is counted.

@@ -12,6 +12,8 @@ pub struct Track {
     next: u64,
     /// First and last of each stretch that was passed by, in order.
     gaps: VecDeque<(u64, u64)>,
+    /// What may come again, once and in order, before anything new: first and last.
+    repeats: Option<(u64, u64)>,
     received: u64,
     lost: u64,
     doubled: u64,
@@ -27,6 +29,8 @@ pub enum Seen {
     },
     /// It was missing, and others came before it.
     Behind,
+    /// It came again, and should.
+    Repeated,
     Again,
 }
 
@@ -34,7 +38,14 @@ impl Track {
     /// Of a client that stands at this position: the next number should come next.
     pub fn new(epoch: u64, seq: u64) -> Self {
         let next = seq.saturating_add(1);
-        Self { epoch, next, gaps: VecDeque::new(), received: 0, lost: 0, doubled: 0, disordered: 0 }
+        let gaps = VecDeque::new();
+        Self { epoch, next, gaps, repeats: None, received: 0, lost: 0, doubled: 0, disordered: 0 }
+    }
+
+    /// What came behind this number was not confirmed, so it may come again from there, or from further on.
+    pub fn may_repeat(&mut self, confirmed: u64) {
+        let (first, last) = (confirmed.saturating_add(1), self.reached());
+        self.repeats = (first <= last).then_some((first, last));
     }
 
     /// The last number up to which everything has come.
@@ -51,6 +62,7 @@ impl Track {
         if seq < self.next {
             return self.take_earlier(seq);
         }
+        self.repeats = None;
         self.received += 1;
         let expected = self.next;
         self.next = seq.saturating_add(1);
@@ -68,6 +80,12 @@ impl Track {
     fn take_earlier(&mut self, seq: u64) -> Seen {
         let found = self.gaps.iter().position(|(first, last)| (*first..=*last).contains(&seq));
         let Some(at) = found else {
+            if let Some((first, last)) = self.repeats
+                && (first..=last).contains(&seq)
+            {
+                self.repeats = (seq < last).then_some((seq + 1, last));
+                return Seen::Repeated;
+            }
             self.doubled += 1;
             return Seen::Again;
         };
@@ -166,6 +184,22 @@ mod tests {
         assert_eq!(track.take(2), Seen::Behind);
         assert_eq!(track.complete_to(), 4);
         assert_eq!(track.take(2), Seen::Again);
+    }
+
+    #[test]
+    fn what_was_not_confirmed_may_come_again_once() {
+        let mut track = Track::new(1, 0);
+        for number in 1..=5 {
+            track.take(number);
+        }
+        track.may_repeat(2);
+        // The last confirmation came through, and its answer did not.
+        let seen = [2, 4, 4, 5, 6, 5].map(|number| track.take(number));
+        let expected = [Seen::Again, Seen::Repeated, Seen::Again, Seen::Repeated, Seen::InOrder, Seen::Again];
+        assert_eq!(seen, expected);
+        assert_eq!(track.verdict(6), Verdict { received: 6, doubled: 3, ..Verdict::default() });
+        track.may_repeat(6);
+        assert_eq!((track.take(6), track.take(7)), (Seen::Again, Seen::InOrder), "all was confirmed");
     }
 
     #[test]

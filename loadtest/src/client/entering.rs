@@ -59,7 +59,11 @@ impl Client {
             None => true,
             Some(room) => {
                 room.online_us = now_us;
-                if recovered {
+                if let Some(inbox) = self.inbox.as_mut().filter(|_| !recovered) {
+                    inbox.begin(&self.run, room);
+                    room.look_for_recovery(&self.run, now_us);
+                    true
+                } else if recovered {
                     room.look_for_recovery(&self.run, now_us);
                     true
                 } else {
@@ -89,9 +93,11 @@ impl Client {
         let link = Link::open(&run.places, &run.tls, self.number, &run.dialect.path()).await?;
         self.link = Some(link);
         let token = self.run.tokens.user(&self.name);
+        let device = self.inbox.as_ref().map(|inbox| inbox.device.clone());
+        let device = device.as_deref();
         let mut said = None;
         if run.dialect.enters_at_once() {
-            said = Some(run.dialect.enter(&token, None));
+            said = Some(run.dialect.enter(&token, device, None));
         }
         loop {
             if let Some(text) = said.take() {
@@ -102,7 +108,7 @@ impl Client {
                 return Err(Broken::Other("took too long".to_owned()));
             };
             match run.dialect.read(&text) {
-                Packet::Open => said = Some(run.dialect.enter(&token, self.ticket.as_ref())),
+                Packet::Open => said = Some(run.dialect.enter(&token, device, self.ticket.as_ref())),
                 Packet::Entered(entered) => return Ok(self.keep_ticket(entered.pid.as_deref())),
                 Packet::Refused(refusal) => {
                     self.return_after_ms = refusal.retry_after_ms;

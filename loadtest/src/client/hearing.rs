@@ -14,6 +14,7 @@ impl Client {
         if let Err(broken) = self.take(run.dialect.read(text)).await {
             self.lose(&broken);
         }
+        self.confirm().await;
     }
 
     pub(super) async fn take(&mut self, packet: Packet<'_>) -> Result<(), Broken> {
@@ -66,10 +67,16 @@ impl Client {
             (Expected::Send { tag }, epoch, seq) => {
                 self.run.under_way.fetch_sub(1, Ordering::Relaxed);
                 room.account.acknowledged += 1;
-                let mut ledger = held(&room.ledger);
+                let ledger = self.inbox.as_ref().map_or(&room.ledger, |inbox| &inbox.friend_ledger);
+                let mut ledger = held(ledger);
                 match (epoch, seq) {
                     (Some(epoch), Some(seq)) => ledger.acknowledged(epoch, seq, tag.mark()),
                     _ => ledger.taken_from(tag.sender, u64::from(tag.number)),
+                }
+            }
+            (Expected::Received { seq, .. }, ..) => {
+                if let Some(inbox) = &mut self.inbox {
+                    inbox.answered(failure.is_none().then_some(seq), self.run.now_us());
                 }
             }
             (Expected::Join { .. }, Some(epoch), Some(seq)) if failure.is_none() => {

@@ -23,6 +23,8 @@ pub(super) struct Room {
     senders: Senders,
     /// It was there before the load began.
     pub(super) is_early: bool,
+    /// Nobody joins it, so its first place is that of its first message.
+    pub(super) is_inbox: bool,
     client: u32,
     pub(super) account: Account,
     /// From when on it is connected: what was due before came late for other reasons.
@@ -49,6 +51,7 @@ impl Room {
             track: None,
             senders: Senders::default(),
             is_early: false,
+            is_inbox: false,
             client,
             account: Account::default(),
             online_us: 0,
@@ -95,6 +98,7 @@ impl Room {
     pub(super) fn is_complete(&self, run: &Run) -> bool {
         match &self.track {
             Some(track) => track.complete_to() >= held(&self.ledger).acknowledged_to(track.epoch),
+            None if self.is_early && self.is_inbox => held(&self.ledger).head().1 == 0,
             None => run.dialect.has_positions() || self.senders.has(&self.owed(run), self.is_early),
         }
     }
@@ -144,7 +148,10 @@ impl Room {
         match &self.track {
             Some(track) if track.epoch == message.epoch => {}
             // Before the answer to the join: it stands right before this one.
-            None => self.track = Some(Track::new(message.epoch, message.seq.saturating_sub(1))),
+            None => {
+                let before = if self.is_early && self.is_inbox { 0 } else { message.seq.saturating_sub(1) };
+                self.track = Some(Track::new(message.epoch, before));
+            }
             Some(_) => self.begin_anew(run, message.epoch, message.seq.saturating_sub(1)),
         }
         let seen = self.track.as_mut().map(|track| track.take(message.seq));
@@ -154,7 +161,8 @@ impl Room {
             return;
         };
         held(&self.ledger).delivered(message.epoch, message.seq, tag.mark());
-        if seen != Some(Seen::Again) {
+        self.account.repeated += u64::from(seen == Some(Seen::Repeated));
+        if !matches!(seen, Some(Seen::Again | Seen::Repeated)) {
             self.measure(run, tag.due_us, now_us);
         }
         self.look_for_recovery(run, now_us);
@@ -185,6 +193,11 @@ impl Room {
 
     /// The end of the client's time in the room, at which it should have had everything up to there.
     pub(super) fn finish(&mut self, run: &Run) {
+        if self.track.is_none() && self.is_early && self.is_inbox {
+            // Nothing came to it at all.
+            let (epoch, _) = held(&self.ledger).head();
+            self.track = Some(Track::new(epoch, 0));
+        }
         if let Some(track) = self.track.take() {
             let last = held(&self.ledger).acknowledged_to(track.epoch);
             self.close(run, &track, last);

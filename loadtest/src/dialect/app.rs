@@ -79,6 +79,7 @@ impl App {
             Request::Join { room, .. } => self.join.replace("$room", room),
             Request::Leave { room } => self.leave.replace("$room", room),
             Request::Typing { room } => self.typing.as_ref()?.replace("$room", room),
+            Request::Received { .. } => return None,
             Request::Send { room, id, body } => {
                 self.send.replace("$room", room).replace("$id", id).replace("$body", body)
             }

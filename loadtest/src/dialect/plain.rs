@@ -5,8 +5,12 @@ use serde_json::value::RawValue;
 
 use super::packet::{self, Packet};
 
-pub(super) fn enter(token: &str) -> String {
-    serde_json::json!({ "event": "connect", "data": { "token": token } }).to_string()
+pub(super) fn enter(token: &str, device: Option<&str>) -> String {
+    let mut data = serde_json::json!({ "token": token });
+    if let Some(device) = device {
+        data["device"] = device.into();
+    }
+    serde_json::json!({ "event": "connect", "data": data }).to_string()
 }
 
 pub(super) fn event(id: u64, name: &str, data: &str) -> String {

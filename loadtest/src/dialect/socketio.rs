@@ -28,11 +28,14 @@ pub(super) fn offset<'a>(arguments: &[&'a RawValue]) -> Option<&'a str> {
     last.strip_prefix('"')?.strip_suffix('"')
 }
 
-pub(super) fn enter(namespace: &str, token: &str, ticket: Option<&Ticket>) -> String {
-    let auth = match ticket {
-        Some(ticket) => serde_json::json!({ "token": token, "pid": ticket.pid, "offset": ticket.offset }),
-        None => serde_json::json!({ "token": token }),
-    };
+pub(super) fn enter(namespace: &str, token: &str, device: Option<&str>, ticket: Option<&Ticket>) -> String {
+    let mut auth = serde_json::json!({ "token": token });
+    if let Some(device) = device {
+        auth["device"] = device.into();
+    }
+    if let Some(ticket) = ticket {
+        (auth["pid"], auth["offset"]) = (ticket.pid.as_str().into(), ticket.offset.as_str().into());
+    }
     format!("40{}{auth}", prefix(namespace))
 }
 
@@ -157,9 +160,13 @@ mod tests {
     #[test]
     fn what_is_said_is_json() {
         let ticket = Ticket { pid: "p".into(), offset: "1:2".into() };
-        let entered: serde_json::Value = serde_json::from_str(&enter("/", "t", Some(&ticket))[2..]).unwrap();
+        let entered: serde_json::Value =
+            serde_json::from_str(&enter("/", "t", None, Some(&ticket))[2..]).unwrap();
         assert_eq!(entered, serde_json::json!({ "token": "t", "pid": "p", "offset": "1:2" }));
-        assert!(enter("/chat", "t", None).starts_with("40/chat,{"));
+        let entered: serde_json::Value =
+            serde_json::from_str(&enter("/", "t", Some("d"), None)[2..]).unwrap();
+        assert_eq!(entered, serde_json::json!({ "token": "t", "device": "d" }));
+        assert!(enter("/chat", "t", None, None).starts_with("40/chat,{"));
         assert_eq!(event(3, "ping", "{}"), "423[\"ping\",{}]");
     }
 }

@@ -41,6 +41,25 @@ fn users_that_are_cut_off_get_what_they_missed() {
 }
 
 #[test]
+fn devices_that_were_off_get_what_they_have_not_confirmed() {
+    let node = Node::start(&[]).unwrap();
+    for transport in ["socketio", "websocket"] {
+        let profile = format!(
+            "users = 12\nrun_time_s = 4\nlate_ms = 10000\n{NOTHING_WRONG}[rooms]\nmembers = 2\ndirect = true\n[messages]\n\
+             every_ms = 100\n[cuts]\nevery_s = 2\noffline_ms = 500\njitter_ms = 100\n"
+        );
+        let run = run(&node.url(), &profile, &["--transport", transport]);
+        run.assert_held();
+        let [sent, delivered, repeated] = ["sent", "delivered", "repeated"].map(|name| run.account(name));
+        assert_eq!(delivered - repeated, sent * 2, "{transport}: to both devices\n{}", run.text);
+        assert!(run.count("receipt") > 24, "{transport}:\n{}", run.text);
+        assert_eq!(run.count("join"), 0, "nobody joins what is theirs");
+        assert!(run.count("recovery") >= 20, "{transport}: each was off twice\n{}", run.text);
+        assert!(run.count("delivery") < delivered, "some waited for their device");
+    }
+}
+
+#[test]
 fn visitors_come_and_go() {
     let node = Node::start(&[]).unwrap();
     let profile = format!(
