@@ -284,6 +284,11 @@ impl Profile {
         if let Some(cuts) = &self.cuts {
             hold(cuts.every_s > 0, "cuts.every_s: from 1");
             hold(self.visits.is_none(), "cuts: not together with visits");
+            let away_ms = u64::from(cuts.offline_ms) + u64::from(cuts.jitter_ms);
+            hold(
+                away_ms < u64::from(self.settle_s) * 1_000,
+                "settle_s: longer than cuts.offline_ms and cuts.jitter_ms, or who is away at the end has no time to come back",
+            );
         }
         if let Some(visits) = &self.visits {
             hold(
@@ -382,6 +387,9 @@ mod tests {
         for part in ["nobody takes part", "run_time_s", "messages.every_ms", "no rooms to send", "p98"] {
             assert!(fault.contains(part), "{part} in {fault}");
         }
+        let away = "about = 'x'\nusers = 1\nrun_time_s = 1\n[cuts]\nevery_s = 9\noffline_ms = 8000\njitter_ms = 2000\n";
+        let fault = Profile::parse(away, &Overrides::default()).unwrap_err().to_string();
+        assert!(fault.starts_with("settle_s"), "{fault}");
         let unknown = Profile::parse("about = 'x'\nrun_time_s = 1\nusrs = 1\n", &Overrides::default());
         assert!(unknown.unwrap_err().to_string().contains("usrs"));
     }
