@@ -87,7 +87,7 @@ fn a_machine_whose_clock_goes_off_says_so_and_says_when_it_is_right_again() {
     let said: i64 = said.split(['}', ',']).next().unwrap().parse().unwrap();
     assert!((7_000..=9_000).contains(&said), "{record}");
     assert!(offset(&node).is_some_and(|offset| (7.0..=9.0).contains(&offset)));
-    assert!(node.log().contains("differs from that of Redis"), "{}", node.log());
+    assert!(node.logs("differs from that of Redis"), "{}", node.log());
     // Behind is as wrong as ahead, and is no news.
     set(&clock, "-8");
     until("it sees that", &node, || offset(&node).is_some_and(|offset| offset < -7.0));

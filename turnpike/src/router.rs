@@ -103,10 +103,10 @@ fn wanted(config: &Config, descriptors: u64) -> RouterConfig {
     }
 }
 
-/// Each connection of a client has one to a node, and one in five may ask a second node for the same handshake at a time:
+/// Each connection of a client has one to a node, and one in ten may ask a second node for the same handshake at a time:
 /// without room for that, probes of nodes would find no descriptor either, and all nodes be taken for down.
 const fn connections_max(descriptors: u64) -> u64 {
-    descriptors / 11 * 5
+    descriptors / 21 * 10
 }
 
 /// What may become another while it serves.
@@ -140,7 +140,7 @@ mod tests {
     fn a_router_leaves_descriptors_for_second_attempts() {
         for descriptors in [0, 500, 19_872, 1_000_000] {
             let connections = connections_max(descriptors);
-            assert!(connections * 2 + connections / 5 <= descriptors);
+            assert!(connections * 2 + connections / 10 <= descriptors);
         }
         assert!(connections_max(19_872) >= 9_000);
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
@@ -18,6 +18,8 @@ pub const SECRET: &str = "0123456789-abcdefghij-ABCDEFGHIJ-of-the-tests";
 
 /// Reaching it means that something is broken.
 const START_MAX: Duration = Duration::from_secs(30);
+/// Reaching it means that it will not be there.
+const LOGGED_WITHIN: Duration = Duration::from_secs(10);
 /// So much of its log is told of a node that does not do as it is asked.
 const LOG_LINES: usize = 20;
 const ROUTER_PORT: &str = "TURNPIKE_ROUTER_PORT";
@@ -143,6 +145,18 @@ impl Node {
     /// What it wrote to stderr so far.
     pub fn log(&self) -> String {
         log(&self.directory)
+    }
+
+    /// Until it has written that; what a node logs is written a moment later. Gives whether it has.
+    pub fn logs(&self, text: &str) -> bool {
+        let until = Instant::now() + LOGGED_WITHIN;
+        while !self.log().contains(text) {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
     }
 
     /// What `turnpike token` prints.

@@ -1,12 +1,17 @@
 //! A process that can be ended, frozen and thawed, and that ends with its value.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal};
+
+/// Reaching it means that something is broken.
+const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Process {
@@ -67,8 +72,17 @@ impl Process {
     }
 
     /// Stops it where it stands: its connections stay open and nothing answers.
+    /// Returns when none of its threads goes on: on a busy machine a signal may wait for its turn.
     pub fn freeze(&self) -> anyhow::Result<()> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        let until = Instant::now() + STOPPED_WITHIN;
+        while !is_stopped(self.child.id()) {
+            if Instant::now() > until {
+                bail!("{} does not stand still", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     pub fn thaw(&self) -> anyhow::Result<()> {
@@ -109,7 +123,7 @@ impl Process {
 
     /// What it has in memory now.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let line = line.with_context(|| format!("{} has ended", self.name))?;
         Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
@@ -120,4 +134,16 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// All its threads. The state stands behind the name, which is in parentheses and may have any letters in it.
+pub(crate) fn is_stopped(id: u32) -> bool {
+    let Ok(threads) = fs::read_dir(Path::new("/proc").join(id.to_string()).join("task")) else {
+        return false;
+    };
+    let is_still = |thread: &fs::DirEntry| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
+    };
+    threads.flatten().all(|thread| is_still(&thread))
 }

@@ -1,13 +1,13 @@
 //! One `redis-server`: its configuration, its process, its files.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
 use super::RedisOptions;
-use crate::process::Process;
+use crate::process::{Process, is_stopped};
 
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -78,12 +78,6 @@ impl Server {
         let tail = lines[lines.len().saturating_sub(10)..].join("\n");
         format!("redis-server on port {} says:\n{tail}", self.own_port)
     }
-}
-
-/// The state stands behind the name, which is in parentheses and may have any letters in it.
-fn is_stopped(id: u32) -> bool {
-    let stat = fs::read_to_string(Path::new("/proc").join(id.to_string()).join("stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
 }
 
 fn configuration(own: &[u16], announced: &[u16], options: &RedisOptions) -> String {
