@@ -1,5 +1,4 @@
 // In Chromium, on the page that brings the library.
-import assert from "node:assert/strict";
 import { browser } from "./lib/browser.mjs";
 
 async function both(token) {
@@ -15,19 +14,18 @@ async function both(token) {
 
   video.srcObject ??= subscription.media;
   const end = Date.now() + 120_000;
-  while (video.getVideoPlaybackQuality().totalVideoFrames < 10) {
-    if (Date.now() > end) throw new Error("no picture");
+  // Viewers are counted a moment after the first of them sees something.
+  while (video.getVideoPlaybackQuality().totalVideoFrames < 10 || !shown.includes(1)) {
+    if (Date.now() > end) throw new Error(`${video.getVideoPlaybackQuality().totalVideoFrames} frames, viewers ${shown}`);
     await new Promise((wake) => setTimeout(wake, 50));
   }
   client.close();
-  return shown;
 }
 
 const chromium = await browser();
 try {
   const page = await chromium.page(`${process.env.GATEWAY}/`);
-  const shown = await page.evaluate(`(${both})(${JSON.stringify(process.env.TOKEN)})`);
-  assert(shown.includes(1), `one viewer was counted: ${shown}`);
+  await page.evaluate(`(${both})(${JSON.stringify(process.env.TOKEN)})`);
 } finally {
   await chromium.close();
 }
