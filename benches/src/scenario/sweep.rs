@@ -8,6 +8,11 @@ mod room_size;
 mod viewers;
 
 use super::{Bench, Contender, Cost, Sample, Scenario};
+use crate::{
+    load::{Driver, command::Command, verify},
+    packets::Body,
+    server::Server,
+};
 
 pub(crate) struct Sweep {
     pub(crate) scenario: Scenario,
@@ -41,4 +46,13 @@ fn ends_at(
         return Ok(());
     }
     Err(error)
+}
+
+/// Everybody sends so often, at first for a moment that does not count; what came is accounted for.
+fn paced(bench: &Bench<'_>, server: &Server, driver: &mut Driver, interval_ms: u64) -> anyhow::Result<Cost> {
+    let paced = |seconds| Command::Paced { seconds, interval_ms, body: Body::Text(128) };
+    driver.call(&paced(bench.pick(1.0, 0.2)))?;
+    let cost = Cost::of(server, driver, &paced(bench.seconds(3.0, 0.5)))?;
+    verify(&mut [driver], std::slice::from_ref(&cost.report))?;
+    Ok(cost)
 }

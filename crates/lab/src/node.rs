@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 
 use crate::directory::Directory;
 use crate::guardian::Guardian;
-use crate::process::Process;
+use crate::process::{Process, last_lines};
 
 /// The secret that the tests sign tokens with.
 pub const SECRET: &str = "0123456789-abcdefghij-ABCDEFGHIJ-of-the-tests";
@@ -129,13 +129,9 @@ impl Node {
     }
 
     pub fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
-        self.process.wait(limit).with_context(|| format!("the node says: {}", self.log_end()))
-    }
-
-    fn log_end(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+        self.process
+            .wait(limit)
+            .with_context(|| format!("the node says: {}", last_lines(&self.log(), LOG_LINES)))
     }
 
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {

@@ -147,3 +147,9 @@ pub(crate) fn is_stopped(id: u32) -> bool {
     };
     threads.flatten().all(|thread| is_still(&thread))
 }
+
+/// The end of a log, for messages about why something failed.
+pub(crate) fn last_lines(log: &str, count: usize) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}

@@ -1,16 +1,8 @@
 //! CPU a delivery and the latency of the slowest hundredth over the rate of messages, to where a core is full. An open loop:
 //! what a server has no time for waits, and its wait counts.
 
-use super::{Bench, Contender, Cost, Curve, Sample, Scenario, Sweep, ends_at};
-use crate::{
-    load::{
-        command::{Command, Rooms},
-        verify,
-    },
-    packets::Body,
-    scenario::open,
-    server::Setting,
-};
+use super::{Bench, Contender, Curve, Sample, Scenario, Sweep, ends_at, paced};
+use crate::{load::command::Rooms, scenario::open, server::Setting};
 
 pub(crate) const SWEEP: Sweep = Sweep {
     scenario: Scenario { name: "by-rate", figures: &[], contenders: Contender::SERVERS, rounds: 1, measure },
@@ -49,13 +41,7 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     let mut sample = Sample::new();
     for (carried, rate) in bench.pick(&RATES[..], &QUICK[..]).iter().copied().enumerate() {
         let interval_ms = u64::from(users * ROOM_MEMBERS * 1_000 / rate);
-        let paced = |seconds| Command::Paced { seconds, interval_ms, body: Body::Text(128) };
-        let measured = driver.call(&paced(bench.pick(1.0, 0.2))).and_then(|_| {
-            let cost = Cost::of(&server, &mut driver, &paced(bench.seconds(3.0, 0.5)))?;
-            verify(&mut [&mut driver], std::slice::from_ref(&cost.report))?;
-            Ok(cost)
-        });
-        let cost = match measured {
+        let cost = match paced(bench, &server, &mut driver, interval_ms) {
             Ok(cost) => cost,
             Err(error) => {
                 ends_at(bench, error, carried, bench.pick(CARRIED_MIN, QUICK.len()))?;

@@ -1,15 +1,7 @@
 //! CPU a delivery over the size of rooms, always with as many deliveries a second: larger rooms have fewer messages then.
 
-use super::{Bench, Contender, Cost, Curve, Sample, Scenario, Sweep, ends_at};
-use crate::{
-    load::{
-        command::{Command, Rooms},
-        verify,
-    },
-    packets::Body,
-    scenario::open,
-    server::Setting,
-};
+use super::{Bench, Contender, Curve, Sample, Scenario, Sweep, ends_at, paced};
+use crate::{load::command::Rooms, scenario::open, server::Setting};
 
 pub(crate) const SWEEP: Sweep = Sweep {
     scenario: Scenario {
@@ -44,13 +36,7 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
         let mut driver = bench.driver(&server, carried as u8)?;
         driver.call(&open(users, Rooms::OfSize(size)))?;
         let interval_ms = u64::from(users * size * 1_000 / per_second);
-        let paced = |seconds| Command::Paced { seconds, interval_ms, body: Body::Text(128) };
-        let measured = driver.call(&paced(bench.pick(1.0, 0.2))).and_then(|_| {
-            let cost = Cost::of(&server, &mut driver, &paced(bench.seconds(3.0, 0.5)))?;
-            verify(&mut [&mut driver], std::slice::from_ref(&cost.report))?;
-            Ok(cost)
-        });
-        let cost = match measured {
+        let cost = match paced(bench, &server, &mut driver, interval_ms) {
             Ok(cost) => cost,
             Err(error) => {
                 ends_at(bench, error, carried, SIZES.len())?;

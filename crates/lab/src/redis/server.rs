@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 
 use super::RedisOptions;
-use crate::process::{Process, is_stopped};
+use crate::process::{Process, is_stopped, last_lines};
+
+const LOG_LINES: usize = 10;
 
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -74,9 +76,7 @@ impl Server {
     /// The end of its log, for messages about why something failed.
     pub(crate) fn last_words(&self) -> String {
         let log = fs::read_to_string(self.directory.join("redis.log")).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let tail = lines[lines.len().saturating_sub(10)..].join("\n");
-        format!("redis-server on port {} says:\n{tail}", self.own_port)
+        format!("redis-server on port {} says:\n{}", self.own_port, last_lines(&log, LOG_LINES))
     }
 }
 
