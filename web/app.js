@@ -1,7 +1,7 @@
 // The demo: one name, some rooms, live video, and what a lost connection looks like when nothing is lost.
 
 import { connect } from "./turnpike.js";
-import { by, hue, make } from "./demo/dom.js";
+import { by, hue, list, make } from "./demo/dom.js";
 import { OnAir, Streams, Watch } from "./demo/live.js";
 import { FILE_BYTES_MAX, RoomView } from "./demo/room.js";
 
@@ -118,12 +118,15 @@ function enter(user) {
     changed();
   }
 
+  // What is to be seen is a number; what it counts is for those who hear it.
+  const badge = (count, what) => make("span", "badge", [String(count), make("span", "unseen", ` ${what}`)]);
+
   function draw() {
-    const list = (id, items) => by(id).replaceChildren(...items);
     list("rooms", [...rooms.values()].map((room) => {
       const button = make("button", "item", [make("span", "item-name", room.name)], { type: "button" });
       if (room === here) button.setAttribute("aria-current", "page");
-      if (room.unread > 0 && room !== here) button.append(make("span", "badge", String(room.unread), { ariaLabel: `${room.unread} unread` }));
+      button.dataset.key = room.name;
+      if (room.unread > 0 && room !== here) button.append(badge(room.unread, "unread"));
       button.addEventListener("click", () => open(room.name));
       return make("li", "", [button]);
     }));
@@ -131,7 +134,8 @@ function enter(user) {
     list("streams", others.length === 0
       ? [make("li", "empty", "Nobody is live. Be the first.")]
       : others.map(({ stream, viewers }) => {
-          const button = make("button", "item", [make("span", "live-dot"), make("span", "item-name", stream), make("span", "badge", String(viewers), { ariaLabel: `${viewers} watching` })], { type: "button" });
+          const button = make("button", "item", [make("span", "live-dot"), make("span", "item-name", stream), badge(viewers, "watching")], { type: "button" });
+          button.dataset.key = stream;
           if (watch?.stream === stream) button.setAttribute("aria-current", "true");
           button.addEventListener("click", () => watchStream(stream));
           return make("li", "", [button]);

@@ -12,7 +12,9 @@ const QUEUE_MAX = 1000;
 /** Takes a socket of `io(url, { autoConnect: false, auth })`; what listens on the socket itself goes on working. */
 export function over(socket, { token, answerWithinMs = ANSWER_WITHIN_MS, queueMax = QUEUE_MAX } = {}) {
   const fetchToken = typeof token === "function" ? async () => token() : async () => token ?? authToken(socket);
-  return new Client(new SocketIoLink(socket, { answerWithinMs }), { token: fetchToken, queueMax });
+  // Its own `auth` is what brings another token to another connection.
+  const renews = typeof socket.auth === "function";
+  return new Client(new SocketIoLink(socket, { answerWithinMs, renews }), { token: fetchToken, queueMax });
 }
 
 // The one that the socket was made with.

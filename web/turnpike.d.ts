@@ -166,11 +166,16 @@ export interface ClientEvents {
   error: (error: Error) => void;
 }
 
+/** What a listener of the event gets first. */
+type First<Listener> = Listener extends (data: infer Data, ...rest: any[]) => void ? Data : never;
+
 interface Listening<Events> {
   /** Calls `listener` at every event of the name, until the function that it returns is called. */
   on<Name extends keyof Events>(name: Name, listener: Events[Name]): () => void;
+  /** Any other event of the server's. */
   on(name: string, listener: (data: any) => void): () => void;
   off(name: string, listener: (...data: any[]) => void): void;
+  once<Name extends keyof Events>(name: Name): Promise<First<Events[Name]>>;
   once(name: string): Promise<any>;
 }
 
@@ -239,8 +244,10 @@ export class Client implements Listening<ClientEvents> {
   /** `{ room: "epoch:seq" }` */
   readonly positions: Record<string, string>;
   on<Name extends keyof ClientEvents>(name: Name, listener: ClientEvents[Name]): () => void;
+  /** Any other event of the server's. */
   on(name: string, listener: (data: any) => void): () => void;
   off(name: string, listener: (...data: any[]) => void): void;
+  once<Name extends keyof ClientEvents>(name: Name): Promise<First<ClientEvents[Name]>>;
   once(name: string): Promise<any>;
   join(room: string, options?: JoinOptions): Promise<Joined>;
   leave(room: string): Promise<void>;

@@ -24,8 +24,9 @@ export function connect({
 } = {}) {
   if (token === undefined) throw new TypeError("connect needs a token, or a function that gets one");
   if (WebSocket === undefined) throw new TypeError("there is no WebSocket here: pass one, such as that of the package ws");
-  const fetchToken = typeof token === "function" ? async () => token() : async () => token;
-  const link = new WebsocketLink({ url: `${url}`, token: fetchToken, device, WebSocket, answerWithinMs });
+  const renews = typeof token === "function";
+  const fetchToken = renews ? async () => token() : async () => token;
+  const link = new WebsocketLink({ url: `${url}`, token: fetchToken, renews, device, WebSocket, answerWithinMs });
   const client = new Client(link, { token: fetchToken, queueMax });
   wakeWithThePage(client);
   return client;

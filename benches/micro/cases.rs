@@ -16,12 +16,16 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// Whether it takes as many instructions every time: no other thread, nothing drawn at random.
     pub(crate) counted: bool,
+    /// So many are counted together: as many as it takes until everything has come round.
+    pub(crate) round: u64,
     /// Returns something that depends on the work, so that the compiler cannot leave it out.
     pub(crate) once: Box<dyn FnMut() -> usize>,
 }
 
+const ROUND: u64 = 200;
+
 fn case(name: &'static str, once: impl FnMut() -> usize + 'static) -> Case {
-    Case { name, counted: true, once: Box::new(once) }
+    Case { name, counted: true, round: ROUND, once: Box::new(once) }
 }
 
 pub(crate) fn all() -> Vec<Case> {
@@ -184,7 +188,7 @@ fn heartbeat() -> Case {
     }
     let mut now_ms = 0;
     let mut due = Vec::new();
-    case("wheel: one heartbeat of 10,000 connections", move || {
+    let heartbeat = case("wheel: one heartbeat of 10,000 connections", move || {
         while due.is_empty() {
             now_ms += 50;
             wheel.expire(now_ms, |key| due.push(key));
@@ -192,5 +196,6 @@ fn heartbeat() -> Case {
         let key = due.pop().expect("not empty");
         wheel.insert(now_ms + INTERVAL_MS, key);
         key as usize
-    })
+    });
+    Case { round: KEYS, ..heartbeat }
 }

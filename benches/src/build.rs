@@ -42,6 +42,15 @@ pub(crate) fn everything(places: &Places, contenders: &[Contender]) -> anyhow::R
     Ok(())
 }
 
+/// The micro benches, and what counts instructions.
+pub(crate) fn micro(places: &Places) -> anyhow::Result<()> {
+    installed("valgrind", false)?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(&places.root);
+    run(command.args(["bench", "--package", "turnpike-benches", "--bench", "micro", "--no-run"]))
+}
+
 /// Peers that are packages of Debian, by the program that each is.
 const PACKAGES: [(Contender, &str); 3] =
     [(Contender::Janus, "janus"), (Contender::Nginx, "nginx"), (Contender::Haproxy, "haproxy")];

@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
+mod audit;
 mod build;
 mod goals;
 mod load;
@@ -17,11 +18,16 @@ mod plot;
 mod results;
 mod scenario;
 mod server;
+mod sizing;
 mod system;
 mod table;
 mod turns;
+mod worst;
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum as _};
@@ -37,8 +43,9 @@ use turnpike_benches::{frames, packets};
 #[derive(Debug, Parser)]
 #[command(name = "turnpike-benches")]
 struct Arguments {
-    /// Scenarios by name, or `all`; `compare`: what there is no record of yet for the programs as they are built now, and then
-    /// the tables of all; `list` names the scenarios, `table` writes all tables and plots from the latest results.
+    /// Scenarios by name, `micro` for the micro benches, or `all`; `compare`: what there is no record of yet for the programs as
+    /// they are built now, what matters most first, and then the tables of all; `list` names the scenarios, `table` writes all
+    /// tables and plots from the latest results.
     #[arg(default_value = "all")]
     what: Vec<String>,
     /// Rounds, in each of which every server has its turn.
@@ -114,6 +121,10 @@ fn run() -> anyhow::Result<bool> {
             media::serve(target, dialect, &std::env::var("JWT_SECRET")?)?;
             return Ok(true);
         }
+        Some(audit::WORD) => {
+            audit::serve(&words.next().context("job")?)?;
+            return Ok(true);
+        }
         _ => {}
     }
     let arguments = Arguments::parse();
@@ -124,10 +135,14 @@ fn run() -> anyhow::Result<bool> {
             for scenario in scenario::every() {
                 println!("{}", scenario.name);
             }
+            println!("{}", micro::NAME);
             return Ok(true);
         }
         Some("table") => {
-            print!("{}", performance::write(&benches)?);
+            print!("{}", pages(&places.root)?);
+            if sizing::write_program(&places.root)? {
+                println!("\n`turnpike size` counts otherwise now: UPDATE_DOCS=1 cargo test -p turnpike");
+            }
             return Ok(true);
         }
         _ => {}
@@ -143,50 +158,90 @@ fn run() -> anyhow::Result<bool> {
     wanted.retain(|contender| scenarios.iter().any(|scenario| scenario.contenders.contains(contender)));
     if !arguments.no_build && !arguments.plan {
         build::everything(&places, &wanted)?;
+        if !arguments.quick
+            && arguments.what.iter().any(|word| [micro::NAME, "compare", "all"].contains(&&**word))
+        {
+            build::micro(&places)?;
+        }
     }
     build::packages(&mut wanted, arguments.no_build || arguments.plan);
     let mut turns = Turns::new(&arguments, &wanted, &places);
     let is_comparison = arguments.what.iter().any(|word| word == "compare");
+    let results = benches.join("results");
     if is_comparison {
-        let results = benches.join("results");
-        let is_recorded = |scenario: &Scenario| {
-            let latest = Run::latest(&results, scenario.name).ok().flatten();
-            let mut contenders = scenario.contenders.iter().filter(|one| wanted.contains(one));
-            latest.is_some_and(|run| {
-                run.program.is_some()
-                    && run.program == turns.program
-                    && contenders.all(|one| run.contenders.contains_key(one))
-            })
-        };
-        scenarios.retain(|scenario| !is_recorded(scenario));
+        scenarios.retain(|scenario| !is_recorded(scenario, &results, &wanted, &turns));
+        let is_new =
+            |scenario: &Scenario| Run::latest(&results, scenario.name).is_ok_and(|run| run.is_none());
+        // What was never measured; what goals ask for; the rest, sweeps last.
+        scenarios.sort_by_key(|scenario| {
+            (!is_new(scenario), !goals::ask_for(scenario.name), scenario.figures.is_empty())
+        });
     }
+    let micro = micro_wanted(&arguments, &places, &results);
+    let is_micro_alone = arguments.what.iter().all(|word| word == micro::NAME);
+    anyhow::ensure!(micro.is_some() || !is_micro_alone, "no micro benches are built with --release here");
     if arguments.plan {
-        plan(&turns, &scenarios);
+        plan(&turns, &scenarios, micro.is_some());
         return Ok(true);
     }
     let recorded = !arguments.quick && !arguments.no_record;
     let mut sound = true;
+    if let Some(program) = micro.filter(|_| recorded && turns.has_time_for(micro::EXPECTED)) {
+        sound &= micro::record(&program, &turns.commit())?;
+        pages(&places.root)?;
+    }
     for scenario in scenarios {
         // What has no time for its next turn leaves it to shorter ones.
         let Some(run) = turns.measure(scenario)? else { continue };
         report(scenario, &run);
-        if recorded {
-            run.keep(&benches.join("results"))?;
-            performance::write(&benches)?;
+        let failed = |contender: &Contender| !run.contenders[contender].failures.is_empty();
+        sound &= !run.contenders.keys().any(|contender| contender.is_ours() && failed(contender));
+        if recorded && run.is_empty_of(Contender::Turnpike) {
+            println!("{}: ours has no figures, so it is not recorded", scenario.name);
+        } else if recorded {
+            run.keep(&results)?;
+            pages(&places.root)?;
         }
-        sound &= run
-            .contenders
-            .iter()
-            .all(|(contender, outcome)| !contender.is_ours() || outcome.failures.is_empty());
     }
     if is_comparison {
-        print!("{}", performance::write(&benches)?);
+        print!("{}", pages(&places.root)?);
     }
     Ok(sound)
 }
 
-fn plan(turns: &Turns<'_>, scenarios: &[&Scenario]) {
+/// Writes everything that is made from records but the program; returns the table of the goals.
+fn pages(root: &Path) -> anyhow::Result<String> {
+    sizing::write_page(root)?;
+    performance::write(&root.join("benches"))
+}
+
+/// Of the program as it is built now, with all who are wanted.
+fn is_recorded(scenario: &Scenario, results: &Path, wanted: &[Contender], turns: &Turns<'_>) -> bool {
+    let latest = Run::latest(results, scenario.name).ok().flatten();
+    let mut contenders = scenario.contenders.iter().filter(|one| wanted.contains(one));
+    latest.is_some_and(|run| {
+        run.program.is_some()
+            && run.program == turns.program
+            && contenders.all(|one| run.contenders.contains_key(one))
+    })
+}
+
+/// The program of the micro benches, where they were asked for and are not recorded.
+fn micro_wanted(arguments: &Arguments, places: &Places, results: &Path) -> Option<PathBuf> {
+    let asked = |name: &str| arguments.what.iter().any(|word| word == name);
+    if arguments.quick || !(asked(micro::NAME) || asked("compare") || asked("all")) {
+        return None;
+    }
+    let program = micro::program(places)?;
+    (!asked("compare") || !micro::is_recorded(&program, results)).then_some(program)
+}
+
+fn plan(turns: &Turns<'_>, scenarios: &[&Scenario], with_micro: bool) {
     let mut seconds = 0;
+    if with_micro {
+        seconds += micro::EXPECTED.as_secs();
+        println!("{:<24}{:>4} turns{:>6} s", micro::NAME, 1, micro::EXPECTED.as_secs());
+    }
     for scenario in scenarios {
         let (left, time) = turns.left(scenario);
         seconds += time.as_secs();
@@ -200,11 +255,14 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Scenario>> {
         return Ok(scenario::every().collect());
     }
     let find = |name: &String| {
-        let known = || scenario::every().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
+        let known = || {
+            let names = scenario::every().map(|scenario| scenario.name).chain([micro::NAME]);
+            names.collect::<Vec<_>>().join(", ")
+        };
         let found = scenario::every().find(|scenario| scenario.name == *name);
         found.with_context(|| format!("no scenario {name}; there are {}", known()))
     };
-    names.iter().map(find).collect()
+    names.iter().filter(|name| *name != micro::NAME).map(find).collect()
 }
 
 fn report(scenario: &Scenario, run: &Run) {

@@ -12,7 +12,7 @@ use crate::{
     results::Run,
     scenario::sweep::{self, Curve},
     server::Contender,
-    table,
+    table, worst,
 };
 
 const PAGE: &str = "performance.md";
@@ -38,6 +38,7 @@ pub(crate) fn with_figures(page: &str, results: &Path) -> anyhow::Result<String>
     let parts = [
         ("goals", goals::table(results)?),
         ("comparison", table::table(results)?),
+        ("worst", worst::table(results)?),
         ("sizes", sizes(results)?),
         ("micro", Micro::read(results)?.map_or_else(|| "Not recorded yet.\n".into(), |micro| micro.table())),
         ("connections", connections(results)?),
@@ -92,7 +93,8 @@ fn by_size(run: &Run, curve: &Curve) -> String {
     rows
 }
 
-fn ours(results: &Path, scenario: &str, key: &str) -> anyhow::Result<f64> {
+/// The median of ours, by the latest record.
+pub(crate) fn ours(results: &Path, scenario: &str, key: &str) -> anyhow::Result<f64> {
     let run = Run::latest(results, scenario)?.with_context(|| format!("{scenario} is not recorded"))?;
     let spread = run.spread(Contender::Turnpike, key).with_context(|| format!("{scenario} has no {key}"))?;
     Ok(spread.median)

@@ -1,11 +1,13 @@
 //! Curves as SVG: cost over size, a line for each who was measured, with the range of its rounds.
 
 mod axis;
+mod look;
 
 use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::Context as _;
-use axis::{Axis, spelled};
+use axis::Axis;
+pub(crate) use axis::spelled;
 
 use crate::{
     results::{Run, Spread},
@@ -78,21 +80,6 @@ fn lines(run: &Run, curve: &Curve) -> Vec<Line> {
     run.contenders.keys().filter_map(line).collect()
 }
 
-/// Told apart by those who see red and green alike, too.
-fn colour(contender: Contender) -> &'static str {
-    match contender {
-        Contender::Turnpike => "#0b57d0",
-        Contender::Node => "#b45309",
-        Contender::NodeStreams => "#92400e",
-        Contender::Socketioxide => "#7b1fa2",
-        Contender::Webrtc => "#00838f",
-        Contender::Janus => "#c62828",
-        Contender::Nginx => "#2e7d32",
-        Contender::Haproxy => "#5d4037",
-        Contender::Floor => "#757575",
-    }
-}
-
 fn drawing(curve: &Curve, lines: &[Line], origin: &str) -> String {
     let points = || lines.iter().flat_map(|line| line.points.iter());
     let across = Axis::over(points().map(|(size, _)| *size), curve.is_logarithmic, LEFT, RIGHT);
@@ -103,34 +90,38 @@ fn drawing(curve: &Curve, lines: &[Line], origin: &str) -> String {
     let _ = writeln!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
-         font-size=\"12\" role=\"img\">\n<title>{title}</title>\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
+         font-size=\"12\" role=\"img\">\n<title>{title}</title>\n{style}\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" class=\"page\"/>\n\
          <text x=\"{LEFT}\" y=\"22\" font-size=\"14\" font-weight=\"bold\">{title}</text>\n\
-         <text x=\"{LEFT}\" y=\"40\" fill=\"#444444\">{unit}</text>",
+         <text x=\"{LEFT}\" y=\"40\" class=\"minor\">{unit}</text>",
+        style = look::style(&lines.iter().map(|line| line.contender).collect::<Vec<_>>()),
         title = escaped(curve.title),
         unit = escaped(curve.unit),
     );
     grid(&mut svg, &across, &up);
     if let Some(goal) = curve.goal {
-        let y = up.place(goal);
+        // Named below the others, where no line can run through it.
+        let (y, x, named) = (up.place(goal), RIGHT + 16.0, legend(lines.len()));
         let _ = writeln!(
             svg,
-            "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{RIGHT}\" y2=\"{y:.1}\" stroke=\"#0b57d0\" stroke-dasharray=\"6 4\"/>\n\
-             <text x=\"{:.1}\" y=\"{:.1}\" fill=\"#0b57d0\">goal {}</text>",
-            LEFT + 6.0,
-            y - 5.0,
+            "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{RIGHT}\" y2=\"{y:.1}\" class=\"turnpike goal\"/>\n\
+             <line x1=\"{x}\" y1=\"{named}\" x2=\"{}\" y2=\"{named}\" class=\"turnpike goal\"/>\
+             <text x=\"{}\" y=\"{}\">goal {}</text>",
+            x + 20.0,
+            x + 26.0,
+            named + 4.0,
             spelled(goal),
         );
     }
     for (at, line) in lines.iter().enumerate() {
         draw(&mut svg, line, &across, &up);
-        let (x, y) = (RIGHT + 16.0, TOP + 14.0 + 20.0 * at as f64);
+        let (x, y) = (RIGHT + 16.0, legend(at));
         let _ = writeln!(
             svg,
-            "<line x1=\"{x}\" y1=\"{y}\" x2=\"{}\" y2=\"{y}\" stroke=\"{}\" stroke-width=\"2\"/>\
+            "<line x1=\"{x}\" y1=\"{y}\" x2=\"{}\" y2=\"{y}\" class=\"line {}\"/>\
              <text x=\"{}\" y=\"{}\">{}</text>",
             x + 20.0,
-            colour(line.contender),
+            line.contender.name(),
             x + 26.0,
             y + 4.0,
             line.contender.name(),
@@ -138,8 +129,8 @@ fn drawing(curve: &Curve, lines: &[Line], origin: &str) -> String {
     }
     let _ = writeln!(
         svg,
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#444444\">{}</text>\n\
-         <text x=\"{LEFT}\" y=\"{:.1}\" font-size=\"10\" fill=\"#757575\">{}</text>\n</svg>",
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" class=\"minor\">{}</text>\n\
+         <text x=\"{LEFT}\" y=\"{:.1}\" font-size=\"10\" class=\"origin\">{}</text>\n</svg>",
         f64::midpoint(LEFT, RIGHT),
         BOTTOM + 36.0,
         escaped(curve.size),
@@ -149,13 +140,18 @@ fn drawing(curve: &Curve, lines: &[Line], origin: &str) -> String {
     svg
 }
 
+/// How high the name of the line with this number stands.
+fn legend(number: usize) -> f64 {
+    TOP + 14.0 + 20.0 * number as f64
+}
+
 fn grid(svg: &mut String, across: &Axis, up: &Axis) {
     for mark in up.marks() {
         let y = up.place(mark);
         let _ = writeln!(
             svg,
-            "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{RIGHT}\" y2=\"{y:.1}\" stroke=\"#e0e0e0\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#444444\">{}</text>",
+            "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{RIGHT}\" y2=\"{y:.1}\" class=\"grid\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" class=\"minor\">{}</text>",
             LEFT - 6.0,
             y + 4.0,
             spelled(mark),
@@ -165,37 +161,32 @@ fn grid(svg: &mut String, across: &Axis, up: &Axis) {
         let x = across.place(mark);
         let _ = writeln!(
             svg,
-            "<line x1=\"{x:.1}\" y1=\"{BOTTOM}\" x2=\"{x:.1}\" y2=\"{:.1}\" stroke=\"#9e9e9e\"/>\
-             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#444444\">{}</text>",
+            "<line x1=\"{x:.1}\" y1=\"{BOTTOM}\" x2=\"{x:.1}\" y2=\"{:.1}\" class=\"frame\"/>\
+             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" class=\"minor\">{}</text>",
             BOTTOM + 5.0,
             BOTTOM + 19.0,
             spelled(mark),
         );
     }
-    let _ = writeln!(svg, "<path d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\" fill=\"none\" stroke=\"#9e9e9e\"/>");
+    let _ = writeln!(svg, "<path d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\" class=\"frame\"/>");
 }
 
 fn draw(svg: &mut String, line: &Line, across: &Axis, up: &Axis) {
-    let colour = colour(line.contender);
+    let name = line.contender.name();
     let mut way = String::new();
     for (size, spread) in &line.points {
         let (x, y) = (across.place(*size), up.place(spread.median));
         let _ = write!(way, "{x:.1},{y:.1} ");
-        let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
+        let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" class=\"dot {name}\"/>");
         if spread.max > spread.min {
             let (low, high) = (up.place(spread.min), up.place(spread.max));
             let _ = writeln!(
                 svg,
-                "<line x1=\"{x:.1}\" y1=\"{low:.1}\" x2=\"{x:.1}\" y2=\"{high:.1}\" stroke=\"{colour}\"/>"
+                "<line x1=\"{x:.1}\" y1=\"{low:.1}\" x2=\"{x:.1}\" y2=\"{high:.1}\" class=\"range {name}\"/>"
             );
         }
     }
-    let dashes = if line.contender == Contender::Floor { " stroke-dasharray=\"3 3\"" } else { "" };
-    let _ = writeln!(
-        svg,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}/>",
-        way.trim_end()
-    );
+    let _ = writeln!(svg, "<polyline points=\"{}\" class=\"line {name}\"/>", way.trim_end());
 }
 
 fn escaped(text: &str) -> String {

@@ -57,6 +57,11 @@ impl Run {
         Spread::of(self.contenders.get(&contender)?.figures.get(key)?)
     }
 
+    /// Whether it was to be measured and nothing came of it.
+    pub(crate) fn is_empty_of(&self, contender: Contender) -> bool {
+        self.contenders.get(&contender).is_some_and(|outcome| outcome.figures.is_empty())
+    }
+
     /// A figure that was measured at several sizes, by size, ascending.
     pub(crate) fn sizes(&self, contender: Contender, key: &str) -> Vec<(u32, Spread)> {
         let Some(outcome) = self.contenders.get(&contender) else { return Vec::new() };

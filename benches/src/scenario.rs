@@ -1,6 +1,7 @@
 //! The scenarios: what each does to a server, what it measures, and the goal it is held against.
 //! One file each; here is what they have in common.
 
+mod audit;
 mod broadcast_stall;
 mod connections;
 mod cross_node;
@@ -40,6 +41,8 @@ pub(crate) struct Scenario {
     pub(crate) contenders: &'static [Contender],
     /// Unless the command line says otherwise.
     pub(crate) rounds: u32,
+    /// About how long one server's turn takes, for plans until it was seen.
+    pub(crate) turn_seconds: f64,
     /// Measures one server once. The first figure's value and any others come back by key.
     pub(crate) measure: fn(&Bench<'_>) -> anyhow::Result<Sample>,
 }
@@ -112,7 +115,7 @@ pub(crate) fn every() -> impl Iterator<Item = &'static Scenario> {
     ALL.iter().chain(sweep::ALL.iter().map(|sweep| &sweep.scenario))
 }
 
-pub(crate) const ALL: [Scenario; 19] = [
+pub(crate) const ALL: [Scenario; 20] = [
     idle_memory::SCENARIO,
     idle_cpu::SCENARIO,
     fanout_paced::SCENARIO,
@@ -122,6 +125,7 @@ pub(crate) const ALL: [Scenario; 19] = [
     deflate_broadcast::SCENARIO,
     broadcast_stall::SCENARIO,
     connections::SCENARIO,
+    audit::SCENARIO,
     cross_node::SCENARIO,
     failover::SCENARIO,
     node_killed::SCENARIO,

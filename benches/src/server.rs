@@ -120,12 +120,16 @@ impl Places {
         File::options().read(true).write(true).create(true).truncate(true).open(&path).context("a log file")
     }
 
-    fn data(&self) -> anyhow::Result<Data> {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let data = Data(self.programs.join(format!("bench-data/{}-{number}", std::process::id())));
-        std::fs::create_dir_all(&data.0)?;
-        Ok(data)
+    /// For what servers write while something else is measured. `cargo xtask bench` gives a place in memory: a disk that
+    /// stands still for a second, as those of virtual machines do, would hold up every login.
+    pub(crate) fn data(&self) -> anyhow::Result<Data> {
+        let chosen = std::env::var_os("TMPDIR").filter(|path| !path.is_empty());
+        Data::within(chosen.as_ref().map_or(self.programs.as_path(), Path::new))
+    }
+
+    /// For what measures the disk.
+    pub(crate) fn disk(&self) -> anyhow::Result<Data> {
+        Data::within(&self.programs)
     }
 
     pub(crate) fn node_peer(&self) -> PathBuf {
@@ -135,7 +139,21 @@ impl Places {
 
 /// Where a server keeps its files, gone with it. What another has left there, such as its audit log, would be read and
 /// packed by the next one while that is measured.
-struct Data(PathBuf);
+pub(crate) struct Data(PathBuf);
+
+impl Data {
+    fn within(folder: &Path) -> anyhow::Result<Self> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let data = Self(folder.join(format!("bench-data/{}-{number}", std::process::id())));
+        std::fs::create_dir_all(&data.0)?;
+        Ok(data)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for Data {
     fn drop(&mut self) {

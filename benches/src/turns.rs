@@ -41,7 +41,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    fn commit(&self) -> String {
+    pub(crate) fn commit(&self) -> String {
         self.arguments.built_from.clone().unwrap_or_else(|| machine::commit(&self.places.root))
     }
 
@@ -60,6 +60,10 @@ impl<'a> Turns<'a> {
         format!("{} {options}", self.program.as_deref().unwrap_or_default())
     }
 
+    fn expected_seconds(&self, scenario: &Scenario, contender: Contender) -> f64 {
+        self.notebook.seen_seconds(scenario.name, contender).unwrap_or(scenario.turn_seconds)
+    }
+
     /// How many turns are left of it, and how long they take by what is known.
     pub(crate) fn left(&self, scenario: &Scenario) -> (usize, Duration) {
         let terms = self.terms(scenario);
@@ -67,8 +71,12 @@ impl<'a> Turns<'a> {
             self.notebook.found(scenario.name, *contender, *round, &terms).is_none()
         });
         let seconds: Vec<f64> =
-            left.map(|(_, contender)| self.notebook.expected_seconds(scenario.name, contender)).collect();
+            left.map(|(_, contender)| self.expected_seconds(scenario, contender)).collect();
         (seconds.len(), Duration::from_secs_f64(seconds.iter().sum()))
+    }
+
+    pub(crate) fn has_time_for(&self, expected: Duration) -> bool {
+        self.end.is_none_or(|end| Instant::now() + expected <= end)
     }
 
     /// `None` when there was no time for all of it.
@@ -89,8 +97,8 @@ impl<'a> Turns<'a> {
                 notes.push(note.clone());
                 continue;
             }
-            let expected = Duration::from_secs_f64(self.notebook.expected_seconds(scenario.name, contender));
-            if self.end.is_some_and(|end| Instant::now() + expected > end) {
+            let expected = Duration::from_secs_f64(self.expected_seconds(scenario, contender));
+            if !self.has_time_for(expected) {
                 println!("{label}: no time for another {} s", expected.as_secs());
                 return Ok(None);
             }
@@ -175,7 +183,7 @@ fn command_for(scenario: &str, words: impl Iterator<Item = String>) -> String {
     let mut options = String::new();
     let mut words = words.peekable();
     while let Some(word) = words.next() {
-        let is_name = ["all", "compare", "--"].contains(&&*word)
+        let is_name = ["all", "compare", "micro", "--"].contains(&&*word)
             || scenario::every().any(|scenario| scenario.name == word);
         // How a run is cut into pieces changes none of its figures.
         if ["--minutes", "--built-from"].contains(&&*word) {

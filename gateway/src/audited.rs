@@ -86,7 +86,7 @@ impl<'a> By<'a> {
             event = event.key(key);
         }
         if let Some(address) = self.address {
-            event = event.address(address.to_canonical().to_string());
+            event = event.address(address_text(address));
         }
         if let Some(agent) = self.agent {
             event = event.agent(agent);
@@ -101,13 +101,32 @@ impl<'a> By<'a> {
             event = event.transport(transport);
         }
         if let Some(connection) = self.connection {
-            event = event.connection(connection.to_string());
+            event = event.connection(std::str::from_utf8(&connection.text()).expect("base64 is ASCII"));
         }
         if let Some(request) = self.request {
             event = event.request(request);
         }
         event
     }
+}
+
+/// Of each login, so that it is not formatted.
+fn address_text(address: IpAddr) -> Text {
+    let IpAddr::V4(address) = address.to_canonical() else {
+        return address.to_canonical().to_string().into();
+    };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (index, part) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.push('.');
+        }
+        for (digit, of) in [(part / 100, 100), (part / 10 % 10, 10), (part % 10, 1)] {
+            if part >= of || of == 1 {
+                text.push(char::from(b'0' + digit));
+            }
+        }
+    }
+    text.as_str().into()
 }
 
 /// The effect waits for the record.
@@ -414,4 +433,21 @@ pub fn clock_off(audit: &Audit, node: &str, offset_ms: i64) {
     note(audit, || {
         Event::new(Kind::ClockOff, Outcome::Failure).on(Object::Node, node).detail("offset_ms", offset_ms)
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_everywhere() {
+        for part in 0..=255 {
+            let address = Ipv4Addr::new(part, 255 - part, part / 7, part % 11);
+            assert_eq!(address_text(address.into()).as_str(), address.to_string());
+            assert_eq!(address_text(address.to_ipv6_mapped().into()).as_str(), address.to_string());
+        }
+        assert_eq!(address_text("2001:db8::1".parse().unwrap()).as_str(), "2001:db8::1");
+    }
 }

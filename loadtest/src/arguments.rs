@@ -54,7 +54,7 @@ pub struct Arguments {
     /// What the profile says must hold need not.
     #[arg(long)]
     pub no_profile_objectives: bool,
-    /// The secret that tokens are signed with.
+    /// The secret that tokens are signed with, or file:PATH where it stands.
     #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
     pub jwt_secret: Option<String>,
     /// One token for all users, in place of a secret.
@@ -121,6 +121,8 @@ pub enum ArgumentError {
     NoProfile { name: String, known: String },
     #[error("profile {name}: {fault}")]
     Profile { name: String, fault: profile::ProfileError },
+    #[error("--jwt-secret: {path}: {error}")]
+    Secret { path: String, error: std::io::Error },
     #[error("{name}: {value:?} is no time like 30s, 5m or 1h30m")]
     Time { name: &'static str, value: String },
 }
@@ -155,12 +157,20 @@ impl Arguments {
         objectives
     }
 
-    pub fn tokens(&self) -> Tokens {
-        match (&self.jwt_secret, &self.token) {
-            (Some(secret), _) => Tokens::from_secret(secret),
+    pub fn tokens(&self) -> Result<Tokens, ArgumentError> {
+        Ok(match (&self.jwt_secret, &self.token) {
+            (Some(secret), _) => match secret.strip_prefix("file:") {
+                // As the server reads it.
+                Some(path) => Tokens::from_secret(
+                    std::fs::read_to_string(path)
+                        .map_err(|error| ArgumentError::Secret { path: path.to_owned(), error })?
+                        .trim(),
+                ),
+                None => Tokens::from_secret(secret),
+            },
             (None, Some(token)) => Tokens::Given(token.clone()),
             (None, None) => Tokens::None,
-        }
+        })
     }
 }
 
@@ -204,6 +214,25 @@ mod tests {
         for text in ["", "s", "1d", "-1s", "5s1m", "99999999999h"] {
             assert_eq!(seconds(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_a_file() {
+        let directory = turnpike_lab::Directory::new("loadtest-secret").unwrap();
+        let path = directory.path().join("secret");
+        std::fs::write(&path, "a secret of some length\n").unwrap();
+        let tokens = |secret: &str| {
+            let line = ["x", "-H", "http://127.0.0.1:1", "--jwt-secret", secret];
+            Arguments::try_parse_from(line).unwrap().tokens().map(|tokens| tokens.user("ann"))
+        };
+        let file = tokens(&format!("file:{}", path.display())).unwrap();
+        let key = jsonwebtoken::DecodingKey::from_secret(b"a secret of some length");
+        let claims =
+            jsonwebtoken::decode::<serde_json::Value>(&file, &key, &jsonwebtoken::Validation::default())
+                .unwrap()
+                .claims;
+        assert_eq!(claims["sub"], "ann");
+        assert!(tokens("file:/nowhere/at/all").unwrap_err().to_string().contains("/nowhere/at/all"));
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! One run: users as goose users, its phases, and what is known at its end.
 
+mod lives;
+
 use std::{
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,32 +12,47 @@ use goose::{
     GooseAttack,
     client::GooseClientBuilder,
     config::GooseConfiguration,
-    goose::{GooseUser, Scenario, Transaction, TransactionFunction},
+    goose::{Scenario, Transaction, TransactionFunction},
     metrics::GooseMetrics,
 };
 
 use crate::{
     arguments::Arguments,
-    backend,
-    client::{Client, Outcome},
-    figures::{Figures, Measure},
-    generator::Generator,
+    client,
+    generator::{self, Generator},
     media,
     objective::Objective,
     parts::{self, Part, child, parent, parent::Ended},
     places::{self, Places},
     process,
-    report::Summary,
+    report::{self, Summary},
     run::{Phase, Run},
-    schedule, server, tls,
-    watch::{self, Progress, Told, Watched},
+    schedule, server,
+    threads::{self, Threads},
+    tls,
+    watch::{self, Progress, Watched},
 };
+
+use lives::{LOOK_US, Life, keeping_a_connection, using_the_api, with_media};
 
 pub struct Prepared {
     run: Arc<Run>,
     objectives: Vec<Objective>,
     threads: usize,
     sources: Vec<server::Source>,
+}
+
+impl Prepared {
+    /// Whether all threads are one runtime.
+    fn is_shared(&self) -> bool {
+        self.run.users() == 0 || self.run.profile.video.is_some()
+    }
+
+    /// Where users with a connection live.
+    fn threads(&self) -> anyhow::Result<Arc<Threads>> {
+        let count = if self.is_shared() { 1 } else { self.threads };
+        Ok(Arc::new(Threads::begin(count).context("no threads")?))
+    }
 }
 
 /// Looks at everything that can be looked at before anybody is loaded.
@@ -57,8 +70,12 @@ pub fn prepare(arguments: &Arguments) -> anyhow::Result<Prepared> {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     let id = arguments.run_id.unwrap_or(schedule::mixed(nanos ^ u64::from(std::process::id())) as u32);
     let sources = sources(arguments)?;
+    if arguments.part.is_none() {
+        let files = [&arguments.report_file, &arguments.json_file, &arguments.goose_report_file];
+        report::can_write(&files.map(Option::as_deref))?;
+    }
     let tls = tls::configuration(arguments.ca.as_deref())?;
-    let run = Arc::new(Run::new(id, part, profile, places, arguments.tokens(), tls));
+    let run = Arc::new(Run::new(id, part, profile, places, arguments.tokens()?, tls));
     Ok(Prepared { run, objectives, threads, sources })
 }
 
@@ -77,12 +94,14 @@ fn sources(arguments: &Arguments) -> anyhow::Result<Vec<server::Source>> {
 
 /// Nothing to say for one of several processes: it has told the first.
 pub fn run(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<Option<Summary>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(prepared.threads)
-        .enable_all()
-        .build()
-        .context("no runtime")?;
+    // Pictures cost CPU, and one thread could not make them all; messages cost the system's time, and threads that share them more of it.
+    let is_shared = prepared.is_shared();
+    let runtime = if is_shared { threads::sharing(prepared.threads) } else { threads::one() };
+    let runtime = runtime.context("no runtime")?;
     let summary = runtime.block_on(async {
+        if arguments.part.is_none() {
+            look_around(&prepared).await.map_err(anyhow::Error::msg)?;
+        }
         match (arguments.part, arguments.processes) {
             (Some(_), _) => part(arguments, prepared).await.map(|()| None),
             (None, 1) => alone(arguments, prepared).await.map(Some),
@@ -94,12 +113,20 @@ pub fn run(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<Option<S
     summary
 }
 
+/// Whether there is somebody to load, and to watch.
+async fn look_around(prepared: &Prepared) -> Result<(), String> {
+    let run = &prepared.run;
+    server::check(&prepared.sources, &run.tokens.admin(), run.tls.config()).await?;
+    client::knock(run).await
+}
+
 async fn alone(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<Summary> {
+    let homes = prepared.threads()?;
     let Prepared { run, objectives, threads, sources } = prepared;
     let server = server::watch(sources, run.tokens.admin(), Arc::clone(run.tls.config()));
     let watch = tokio::spawn(watch::watch(Arc::clone(&run), server, Progress::new(arguments.quiet)));
     let phases = tokio::spawn(phases(Arc::clone(&run)));
-    let metrics = Box::pin(goose(arguments, &run)).await?;
+    let metrics = Box::pin(goose(arguments, &run, homes)).await?;
     phases.abort();
     run.enter(Phase::Over);
     let watched = watch.await.context("the watch ended early")?;
@@ -109,14 +136,15 @@ async fn alone(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<Summ
 
 /// One of several processes.
 async fn part(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<()> {
+    let homes = prepared.threads()?;
     let Prepared { run, threads, .. } = prepared;
     child::follow(&run);
-    let watch = tokio::spawn(watch::watch(Arc::clone(&run), server::unknown(), Told));
-    let metrics = Box::pin(goose(arguments, &run)).await?;
+    let watch = tokio::spawn(watch::watch(Arc::clone(&run), server::unknown(), watch::Told));
+    let metrics = Box::pin(goose(arguments, &run, homes)).await?;
     run.enter(Phase::Over);
     let watched = watch.await.context("the watch ended early")?;
     let Ended { account, examples, generator } = ended(&run, threads, &watched, &metrics);
-    child::tell(&parts::Told::End { account, examples, generator });
+    child::tell(&parts::Told::End { account, examples, generator: Box::new(generator) });
     Ok(())
 }
 
@@ -130,17 +158,13 @@ async fn together(arguments: &Arguments, prepared: Prepared, of: u32) -> anyhow:
     phases.abort();
     run.enter(Phase::Over);
     let watched = watch.await.context("the watch ended early")?;
+    ended.generator.server_cpu_seconds = watched.server_cpu_seconds;
     ended.generator.judge();
     Ok(summary(arguments, &run, &objectives, watched, ended))
 }
 
 /// How long users may take to come in before the load begins without them.
 const GATHER_BESIDE: Duration = Duration::from_secs(30);
-/// Until the load begins every user looks once in this time whether it does.
-const LOOK_US: u64 = 1_000_000;
-/// Later it knows when the load ends; it may end before that.
-const LOADED_LOOK_US: u64 = 10_000_000;
-
 async fn phases(run: Arc<Run>) {
     let users = run.profile.users_in_all();
     let hatching = Duration::from_secs_f64(f64::from(users) / f64::from(run.profile.hatch_rate));
@@ -156,7 +180,7 @@ async fn phases(run: Arc<Run>) {
     run.enter(Phase::Settling { until_us: stop_us + u64::from(run.profile.settle_s) * 1_000_000 });
 }
 
-async fn goose(arguments: &Arguments, run: &Arc<Run>) -> anyhow::Result<GooseMetrics> {
+async fn goose(arguments: &Arguments, run: &Arc<Run>, homes: Arc<Threads>) -> anyhow::Result<GooseMetrics> {
     let mut configuration = GooseConfiguration::default();
     configuration.host = Some(run.places.host.to_string());
     let users = run.users() + run.backends() + run.streams() + run.viewers();
@@ -179,7 +203,7 @@ async fn goose(arguments: &Arguments, run: &Arc<Run>) -> anyhow::Result<GooseMet
         .set_client_builder_without_cookies(GooseClientBuilder::new().without_cookies())
         .context("goose")?;
     if run.users() > 0 {
-        attack = attack.register_scenario(scenario("users", run.users(), keeping_a_connection(run))?);
+        attack = attack.register_scenario(scenario("users", run.users(), keeping_a_connection(run, homes))?);
     }
     if run.backends() > 0 {
         attack = attack.register_scenario(scenario("backends", run.backends(), using_the_api(run))?);
@@ -209,129 +233,17 @@ fn scenario(name: &str, users: u32, life: TransactionFunction) -> anyhow::Result
     Ok(scenario.register_transaction(Transaction::new(life)))
 }
 
-/// A user from its first connection to its last.
-fn keeping_a_connection(run: &Arc<Run>) -> TransactionFunction {
-    let (run, numbers) = (Arc::clone(run), Arc::new(AtomicU32::new(0)));
-    Arc::new(move |user| {
-        let (run, numbers) = (Arc::clone(&run), Arc::clone(&numbers));
-        Box::pin(async move {
-            let mut client = Client::new(&run, run.part.number(numbers.fetch_add(1, Ordering::Relaxed)));
-            client.begin().await;
-            run.arrived.fetch_add(1, Ordering::Relaxed);
-            live(&run, &mut client, user).await;
-            client.end().await;
-            report(client.take_outcomes(), user).await;
-            Ok(())
-        })
-    })
-}
-
-/// How often a user that waits for its last deliveries looks whether there is still something to wait for.
-const SETTLE_LOOK_US: u64 = 100_000;
-/// Deliveries that nobody is owed, doubled ones, come so soon after the others.
-const SETTLE_LEAST_US: u64 = 300_000;
-
-async fn live(run: &Run, client: &mut Client, user: &mut GooseUser) {
-    let mut planned = false;
-    let mut settled_us = None;
-    loop {
-        let now_us = run.now_us();
-        match run.phase() {
-            Phase::Gathering => client.live(now_us + LOOK_US).await,
-            Phase::Loading { start_us, stop_us } => {
-                if !planned {
-                    client.plan(start_us, stop_us);
-                    planned = true;
-                }
-                // The phase ends a moment after its last second.
-                let until_us = if now_us < stop_us {
-                    (now_us + LOADED_LOOK_US).min(stop_us)
-                } else {
-                    now_us + SETTLE_LOOK_US
-                };
-                client.live(until_us).await;
-            }
-            Phase::Settling { until_us } => {
-                client.rest();
-                let settled = client.is_settled() && run.is_quiet();
-                settled_us = if settled { settled_us.or(Some(now_us)) } else { None };
-                let enough = settled_us.is_some_and(|since_us| now_us > since_us + SETTLE_LEAST_US);
-                if enough || now_us >= until_us {
-                    return;
-                }
-                client.live((now_us + SETTLE_LOOK_US).min(until_us)).await;
-            }
-            Phase::Over => return,
-        }
-        report(client.take_outcomes(), user).await;
-    }
-}
-
-/// Into goose's books.
-async fn report(outcomes: Vec<Outcome>, user: &mut GooseUser) {
-    for outcome in outcomes {
-        let Outcome { measure, us, failure } = outcome;
-        // It fails when goose has stopped counting.
-        let _ = user
-            .record_custom_request_duration(
-                "WS",
-                measure.name(),
-                Duration::from_micros(us),
-                failure.is_none(),
-                None,
-                failure.as_deref(),
-            )
-            .await;
-    }
-}
-
-fn using_the_api(run: &Arc<Run>) -> TransactionFunction {
-    let (run, numbers) = (Arc::clone(run), Arc::new(AtomicU32::new(0)));
-    Arc::new(move |user| {
-        let (run, numbers) = (Arc::clone(&run), Arc::clone(&numbers));
-        Box::pin(async move {
-            let backend =
-                backend::Backend::new(&run, run.part.number(numbers.fetch_add(1, Ordering::Relaxed)));
-            if !backend::Backend::prepare(&run, user).await {
-                run.failed(0, Measure::Publish, "no client");
-            }
-            run.arrived.fetch_add(1, Ordering::Relaxed);
-            let mut phases = run.phases();
-            let loading = phases.wait_for(|phase| *phase != Phase::Gathering).await.map(|phase| *phase);
-            if let Ok(Phase::Loading { start_us, stop_us }) = loading {
-                backend.work(user, start_us, stop_us).await;
-            }
-            Ok(())
-        })
-    })
-}
-
-/// What a publisher or a viewer does from its first moment to its last.
-type Life = for<'a> fn(&'a Arc<Run>, &'a mut GooseUser, u32) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-
-fn with_media(run: &Arc<Run>, life: Life) -> TransactionFunction {
-    let (run, numbers) = (Arc::clone(run), Arc::new(AtomicU32::new(0)));
-    Arc::new(move |user| {
-        let (run, numbers) = (Arc::clone(&run), Arc::clone(&numbers));
-        Box::pin(async move {
-            let number = run.part.number(numbers.fetch_add(1, Ordering::Relaxed));
-            if backend::Backend::prepare(&run, user).await {
-                life(&run, user, number).await;
-            } else {
-                run.failed(number, Measure::Media, "no client");
-                run.arrived.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(())
-        })
-    })
-}
-
 /// What this process came to.
 fn ended(run: &Run, threads: usize, watched: &Watched, metrics: &GooseMetrics) -> Ended {
     let load = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+    let counted = |name: &str| {
+        let named = metrics.requests.values().filter(|request| request.path == name);
+        named.map(|request| (request.success_count + request.fail_count) as u64).sum()
+    };
     let mut generator = Generator {
         cpu_seconds: process::cpu_seconds(std::process::id()).unwrap_or_default(),
         seconds: run.elapsed().as_secs_f64(),
+        server_cpu_seconds: watched.server_cpu_seconds,
         threads,
         tick_late_p99_us: watched.tick_late_p99_us,
         tick_late_max_us: watched.tick_late_max_us,
@@ -339,7 +251,7 @@ fn ended(run: &Run, threads: usize, watched: &Watched, metrics: &GooseMetrics) -
         started_late: load(&run.started_late),
         out_of_files: load(&run.out_of_files),
         out_of_ports: load(&run.out_of_ports),
-        disagrees: disagreement(&watched.figures, metrics),
+        disagrees: generator::disagreement(&watched.figures, counted),
         notes: Vec::new(),
     };
     generator.judge();
@@ -371,17 +283,4 @@ fn summary(
         generator,
         timeline: watched.timeline,
     }
-}
-
-/// Goose counts what we count; where it does not, neither can be believed.
-fn disagreement(figures: &Figures, metrics: &GooseMetrics) -> Option<String> {
-    let differing = Measure::ALL.iter().filter(|measure| measure.is_request() && **measure != Measure::Poll);
-    let differing = differing.filter_map(|measure| {
-        let ours = figures.count(*measure) + figures.failures_of(*measure);
-        let named = metrics.requests.values().filter(|request| request.path == measure.name());
-        let theirs: u64 = named.map(|request| (request.success_count + request.fail_count) as u64).sum();
-        (ours != theirs).then(|| format!("{} {ours} by ours, {theirs} by goose's", measure.name()))
-    });
-    let differing: Vec<String> = differing.collect();
-    (!differing.is_empty()).then(|| format!("counts of requests differ: {}", differing.join("; ")))
 }

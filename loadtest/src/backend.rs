@@ -124,7 +124,13 @@ impl Backend {
         let response = response.response.map_err(|_| "no answer".to_owned())?;
         let status = response.status();
         let text = response.text().await.map_err(|_| "half an answer".to_owned())?;
-        if status.is_success() { Ok(text) } else { Err(format!("status {}", status.as_u16())) }
+        match status.as_u16() {
+            200..300 => Ok(text),
+            status @ (401 | 403) => {
+                Err(format!("status {status}: the token does not grant this (--jwt-secret, --token)"))
+            }
+            status => Err(format!("status {status}")),
+        }
     }
 
     fn done(&self, measure: Measure, due_us: u64, result: Result<(), String>) {

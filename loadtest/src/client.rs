@@ -6,6 +6,7 @@ mod entering;
 mod hearing;
 mod inbox;
 mod judging;
+mod knock;
 mod link;
 mod plan;
 
@@ -27,6 +28,8 @@ use inbox::Inbox;
 use judging::Room;
 use link::{Broken, Link};
 use plan::Plan;
+
+pub use knock::knock;
 
 pub struct Client {
     run: Arc<Run>,

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::objective::duration;
+use crate::{
+    figures::{Figures, Measure},
+    objective::duration,
+};
 
 /// The generator wakes up this often to see how late it is.
 pub const TICK_MS: u64 = 10;
@@ -20,6 +23,8 @@ const CPU_SHARE_MAX: f64 = 0.9;
 pub struct Generator {
     pub cpu_seconds: f64,
     pub seconds: f64,
+    /// Of the server in the same time, if its process or its metrics are known.
+    pub server_cpu_seconds: Option<f64>,
     pub threads: usize,
     pub tick_late_p99_us: u64,
     pub tick_late_max_us: u64,
@@ -39,6 +44,11 @@ impl Generator {
     /// Whether the figures are those of the server.
     pub fn kept_up(&self) -> bool {
         self.notes.is_empty()
+    }
+
+    /// Its CPU as a share of the server's.
+    pub fn cpu_of_server(&self) -> Option<f64> {
+        self.server_cpu_seconds.filter(|seconds| *seconds > 0.0).map(|seconds| self.cpu_seconds / seconds)
     }
 
     /// Another process of the same run.
@@ -98,9 +108,44 @@ impl Generator {
     }
 }
 
+/// Goose counts what we count; where it does not, neither can be believed.
+pub fn disagreement(figures: &Figures, counted_by_goose: impl Fn(&str) -> u64) -> Option<String> {
+    let both = Measure::ALL.iter().filter(|measure| measure.is_request() && **measure != Measure::Poll);
+    let differing = both.filter_map(|measure| {
+        let ours = figures.count(*measure) + figures.failures_of(*measure);
+        let theirs = counted_by_goose(measure.name());
+        (ours != theirs).then(|| format!("{} {ours} by ours, {theirs} by goose's", measure.name()))
+    });
+    let differing: Vec<String> = differing.collect();
+    (!differing.is_empty()).then(|| format!("counts of requests differ: {}", differing.join("; ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn books_that_differ_are_no_proof() {
+        let mut figures = Figures::default();
+        figures.record(Measure::Send, 7);
+        figures.record(Measure::Delivery, 7);
+        figures.failed(Measure::Send, "refused");
+        figures.failed(Measure::Join, "refused");
+        let counted = |send, join| {
+            move |name: &str| match name {
+                "send" => send,
+                "join" => join,
+                _ => 0,
+            }
+        };
+        assert_eq!(disagreement(&figures, counted(2, 1)), None);
+        let told = disagreement(&figures, counted(1, 2)).unwrap();
+        assert!(told.ends_with("join 1 by ours, 2 by goose's; send 2 by ours, 1 by goose's"), "{told}");
+        let mut generator =
+            Generator { seconds: 1.0, threads: 1, disagrees: Some(told), ..Generator::default() };
+        generator.judge();
+        assert!(!generator.kept_up(), "such a run proves nothing");
+    }
 
     #[test]
     fn what_it_lacked_is_said_with_what_to_do() {

@@ -23,6 +23,7 @@ pub mod run;
 pub mod schedule;
 pub mod server;
 pub mod tag;
+pub mod threads;
 pub mod tls;
 pub mod token;
 pub mod watch;

@@ -73,7 +73,7 @@ pub enum Told {
     End {
         account: Account,
         examples: Vec<String>,
-        generator: Generator,
+        generator: Box<Generator>,
     },
 }
 

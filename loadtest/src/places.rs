@@ -18,6 +18,8 @@ pub struct Places {
 pub enum PlaceError {
     #[error("{option}: {host:?} is no URL like http://127.0.0.1:3010")]
     Url { option: &'static str, host: String },
+    #[error("{option}: {host} has a path, and the paths are those of the protocols: leave it out")]
+    Path { option: &'static str, host: String },
     #[error("{option}: {host} is nowhere: {error}")]
     Nowhere { option: &'static str, host: String, error: std::io::Error },
     #[error(
@@ -37,6 +39,9 @@ impl Places {
     /// Looks the host up, once: whatever its name means later, the load goes where it was allowed to go.
     pub fn find(host: &str, users: u32, sources: Option<u32>, remote: bool) -> Result<Self, PlaceError> {
         let (url, addresses) = look_up("--host", host, remote)?;
+        if url.path() != "/" || url.query().is_some() {
+            return Err(PlaceError::Path { option: "--host", host: host.to_owned() });
+        }
         let sources = Self::choose_sources(&addresses, users, sources)?;
         Ok(Self { host: url, addresses, is_near: !remote, sources })
     }
@@ -147,7 +152,9 @@ mod tests {
         for host in ["http://127.0.0.1:3010", "http://[::1]:3010", "http://localhost:3010/"] {
             assert!(Places::find(host, 1, None, false).is_ok(), "{host}");
         }
-        for host in ["127.0.0.1:3010", "ftp://127.0.0.1", "nothing"] {
+        for host in
+            ["127.0.0.1:3010", "ftp://127.0.0.1", "nothing", "http://127.0.0.1/ws", "http://127.0.0.1/?x"]
+        {
             assert!(Places::find(host, 1, None, true).is_err(), "{host}");
         }
     }

@@ -21,6 +21,20 @@ use crate::{
 pub use page::page;
 pub use table::table;
 
+/// Whether there can be files where they were asked for: nobody wants to hear of that after the run.
+pub fn can_write(files: &[Option<&Path>]) -> anyhow::Result<()> {
+    for path in files.iter().flatten() {
+        let is_new = !path.exists();
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        opened.with_context(|| format!("{} cannot be written", path.display()))?;
+        if is_new {
+            // A run that is not made leaves no empty report.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
+
 /// Writes the files that were asked for.
 pub fn write(summary: &Summary, html: Option<&Path>, json: Option<&Path>) -> anyhow::Result<()> {
     let put = |path: &Path, text: String| {
@@ -120,6 +134,8 @@ mod tests {
             profile: "chat<rooms>".into(),
             objectives: vec![Outcome { objective: "lost=0".into(), found: "1".into(), held }],
             generator: Generator {
+                cpu_seconds: 3.0,
+                server_cpu_seconds: Some(12.0),
                 notes: note.map(ToOwned::to_owned).into_iter().collect(),
                 ..Generator::default()
             },
@@ -144,6 +160,7 @@ mod tests {
         let summary = summary(false, Some("slow"));
         let text = table(&summary);
         assert!(text.contains("12 345") && text.contains("MISSED") && text.contains("slow"), "{text}");
+        assert!(text.contains("3.0 s of CPU in 0.0 s (0.25 of the server's 12.0 s)"), "{text}");
         let page = page(&summary);
         assert!(page.contains("chat&lt;rooms&gt;") && !page.contains("chat<rooms>"));
         assert!(page.contains("<svg") && !page.contains("<script"));

@@ -44,6 +44,11 @@ pub enum Phase {
     Over,
 }
 
+/// Apart from its neighbours, so that threads do not take each other's out of the cache.
+#[derive(Default)]
+#[repr(align(128))]
+struct Share(Mutex<Figures>);
+
 pub struct Run {
     pub id: u32,
     /// Of all users.
@@ -56,7 +61,7 @@ pub struct Run {
     began: Instant,
     began_unix_us: u64,
     phase: watch::Sender<Phase>,
-    shares: [Mutex<Figures>; SHARES],
+    shares: [Share; SHARES],
     rooms: Mutex<HashMap<u32, Arc<Mutex<Ledger>>>>,
     account: Mutex<Account>,
     examples: Mutex<Vec<String>>,
@@ -143,19 +148,23 @@ impl Run {
         self.phase.send_replace(phase);
     }
 
+    fn share(&self, user: u32) -> &Mutex<Figures> {
+        &self.shares[user as usize % SHARES].0
+    }
+
     pub fn record(&self, user: u32, measure: Measure, us: u64) {
-        held(&self.shares[user as usize % SHARES]).record(measure, us);
+        held(self.share(user)).record(measure, us);
     }
 
     pub fn failed(&self, user: u32, measure: Measure, why: &str) {
-        held(&self.shares[user as usize % SHARES]).failed(measure, why);
+        held(self.share(user)).failed(measure, why);
     }
 
     /// What has come together since the last call.
     pub fn take_figures(&self) -> Figures {
         let mut all = Figures::default();
         for share in &self.shares {
-            let part = std::mem::take(&mut *held(share));
+            let part = std::mem::take(&mut *held(&share.0));
             all.add(&part);
         }
         all
@@ -240,7 +249,7 @@ impl Run {
 
     /// What a part has measured.
     pub fn take_in(&self, figures: &Figures, heads: &[Head]) {
-        held(&self.shares[0]).add(figures);
+        held(self.share(0)).add(figures);
         self.learn_heads(heads);
     }
 

@@ -39,13 +39,12 @@ pub fn watch(
         return told;
     }
     tokio::spawn(async move {
-        let client = Client::builder().redirect(Policy::none()).no_proxy().timeout(ANSWER_MAX);
-        let Ok(client) = client.tls_backend_preconfigured(tls.as_ref().clone()).build() else { return };
+        let Ok(client) = client(&tls) else { return };
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let load = look(&sources, &client, &token).await;
+            let load = look(&sources, &client, &token).await.ok();
             if tell.send(load).is_err() {
                 return;
             }
@@ -59,31 +58,58 @@ pub fn unknown() -> watch::Receiver<Option<Load>> {
     watch::channel(None).1
 }
 
-async fn look(sources: &[Source], client: &Client, token: &str) -> Option<Load> {
+/// Whether all of them can be looked at; if not, what to tell whoever named them.
+pub async fn check(sources: &[Source], token: &str, tls: &rustls::ClientConfig) -> Result<(), String> {
+    let client = client(tls).map_err(|error| error.to_string())?;
+    look(sources, &client, token).await.map(drop)
+}
+
+fn client(tls: &rustls::ClientConfig) -> reqwest::Result<Client> {
+    let client = Client::builder().redirect(Policy::none()).no_proxy().timeout(ANSWER_MAX);
+    client.tls_backend_preconfigured(tls.clone()).build()
+}
+
+async fn look(sources: &[Source], client: &Client, token: &str) -> Result<Load, String> {
     let mut all = Load::default();
     for source in sources {
         let load = match source {
-            Source::Process(pid) => {
-                Load { cpu_seconds: process::cpu_seconds(*pid)?, memory_bytes: process::memory_bytes(*pid)? }
-            }
+            Source::Process(pid) => process::cpu_seconds(*pid)
+                .zip(process::memory_bytes(*pid))
+                .map(|(cpu_seconds, memory_bytes)| Load { cpu_seconds, memory_bytes })
+                .ok_or_else(|| format!("--pid: there is no process {pid} on this machine"))?,
             Source::Metrics(url) => {
-                let request = client.get(url.clone());
-                let request = if token.is_empty() { request } else { request.bearer_auth(token) };
-                let mut response = request.send().await.ok()?.error_for_status().ok()?;
-                let mut page = Vec::new();
-                while let Some(chunk) = response.chunk().await.ok()? {
-                    if page.len() + chunk.len() > PAGE_BYTES_MAX {
-                        return None;
-                    }
-                    page.extend_from_slice(&chunk);
-                }
-                read(&String::from_utf8_lossy(&page))?
+                let page =
+                    page(url, client, token).await.map_err(|fault| format!("--metrics: {url}: {fault}"))?;
+                let nothing = "tells neither process_cpu_seconds_total nor process_resident_memory_bytes";
+                read(&page).ok_or_else(|| format!("--metrics: {url} {nothing}"))?
             }
         };
         all.cpu_seconds += load.cpu_seconds;
         all.memory_bytes += load.memory_bytes;
     }
-    Some(all)
+    Ok(all)
+}
+
+async fn page(url: &Url, client: &Client, token: &str) -> Result<String, String> {
+    let request = client.get(url.clone());
+    let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+    let mut response =
+        request.send().await.map_err(|_| "no answer: is it the address where the node tells its metrics?")?;
+    match response.status().as_u16() {
+        200 => {}
+        status @ (401 | 403) => return Err(format!("status {status}: --jwt-secret must be the server's")),
+        status => {
+            return Err(format!("status {status}: is it the address where the node tells its metrics?"));
+        }
+    }
+    let mut page = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| "half an answer")? {
+        if page.len() + chunk.len() > PAGE_BYTES_MAX {
+            return Err("an answer without end".to_owned());
+        }
+        page.extend_from_slice(&chunk);
+    }
+    Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
 /// The names that every client library of Prometheus gives to what it knows of its process.

@@ -16,14 +16,14 @@ pub struct Tag {
 }
 
 const OPEN: &str = "tp!";
-const CLOSE: char = '!';
+const CLOSE: u8 = b'!';
 const FILLER: &str = " and the quick brown fox jumps over the lazy dog";
 
 impl Tag {
     /// The JSON of a body of about so many bytes.
     pub fn body(&self, bytes: usize) -> String {
         let mut text = String::with_capacity(bytes.max(64) + 2);
-        let _ = write!(text, "\"{OPEN}{:x}.{}.{}.{}{CLOSE}", self.run, self.sender, self.number, self.due_us);
+        let _ = write!(text, "\"{OPEN}{:x}.{}.{}.{}!", self.run, self.sender, self.number, self.due_us);
         let mut filler = FILLER.chars().cycle();
         while text.len() < bytes {
             text.extend(filler.next());
@@ -39,16 +39,17 @@ impl Tag {
 
     /// Of the JSON of a body, if it is one of ours.
     pub fn find(body: &str) -> Option<Self> {
-        let (_, rest) = body.split_once(OPEN)?;
-        let (inside, _) = rest.split_once(CLOSE)?;
-        let mut parts = inside.split('.');
-        let tag = Self {
-            run: u32::from_str_radix(parts.next()?, 16).ok()?,
-            sender: parts.next()?.parse().ok()?,
-            number: parts.next()?.parse().ok()?,
-            due_us: parts.next()?.parse().ok()?,
+        // Where it was put, or further on if the server has wrapped it in something.
+        let (_, rest) = match body.strip_prefix('"').and_then(|body| body.strip_prefix(OPEN)) {
+            Some(rest) => ("", rest),
+            None => body.split_once(OPEN)?,
         };
-        parts.next().is_none().then_some(tag)
+        let (run, rest) = digits(rest.as_bytes(), 16, b'.')?;
+        let (sender, rest) = digits(rest, 10, b'.')?;
+        let (count, rest) = digits(rest, 10, b'.')?;
+        let (due_us, _) = digits(rest, 10, CLOSE)?;
+        let small = |number: u64| u32::try_from(number).ok();
+        Some(Self { run: small(run)?, sender: small(sender)?, number: small(count)?, due_us })
     }
 
     /// One number that stands for the message: two messages have the same by chance alone.
@@ -56,6 +57,19 @@ impl Tag {
         let plain = u64::from(self.sender) << 32 | u64::from(self.number);
         (plain ^ u64::from(self.run).rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
     }
+}
+
+/// Digits up to the end mark, and what comes behind it. Each delivery has four of these.
+fn digits(text: &[u8], radix: u32, end: u8) -> Option<(u64, &[u8])> {
+    let mut number = 0_u64;
+    for (at, byte) in text.iter().enumerate() {
+        if *byte == end {
+            return (at > 0).then_some((number, &text[at + 1..]));
+        }
+        let digit = char::from(*byte).to_digit(radix)?;
+        number = number.checked_mul(u64::from(radix))?.checked_add(u64::from(digit))?;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -82,6 +96,10 @@ mod tests {
             "\"tp!1.2.3!\"",
             "\"tp!1.2.3.4.5!\"",
             "\"tp!x.2.3.4!\"",
+            "\"tp!1.2.3.4",
+            "\"tp!1..3.4!\"",
+            "\"tp!1.2.4294967296.4!\"",
+            "\"tp!1.2.3.18446744073709551616!\"",
             "\"tp!1.2.3.-4!\"",
             "",
         ] {

@@ -27,6 +27,7 @@ pub struct Watched {
     pub timeline: Vec<Second>,
     pub tick_late_p99_us: u64,
     pub tick_late_max_us: u64,
+    pub server_cpu_seconds: Option<f64>,
 }
 
 /// Who is told of each second.
@@ -46,6 +47,7 @@ pub async fn watch(
         timeline: Vec::new(),
         tick_late_p99_us: 0,
         tick_late_max_us: 0,
+        server_cpu_seconds: None,
     };
     let mut lateness =
         Histogram::<u64>::new(3).expect("three digits are among those that a histogram can have");
@@ -79,6 +81,7 @@ pub async fn watch(
     audience.end();
     watched.tick_late_p99_us = lateness.value_at_quantile(0.99);
     watched.tick_late_max_us = lateness.max();
+    watched.server_cpu_seconds = cpu.server_in_all;
     watched
 }
 
@@ -86,6 +89,8 @@ pub async fn watch(
 struct Cpu {
     own: f64,
     server: Option<f64>,
+    server_known: Option<f64>,
+    server_in_all: Option<f64>,
 }
 
 impl Cpu {
@@ -98,6 +103,11 @@ impl Cpu {
         // A node that began anew counts from nothing.
         let server_share = now.zip(self.server).map(|(now, before)| (now - before).max(0.0) / seconds);
         self.server = now;
+        if let Some(now) = now {
+            // What was used while nobody answered counts in the whole, though not in a second.
+            let before = self.server_known.replace(now).unwrap_or(now);
+            *self.server_in_all.get_or_insert(0.0) += (now - before).max(0.0);
+        }
         (own_share, server_share)
     }
 }
@@ -168,4 +178,19 @@ fn progress(run: &Run, second: &Second, all: &Figures) -> String {
         all.failures(),
         all.count(Measure::Connect),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_is_counted_from_when_it_is_known() {
+        let mut cpu = Cpu::default();
+        let load = |cpu_seconds| Some(Load { cpu_seconds, memory_bytes: 0 });
+        let shares =
+            [None, load(7.0), load(7.5), None, load(8.5), load(0.5)].map(|load| cpu.since_last(load, 1.0).1);
+        assert_eq!(shares, [None, None, Some(0.5), None, None, Some(0.0)]);
+        assert_eq!(cpu.server_in_all, Some(1.5), "with what it used while it did not answer");
+    }
 }

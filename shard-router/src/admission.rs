@@ -23,6 +23,14 @@ const SPREAD_MS: u64 = 1_000;
 const AWAY_MS_MAX: u64 = 30_000;
 /// What is let in at once, as a share of what is in a second: more would be no pace.
 const BURST_SHARE: u32 = 4;
+/// How many may be let in and not answered yet, in seconds of the pace. With that many under way one more comes in when one is
+/// answered, which is the pace that nodes keep up with, whatever they say of themselves.
+const BEHIND_SECONDS: u32 = 2;
+/// However slow the pace, so many.
+const BEHIND_MIN: u32 = 16;
+/// A pace that was slowed down comes back within a few seconds, so who is told to stay away is told so as if it were not slower
+/// than this share of the full one: whoever comes a second time in vain costs less than a cluster that waits for its clients.
+const AWAY_SHARE: u32 = 2;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Handshakes {
@@ -34,7 +42,8 @@ pub struct Handshakes {
 pub(crate) struct Admission {
     per_address_rate: ArcSwap<Rate>,
     pace: Mutex<Pace>,
-    /// A second, now.
+    /// A second, while the nodes are well, and now.
+    in_sum_max: AtomicU32,
     a_second: AtomicU32,
     in_sum: Bucket,
     per_address: Table<AddressKey>,
@@ -43,8 +52,21 @@ pub(crate) struct Admission {
     begun: Instant,
     /// Until when those who were told to come again fill the pace.
     told_until_us: AtomicU64,
+    /// Let in, and not answered by a node yet.
+    under_way: AtomicU32,
     random: RandomState,
     told: AtomicU64,
+}
+
+/// A handshake that was let in, until this is dropped.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct UnderWay<'a>(&'a AtomicU32);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Not now.
@@ -61,12 +83,14 @@ impl Admission {
         Self {
             per_address_rate: ArcSwap::from_pointee(handshakes.per_address),
             pace: Mutex::new(Pace::new(in_sum)),
+            in_sum_max: AtomicU32::new(in_sum),
             a_second: AtomicU32::new(in_sum),
             in_sum: Bucket::default(),
             per_address: Table::new(ADDRESSES_MAX),
             questions: Table::new(ADDRESSES_MAX),
             begun: Instant::now(),
             told_until_us: AtomicU64::new(0),
+            under_way: AtomicU32::new(0),
             random: RandomState::new(),
             told: AtomicU64::new(0),
         }
@@ -75,23 +99,33 @@ impl Admission {
     /// From now on so many. Who has been counted stays counted.
     pub(crate) fn replace(&self, handshakes: Handshakes) {
         self.per_address_rate.store(Arc::new(handshakes.per_address));
+        self.in_sum_max.store(handshakes.in_sum.get(), Ordering::Relaxed);
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         self.a_second.store(pace.replace_max(handshakes.in_sum.get()), Ordering::Relaxed);
     }
 
-    pub(crate) fn admit(&self, client: IpAddr) -> Result<(), Later> {
+    /// Until the answer is there, the handshake is under way.
+    pub(crate) fn admit(&self, client: IpAddr) -> Result<UnderWay<'_>, Later> {
         self.admit_at(client, self.begun.elapsed().as_millis() as u64)
     }
 
-    fn admit_at(&self, client: IpAddr, now_ms: u64) -> Result<(), Later> {
+    fn admit_at(&self, client: IpAddr, now_ms: u64) -> Result<UnderWay<'_>, Later> {
         self.of_address(&self.per_address, client, now_ms)?;
         let pace = NonZeroU32::new(self.a_second()).unwrap_or(NonZeroU32::MIN);
-        let burst = NonZeroU32::new(pace.get() / BURST_SHARE).unwrap_or(NonZeroU32::MIN);
-        self.in_sum.check(&Rate::per_second(pace, burst), now_ms).map_err(|_| Later {
+        let later = |reason| Later {
             status: StatusCode::SERVICE_UNAVAILABLE,
-            retry_after_ms: self.away_ms(pace, now_ms) + self.spread(),
-            reason: "sum",
-        })
+            retry_after_ms: self.away_ms(now_ms) + self.spread(),
+            reason,
+        };
+        if self.under_way.load(Ordering::Relaxed)
+            >= (pace.get().saturating_mul(BEHIND_SECONDS)).max(BEHIND_MIN)
+        {
+            return Err(later("behind"));
+        }
+        let burst = NonZeroU32::new(pace.get() / BURST_SHARE).unwrap_or(NonZeroU32::MIN);
+        self.in_sum.check(&Rate::per_second(pace, burst), now_ms).map_err(|_| later("sum"))?;
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        Ok(UnderWay(&self.under_way))
     }
 
     /// A question of an address, of which there may be as many as handshakes.
@@ -110,8 +144,9 @@ impl Admission {
     }
 
     /// Behind all who were told before: they come back one by one, and not all together to be refused again.
-    fn away_ms(&self, pace: NonZeroU32, now_ms: u64) -> u64 {
-        let (each_us, now_us) = (1_000_000 / u64::from(pace.get()).min(1_000_000), now_ms * 1_000);
+    fn away_ms(&self, now_ms: u64) -> u64 {
+        let pace = self.a_second().max(self.in_sum_max.load(Ordering::Relaxed) / AWAY_SHARE).max(1);
+        let (each_us, now_us) = (1_000_000 / u64::from(pace).min(1_000_000), now_ms * 1_000);
         let behind = |until: u64| {
             let until = until.max(now_us) + each_us;
             Some(until.min(now_us + AWAY_MS_MAX * 1_000))
@@ -187,7 +222,8 @@ mod tests {
         let (mut admitted, mut refusals_max) = (BTreeMap::new(), 0);
         while let Some(((now, number), refusals)) = due.pop_first() {
             match admission.admit_at(address(number), now) {
-                Ok(()) => *admitted.entry(now / 1_000).or_default() += 1,
+                // It is answered at once.
+                Ok(_) => *admitted.entry(now / 1_000).or_default() += 1,
                 Err(later) => {
                     assert_eq!(later.status, StatusCode::SERVICE_UNAVAILABLE);
                     refusals_max = refusals_max.max(refusals + 1);
@@ -219,6 +255,25 @@ mod tests {
             admission.heard(Duration::ZERO);
         }
         assert_eq!(admission.a_second(), 1_000);
+    }
+
+    #[test]
+    fn nodes_that_are_behind_are_given_no_more_before_they_answer() {
+        let admission = admission(1_000, 1_000);
+        let mut under_way = Vec::new();
+        for now_ms in (5_000..8_000).step_by(100) {
+            let comers = (0..100).map(|number| admission.admit_at(address(number), now_ms));
+            under_way.extend(comers.filter_map(Result::ok));
+        }
+        assert_eq!(under_way.len(), 2_000, "two seconds' worth");
+        assert_eq!(admission.admit_at(address(1), 9_000).err().unwrap().reason, "behind");
+        under_way.truncate(1_900);
+        let comers = (0..1_000).map(|number| admission.admit_at(address(number), 9_000));
+        let let_in: Vec<_> = comers.filter_map(Result::ok).collect();
+        assert_eq!(let_in.len(), 100, "as many as were answered");
+        drop(let_in);
+        drop(under_way);
+        assert_eq!(admission.under_way.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -138,9 +138,19 @@ impl Front {
             (Route::Anywhere, &Method::GET | &Method::HEAD) => Patience::WhileUp,
             _ => Patience::Once,
         };
-        let response = match self.target(route, client, request.uri().query()).await {
-            Ok(target) => self.pass(request, Errand { target, patience, client }, line).await,
-            Err(said) => *said,
+        let under_way = match route {
+            Route::Begin { .. } => self.shared.admission.admit(client).map(Some),
+            _ => Ok(None),
+        };
+        let response = match under_way {
+            Ok(_under_way) => match self.target(route, client, request.uri().query()).await {
+                Ok(target) => self.pass(request, Errand { target, patience, client }, line).await,
+                Err(said) => *said,
+            },
+            Err(later) => {
+                self.shared.meters.refused(later.reason);
+                answer::later(later.status, later.retry_after_ms)
+            }
         };
         self.shared.meters.answered(slug, response.status(), begun.elapsed());
         response
@@ -153,7 +163,7 @@ impl Front {
         client: IpAddr,
         query: Option<&str>,
     ) -> Result<Target, Box<Response<Said>>> {
-        let Shared { roster, admission, lookup, meters, .. } = &*self.shared;
+        let Shared { roster, admission, lookup, .. } = &*self.shared;
         if matches!(route, Route::Lookup | Route::Stream { .. })
             && let Err(later) = admission.ask(client)
         {
@@ -165,13 +175,7 @@ impl Front {
                 let node = roster.find(node).ok_or_else(|| Box::new(answer::session_unknown()))?;
                 Ok(Target::Session(node))
             }
-            Route::Begin { key } => match admission.admit(client) {
-                Ok(()) => Ok(key.map_or_else(any, |key| Target::Any(key.to_owned()))),
-                Err(later) => {
-                    meters.refused(later.reason);
-                    Err(Box::new(answer::later(later.status, later.retry_after_ms)))
-                }
-            },
+            Route::Begin { key } => Ok(key.map_or_else(any, |key| Target::Any(key.to_owned()))),
             Route::Stream { stream, .. } => {
                 let key = stream.to_owned();
                 let relay = lookup.relay_of(stream).await;

@@ -18,6 +18,7 @@ mod roster;
 mod route;
 mod router;
 mod sign_of_life;
+mod spare;
 mod suspicion;
 mod way;
 

@@ -16,7 +16,7 @@ use crate::roster::Roster;
 use crate::route::SLUGS;
 
 /// Why handshakes are told to come later ([`crate::admission::Later`]).
-const REASONS: [&str; 2] = ["address", "sum"];
+const REASONS: [&str; 3] = ["address", "behind", "sum"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 pub(crate) struct Meters {

@@ -21,8 +21,10 @@ use crate::way::Way;
 const TRIES_MAX: usize = 3;
 /// Longer than any poll waits; a node that is gone is noticed sooner, by the cluster.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
-/// A handshake takes milliseconds. One that is not answered by then goes to another node, if one is up.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A handshake takes milliseconds. One that is not answered by then goes to another node, if one is up. In turns: a router that
+/// has too much to do itself comes late to each of them, and between them it sees what was answered.
+const HANDSHAKE_TURN: Duration = Duration::from_millis(250);
+const HANDSHAKE_TURNS: u32 = 4;
 /// A handshake that nobody else can take waits no longer than this.
 const LAST_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// When nobody is there: about as long as a node takes to be back.
@@ -157,6 +159,9 @@ impl Front {
         let Some(node) = tried.last().copied() else { return Outcome::Unreached };
         let (roster, begun) = (&self.shared.roster, Instant::now());
         let is_handshake = patience == Patience::Handshake;
+        if is_handshake && tried.len() == 1 {
+            roster.spare.earn();
+        }
         let longest = if is_handshake { LAST_HANDSHAKE_TIMEOUT } else { ANSWER_TIMEOUT };
         let answered = tokio::select! {
             answered = tokio::time::timeout(longest, self.client.request(request)) => answered,
@@ -185,28 +190,33 @@ impl Front {
     }
 
     /// Returns when it is time to ask another node: the last of these has not answered for too long or is found to be down, and
-    /// another one is up.
+    /// another one is up. One that answers others is slow, as the other may be: then few go on.
     async fn elsewhere(&self, patience: Patience, begun: Instant, tried: &[SocketAddr]) {
         let (roster, mut turns) = (&self.shared.roster, self.shared.roster.turns());
         let node = match (patience, tried.last()) {
             (Patience::Handshake | Patience::WhileUp, Some(node)) => *node,
             _ => return std::future::pending().await,
         };
-        let (was_up, mut is_late) = (roster.is_up(node), false);
-        let late = tokio::time::sleep(HANDSHAKE_TIMEOUT);
-        tokio::pin!(late);
+        let (was_up, mut waited) = (roster.is_up(node), 0);
+        let turn = tokio::time::sleep(HANDSHAKE_TURN);
+        tokio::pin!(turn);
         loop {
             tokio::select! {
-                () = &mut late, if patience == Patience::Handshake && !is_late => {
-                    is_late = true;
-                    roster.failed(node, begun);
+                () = &mut turn, if patience == Patience::Handshake && waited < HANDSHAKE_TURNS => {
+                    waited += 1;
+                    turn.as_mut().reset(tokio::time::Instant::now() + HANDSHAKE_TURN);
+                    if waited == HANDSHAKE_TURNS {
+                        roster.failed(node, begun);
+                    }
                 }
                 turned = turns.changed() => if turned.is_err() {
                     return std::future::pending().await;
                 },
             }
             let is_down = was_up && !roster.is_up(node);
-            if (is_late || is_down) && roster.is_another_up(tried) {
+            let is_late = waited == HANDSHAKE_TURNS;
+            let is_due = (is_late || is_down) && roster.is_another_up(tried);
+            if is_due && (patience == Patience::WhileUp || roster.gives_up(node)) {
                 return;
             }
         }

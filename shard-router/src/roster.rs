@@ -14,6 +14,7 @@ use turnpike_cluster::{Incarnation, Node};
 use crate::choice::{Choice, Seat, Strategy};
 use crate::load::Load;
 use crate::sign_of_life::{self, Sign};
+use crate::spare::Spare;
 use crate::suspicion::Suspicion;
 
 /// How often nodes are asked whether they are there.
@@ -30,6 +31,7 @@ pub(crate) struct Roster {
     /// How often those failed in a row that did not answer last.
     failing: ArcSwap<HashMap<SocketAddr, u32>>,
     suspicion: Mutex<Suspicion>,
+    pub(crate) spare: Spare,
     /// Told of whenever it may be another who is up.
     turns: watch::Sender<()>,
     /// How long those that are up take to say that they live, after each look.
@@ -45,11 +47,21 @@ impl Roster {
     ) -> Self {
         let load = Arc::new(Load::default());
         let choice = ArcSwap::from_pointee(Choice::new(Vec::new(), strategy, Arc::clone(&load)));
-        let (failing, suspicion) = (ArcSwap::default(), Mutex::default());
+        let (failing, suspicion, spare) = (ArcSwap::default(), Mutex::default(), Spare::default());
         let (turns, strain) = (watch::Sender::new(()), watch::Sender::new(Duration::ZERO));
         let rule = ArcSwap::from_pointee((strategy, weights));
-        let roster =
-            Self { nodes, rule, ruled: Notify::new(), choice, failing, suspicion, turns, strain, load };
+        let roster = Self {
+            nodes,
+            rule,
+            ruled: Notify::new(),
+            choice,
+            failing,
+            suspicion,
+            spare,
+            turns,
+            strain,
+            load,
+        };
         roster.update();
         roster
     }
@@ -149,7 +161,12 @@ impl Roster {
     }
 
     pub(crate) fn answered(&self, node: SocketAddr) {
-        self.suspicion().answered(node);
+        self.suspicion().answered(node, Instant::now());
+    }
+
+    /// Whether a handshake that this node is late with is to be given to another one.
+    pub(crate) fn gives_up(&self, node: SocketAddr) -> bool {
+        self.suspicion().is_silent(node, Instant::now()) || self.spare.take()
     }
 
     /// Changes when it may be another who is up.

@@ -1,5 +1,6 @@
 //! Nodes at which handshakes come to nothing, whatever they say of themselves: each is passed by for a while, then tried again,
-//! and passed by for longer if that fails. Pure.
+//! and passed by for longer if that fails. A node that answers others meanwhile is slow, and nothing is held against it: were it
+//! passed by for that, all its work would fall to the next one, which has as much to do. Pure.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,6 +11,8 @@ const FAILURES_MAX: u32 = 2;
 /// How long a node is passed by at first. It doubles each time.
 const PASSED_BY_MIN: Duration = Duration::from_millis(500);
 const PASSED_BY_MAX: Duration = Duration::from_secs(8);
+/// One that has answered nobody for so long, and was asked to, is silent.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// No more than there are nodes: [`Suspicion::keep`].
 #[derive(Default)]
@@ -22,6 +25,8 @@ struct Record {
     /// In a row.
     failures: u32,
     passed_by: Option<PassedBy>,
+    /// When it last answered anybody.
+    answered: Option<Instant>,
 }
 
 struct PassedBy {
@@ -34,7 +39,8 @@ impl Suspicion {
     pub(crate) fn failed(&mut self, node: SocketAddr, begun: Instant, now: Instant) -> bool {
         let record = self.of.entry(node).or_default();
         // What was on its way already when the node was found out says nothing new.
-        if record.passed_by.as_ref().is_some_and(|passed| begun < passed.since) {
+        let is_known = record.passed_by.as_ref().is_some_and(|passed| begun < passed.since);
+        if is_known || record.answered.is_some_and(|answered| begun < answered) {
             return false;
         }
         record.failures = record.failures.saturating_add(1);
@@ -47,10 +53,14 @@ impl Suspicion {
     }
 
     /// It answers: nothing is held against it.
-    pub(crate) fn answered(&mut self, node: SocketAddr) {
-        if !self.of.is_empty() {
-            self.of.remove(&node);
-        }
+    pub(crate) fn answered(&mut self, node: SocketAddr, now: Instant) {
+        self.of.insert(node, Record { failures: 0, passed_by: None, answered: Some(now) });
+    }
+
+    /// Whether it has answered nobody of late.
+    pub(crate) fn is_silent(&self, node: SocketAddr, now: Instant) -> bool {
+        let answered = self.of.get(&node).and_then(|record| record.answered);
+        answered.is_none_or(|answered| now >= answered + SILENCE)
     }
 
     pub(crate) fn is_passed_by(&self, node: SocketAddr, now: Instant) -> bool {
@@ -85,7 +95,7 @@ mod tests {
         assert!(!suspicion.is_passed_by(node(1), again), "it is to be tried");
         assert!(suspicion.failed(node(1), again, again), "one failure is enough now");
         assert!(suspicion.is_passed_by(node(1), again + PASSED_BY_MIN + STEP), "for longer");
-        suspicion.answered(node(1));
+        suspicion.answered(node(1), again);
         assert!(!suspicion.is_passed_by(node(1), again));
         assert!(!suspicion.failed(node(1), again, again), "it begins anew");
     }
@@ -97,6 +107,19 @@ mod tests {
         let found = (0..1_000).filter(|_| suspicion.failed(node(1), begun, now)).count();
         assert_eq!(found, 1);
         assert!(!suspicion.is_passed_by(node(1), now + PASSED_BY_MIN));
+    }
+
+    #[test]
+    fn who_answers_others_is_slow_and_nothing_worse() {
+        let (mut suspicion, begun) = (Suspicion::default(), Instant::now());
+        assert!(suspicion.is_silent(node(1), begun), "it was never heard");
+        let answered = begun + STEP;
+        suspicion.answered(node(1), answered);
+        assert!((0..1_000).all(|_| !suspicion.failed(node(1), begun, answered + SILENCE)));
+        assert!(!suspicion.is_silent(node(1), answered + SILENCE / 2));
+        assert!(suspicion.is_silent(node(1), answered + SILENCE));
+        let later = answered + STEP;
+        assert!(!suspicion.failed(node(1), later, later) && suspicion.failed(node(1), later, later));
     }
 
     #[test]

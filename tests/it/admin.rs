@@ -376,6 +376,55 @@ async fn a_drain_is_begun_once_watched_and_ends_the_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_drained_from_another_and_both_write_down_who_wanted_it() {
+    let mut pair = Pair::start(&[("TURNPIKE_DRAIN_WINDOW", "5s")]);
+    let token = pair.nodes[1].token(&["--user", "alice"]).unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(Client::enter(pair.nodes[1].gateway, &token).await.unwrap());
+    }
+    let audit_records = async |admin: &Operator<'_>| {
+        let records = admin.get("/admin/v1/audit/records?since=1h&class=admin&limit=1000").await;
+        let records = records["records"].as_array().unwrap().clone();
+        records
+            .into_iter()
+            .filter(|one| one["request"]["route"] == "/admin/v1/nodes/{node}/drain")
+            .collect::<Vec<_>>()
+    };
+    {
+        let [here, there] = [0, 1].map(|index| Operator::of(&pair.nodes[index], "admin"));
+        eventually("both are known", async || {
+            here.get("/admin/v1/nodes").await["nodes"].as_array().is_some_and(|nodes| nodes.len() == 2)
+        })
+        .await;
+        assert_eq!(here.ask("POST", "/admin/v1/nodes/n3/drain", None).await.status, 404);
+        assert_eq!(here.ask("GET", "/admin/v1/nodes/n2/drain", None).await.status, 405);
+        let service = Operator::of(&pair.nodes[0], "service");
+        assert_eq!(service.ask("POST", "/admin/v1/nodes/n2/drain", None).await.status, 403);
+        assert_eq!(there.get("/admin/v1/drain").await["draining"], Value::Null, "nobody who may has asked");
+        let asked = here.ask("POST", "/admin/v1/nodes/n2/drain", None).await;
+        assert_eq!((asked.status, &asked.body["node"]), (202, &json!("n2")), "{}", asked.body);
+        let of_there = audit_records(&there).await;
+        let activities: Vec<&str> = of_there.iter().map(|one| one["activity"].as_str().unwrap()).collect();
+        assert_eq!(activities, ["intent", "result"], "{of_there:#?}");
+        for record in of_there.iter().chain(&audit_records(&here).await) {
+            assert!(record.to_string().contains("\"root\""), "{record:#}");
+        }
+        let again = here.ask("POST", "/admin/v1/nodes/n2/drain", None).await;
+        assert_eq!((again.status, again.reason()), (409, "limit_reached"));
+    }
+    for client in &mut clients {
+        assert_eq!(client.closed_with().await, 3001);
+    }
+    let status = pair.nodes[1].wait(BROKEN).unwrap();
+    assert_eq!(status.code(), Some(0), "{}", pair.nodes[1].log());
+    let here = Operator::of(&pair.nodes[0], "admin");
+    assert_eq!(here.get("/admin/v1/drain").await["draining"], Value::Null, "this one stays");
+    eventually("it is gone", async || here.ask("POST", "/admin/v1/nodes/n2/drain", None).await.status == 404)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_logged_changes_for_a_while() {
     let node = Node::start(&[]).unwrap();
     let admin = Operator::of(&node, "admin");

@@ -1,5 +1,5 @@
 //! The dashboard in a real browser, as an operator uses it: figures of two nodes that move and agree with their metrics, a user
-//! who is found, banned and let in again, a node that is drained; and whether all that can be done without eyes or a mouse.
+//! who is found, banned and let in again, nodes that are drained; and whether all that can be done without eyes or a mouse.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -32,11 +32,13 @@ fn an_operator_watches_bans_and_drains() {
     let told = seen("dashboard.mjs", &options);
     assert!(told.iter().all(|line| line["fault"].is_null()), "{told:#?}");
     let steps: Vec<_> = told.iter().map(|line| line["step"].as_str().unwrap()).collect();
-    assert_eq!(steps, ["door", "numbers", "ban", "deeds", "lift", "past", "drain"]);
+    assert_eq!(steps, ["door", "numbers", "ban", "deeds", "lift", "past", "elsewhere", "drain"]);
     for line in &told {
         assert_eq!(line["faults"], json!([]), "{line:#}");
     }
-    let [door, numbers, ban, deeds, lift, past, _] = told.as_slice() else { unreachable!("counted above") };
+    let [door, numbers, ban, deeds, lift, past, elsewhere, drain] = told.as_slice() else {
+        unreachable!("counted above")
+    };
     assert!(door["bytes"].as_u64().unwrap() <= PAGE_BYTES_MAX, "{door}");
     assert!(!door["refused"].as_str().unwrap().is_empty(), "{door}");
     assert!(numbers["connections"].as_u64() >= Some(7), "{numbers}");
@@ -56,7 +58,14 @@ fn an_operator_watches_bans_and_drains() {
     }
     assert!(past["past"].as_u64() >= Some(2), "before anybody looked: {past}");
     assert_eq!(past["address"], "dashboard", "the token does not stay in the history");
-    assert!(pair.nodes[0].wait(BROKEN).unwrap().success(), "the drained node leaves in order");
+    assert!(elsewhere["question"].as_str().unwrap().contains("moved to the other nodes"), "{elsewhere}");
+    assert_eq!((&elsewhere["isHere"], &elsewhere["code"]), (&json!(true), &json!(3001)), "{elsewhere}");
+    assert_eq!(elsewhere["status"], "live", "the page is of the other node: {elsewhere}");
+    assert!(elsewhere["record"].as_str().unwrap().contains("oscar"), "{elsewhere}");
+    assert!(drain["alone"].as_str().unwrap().contains("the only node"), "{drain}");
+    for node in &mut pair.nodes {
+        assert!(node.wait(BROKEN).unwrap().success(), "a drained node leaves in order: {}", node.log());
+    }
 }
 
 /// Anybody may have the page; nobody without a token of the role `admin` is told anything.

@@ -1,10 +1,17 @@
 //! The client library of `web/` in Node: over the plain websocket, and over the official Socket.IO client.
 
+use std::time::Duration;
+
+use serde_json::json;
+
 use crate::harness::script::seen;
 use crate::harness::turnpike::Turnpike;
+use crate::roaming::Pair;
 
 const SECRET: &str = "a secret of the library's tests, long enough";
-const CASES: usize = 9;
+const CASES: usize = 20;
+/// Reaching it means that something is broken.
+const BROKEN: Duration = Duration::from_secs(30);
 
 #[test]
 fn the_library_over_the_plain_websocket() {
@@ -24,6 +31,38 @@ fn go(link: &str) {
     let faults: Vec<_> = told.iter().filter(|line| !line["fault"].is_null()).collect();
     assert!(faults.is_empty(), "{faults:#?}");
     assert_eq!(told.len(), CASES, "{told:?}");
+}
+
+/// Nothing is lost, nothing comes twice, and neither side does anything for it.
+#[test]
+fn the_library_goes_on_elsewhere_when_its_node_leaves() {
+    for link in ["plain", "socketio"] {
+        let mut pair = Pair::start(&[("TURNPIKE_DRAIN_WINDOW", "3s")]);
+        let [leaving, staying] = [0, 1].map(|index| pair.nodes[index].gateway.to_string());
+        let told = seen(
+            "library-moves.mjs",
+            &[
+                ("leaving", leaving),
+                ("staying", staying),
+                ("admin", format!("http://{}", pair.nodes[1].admin)),
+                ("secret", turnpike_lab::SECRET.to_owned()),
+                ("link", link.to_owned()),
+            ],
+        );
+        let line = &told[0];
+        assert!(line["fault"].is_null(), "{link}: {line:#}");
+        for count in ["heard", "theirs", "distinct"] {
+            assert_eq!(line[count], line["said"], "{link}, {count}: {line}");
+        }
+        assert_eq!(line["inOrder"], true, "{link}: {line}");
+        assert_eq!(
+            (&line["codes"], &line["sessions"]),
+            (&json!([3001]), &json!(["n1", "n2"])),
+            "{link}: {line}"
+        );
+        let status = pair.nodes[0].wait(BROKEN).unwrap();
+        assert!(status.success(), "{link}: {}", pair.nodes[0].log());
+    }
 }
 
 #[test]

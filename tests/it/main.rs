@@ -30,6 +30,7 @@ mod limits;
 mod media;
 mod networks;
 mod nginx;
+mod pages;
 mod plain;
 mod policing;
 mod product;

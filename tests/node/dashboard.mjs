@@ -185,7 +185,7 @@ try {
     await page.waitForSelector(`#found h3:has-text("${id}")`);
   };
   const press = async (button) => {
-    await page.focus(`#found button:has-text("${button}")`);
+    await page.focus(`#found button:has-text("${button}"), #node-rows button[aria-label="${button}"]`);
     await page.keyboard.press("Enter");
     await page.waitForSelector("#confirm[open]");
   };
@@ -204,10 +204,10 @@ try {
   await press("Disconnect");
   await sure();
   await eventually("user-1 is disconnected", () => sockets[1].closedWith);
-  await find("users", "user-2");
+  await find("users", "user-3");
   await press("Revoke tokens");
   await sure();
-  await eventually("user-2 is out", () => sockets[2].closedWith);
+  await eventually("user-3 is out", () => sockets[3].closedWith);
   await find("users", "trudy");
   await press("Ban");
   await sure();
@@ -216,7 +216,7 @@ try {
   if (options.pictures) await trudy.screenshot({ path: `${options.pictures}/dashboard-banned-demo.png` });
   await trudy.close();
   await page.bringToFront();
-  tell({ step: "deeds", stream, disconnected: sockets[1].closedWith, revoked: sockets[2].closedWith, banned, faults: [...room, ...streamed] });
+  tell({ step: "deeds", stream, disconnected: sockets[1].closedWith, revoked: sockets[3].closedWith, banned, faults: [...room, ...streamed] });
 
   await page.click("#audit");
   await page.waitForSelector("#records .row");
@@ -240,12 +240,32 @@ try {
   await other.close();
   await page.bringToFront();
 
+  // A node that is not that of the page: its clients come back at the other one, and the page goes on.
+  const sentAway = once(again, "disconnect");
+  await page.focus("#node-rows button[aria-label='Drain n2']");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#confirm[open]");
+  const question = await page.textContent("#confirm-text");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("#confirm:not([open])", { state: "attached" });
+  const isHere = again.connected;
+  await press("Drain n2");
+  const drainAsked = await pictures(page, "drain");
+  await sure();
+  await page.waitForSelector("#node-rows tr:has-text('n2') .tag:has-text('draining')");
+  await sentAway;
+  await page.waitForSelector("#node-rows tr:has-text('n2')", { state: "detached" });
+  await page.click("#audit");
+  await page.waitForSelector("#records .row:has-text('POST nodes/')");
+  tell({ step: "elsewhere", question, isHere, code: again.closedWith, record: await page.textContent("#records .row:has-text('POST nodes/')"), status: await page.textContent("#status-text"), faults: drainAsked });
+
   await page.click("#node-rows button");
+  const alone = await page.textContent("#confirm-text");
   await page.click("#confirm-yes");
   await page.waitForSelector("#node-rows .tag:has-text('draining')");
   await page.waitForSelector("#status.offline");
   await page.waitForSelector("#faults:has-text('n1 was drained')");
-  tell({ step: "drain", faults: faults.filter((fault) => !fault.includes("ERR_")) });
+  tell({ step: "drain", alone, faults: faults.filter((fault) => !fault.includes("ERR_")) });
   for (const socket of [...sockets, mallory, again]) socket.close();
 } catch (error) {
   tell({ fault: String(error.stack ?? error), faults });

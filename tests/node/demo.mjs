@@ -58,7 +58,8 @@ async function pictures(page, what) {
 try {
   const door = await chromium.page("about:blank");
   const bytes = [];
-  door.on("response", async (response) => bytes.push((await response.body().catch(() => "")).length));
+  // As they came over the wire.
+  door.on("requestfinished", async (request) => bytes.push((await request.sizes()).responseBodySize));
   await door.goto(`${options.url}/`);
   await door.waitForLoadState("networkidle");
   const paint = await door.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);

@@ -21,6 +21,7 @@ mod log_level;
 mod meters;
 mod nodes;
 mod operation;
+mod orders;
 mod page;
 mod records;
 mod request;
@@ -43,6 +44,7 @@ use prometheus::Registry;
 use serde::Serialize;
 use turnpike_daemon::admin::{self as listener, Peer};
 use turnpike_daemon::health::Health;
+use turnpike_daemon::tasks::Stop;
 use turnpike_gateway::audited::{self, Action};
 use turnpike_wire::{Code, Failure, MessageId};
 
@@ -76,6 +78,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     nodes::GET,
     drain::GET,
     drain::BEGIN,
+    drain::OF_NODE,
     log_level::GET,
     log_level::SET,
     log_level::RESET,
@@ -98,6 +101,12 @@ pub(crate) fn pages(desk: &Arc<Desk>, require_token: bool, health: &Health, regi
     };
     // The page itself says nothing of the system, and is for whoever comes; what it shows it asks for with a token.
     pages.merge(page::routes()).merge(router(desk))
+}
+
+/// Does what operators ask of this node at others, until it is stopped.
+pub(crate) fn keep(desk: Arc<Desk>, stop: Stop) -> impl Future<Output = ()> {
+    let letters = orders::listen(&desk);
+    orders::keep(desk, letters, stop)
 }
 
 /// The same of a process that waits before it serves: how it is, and nothing else.

@@ -25,6 +25,7 @@ mod line;
 mod links;
 mod liveness;
 mod media;
+mod memory;
 mod purpose;
 mod redis;
 mod reload;
@@ -53,6 +54,7 @@ use crate::line::asked::wants_json;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    memory::use_small_pages();
     let arguments = command::arguments(std::env::args_os().skip(1));
     let wants_json = wants_json(&arguments);
     match command::parse(arguments, Environment::of_process()).and_then(execute) {

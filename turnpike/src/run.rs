@@ -221,6 +221,8 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
             dashboard,
         };
         let desk = Desk::new(parts, &registry)?;
+        let told = desk.clone();
+        tasks.spawn("orders", |stop| admin::keep(told, stop));
         let pages = admin::pages(&desk, config.admin.require_token, &health, registry);
         tasks.spawn("admin listener", |mut stop| async move {
             tokio::select! { () = admin.serve(pages) => {}, () = stop.requested() => {} }

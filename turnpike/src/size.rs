@@ -1,6 +1,7 @@
 //! `turnpike size`: what a system of a given load needs, by figures that were measured. An estimate to begin with, and the
 //! arithmetic behind it in the open; `docs/sizing.md` says where each figure comes from.
 
+mod costs;
 mod plan;
 
 use anyhow::Context as _;

@@ -98,6 +98,7 @@ if (kept.token) enter(kept.token);
 else refuse();
 
 function refuse(error) {
+  document.body.classList.remove("waiting");
   by("enter").hidden = false;
   by("desk").hidden = true;
   by("enter-problem").hidden = !error;
@@ -131,6 +132,7 @@ function enter(token) {
   const security = new Security(api, { done, signal });
   new Find(api, security, { signal });
 
+  document.body.classList.remove("waiting");
   by("enter").hidden = true;
   by("desk").hidden = false;
   by("tiles").replaceChildren(...tiles.map(({ element }) => element));
@@ -195,7 +197,7 @@ function enter(token) {
     list.forEach((node, index) => {
       if (!rows.has(node.id)) rows.set(node.id, new NodeRow(node, security));
       const row = rows.get(node.id);
-      row.draw(node, figures.now, security.isDraining);
+      row.draw(node, figures.now, security.isDraining, list.length + figures.more === 1);
       if (by("node-rows").children[index] !== row.element) by("node-rows").insertBefore(row.element, by("node-rows").children[index] ?? null);
     });
   }
@@ -203,23 +205,22 @@ function enter(token) {
 
 /** A line of the table, changed in place: whoever is at its button keeps it. */
 class NodeRow {
-  constructor({ node }, security) {
+  constructor({ id, node }, security) {
     this.name = make("th", "", [make("strong", "", node.name), make("span", "quiet", node.own ? " this node" : "")], { scope: "row" });
     this.state = make("span", "tag", "");
     this.cells = Array.from({ length: 9 }, () => make("td"));
     this.cells.slice(0, 8).forEach((cell) => (cell.className = "number"));
-    const last = make("td");
-    if (node.own) {
-      const button = make("button", "small", "Drain…", { type: "button", ariaLabel: `Drain ${node.name}` });
-      button.addEventListener("click", () => security.drain(node.name));
-      last.append(button);
-    }
-    this.element = make("tr", "", [this.name, make("td", "", [this.state]), ...this.cells, last]);
+    this.drain = make("button", "small", "Drain…", { type: "button", ariaLabel: `Drain ${node.name}` });
+    this.drain.addEventListener("click", () => security.drain({ id, name: node.name, isOwn: node.own, isLast: this.isLast }));
+    this.element = make("tr", "", [this.name, make("td", "", [this.state]), ...this.cells, make("td", "", [this.drain])]);
   }
 
-  draw(figures, now, isLeaving) {
+  draw(figures, now, isPageLeaving, isLast) {
     const { node, faults } = figures;
-    const [state, tone] = figures.isSilent(now) ? ["silent", "tag-bad"] : node.draining || (node.own && isLeaving) ? ["draining", "tag-warn"] : faults.length > 0 ? ["unhealthy", "tag-bad"] : ["healthy", "tag-good"];
+    const isLeaving = node.draining || (node.own && isPageLeaving);
+    this.isLast = isLast;
+    this.drain.disabled = isLeaving;
+    const [state, tone] = figures.isSilent(now) ? ["silent", "tag-bad"] : isLeaving ? ["draining", "tag-warn"] : faults.length > 0 ? ["unhealthy", "tag-bad"] : ["healthy", "tag-good"];
     this.state.textContent = node.relay?.alone ? `${state}, relay` : state;
     this.state.className = `tag ${tone}`;
     const cut = figures.cut();

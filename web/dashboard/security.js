@@ -15,7 +15,7 @@ export class Security {
   #timer;
   /** Told after each deed. */
   onDeed = () => {};
-  /** This node was asked to leave. */
+  /** The node of this page was asked to leave. */
   isDraining = false;
 
   constructor(api, { done, signal }) {
@@ -99,15 +99,21 @@ export class Security {
     });
   }
 
-  drain(node) {
+  /** Any node of the cluster; `isLast`: there is no other that could take its clients. */
+  drain({ id, name, isOwn, isLast }) {
+    const text = [
+      isLast ? "It is the only node: clients are sent away and find nobody until one is started." : "Nobody new is let in, and clients are moved to the other nodes over the drain window.",
+      "Then its process ends. It cannot be taken back.",
+      isOwn && "This page is of this node and ends with it.",
+    ];
     confirm({
-      title: `Drain ${node}?`,
-      text: "Nobody new is let in, clients are moved to the other nodes over the drain window, and the process ends. It cannot be taken back. This page is of this node and ends with it.",
+      title: `Drain ${name}?`,
+      text: text.filter(Boolean).join(" "),
       yes: "Drain",
       act: async () => {
-        await this.#api.ask("POST", "drain");
-        this.isDraining = true;
-        this.#done(`${node} is leaving.`);
+        await this.#api.ask("POST", `nodes/${encodeURIComponent(id)}/drain`);
+        if (isOwn) this.isDraining = true;
+        this.#done(`${name} is leaving.`);
       },
     });
   }

@@ -15,6 +15,23 @@ export function make(tag, className = "", content = "", attributes = {}) {
   return element;
 }
 
+/**
+ * Makes the children of the element these. What looks the same stays, so that whoever presses it, or has come to it by keyboard,
+ * keeps it; of what is there anew, the one with the same `data-key` is where they are.
+ */
+export function list(id, items) {
+  const element = by(id);
+  const before = [...element.children];
+  const next = items.map((item) => {
+    const at = before.findIndex((known) => known.isEqualNode(item));
+    return at < 0 ? item : before.splice(at, 1)[0];
+  });
+  if (next.length === element.children.length && next.every((item, index) => item === element.children[index])) return;
+  const key = element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  element.replaceChildren(...next);
+  if (key !== undefined) [...element.querySelectorAll("[data-key]")].find((item) => item.dataset.key === key)?.focus({ preventScroll: true });
+}
+
 const HUES = 8;
 
 /** A colour of one's own, the same on every page. */

@@ -10,6 +10,7 @@ export class Log {
   #rows = new Map(); // message id -> { element, ticks, seq, own }
   #marks = new Map(); // user -> { received, read }
   #pictures = [];
+  #empty = null;
   first = Infinity;
   last = 0;
 
@@ -18,8 +19,12 @@ export class Log {
     this.element = make("ol", "log", "", { tabIndex: 0, ariaLabel: "Messages" });
     this.newer = make("button", "newer", "New messages ↓", { type: "button", hidden: true });
     this.newer.addEventListener("click", () => this.toEnd());
+    // Whoever reads the latest goes on reading it when a banner, a picture or a keyboard takes room away.
+    let follows = true;
+    new ResizeObserver(() => follows && this.toEnd()).observe(this.element);
     this.element.addEventListener("scroll", () => {
-      if (!this.atEnd) return;
+      follows = this.atEnd;
+      if (!follows) return;
       this.newer.hidden = true;
       onEnd();
     });
@@ -88,8 +93,15 @@ export class Log {
 
   note(text) {
     const follow = this.atEnd;
-    this.element.append(make("li", "note", text));
+    const element = make("li", "note", text);
+    this.element.append(element);
     if (follow) this.toEnd();
+    return element;
+  }
+
+  /** Until there is something. */
+  empty(text) {
+    this.#empty = this.note(text);
   }
 
   /** Everything again: there is a hole in what we have. */
@@ -137,6 +149,7 @@ export class Log {
   }
 
   #row({ from, body }) {
+    this.#empty?.remove();
     const own = from === this.#user;
     const element = make("li", own ? "own" : "");
     const clock = make("time");
@@ -161,18 +174,26 @@ export class Log {
     return link;
   }
 
+  // Behind the message before it. The newest comes behind what was noted since as well, and before what is on its way.
   #place(row) {
     const { element } = row;
     let before = null;
+    let note = null;
+    let isNewest = true;
     for (let other = this.element.lastElementChild; other; other = other.previousElementSibling) {
-      if (other === element) continue;
-      const seq = other.dataset.seq ? Number(other.dataset.seq) : other.classList.contains("pending") || other.classList.contains("failed") ? Infinity : null;
-      if (seq === null) continue;
-      if (seq < row.seq) {
+      if (other === element || other.classList.contains("pending") || other.classList.contains("failed")) continue;
+      const seq = other.dataset.seq ? Number(other.dataset.seq) : null;
+      if (seq === null) {
+        note ??= other;
+      } else if (seq < row.seq) {
         before = other;
         break;
+      } else {
+        isNewest = false;
+        note = null;
       }
     }
+    if (isNewest) before = note ?? before;
     const next = element.nextElementSibling;
     if (before) {
       if (before.nextElementSibling !== element) before.after(element);

@@ -37,7 +37,7 @@ export class RoomView {
       const joined = await this.#client.join(this.name, { history: PAGE, presence: true });
       this.#show(joined.messages);
       this.#members(joined);
-      if (joined.messages.length === 0) this.log.note("Nobody has said anything here yet.");
+      if (joined.messages.length === 0) this.log.empty("Nobody has said anything here yet.");
     } catch (error) {
       this.problem = error.message;
       this.log.note(`Cannot enter: ${error.message}`);

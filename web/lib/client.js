@@ -6,15 +6,22 @@ import { Emitter } from "./emitter.js";
 import { closed, lost } from "./error.js";
 import { Media } from "./media.js";
 import { Outbox } from "./outbox.js";
-import { Room } from "./room.js";
+import { Pauses } from "./pauses.js";
+import { Room, parse } from "./room.js";
 
 const MISSED_HISTORY = 100;
 const JOIN_AGAIN_MS = 1000;
+/** A token is renewed a minute before it ends: 1, 2, 4, 8 and 16 s apart, these tries take half of that. */
+const RENEW_FIRST_MS = 1000;
+const RENEW_TRIES = 6;
 
 export class Client extends Emitter {
   #link;
   #token;
   #rooms = new Map();
+  /** Left, and the server has not said yet that it knows: nothing of them is given any more. */
+  #left = new Set();
+  #pauses = new Pauses();
   #outbox;
   #media;
   #status = "connecting";
@@ -25,7 +32,7 @@ export class Client extends Emitter {
     super();
     this.#link = link;
     this.#token = token;
-    this.#outbox = new Outbox(link, queueMax, (room) => this.#rooms.get(room)?.early != null);
+    this.#outbox = new Outbox(link, queueMax, (room) => this.#rooms.get(room)?.early != null, this.#pauses);
     this.#media = new Media(this, () => this.#refreshed());
     link.start({
       status: (status, details) => this.#changed(status, details),
@@ -58,24 +65,29 @@ export class Client extends Emitter {
   /**
    * Joins, and joins again after every reconnect. Resolves when the room is joined for the first time, with its latest
    * messages (`history`), or with all since a position (`since`, `recovered: true`). Asked again before that, the answer to the
-   * latest is the answer to all.
+   * latest is the answer to all. Of a room that is joined already the past is given once more, as far as it was given; what is
+   * newer comes as `message`, as all that comes meanwhile.
    */
   async join(name, { history = 0, presence = false, since } = {}) {
+    if (this.#isOver) throw closed();
     const before = this.#rooms.get(name);
+    if (before?.joined) return this.#joinAgain(before, { history, presence, since });
     const room = new Room(name, { history, presence, since });
-    if (before) room.seen = before.seen;
+    this.#left.delete(name);
     this.#rooms.set(name, room);
     return new Promise((resolve, reject) => {
       room.askers = [...(before?.askers ?? []), { resolve, reject }];
-      if (this.#status === "refused" || this.#status === "closed") return this.#forget(room, closed());
       if (this.#link.online) this.#enter(room);
     });
   }
 
+  /** From now on nothing of the room is given. The server is told; where it cannot be, as soon as we are back. */
   async leave(name) {
     const room = this.#rooms.get(name);
     if (room) this.#forget(room, closed());
-    if (this.#link.online) await this.request("room:leave", { room: name });
+    if (this.#isOver) return;
+    this.#left.add(name);
+    await this.#tellLeft(name);
   }
 
   /**
@@ -84,7 +96,7 @@ export class Client extends Emitter {
    * reaches who is there, if we are.
    */
   async send(name, body, { id = newId(), volatile = false } = {}) {
-    if (this.#status === "refused" || this.#status === "closed") throw closed();
+    if (this.#isOver) throw closed();
     if (volatile) return this.request("message:send", { room: name, body, volatile });
     return this.#outbox.send(name, body, id);
   }
@@ -159,23 +171,37 @@ export class Client extends Emitter {
     this.#link.close();
   }
 
+  get #isOver() {
+    return this.#status === "refused" || this.#status === "closed";
+  }
+
   #changed(status, details) {
     this.#status = status;
-    if (status === "refused" || status === "closed") {
+    if (this.#isOver) {
       this.#outbox.close();
-      for (const room of [...this.#rooms.values()]) if (!room.joined) this.#forget(room, closed());
+      this.#pauses.end();
+      for (const room of [...this.#rooms.values()]) {
+        if (room.joined) this.#wake(room);
+        else this.#forget(room, closed());
+      }
     }
     this._emit("status", status, details);
   }
 
   #begin(session) {
     this.#session = session;
+    this.#status = "online";
     this.#generation++;
+    if (!session.recovered) this.#left.clear();
+    for (const name of this.#left) this.#tellLeft(name).catch((error) => this._emit("error", error));
     // Requests are handled in order, so whatever listeners send from here on comes after the joins.
     for (const room of this.#rooms.values()) {
-      // A session that was recovered has its rooms, and gives what they missed by itself.
-      if (!(session.recovered && room.joined)) this.#enter(room);
+      // A session that was recovered has its rooms, and gives what they missed by itself. One whose join was under way when the
+      // connection was lost waits for an answer that does not come.
+      if (session.recovered && room.joined && !room.early) this.#wake(room);
+      else this.#enter(room);
     }
+    this._emit("status", "online", {});
     this._emit("session", session);
     this.#media.resume();
     this.#outbox.flushAll();
@@ -186,6 +212,7 @@ export class Client extends Emitter {
     const { history, presence } = room.options;
     const wanted = { room: room.name, history: room.joined ? MISSED_HISTORY : history, presence: presence || undefined, since: room.since };
     room.early = [];
+    room.overflowed = false;
     for (;;) {
       try {
         const answer = await this.request("room:join", wanted);
@@ -200,7 +227,7 @@ export class Client extends Emitter {
           continue;
         }
         if (!error.retryable) return this.#forget(room, error);
-        await new Promise((wake) => setTimeout(wake, error.retryAfterMs ?? JOIN_AGAIN_MS));
+        await this.#pauses.wait(error.retryAfterMs ?? JOIN_AGAIN_MS);
         if (generation !== this.#generation || this.#rooms.get(room.name) !== room) return;
       }
     }
@@ -222,12 +249,57 @@ export class Client extends Emitter {
       for (const message of fresh) this._emit("message", message);
       this._emit("rejoined", { room: room.name, missed: fresh.length, complete: recovered, members, count });
     }
+    if (room.overflowed) this.#enter(room);
+    this.#wake(room);
     this.#outbox.flush(room.name);
+  }
+
+  // It stays ours meanwhile: what comes is given as ever, and the answer moves nothing.
+  async #joinAgain(room, { history, presence, since }) {
+    if (since !== undefined) parse(since);
+    room.options = { history, presence };
+    const join = (past) => this.request("room:join", { room: room.name, presence: presence || undefined, ...past });
+    while (this.#rooms.get(room.name) === room && !this.#isOver) {
+      if (!this.#link.online || room.early) {
+        await new Promise((wake) => room.waiting.push(wake));
+        continue;
+      }
+      try {
+        // A backend may have taken us out without our knowing: from where we stand nothing is missed even then.
+        const now = await join({ since: room.since });
+        if (now.recovered) for (const message of now.messages) if (room.takes(message)) this._emit("message", message);
+        if (history === 0 && since === undefined) return { ...now, recovered: false, messages: [] };
+        const answer = await join({ history, since });
+        return { ...answer, messages: answer.messages.filter((message) => !room.isAhead(message)) };
+      } catch (error) {
+        if (!error.retryable) throw error;
+        if (this.#link.online) await this.#pauses.wait(error.retryAfterMs ?? JOIN_AGAIN_MS);
+      }
+    }
+    throw closed();
+  }
+
+  #wake(room) {
+    for (const wake of room.waiting.splice(0)) wake();
+  }
+
+  async #tellLeft(name) {
+    if (!this.#link.online) return;
+    try {
+      await this.request("room:leave", { room: name });
+    } catch (error) {
+      // Nobody has heard it, or nobody could do it: still nothing of the room is given.
+      if (error.retryable && !this.#link.online) return;
+      if (!error.retryable) this.#left.delete(name);
+      throw error;
+    }
+    this.#left.delete(name);
   }
 
   #forget(room, error) {
     this.#rooms.delete(room.name);
     room.early = null;
+    this.#wake(room);
     if (room.joined) this._emit("left", { room: room.name, error });
     else for (const { reject } of room.askers.splice(0)) reject(error);
     this.#outbox.flush(room.name);
@@ -237,13 +309,31 @@ export class Client extends Emitter {
     if (name === "message") {
       const room = this.#rooms.get(data.room);
       // Rooms that we did not ask for: our own, and those that a backend put us into.
-      if (!room || room.takes(data)) this._emit("message", data);
+      if (room ? room.takes(data) : !this.#left.has(data.room)) this._emit("message", data);
     } else if (name === "resync") {
       this.#rooms.get(data.room)?.skip(data);
       this._emit("resync", data);
     } else {
-      if (name === "expiring") this.refresh().catch((error) => this._emit("error", error));
+      if (name === "expiring") this.#renew();
       this._emit(name, data);
+    }
+  }
+
+  // Whoever gives tokens may fail for a moment; there is time to ask again.
+  async #renew() {
+    const generation = this.#generation;
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.refresh();
+        return;
+      } catch (error) {
+        // Another connection brings another token.
+        if (generation !== this.#generation || !this.#link.online) return;
+        this._emit("error", error);
+        if (error.retryable === false || tries === RENEW_TRIES) return;
+      }
+      await this.#pauses.wait(RENEW_FIRST_MS * 2 ** (tries - 1));
+      if (generation !== this.#generation || !this.#link.online) return;
     }
   }
 

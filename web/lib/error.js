@@ -9,11 +9,16 @@ export class TurnpikeError extends Error {
   }
 }
 
-export const UNAVAILABLE = 110;
+export const TOO_LARGE = 103;
 export const LIMIT_REACHED = 109;
+export const UNAVAILABLE = 110;
 
 export const lost = (message = "the connection was lost") =>
   new TurnpikeError({ code: UNAVAILABLE, reason: "unavailable", message, retryable: true });
+
+/** The connection was closed over it. */
+export const tooLarge = () =>
+  new TurnpikeError({ code: TOO_LARGE, reason: "too_large", message: "the server takes nothing as large as this", retryable: false });
 
 export const closed = () =>
   new TurnpikeError({ code: UNAVAILABLE, reason: "unavailable", message: "the client was closed", retryable: false });

@@ -16,11 +16,13 @@ export class Outbox {
   #size = 0;
   /** Rooms that are being joined again: their messages wait. */
   #held;
+  #pauses;
 
-  constructor(link, max, held) {
+  constructor(link, max, held, pauses) {
     this.#link = link;
     this.#max = max;
     this.#held = held;
+    this.#pauses = pauses;
   }
 
   get size() {
@@ -69,12 +71,12 @@ export class Outbox {
     } catch (refused) {
       error = refused;
     }
-    // Lost with the connection: it stays, and goes again under its id as soon as we are back.
-    if (!this.#link.online) return;
     const again = error.retryable || (error.code === NOT_IN_ROOM && this.#held(room));
     if (!again) return this.#done(queue, entry, () => reject(error));
+    // Lost with the connection: it stays, and goes again under its id as soon as we are back.
+    if (!this.#link.online) return;
     const pauseMs = error.retryAfterMs ?? Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** entry.attempts++);
-    await new Promise((wake) => setTimeout(wake, pauseMs));
+    await this.#pauses.wait(pauseMs);
   }
 
   #done(queue, entry, tell) {

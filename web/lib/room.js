@@ -4,6 +4,8 @@
 
 /** Ids of the latest messages, so that none comes twice when a room begins anew on the server. */
 const SEEN_MAX = 256;
+/** Live messages that wait for the answer to a join. Of more none is kept: the room is joined once more, from where it stands. */
+const EARLY_MAX = 1000;
 
 export class Room {
   constructor(name, options) {
@@ -14,7 +16,10 @@ export class Room {
     this.joined = false;
     /** Live messages that came before the answer to the join. */
     this.early = null;
+    this.overflowed = false;
     this.seen = new Set();
+    /** Who waits for the room to be live again. */
+    this.waiting = [];
   }
 
   get since() {
@@ -25,7 +30,7 @@ export class Room {
   settle({ epoch, seq, messages }) {
     const fresh = messages.filter((message) => this.#takes(message));
     this.position = { epoch, seq };
-    const early = this.early ?? [];
+    const early = this.overflowed ? [] : (this.early ?? []);
     this.early = null;
     return fresh.concat(early.filter((message) => this.takes(message)));
   }
@@ -34,10 +39,17 @@ export class Room {
   takes(message) {
     if (message.volatile) return true;
     if (this.early) {
-      this.early.push(message);
+      if (this.early.length >= EARLY_MAX) this.overflowed = true;
+      else this.early.push(message);
       return false;
     }
     return this.#takes(message);
+  }
+
+  /** Whether it is still to come, and not of the past. */
+  isAhead({ epoch, seq }) {
+    const at = this.position;
+    return at !== null && epoch === at.epoch && seq > at.seq;
   }
 
   /** Messages up to here cannot be had any more. */
@@ -56,7 +68,7 @@ export class Room {
   }
 }
 
-function parse(since) {
+export function parse(since) {
   const [epoch, seq] = String(since).split(":").map(Number);
   if (!Number.isSafeInteger(epoch) || !Number.isSafeInteger(seq)) throw new TypeError(`not a position: ${since}`);
   return { epoch, seq };

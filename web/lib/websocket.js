@@ -1,20 +1,23 @@
 // A connection over the plain websocket: requests with answers, heartbeats, and coming back.
 //
 // It knows frames, tokens and pauses, and nothing of rooms. To its owner it says:
-//   status(status, { retryInMs?, reason? })   "connecting" | "online" | "offline" | "refused" | "closed"
-//   session(data)                             a new session begins
+//   status(status, { retryInMs?, reason? })   "connecting" | "offline" | "refused" | "closed"
+//   session(data)                             we are online: a new session begins
 //   event(name, data)                         anything else from the server
 //   failed(error)                             what went wrong without anybody waiting for it
 
 import { fromText, toText } from "./binary.js";
-import { TurnpikeError, lost } from "./error.js";
+import { TurnpikeError, lost, tooLarge } from "./error.js";
 
 const RETRY_FIRST_MS = 300;
 const RETRY_MAX_MS = 15_000;
 const SESSION_WITHIN_MS = 20_000;
+const TOKEN_WITHIN_MS = 20_000;
 /** From here on a close code says: not with these credentials. */
 const FINAL_CLOSE_CODES = 3500;
+const TOKEN_EXPIRED = 3501;
 const POLICY_VIOLATION = 1008;
+const MESSAGE_TOO_BIG = 1009;
 const CONNECT_ID = 0;
 
 export class WebsocketLink {
@@ -23,6 +26,7 @@ export class WebsocketLink {
   #device;
   #WebSocket;
   #answerWithinMs;
+  #renews;
   #owner = null;
   #socket = null;
   #online = false;
@@ -34,12 +38,16 @@ export class WebsocketLink {
   #heard = 0;
   #hint = null;
   #refusal = null;
+  #shown = null; // the token of this connection
+  #ended = null; // the one that ended under a session
   #nextId = 1;
-  #waiting = new Map(); // request id -> { resolve, reject, timer }
+  #waiting = new Map(); // request id -> { resolve, reject, timer, size }
 
-  constructor({ url, token, device, WebSocket, answerWithinMs }) {
+  /** `renews`: asked once more, `token` may give another one. */
+  constructor({ url, token, renews, device, WebSocket, answerWithinMs }) {
     this.#url = url;
     this.#token = token;
+    this.#renews = renews;
     this.#device = device;
     this.#WebSocket = WebSocket;
     this.#answerWithinMs = answerWithinMs;
@@ -58,9 +66,11 @@ export class WebsocketLink {
     if (!this.#online) return Promise.reject(lost());
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
+      // What cannot be written throws here, before anything waits for an answer.
+      const text = JSON.stringify({ id, event, data: toText(data) });
       const timer = setTimeout(() => this.#settle(id, null), withinMs);
-      this.#waiting.set(id, { resolve, reject, timer });
-      this.#socket.send(JSON.stringify({ id, event, data: toText(data) }));
+      this.#waiting.set(id, { resolve, reject, timer, size: text.length });
+      this.#socket.send(text);
     });
   }
 
@@ -88,7 +98,7 @@ export class WebsocketLink {
     this.#owner.status("connecting", {});
     let token;
     try {
-      token = await this.#token();
+      token = await within(this.#token(), TOKEN_WITHIN_MS);
     } catch (error) {
       if (opening !== this.#opening || this.#closed) return;
       this.#owner.failed(error);
@@ -96,6 +106,9 @@ export class WebsocketLink {
       return this.#later(null, "no token");
     }
     if (opening !== this.#opening || this.#closed) return;
+    // Servers let clocks differ by half a minute, and would let it in only to close it again.
+    if (token === this.#ended) return this.#end("refused", "token_expired");
+    this.#shown = token;
     this.#hint = null;
     this.#refusal = null;
     let socket;
@@ -137,7 +150,6 @@ export class WebsocketLink {
     this.#attempts = 0;
     this.#online = true;
     this.#watchOver(session);
-    this.#owner.status("online", {});
     this.#owner.session(session);
   }
 
@@ -180,11 +192,24 @@ export class WebsocketLink {
 
   #lost({ code }) {
     const refusal = this.#refusal;
+    if (code === MESSAGE_TOO_BIG) this.#refuseLargest();
+    // A token that ended under a session: the next one may be good. Where it is not, the server refuses the connection.
+    const renews = this.#renews && code === TOKEN_EXPIRED && this.#online;
+    if (renews) this.#ended = this.#shown;
     this.#drop();
     if (refusal) this.#owner.failed(refusal);
-    const final = refusal ? !refusal.retryable : code === POLICY_VIOLATION || (code >= FINAL_CLOSE_CODES && code < 4000);
+    const final = refusal ? !refusal.retryable : !renews && (code === POLICY_VIOLATION || (code >= FINAL_CLOSE_CODES && code < 4000));
     if (final) return this.#end("refused", this.#hint?.reason ?? refusal?.reason);
     this.#later(refusal?.retryAfterMs ?? this.#hint?.reconnect_after_ms ?? null, this.#hint?.reason);
+  }
+
+  // Sent again it would end the next connection as well.
+  #refuseLargest() {
+    const [id, request] = [...this.#waiting].sort(([, one], [, other]) => other.size - one.size)[0] ?? [];
+    if (!request) return;
+    this.#waiting.delete(id);
+    clearTimeout(request.timer);
+    request.reject(tooLarge());
   }
 
   #drop() {
@@ -226,5 +251,17 @@ export class WebsocketLink {
     }
     this.#drop();
     this.#owner.status(status, { reason });
+  }
+}
+
+async function within(promise, ms) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new TypeError(`no token within ${ms / 1000} s`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

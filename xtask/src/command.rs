@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 
+use crate::scratch::Scratch;
+
 /// Silence for longer than this looks like a hang to whoever watches.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
@@ -66,9 +68,11 @@ fn forward(stream: impl Read + Send + 'static, lines: mpsc::Sender<String>) {
 }
 
 pub(crate) fn bench(arguments: Vec<String>) -> anyhow::Result<bool> {
-    let status =
-        cargo().args(["run", "--release", "-p", "turnpike-benches", "--"]).args(arguments).status()?;
-    Ok(status.success())
+    let mut run = cargo();
+    run.args(["run", "--release", "-p", "turnpike-benches", "--"]).args(arguments);
+    let scratch = Scratch::new();
+    scratch.offer(&mut run);
+    Ok(run.status()?.success())
 }
 
 /// The lab does it; here is only what it needs to be built.

@@ -10,7 +10,7 @@ use crate::command::{root, run_quietly};
 use crate::python::python;
 
 /// A program that the tests start, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("cc", "build-essential"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -23,6 +23,7 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("faketime", "faketime"),
     (NGINX, NGINX),
     ("openssl", "openssl"),
+    ("valgrind", "valgrind"),
     (PROMETHEUS, PROMETHEUS),
     (REDIS, REDIS),
 ];

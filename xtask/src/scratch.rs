@@ -1,5 +1,5 @@
-//! Where the tests keep what they write for a moment: in memory where there is room for it. Hundreds of stores, logs and
-//! browsers on one disk would make each other wait.
+//! Where tests and benches keep what they write for a moment: in memory where there is room for it. Hundreds of stores, logs and
+//! browsers on one disk would make each other wait, and so does the disk itself where it is shared.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,15 @@
 //! What stands between a request and its effect: the check of a rate, and the record of the audit log.
 
-use std::{num::NonZeroU32, path::PathBuf, thread, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
+use governor::{Quota, RateLimiter};
 use turnpike_audit::{Audit, Closing, Event, Kind, Outcome, Settings, Signer};
-use turnpike_guard::limit::{Bucket, Rate};
+use turnpike_guard::limit::{Bucket, Rate, Table};
 
 use super::{Case, case};
 
@@ -13,19 +19,78 @@ const QUEUE_RECORDS_MAX: usize = 65_536;
 const BREATH: Duration = Duration::from_micros(200);
 
 pub(super) fn all() -> Vec<Case> {
-    vec![rate(), append()]
+    vec![rate(), rate_and_clock(), rate_by_key(), governor(), governor_by_key(), append()]
 }
 
+/// Where one of many is asked for.
+const USERS: usize = 10_000;
+
+fn count(count: u32) -> NonZeroU32 {
+    NonZeroU32::new(count).expect("not zero")
+}
+
+/// What nobody reaches: what is refused costs no more.
+fn plenty() -> Rate {
+    Rate::per_second(count(1_000), count(1_000))
+}
+
+/// As a gateway does it: the bucket lies with the connection, and time was looked at for the whole turn.
 fn rate() -> Case {
-    let count = |count| NonZeroU32::new(count).expect("not zero");
-    let rate = Rate::per_second(count(1_000), count(1_000));
-    let bucket = Bucket::default();
+    let (rate, bucket) = (plenty(), Bucket::default());
     let mut now_ms = 0;
     case("rate: check", move || {
-        // As many as are allowed: what is refused costs no more.
         now_ms += 1;
         usize::from(bucket.check(&rate, now_ms).is_ok())
     })
+}
+
+/// For comparing with what reads the clock for each check.
+fn rate_and_clock() -> Case {
+    let rate = Rate::per_second(count(1_000_000_000), count(1_000_000_000));
+    let (bucket, begun) = (Bucket::default(), Instant::now());
+    let reads_the_clock = case("rate: check, the clock read for it", move || {
+        usize::from(bucket.check(&rate, begun.elapsed().as_millis() as u64).is_ok())
+    });
+    Case { counted: false, ..reads_the_clock }
+}
+
+fn names() -> Vec<String> {
+    (0..USERS).map(|user| format!("user-{user}")).collect()
+}
+
+fn rate_by_key() -> Case {
+    let (rate, names, table) = (plenty(), names(), Table::<str>::new(2 * USERS));
+    for name in &names {
+        assert!(table.check(name, &rate, 0).is_ok(), "the first of each");
+    }
+    let mut number = 0;
+    let by_key = case("rate: check, one of 10,000 users", move || {
+        number += 1;
+        usize::from(table.check(&names[number % USERS], &rate, number as u64).is_ok())
+    });
+    Case { round: USERS as u64, ..by_key }
+}
+
+/// The crate that ours does its arithmetic with, as its users have it.
+fn governor() -> Case {
+    let limiter = RateLimiter::direct(Quota::per_second(count(1_000_000_000)));
+    let reads_the_clock =
+        case("rate: governor, the clock read for it", move || usize::from(limiter.check().is_ok()));
+    Case { counted: false, ..reads_the_clock }
+}
+
+fn governor_by_key() -> Case {
+    let names = names();
+    let limiter = RateLimiter::keyed(Quota::per_second(count(1_000_000_000)));
+    for name in &names {
+        assert!(limiter.check_key(name).is_ok(), "the first of each");
+    }
+    let mut number = 0;
+    let reads_the_clock = case("rate: governor, one of 10,000 users", move || {
+        number += 1;
+        usize::from(limiter.check_key(&names[number % USERS]).is_ok())
+    });
+    Case { counted: false, ..reads_the_clock }
 }
 
 /// One of very many: until it is chained, hashed into the tree, and on disk with its neighbours.

@@ -64,6 +64,7 @@ pub(crate) fn commit(root: &Path) -> String {
         ":!benches/results",
         ":!benches/README.md",
         ":!docs/performance.md",
+        ":!docs/sizing.md",
         ":!docs/plots",
     ])
     .is_some_and(|changes| changes.is_empty());

@@ -69,7 +69,7 @@ impl Axis {
 }
 
 /// As a reader would write it: thousands apart, no more places than it takes.
-pub(super) fn spelled(value: f64) -> String {
+pub(crate) fn spelled(value: f64) -> String {
     if value.abs() >= 1_000.0 {
         let whole = format!("{value:.0}");
         let mut spelled = String::new();

@@ -26,6 +26,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     }],
     contenders: Contender::SERVERS,
     rounds: 5,
+    turn_seconds: 14.0,
     measure,
 };
 

@@ -17,6 +17,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     }],
     contenders: Contender::SERVERS,
     rounds: 1,
+    turn_seconds: 16.0,
     measure,
 };
 

@@ -57,6 +57,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     ],
     contenders: &[Contender::Turnpike, Contender::Node, Contender::NodeStreams, Contender::Socketioxide],
     rounds: 3,
+    turn_seconds: 48.0,
     measure,
 };
 

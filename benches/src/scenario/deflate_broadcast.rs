@@ -22,6 +22,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     }],
     contenders: &[Contender::Turnpike, Contender::Node, Contender::Floor],
     rounds: 5,
+    turn_seconds: 9.0,
     measure,
 };
 

@@ -16,6 +16,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     }],
     contenders: Contender::SERVERS,
     rounds: 5,
+    turn_seconds: 7.5,
     measure,
 };
 

@@ -55,6 +55,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     ],
     contenders: &[Contender::Turnpike],
     rounds: 5,
+    turn_seconds: 40.0,
     measure,
 };
 

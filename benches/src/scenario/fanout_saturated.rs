@@ -20,6 +20,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     }],
     contenders: Contender::SERVERS,
     rounds: 5,
+    turn_seconds: 9.0,
     measure,
 };
 

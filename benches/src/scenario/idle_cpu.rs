@@ -20,6 +20,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     }],
     contenders: Contender::SERVERS,
     rounds: 3,
+    turn_seconds: 54.0,
     measure,
 };
 

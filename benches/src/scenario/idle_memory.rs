@@ -34,6 +34,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     ],
     contenders: Contender::SERVERS,
     rounds: 3,
+    turn_seconds: 19.0,
     measure,
 };
 

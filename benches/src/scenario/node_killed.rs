@@ -38,6 +38,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     // The adapter of the others cannot take sessions up on another node.
     contenders: &[Contender::Turnpike],
     rounds: 3,
+    turn_seconds: 14.0,
     measure,
 };
 

@@ -58,6 +58,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     ],
     contenders: &[Contender::Turnpike, Contender::Nginx, Contender::Haproxy],
     rounds: 3,
+    turn_seconds: 45.0,
     measure,
 };
 

@@ -64,6 +64,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     ],
     contenders: &[Contender::Turnpike],
     rounds: 1,
+    turn_seconds: 40.0,
     measure,
 };
 

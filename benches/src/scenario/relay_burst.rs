@@ -31,6 +31,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     ],
     contenders: &[Contender::Turnpike, Contender::Webrtc, Contender::Janus],
     rounds: 2,
+    turn_seconds: 20.0,
     measure,
 };
 

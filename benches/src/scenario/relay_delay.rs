@@ -28,6 +28,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     ],
     contenders: &[Contender::Turnpike, Contender::Floor],
     rounds: 2,
+    turn_seconds: 14.0,
     measure,
 };
 

@@ -30,6 +30,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     ],
     contenders: RELAYS,
     rounds: 3,
+    turn_seconds: 22.0,
     measure,
 };
 

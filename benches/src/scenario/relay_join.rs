@@ -13,6 +13,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     }],
     contenders: RELAYS,
     rounds: 2,
+    turn_seconds: 9.0,
     measure,
 };
 

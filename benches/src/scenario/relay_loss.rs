@@ -33,6 +33,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     ],
     contenders: &[Contender::Turnpike, Contender::Webrtc, Contender::Janus],
     rounds: 1,
+    turn_seconds: 24.0,
     measure,
 };
 

@@ -13,6 +13,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     }],
     contenders: Contender::SERVERS,
     rounds: 5,
+    turn_seconds: 4.0,
     measure,
 };
 

@@ -56,6 +56,18 @@ fn a_plan_names_what_is_left() {
     assert!(told.contains("minutes in all"), "{told}");
 }
 
+/// What a tiny run says that goes well.
+fn well(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_turnpike-benches"))
+        .args(arguments)
+        .args(["--quick", "--no-build"])
+        .output()
+        .expect("the driver is built for this test");
+    let told = stdout(&output);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    told
+}
+
 #[test]
 fn lost_doubled_and_foreign_deliveries_fail_the_run() {
     for (fault, told) in [
@@ -104,25 +116,23 @@ fn two_nodes_on_a_redis_cluster_lose_and_double_nothing() {
 /// Six hundred clients come back at once through a router. Needs the server and Redis as well.
 #[test]
 fn a_storm_is_let_in_and_no_node_is_asked_for_more_than_it_takes() {
-    let output = Command::new(env!("CARGO_BIN_EXE_turnpike-benches"))
-        .args(["reconnect-storm", "--quick", "--no-build"])
-        .output()
-        .expect("the driver is built for this test");
-    let told = stdout(&output);
-    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let told = well(&["reconnect-storm"]);
     assert!(told.contains("refused_by_nodes 0.0000"), "{told}");
 }
 
 /// The same load through ours and through nginx, which has to be there.
 #[test]
 fn proxies_pass_everything_on() {
-    let output = Command::new(env!("CARGO_BIN_EXE_turnpike-benches"))
-        .args(["proxy", "--quick", "--no-build", "--servers", "turnpike,nginx"])
-        .output()
-        .expect("the driver is built for this test");
-    let told = stdout(&output);
-    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let told = well(&["proxy", "--servers", "turnpike,nginx"]);
     assert_eq!(told.matches("FAILED").count(), 0, "{told}");
+}
+
+/// What is acknowledged is in the log, and the log is whole.
+#[test]
+fn an_audit_log_bears_those_who_wait_for_it() {
+    let told = well(&["audit", "--servers", "turnpike,floor"]);
+    assert_eq!(told.matches("records_per_second").count(), 2, "{told}");
+    assert!(told.contains("verified_per_second"), "{told}");
 }
 
 /// Needs the server beside this test's driver, too.

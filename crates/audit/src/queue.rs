@@ -16,7 +16,7 @@ pub(crate) const SOON: Duration = Duration::from_millis(50);
 const MANY: usize = 4_096;
 /// Of records that somebody waits for, those of so long are brought to disk together, once there have been several at a
 /// time: in a crowd most of what a record costs is its part of the sync. Whoever comes alone is not kept waiting.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(3);
 /// So many that are waited for are enough together.
 const GATHERED_MAX: usize = 64;
 

@@ -3,7 +3,9 @@
 //! Much of it was chosen by clients. It can neither break a line, nor colour a terminal, nor hide behind marks that
 //! reorder text, nor bring a token into the log.
 
+use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
+use std::hash::{Hash, Hasher};
 
 /// Bytes of one text in a record. Longer text is cut, and ends with `…` then.
 pub const TEXT_BYTES_MAX: usize = 192;
@@ -12,9 +14,24 @@ const CUT: char = '…';
 /// What stands where a token would have.
 const TOKEN: &str = "[token]";
 
+/// Ids, addresses and slugs fit. They go from one thread to another, where giving back what was allocated costs most.
+const SHORT_BYTES_MAX: usize = 22;
+
 /// Text that may stand in a record.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Text(Box<str>);
+#[derive(Clone)]
+pub struct Text(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    /// ASCII alone.
+    Short {
+        length: u8,
+        bytes: [u8; SHORT_BYTES_MAX],
+    },
+    Long(Box<str>),
+}
+
+const _: () = assert!(size_of::<Option<Text>>() == 24);
 
 impl Text {
     pub fn new(text: &str) -> Self {
@@ -23,7 +40,7 @@ impl Text {
             && text.bytes().filter(|byte| !matches!(byte, b' '..=b'~') || *byte == b'\\').count() == 0
             && !text.contains(TOKEN_BEGINS)
         {
-            return Self(text.into());
+            return Self(Kept::of_ascii(text));
         }
         let mut out = String::with_capacity(text.len().min(2 * TEXT_BYTES_MAX));
         for letter in without_tokens(text).chars() {
@@ -38,11 +55,67 @@ impl Text {
                 break;
             }
         }
-        Self(out.into())
+        Self(Kept::Long(out.into()))
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Kept::Short { length, bytes } => {
+                std::str::from_utf8(&bytes[..usize::from(*length)]).expect("it is ASCII")
+            }
+            Kept::Long(text) => text,
+        }
+    }
+}
+
+impl Kept {
+    fn of_ascii(text: &str) -> Self {
+        let mut bytes = [0; SHORT_BYTES_MAX];
+        match bytes.get_mut(..text.len()) {
+            Some(place) => {
+                place.copy_from_slice(text.as_bytes());
+                Self::Short { length: text.len() as u8, bytes }
+            }
+            None => Self::Long(text.into()),
+        }
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self(Kept::of_ascii(""))
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -104,7 +177,7 @@ impl From<String> for Text {
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -135,6 +208,16 @@ mod tests {
         let text = Text::new(&"é".repeat(1_000));
         assert!(text.as_str().len() <= TEXT_BYTES_MAX && text.as_str().ends_with("éé…"));
         assert_eq!(Text::new(&"a".repeat(TEXT_BYTES_MAX)).as_str().len(), TEXT_BYTES_MAX);
+    }
+
+    #[test]
+    fn short_and_long_texts_are_what_they_say() {
+        for length in 0..=TEXT_BYTES_MAX {
+            let written = "a".repeat(length);
+            let text = Text::new(&written);
+            assert_eq!(text.as_str(), written);
+            assert_eq!(text, Text(Kept::Long(written.into())));
+        }
     }
 
     proptest! {

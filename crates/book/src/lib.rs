@@ -4,6 +4,7 @@
 //! what they are about.
 
 mod blocks;
+mod finish;
 mod links;
 mod pages;
 mod site;

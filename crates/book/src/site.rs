@@ -8,11 +8,16 @@ use anyhow::{Context as _, bail};
 use mdbook_driver::MDBook;
 use mdbook_driver::config::Config;
 
+use crate::finish::finish;
 use crate::pages::{SUMMARY, pages, read, resolved, targets};
 
 const CONFIG: &str = include_str!("../theme/book.toml");
-const THEME: [(&str, &[u8]); 2] = [
+const THEME: [(&str, &[u8]); 5] = [
     ("theme/turnpike.css", include_bytes!("../theme/turnpike.css")),
+    ("theme/sidebar.js", include_bytes!("../theme/sidebar.js")),
+    // In place of mdBook's own, which are most of a page's weight.
+    ("theme/highlight.js", include_bytes!("../theme/highlight.js")),
+    ("theme/fonts/fonts.css", include_bytes!("../theme/fonts.css")),
     ("theme/favicon.svg", include_bytes!("../../../web/icon.svg")),
 ];
 
@@ -54,7 +59,8 @@ pub fn build(root: &Path, stage: &Path, site: &Path) -> anyhow::Result<()> {
     }
     let mut config: Config = CONFIG.parse()?;
     config.build.build_dir = std::path::absolute(site)?;
-    MDBook::load_with_config(stage, config)?.build()
+    MDBook::load_with_config(stage, config)?.build()?;
+    finish(site)
 }
 
 /// Where a link leads within the repository.

@@ -8,6 +8,7 @@ mod plan;
 
 use crate::estimator::Demand;
 use ladder::Ladder;
+use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 
 /// So much more than it costs must be there before a layer is taken: measured bitrates waver by about that.
@@ -73,6 +74,9 @@ pub struct Track<'a, K> {
     pub layers: &'a [Layer],
 }
 
+/// One a track. A viewer has two or three, and chooses ten times a second: that takes no memory of its own.
+pub type Each<T> = SmallVec<[T; 4]>;
+
 /// Four spatial times four temporal ones.
 pub const LAYERS_MAX: usize = 16;
 
@@ -106,7 +110,7 @@ pub struct Budget {
 #[derive(Clone, Debug)]
 pub struct Allocation<K> {
     /// In the order of the tracks.
-    pub decisions: Vec<Decision<K>>,
+    pub decisions: Each<Decision<K>>,
     pub total_bps: u64,
     /// For the estimator.
     pub demand: Demand,
@@ -122,7 +126,7 @@ struct Chosen<K> {
 /// One a viewer.
 #[derive(Debug)]
 pub struct Allocator<K> {
-    chosen: Vec<Chosen<K>>,
+    chosen: Each<Chosen<K>>,
     rising_since: Option<Instant>,
     starving_since: Option<Instant>,
     rose_at: Option<Instant>,
@@ -133,7 +137,7 @@ pub struct Allocator<K> {
 impl<K> Default for Allocator<K> {
     fn default() -> Self {
         Self {
-            chosen: Vec::new(),
+            chosen: Each::new(),
             rising_since: None,
             starving_since: None,
             rose_at: None,
@@ -147,14 +151,14 @@ impl<K: Copy + Eq> Allocator<K> {
     /// Call when the estimate, a track or a wish changes, and every 100 ms or so besides.
     pub fn allocate(&mut self, now: Instant, budget: Budget, tracks: &[Track<'_, K>]) -> Allocation<K> {
         let audio_bps = tracks.iter().filter(|track| track.content == Content::Audio).map(audio_bps).sum();
-        let ladders: Vec<Ladder> = tracks.iter().map(Ladder::new).collect();
-        let before: Vec<Option<Chosen<K>>> = tracks
+        let ladders: Each<Ladder> = tracks.iter().map(Ladder::new).collect();
+        let before: Each<Option<Chosen<K>>> = tracks
             .iter()
             .map(|track| self.chosen.iter().find(|chosen| chosen.key == track.key).copied())
             .collect();
 
         // What can be kept of what is: the whole budget, but nothing higher than before. New tracks start at once.
-        let caps: Vec<usize> = ladders
+        let caps: Each<usize> = ladders
             .iter()
             .zip(&before)
             .map(|(ladder, before)| cap(ladder, before.map(|it| it.choice)))
@@ -168,7 +172,7 @@ impl<K: Copy + Eq> Allocator<K> {
         self.spare_the_last(now, &mut levels, &caps, &before, &ladders, left_bps);
 
         // What could be had with the margin.
-        let free: Vec<usize> = ladders.iter().map(Ladder::len).collect();
+        let free: Each<usize> = ladders.iter().map(Ladder::len).collect();
         let shown_bps = budget.confirmed_bps.unwrap_or(0).min(budget.target_bps);
         let careful_bps = (budget.target_bps as f64 / MARGIN).max(shown_bps as f64 / MARGIN_SHOWN) as u64;
         let better = plan::plan(&ladders, &free, careful_bps.saturating_sub(audio_bps));
@@ -192,7 +196,7 @@ impl<K: Copy + Eq> Allocator<K> {
             .zip(&ladders)
             .zip(&levels)
             .map(|((track, ladder), &level)| choose(track, ladder, level));
-        let decisions: Vec<Decision<K>> = tracks
+        let decisions: Each<Decision<K>> = tracks
             .iter()
             .zip(choices)
             .zip(&before)

@@ -51,8 +51,8 @@ const QUEUED_PADDING_MAX: Duration = Duration::from_millis(100);
 const PROBE_MAX: Duration = Duration::from_millis(500);
 /// What a packet of padding is asked to be at the most.
 const PADDING_BYTES_MAX: u32 = 1200;
-/// An empty queue keeps room for so many.
-const QUEUE_KEPT_MAX: usize = 128;
+/// An empty queue keeps room for so many: an ordinary frame, and not a keyframe.
+const QUEUE_KEPT_MAX: usize = 16;
 const BITRATE_MIN_BPS: u64 = 10_000;
 
 /// What to do with a packet that has just come.

@@ -203,6 +203,10 @@ impl Warden {
         }
     }
 
+    fn restrains_nobody(&self) -> bool {
+        self.holds.is_empty()
+    }
+
     pub fn user_stands(&self, user: &UserId, at: At) -> Standing {
         match self.holds.of_user(user, at.unix_ms) {
             None => Standing::Free,

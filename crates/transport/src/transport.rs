@@ -20,8 +20,8 @@ use crate::srtp::{OpenError, Opener, Profile, SealError, Sealer};
 pub use dropped::Dropped;
 pub use words::{CloseReason, DtlsRole, Event, Input, Path, Remote, Setup, Transmit};
 
-/// From the end of the handshake to giving back what it needed. A peer that lacks our last flight asks for it again and
-/// again within this time.
+/// From the end of the handshake to giving back what it needed, if nothing came that only a peer with our last flight can
+/// send. One that lacks it asks for it again and again within this time.
 const SLIM_AFTER: Duration = Duration::from_secs(10);
 
 /// The secured path to one peer.
@@ -140,6 +140,11 @@ impl Transport {
         self.out.events.pop_front()
     }
 
+    /// Whether [`Transport::poll_transmit`] or [`Transport::poll_event`] has something.
+    pub fn has_output(&self) -> bool {
+        !self.out.transmits.is_empty() || !self.out.events.is_empty()
+    }
+
     /// When [`Transport::tick`] is to be called at the latest. `None`: never, it is closed.
     pub fn due(&self) -> Option<Instant> {
         if self.closed.is_some() {
@@ -166,11 +171,7 @@ impl Transport {
             return self.finish(CloseReason::ConnectTimeout);
         }
         if self.slim_at.is_some_and(|at| now >= at) {
-            self.slim_at = None;
-            if let Some(association) = &mut self.association {
-                association.slim(&self.config.handshakes, now);
-            }
-            self.out.shrink();
+            self.slim();
         }
         let outcome = self.association.as_mut().map_or(Ok(()), |association| association.tick(now));
         match outcome {
@@ -186,7 +187,7 @@ impl Transport {
             return;
         }
         if let Some(association) = &mut self.association {
-            association.close(now);
+            association.close(&self.config.handshakes, now);
         }
         self.flush();
         self.forget(CloseReason::Local);
@@ -242,6 +243,10 @@ impl Transport {
         }
         let opener = self.opener.as_mut().ok_or(Dropped::NotConnected)?;
         let opened = open(opener)?;
+        if self.slim_at.is_some() {
+            // Whoever has keys for media has had our last flight.
+            self.slim();
+        }
         if self.connected != Some(path) {
             self.agent.media(path, now, &mut self.out);
             self.advance(now);
@@ -278,7 +283,8 @@ impl Transport {
                 self.sealer = Some(sealer);
                 self.opener = Some(opener);
                 self.handshake_until = None;
-                self.slim_at = Some(now + SLIM_AFTER);
+                // As a client we have the peer's last flight, so it needs nothing of ours.
+                self.slim_at = Some(if self.role == DtlsRole::Client { now } else { now + SLIM_AFTER });
                 self.agent.settle();
                 self.advance(now);
                 Ok(())
@@ -288,6 +294,17 @@ impl Transport {
                 Ok(())
             }
         }
+    }
+
+    /// Gives back what only the handshake needed.
+    #[cold]
+    fn slim(&mut self) {
+        self.slim_at = None;
+        self.flush();
+        if let Some(association) = &mut self.association {
+            association.sleep();
+        }
+        self.out.shrink();
     }
 
     /// What follows from what has happened: begins the handshake, tells of a connection or of a new path, and sends.

@@ -155,7 +155,10 @@ impl RoomId {
     /// The room that every connection of a user is in.
     pub fn personal(user: &UserId) -> Self {
         // Every character of a user id may stand in a room id, and the prefix leaves room for 64 of them.
-        Self(Arc::from(format!("{PERSONAL_PREFIX}{user}")))
+        let mut text = String::with_capacity(PERSONAL_PREFIX.len() + user.len());
+        text.push_str(PERSONAL_PREFIX);
+        text.push_str(user);
+        Self(text.into())
     }
 
     /// The user part, if this is somebody's personal room.

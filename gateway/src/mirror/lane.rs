@@ -60,11 +60,24 @@ pub(crate) struct RoomView {
     standing: Option<Standing>,
     /// The newest message that the ring does not hold.
     floor: Floor,
-    /// Sessions that are in the room, or about to be.
-    members: u32,
-    /// Being closed: nobody can enter until that is done.
-    closing: bool,
+    occupied: Occupied,
     ring: Option<Box<Ring>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occupied {
+    /// By so many sessions, which are in the room or about to be.
+    By(u32),
+    /// By nobody since then: the low bits of the time, so that this takes no more than a count.
+    NotSince(u32),
+    /// Being closed: nobody can enter until that is done.
+    Closing,
+}
+
+impl Occupied {
+    fn not_since(now_ms: u64) -> Self {
+        Self::NotSince(now_ms as u32)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,10 +108,11 @@ impl LaneView {
     /// which takes a moment.
     pub(crate) fn enter(&mut self, room: &RoomId) -> Option<(RoomId, bool)> {
         let view = self.rooms.entry(room.clone()).or_insert_with(RoomView::opening);
-        if view.closing {
-            return None;
-        }
-        view.members += 1;
+        view.occupied = match view.occupied {
+            Occupied::Closing => return None,
+            Occupied::By(members) => Occupied::By(members + 1),
+            Occupied::NotSince(_) => Occupied::By(1),
+        };
         let opening = view.standing.is_none();
         let (name, _) = self.rooms.get_key_value(room).expect("it was made just now");
         Some((name.clone(), opening))
@@ -106,10 +120,14 @@ impl LaneView {
 
     pub(crate) fn leave(&mut self, room: &RoomId, now_ms: u64) {
         let Some(view) = self.rooms.get_mut(room) else { return };
-        view.members = view.members.saturating_sub(1);
-        if view.members == 0 {
-            let (name, _) = self.rooms.get_key_value(room).expect("it was found just now");
-            self.idle.push_back((now_ms, name.clone()));
+        match view.occupied {
+            Occupied::Closing => {}
+            Occupied::By(members) if members > 1 => view.occupied = Occupied::By(members - 1),
+            Occupied::By(_) | Occupied::NotSince(_) => {
+                view.occupied = Occupied::not_since(now_ms);
+                let (name, _) = self.rooms.get_key_value(room).expect("it was found just now");
+                self.idle.push_back((now_ms, name.clone()));
+            }
         }
     }
 
@@ -120,12 +138,11 @@ impl LaneView {
                 return None;
             }
             let (idle_ms, room) = self.idle.pop_front().expect("there is a first");
-            // It may have had members meanwhile, and then it stands further back if they have left again.
-            let waits_again =
-                || self.idle.iter().any(|(later_ms, other)| *later_ms > idle_ms && *other == room);
-            if self.rooms.get(&room).is_some_and(|view| view.members == 0 && !view.closing) && !waits_again()
+            // It may have had members meanwhile. If they have left again, it stands further back as well.
+            if let Some(view) = self.rooms.get_mut(&room)
+                && view.occupied == Occupied::not_since(idle_ms)
             {
-                self.rooms.get_mut(&room).expect("it was found just now").closing = true;
+                view.occupied = Occupied::Closing;
                 return Some(room);
             }
         }
@@ -221,8 +238,7 @@ impl RoomView {
         Self {
             standing: None,
             floor: Floor { epoch: 0, seq: 0, pos: 0 },
-            members: 0,
-            closing: false,
+            occupied: Occupied::By(0),
             ring: None,
         }
     }
@@ -233,7 +249,10 @@ impl RoomView {
 
     /// Sessions that are in the room, or about to be.
     pub(crate) fn members(&self) -> u32 {
-        self.members
+        match self.occupied {
+            Occupied::By(members) => members,
+            Occupied::NotSince(_) | Occupied::Closing => 0,
+        }
     }
 
     pub(crate) fn floor(&self) -> Floor {
@@ -292,4 +311,30 @@ pub(crate) struct Levels {
     pub(crate) rooms: usize,
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_closed_by_its_last_parting_alone() {
+        let (mut lane, room) = (LaneView::default(), RoomId::parse("chat:a").unwrap());
+        lane.enter(&room).unwrap();
+        lane.enter(&room).unwrap();
+        lane.leave(&room, 10);
+        assert_eq!(lane.begin_to_close_one(100), None, "somebody is still there");
+        lane.leave(&room, 20);
+        lane.enter(&room).unwrap();
+        assert_eq!(lane.begin_to_close_one(100), None, "somebody is there again");
+        lane.leave(&room, 30);
+        lane.enter(&room).unwrap();
+        lane.leave(&room, 40);
+        assert_eq!(lane.begin_to_close_one(35), None, "they have left again since");
+        assert_eq!(lane.begin_to_close_one(40), Some(room.clone()));
+        assert_eq!(lane.enter(&room), None, "it is being closed");
+        lane.closed(&room);
+        assert_eq!(lane.begin_to_close_one(100), None);
+        assert!(lane.enter(&room).is_some());
+    }
 }

@@ -1,6 +1,6 @@
 //! What a client makes of what the server says: answers find their questions, and the rest goes where it belongs.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{Client, Expected, link::Broken};
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
 
 impl Client {
     pub(super) async fn hear(&mut self, text: &str) {
-        let run = Arc::clone(&self.run);
-        if let Err(broken) = self.take(run.dialect.read(text)).await {
+        let packet = self.run.dialect.read(text);
+        if let Err(broken) = self.take(packet).await {
             self.lose(&broken);
         }
         self.confirm().await;

@@ -67,15 +67,7 @@ impl Link {
         number: u32,
         path: &str,
     ) -> Result<Self, Broken> {
-        let stream = Self::connect(places, number).await.map_err(|error| match error.raw_os_error() {
-            Some(EMFILE | ENFILE) => Broken::OutOfFiles,
-            Some(EADDRNOTAVAIL) => Broken::OutOfPorts,
-            _ => Broken::Other(error.kind().to_string()),
-        })?;
-        let stream: Box<dyn Stream> = match places.secured() {
-            None => Box::new(stream),
-            Some(name) => Box::new(secure(tls, name, stream).await?),
-        };
+        let stream = Self::stream(places, tls, number).await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
@@ -87,6 +79,23 @@ impl Link {
             Ok((stream, _)) => Ok(Self { stream, timer: Box::pin(tokio::time::sleep_until(Instant::now())) }),
             Err(error) => Err(cause(&error)),
         }
+    }
+
+    /// As far as a server goes that is asked for no websocket.
+    pub(super) async fn reach(places: &Places, tls: &TlsConnector) -> Result<(), Broken> {
+        Self::stream(places, tls, 0).await.map(drop)
+    }
+
+    async fn stream(places: &Places, tls: &TlsConnector, number: u32) -> Result<Box<dyn Stream>, Broken> {
+        let stream = Self::connect(places, number).await.map_err(|error| match error.raw_os_error() {
+            Some(EMFILE | ENFILE) => Broken::OutOfFiles,
+            Some(EADDRNOTAVAIL) => Broken::OutOfPorts,
+            _ => Broken::Other(error.kind().to_string()),
+        })?;
+        Ok(match places.secured() {
+            None => Box::new(stream),
+            Some(name) => Box::new(secure(tls, name, stream).await?),
+        })
     }
 
     async fn connect(places: &Places, number: u32) -> std::io::Result<TcpStream> {

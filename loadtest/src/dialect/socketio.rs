@@ -1,6 +1,11 @@
 //! Socket.IO v5 over Engine.IO v4, the text of it. Binary attachments are not used by any profile.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::{
@@ -24,8 +29,11 @@ pub(super) fn without_namespace(text: &str) -> &str {
 
 /// The offset is what the stock client takes for it: a string at the end.
 pub(super) fn offset<'a>(arguments: &[&'a RawValue]) -> Option<&'a str> {
-    let last = arguments.get(1..)?.last()?.get();
-    last.strip_prefix('"')?.strip_suffix('"')
+    plain_text(arguments.get(1..)?.last()?.get())
+}
+
+fn plain_text(json: &str) -> Option<&str> {
+    json.strip_prefix('"')?.strip_suffix('"')
 }
 
 pub(super) fn enter(namespace: &str, token: &str, device: Option<&str>, ticket: Option<&Ticket>) -> String {
@@ -83,14 +91,49 @@ fn refusal(text: &str) -> Refusal {
 fn read_event(text: &str) -> Packet<'_> {
     // An event that wants an ack has its number in front.
     let start = text.find('[').unwrap_or(text.len());
-    let Ok(arguments) = serde_json::from_str::<Vec<&RawValue>>(&text[start..]) else {
-        return Packet::Garbage;
-    };
-    let Some(name) = arguments.first().map(|name| name.get().trim_matches('"')) else {
-        return Packet::Garbage;
-    };
-    let data = arguments.get(1).map_or("null", |data| data.get());
-    packet::event(name, data, offset(&arguments))
+    serde_json::from_str(&text[start..]).map_or(Packet::Garbage, |Event(packet)| packet)
+}
+
+/// Of a server there is hardly anything but messages, so they are read in one pass.
+struct Event<'a>(Packet<'a>);
+
+impl<'de> Deserialize<'de> for Event<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(EventVisitor)
+    }
+}
+
+struct EventVisitor;
+
+impl<'de> Visitor<'de> for EventVisitor {
+    type Value = Event<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an event")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut arguments: A) -> Result<Self::Value, A::Error> {
+        let nameless = || A::Error::invalid_length(0, &"the name of an event");
+        let name = arguments.next_element::<&RawValue>()?.ok_or_else(nameless)?.get().trim_matches('"');
+        if name == "message" {
+            let dataless = || A::Error::invalid_length(1, &"a message");
+            let message = arguments.next_element()?.ok_or_else(dataless)?;
+            let offset = last(arguments)?.and_then(plain_text);
+            return Ok(Event(Packet::Message(message, offset)));
+        }
+        let data = arguments.next_element::<&RawValue>()?.map(RawValue::get);
+        let offset = last(arguments)?.or(data).and_then(plain_text);
+        Ok(Event(packet::event(name, data.unwrap_or("null"), offset)))
+    }
+}
+
+/// What stands behind everything else, as it is written.
+fn last<'de, A: SeqAccess<'de>>(mut arguments: A) -> Result<Option<&'de str>, A::Error> {
+    let mut last = None;
+    while let Some(argument) = arguments.next_element::<&RawValue>()? {
+        last = Some(argument.get());
+    }
+    Ok(last)
 }
 
 fn read_answer(text: &str) -> Packet<'_> {
@@ -129,6 +172,15 @@ mod tests {
         };
         assert!(answer.ok && answer.messages.is_empty());
         assert_eq!((answer.epoch, answer.seq), (Some(1), Some(2)));
+        for (text, expected) in [
+            ("42[\"room:typing\",{\"room\":\"r\"},\"off\"]", Some("off")),
+            ("42[\"room:typing\",\"off\"]", Some("off")),
+            ("427[\"x\",1,2,[]]", None),
+            ("42[\"x\"]", None),
+        ] {
+            let Packet::Event(offset) = read(text) else { panic!("no event: {text}") };
+            assert_eq!(offset, expected, "{text}");
+        }
         let Packet::Closing(closing) =
             read("42[\"closing\",{\"code\":3001,\"reason\":\"drain\",\"reconnect_after_ms\":70}]")
         else {
@@ -149,6 +201,10 @@ mod tests {
             "43x[1]",
             "431[",
             "42[\"message\",7]",
+            "42[\"message\"]",
+            "42[\"message\",{\"room\":\"r\",\"epoch\":1,\"seq\":2,\"body\":1},",
+            "42[\"message\",{\"room\":\"r\",\"epoch\":1,\"seq\":2,\"body\":tru},\"off\"]",
+            "42[\"x\",{}] ,",
             "9",
             "4\u{e4}",
             "43[{}]",

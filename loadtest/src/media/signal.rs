@@ -33,9 +33,28 @@ pub(super) async fn begin(
     });
     let answer = response.text().await.map_err(|_| "half an answer".to_owned())?;
     if !status.is_success() {
-        return Err(format!("status {}", status.as_u16()));
+        return Err(refusal(status.as_u16()));
     }
     Ok(Session { answer: only_near(&answer, run.places.is_near()), location })
+}
+
+/// With what to do about it, where that is known.
+fn refusal(status: u16) -> String {
+    let what = match status {
+        307 => {
+            ": the stream is at another relay, and redirects are not followed; give that address with --host"
+        }
+        401 | 403 => {
+            ": the token does not grant this; --jwt-secret must be the server's, or --token one that grants live:*"
+        }
+        429 => {
+            ": more sessions began from one address than the node takes in a minute; raise its TURNPIKE_MEDIA_POSTS_PER_MINUTE_MAX (120 \
+             unless set), or have fewer viewers and streams"
+        }
+        503 => ": the node, or its media relay, takes no more sessions",
+        _ => "",
+    };
+    format!("status {status}{what}")
 }
 
 impl Session {
@@ -67,6 +86,12 @@ fn only_near(answer: &str, is_near: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_named() {
+        assert!(refusal(429).contains("TURNPIKE_MEDIA_POSTS_PER_MINUTE_MAX"));
+        assert_eq!(refusal(404), "status 404");
+    }
 
     #[test]
     fn candidates_elsewhere_are_left_alone() {

@@ -141,7 +141,7 @@ impl Parts {
                 }
                 Ok(Told::End { account, examples, generator }) => {
                     self.count(index, |counts| (counts.has_ended, counts.connected) = (true, 0));
-                    ended = Some(Ended { account, examples, generator });
+                    ended = Some(Ended { account, examples, generator: *generator });
                 }
                 Err(_) => {}
             }

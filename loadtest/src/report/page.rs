@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     Summary,
     plot::{Line, plot, plot_over},
-    table::grouped,
+    table::{beside_the_server, grouped},
 };
 use crate::{
     figures::{SHARES, Second, Times},
@@ -75,9 +75,10 @@ pub fn page(summary: &Summary) -> String {
     let generator = &summary.generator;
     let _ = writeln!(
         page,
-        "<p>The generator used {:.1} s of CPU in {:.1} s and woke up {} late at most.</p></body></html>",
+        "<p>The generator used {:.1} s of CPU in {:.1} s{} and woke up {} late at most.</p></body></html>",
         generator.cpu_seconds,
         generator.seconds,
+        beside_the_server(generator),
         duration(generator.tick_late_max_us)
     );
     page

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Summary;
-use crate::objective::duration;
+use crate::{generator::Generator, objective::duration};
 
 pub fn table(summary: &Summary) -> String {
     let mut text = String::new();
@@ -81,9 +81,10 @@ pub fn table(summary: &Summary) -> String {
     let generator = &summary.generator;
     let _ = writeln!(
         text,
-        "\ngenerator  {:.1} s of CPU in {:.1} s, woke up {} late at most (p99 {})",
+        "\ngenerator  {:.1} s of CPU in {:.1} s{}, woke up {} late at most (p99 {})",
         generator.cpu_seconds,
         generator.seconds,
+        beside_the_server(generator),
         duration(generator.tick_late_max_us),
         duration(generator.tick_late_p99_us)
     );
@@ -92,6 +93,14 @@ pub fn table(summary: &Summary) -> String {
     }
     let _ = writeln!(text, "\n{}", summary.verdict().sentence());
     text
+}
+
+/// What the generator cost for what the server did.
+pub(super) fn beside_the_server(generator: &Generator) -> String {
+    match (generator.server_cpu_seconds, generator.cpu_of_server()) {
+        (Some(seconds), Some(share)) => format!(" ({share:.2} of the server's {seconds:.1} s)"),
+        _ => String::new(),
+    }
 }
 
 /// Thousands apart.

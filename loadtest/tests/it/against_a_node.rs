@@ -1,6 +1,6 @@
 //! Profiles against the real binary: what holds, and that everything is accounted for.
 
-use turnpike_lab::Node;
+use turnpike_lab::{Directory, Node};
 
 use crate::program::{run, run_named};
 
@@ -86,6 +86,26 @@ fn backends_and_long_polling_are_goose_requests() {
     for measure in ["publish", "history", "presence", "poll"] {
         assert!(run.count(measure) >= 8, "{measure}:\n{}", run.text);
     }
+}
+
+#[test]
+fn goose_says_the_same() {
+    let node = Node::start(&[]).unwrap();
+    let directory = Directory::new("goose").unwrap();
+    let file = directory.path().join("goose.json");
+    let profile = format!(
+        "users = 10\nrun_time_s = 3\n{NOTHING_WRONG}[rooms]\nmembers = 5\n[messages]\nevery_ms = 200\n[typing]\nevery_ms = 500\n\
+         [api]\nusers = 2\nevery_ms = 500\n"
+    );
+    let run = run(&node.url(), &profile, &["--goose-report-file", file.to_str().unwrap()]);
+    run.assert_held();
+    let goose: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let rows = goose["raw_request_metrics"].as_array().unwrap_or_else(|| panic!("{goose}"));
+    for name in ["connect", "join", "send", "typing", "publish", "history", "presence"] {
+        let row = rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("no {name}: {goose}"));
+        assert_eq!(row["number_of_requests"].as_u64(), Some(run.count(name)), "{name}: {row}\n{}", run.text);
+    }
+    assert_eq!(run.count("send"), 150, "{}", run.text);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod padding;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
-use turnpike_congestion::allocation::{Layer as Rung, LayerId};
+use turnpike_congestion::allocation::{Each, Layer as Rung, LayerId};
 use turnpike_congestion::pacer::{Release, Verdict};
 use turnpike_congestion::probe::ProbeId;
 use turnpike_rtp::codec::dependency;
@@ -117,7 +117,7 @@ impl Sfu {
         let tracks = &mut self.tracks;
         let chooses = viewer.is_choosing(now);
         let is_changed = viewer.allocate(now, |forwarder| {
-            let Some(track) = forwarder.track.and_then(|track| tracks.get(track)) else { return Vec::new() };
+            let Some(track) = forwarder.track.and_then(|track| tracks.get(track)) else { return Each::new() };
             rungs(now, track)
         });
         let stream = *stream;
@@ -207,8 +207,8 @@ impl Sfu {
 }
 
 /// What a track has to offer to whoever chooses, the least first.
-fn rungs(now: Instant, track: &Track) -> Vec<Rung> {
-    let mut rungs = Vec::new();
+fn rungs(now: Instant, track: &Track) -> Each<Rung> {
+    let mut rungs = Each::new();
     // A picture in which nothing moves, as of a screen, is sent no more, and yet there to be seen.
     let stands = !track.is_alive(now);
     for (rank, index) in track.order.iter().enumerate() {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use slab::Slab;
+use turnpike_congestion::history::Report;
 use turnpike_rtp::rtcp::{Compound, Message, Nack, ReportBlock};
 
 use super::counters::{Counters, Ignored};
@@ -11,11 +12,12 @@ use super::forwarding::since_report;
 use super::track::{Track, TrackKey};
 use super::viewer::Viewer;
 
-/// Takes a compound of a viewer. Gives the track of which a keyframe is wanted.
+/// Takes a compound of a viewer. Gives the track of which a keyframe is wanted. `reports` is room to work in.
 pub(super) fn rtcp(
     now: Instant,
     viewer: &mut Viewer,
     tracks: &mut Slab<Track>,
+    reports: &mut Vec<Report>,
     bytes: &[u8],
     counters: &Counters,
 ) -> Option<TrackKey> {
@@ -37,7 +39,8 @@ pub(super) fn rtcp(
             }
             Ok(Message::Twcc(twcc)) if viewer.may_acknowledge(twcc.packets) => {
                 // 24 bits of a signed count.
-                let lost = viewer.acknowledged(now, twcc.reference as u32 & 0xff_ffff, twcc.arrivals());
+                let reference = twcc.reference as u32 & 0xff_ffff;
+                let lost = viewer.acknowledged(now, reference, twcc.arrivals(), reports);
                 counters.lost_out(lost);
             }
             Ok(Message::Remb(remb)) => viewer.estimator.on_remb(now, remb.bits_per_second),

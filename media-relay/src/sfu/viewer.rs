@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use turnpike_congestion::allocation::{Allocator, Budget, Choice, Content, LayerId, Track as Rungs};
+use turnpike_congestion::allocation::{Allocator, Budget, Choice, Content, Each, LayerId, Track as Rungs};
 use turnpike_congestion::estimator::{self, Estimator};
 use turnpike_congestion::history::{Report, Sent};
 use turnpike_congestion::pacer::{self, Pacer};
@@ -41,7 +41,9 @@ pub(crate) struct Viewer {
     allocator: Allocator<usize>,
     pub(crate) report_due: Instant,
     allocation_due: Instant,
-    reports: Vec<Report>,
+    /// The next time of its own to choose at. Others have other times: whoever was hurried together does not stay together,
+    /// to be served in one long round again and again.
+    turn: Instant,
     repairs_left: u32,
     asked_left: u32,
     acknowledged_left: u32,
@@ -70,7 +72,7 @@ impl Viewer {
             allocator: Allocator::default(),
             report_due: now + REPORT_INTERVAL,
             allocation_due: now,
-            reports: Vec::new(),
+            turn: now + ALLOCATION_INTERVAL.mul_f64(f64::from(chance) / 65_536.0),
             repairs_left: REPAIRS_PER_SECOND_MAX,
             asked_left: ASKED_PER_SECOND_MAX,
             acknowledged_left: ACKNOWLEDGED_PER_SECOND_MAX,
@@ -99,24 +101,17 @@ impl Viewer {
         pacer.map_or(timers, |pacer| pacer.min(timers))
     }
 
-    /// Transport-wide feedback. Gives how many packets it says are lost.
+    /// Transport-wide feedback. Gives how many packets it says are lost. `reports` is room to work in.
     pub(crate) fn acknowledged(
         &mut self,
         now: Instant,
         reference: u32,
         statuses: impl IntoIterator<Item = (u16, Option<i16>)>,
+        reports: &mut Vec<Report>,
     ) -> u64 {
-        let mut reports = std::mem::take(&mut self.reports);
-        self.sent.acknowledge(now, reference, statuses, &mut reports);
-        self.estimator.on_reports(now, &reports);
-        let lost = reports.iter().filter(|report| report.arrival_us.is_none()).count();
-        reports.clear();
-        // A feedback may speak of the whole history; most speak of little.
-        if reports.capacity() > 128 {
-            reports = Vec::new();
-        }
-        self.reports = reports;
-        lost as u64
+        self.sent.acknowledge(now, reference, statuses, reports);
+        self.estimator.on_reports(now, reports);
+        reports.iter().filter(|report| report.arrival_us.is_none()).count() as u64
     }
 
     /// Whether another number that it asks for is looked for.
@@ -141,7 +136,7 @@ impl Viewer {
     }
 
     pub(crate) fn report_told(&mut self, now: Instant) {
-        self.report_due = now + REPORT_INTERVAL;
+        self.report_due = turn_after(self.report_due, now, REPORT_INTERVAL);
         self.repairs_left = REPAIRS_PER_SECOND_MAX;
         self.asked_left = ASKED_PER_SECOND_MAX;
         self.acknowledged_left = ACKNOWLEDGED_PER_SECOND_MAX;
@@ -151,20 +146,21 @@ impl Viewer {
     pub(crate) fn allocate(
         &mut self,
         now: Instant,
-        rungs: impl Fn(&Forwarder) -> Vec<turnpike_congestion::allocation::Layer>,
+        rungs: impl Fn(&Forwarder) -> Each<turnpike_congestion::allocation::Layer>,
     ) -> bool {
         if !self.is_choosing(now) {
             return false;
         }
-        self.allocation_due = now + ALLOCATION_INTERVAL;
+        self.turn = turn_after(self.turn, now, ALLOCATION_INTERVAL);
+        self.allocation_due = self.turn;
         let unanswered = self.sent.unanswered(now);
         if let Some(probe) = self.estimator.poll(now, unanswered) {
             self.pacer.probe(now, probe);
         }
         let estimate = self.estimator.estimate(now);
         self.pacer.set_target(estimate.target_bps);
-        let layers: Vec<_> = self.forwarders.iter().map(&rungs).collect();
-        let tracks: Vec<Rungs<'_, usize>> = self
+        let layers: Each<_> = self.forwarders.iter().map(&rungs).collect();
+        let tracks: Each<Rungs<'_, usize>> = self
             .forwarders
             .iter()
             .zip(&layers)
@@ -190,5 +186,26 @@ impl Viewer {
             is_changed |= forwarder.choose(wanted);
         }
         is_changed
+    }
+}
+
+/// The first that is still to come of the times that are so far apart.
+fn turn_after(turn: Instant, now: Instant, interval: Duration) -> Instant {
+    let late = now.saturating_duration_since(turn).as_nanos() / interval.as_nanos();
+    if now < turn { turn } else { turn + interval * (late as u32).saturating_add(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_keep_their_distance_whenever_they_are_taken() {
+        let (start, interval) = (Instant::now(), Duration::from_millis(100));
+        let at = |ms| start + Duration::from_millis(ms);
+        for (now, next) in [(0, 100), (1, 100), (99, 100), (100, 200), (101, 200), (7_250, 7_300)] {
+            assert_eq!(turn_after(start, at(now), interval), at(next), "at {now} ms");
+        }
+        assert_eq!(turn_after(at(50), at(20), interval), at(50), "before its time");
     }
 }

@@ -106,7 +106,8 @@ pub(super) struct Feeds {
 #[derive(Default)]
 struct Inner {
     feeds: Vec<(u64, Arc<Feed>)>,
-    latest: Option<StreamState>,
+    /// The same value for all who are told the same.
+    latest: Option<Arc<StreamState>>,
     /// Where the viewer was told to go.
     moves: Option<Event>,
     is_closed: bool,
@@ -148,10 +149,12 @@ impl Feeds {
         true
     }
 
-    pub(super) fn tell(&self, state: StreamState) {
+    pub(super) fn tell(&self, state: Arc<StreamState>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        for event in changes(inner.latest.as_ref(), &state) {
-            inner.feeds.iter().for_each(|(_, feed)| feed.push(&event));
+        if !inner.feeds.is_empty() {
+            for event in changes(inner.latest.as_deref(), &state) {
+                inner.feeds.iter().for_each(|(_, feed)| feed.push(&event));
+            }
         }
         inner.latest = Some(state);
     }
@@ -260,7 +263,7 @@ mod tests {
         let feeds = Feeds::default();
         assert!(feeds.open(1, vec![EventKind::ViewerCount]));
         for viewers in 0..1_000 {
-            feeds.tell(state(Phase::Live, viewers));
+            feeds.tell(Arc::new(state(Phase::Live, viewers)));
         }
         let feed = feeds.get(1).unwrap();
         let queue = feed.queue.lock().unwrap();
@@ -286,7 +289,7 @@ mod tests {
             assert!(feeds.open(id, vec![EventKind::Active]));
         }
         assert!(!feeds.open(99, vec![EventKind::Active]), "there is a limit");
-        feeds.tell(state(Phase::Live, 1));
+        feeds.tell(Arc::new(state(Phase::Live, 1)));
         let feed = feeds.get(2).unwrap();
         assert!(feeds.remove(2) && !feeds.remove(2) && feeds.get(2).is_none());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

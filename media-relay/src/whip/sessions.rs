@@ -3,12 +3,13 @@
 //! There are no more of them than the relay has peers.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 use turnpike_guard::{Identity, MediaRight, Standing, Verifier, Watch};
 use turnpike_wire::RoomId;
 use turnpike_wire::UserId;
@@ -30,11 +31,15 @@ pub(super) struct Session {
     pub(super) feeds: Feeds,
     /// The token that lasts longest of those that were shown for it: with its end the session ends.
     holder: Mutex<Identity>,
+    /// It is written down that it has ended.
+    is_written: AtomicBool,
 }
 
 #[derive(Default)]
 pub(super) struct Sessions {
     all: DashMap<MediaSession, Arc<Session>>,
+    /// [`look_after`] is at work.
+    are_looked_after: AtomicBool,
 }
 
 impl Sessions {
@@ -46,6 +51,9 @@ impl Sessions {
         let session = Arc::new(session);
         app.sessions.all.insert(session.name, Arc::clone(&session));
         tokio::spawn(hear(Arc::clone(app), session, notices));
+        if !app.sessions.are_looked_after.swap(true, Ordering::AcqRel) {
+            tokio::spawn(look_after(Arc::clone(app)));
+        }
     }
 
     /// It is not found any more, and its event streams end.
@@ -67,7 +75,7 @@ impl Session {
     ) -> Self {
         let (user, holder) = (identity.user.clone(), Mutex::new(identity.clone()));
         let (state, feeds) = (tokio::sync::Mutex::new(state), Feeds::default());
-        Self { name, side, stream, user, from, state, feeds, holder }
+        Self { name, side, stream, user, from, state, feeds, holder, is_written: AtomicBool::new(false) }
     }
 
     /// A later token of the same user, for the same right, lets the session go on for as long.
@@ -112,26 +120,42 @@ impl Session {
 /// its user or address is banned.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// Sessions that are looked at without a pause: about a tenth of a millisecond.
+const LOOKED_AT_ONCE: usize = 256;
+
+/// Looks whether sessions may go on, for as long as there are any. One task for all of them: a timer for each would wake
+/// this thread thousands of times a second, beside the one that forwards their media.
+async fn look_after(app: Arc<App>) {
+    loop {
+        let all: Vec<Arc<Session>> = app.sessions.all.iter().map(|session| Arc::clone(&session)).collect();
+        if all.is_empty() {
+            app.sessions.are_looked_after.store(false, Ordering::Release);
+            // One may have begun just now, and have relied on this.
+            if app.sessions.all.is_empty() || app.sessions.are_looked_after.swap(true, Ordering::AcqRel) {
+                return;
+            }
+        }
+        let pause = LOOK_EVERY / all.len().div_ceil(LOOKED_AT_ONCE).max(1) as u32;
+        for some in all.chunks(LOOKED_AT_ONCE) {
+            sleep(pause).await;
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            for session in some {
+                if let Some(why) = session.is_over(&app.tokens, &app.watch, now) {
+                    end(&app, session, why);
+                    // Its token counts no more.
+                    let _ = app.relay.ask(Ask::Stop { session: session.name }).await;
+                }
+            }
+        }
+    }
+}
+
 /// Until the session is over.
 async fn hear(app: Arc<App>, session: Arc<Session>, mut notices: mpsc::Receiver<Notice>) {
-    let mut look = interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut over, mut barred) = (None, None);
-    loop {
-        let notice = tokio::select! {
-            notice = notices.recv() => notice,
-            _ = look.tick() => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-                barred = session.is_over(&app.tokens, &app.watch, now);
-                if barred.is_some() {
-                    break;
-                }
-                continue;
-            }
-        };
-        let Some(notice) = notice else { break };
+    let mut over = None;
+    while let Some(notice) = notices.recv().await {
         match notice {
-            Notice::State(state) => session.feeds.tell(Arc::unwrap_or_clone(state)),
+            Notice::State(state) => session.feeds.tell(state),
             Notice::Moving { .. } => session.reconnect(&*app.places),
             Notice::Ended(ended) => {
                 if ended == Ended::Drained {
@@ -144,11 +168,24 @@ async fn hear(app: Arc<App>, session: Arc<Session>, mut notices: mpsc::Receiver<
             Notice::Connected | Notice::Offer(_) => {}
         }
     }
-    app.sessions.end(session.name);
-    let why = barred.unwrap_or_else(|| over.map_or("lost", Ended::slug));
-    audited::session_ended(&app.audit, &session.user, session.side == Side::Publish, &session.stream, why);
+    end(&app, &session, over.map_or("lost", Ended::slug));
     if over.is_none() {
-        // Its token counts no more; or we were not told any more, so we could not say that it ends: then it ends.
-        let _ = app.relay.ask(Ask::Stop { session: session.name }).await;
+        // We were not told any more, so we could not say that it ends: then it ends. Boxed, as it is seldom needed and longer
+        // than all else that is kept here for the time of the session.
+        let _ = Box::pin(app.relay.ask(Ask::Stop { session: session.name })).await;
+    }
+}
+
+/// It is not found any more, and that is written down, once.
+fn end(app: &App, session: &Session, why: &'static str) {
+    app.sessions.end(session.name);
+    if !session.is_written.swap(true, Ordering::AcqRel) {
+        audited::session_ended(
+            &app.audit,
+            &session.user,
+            session.side == Side::Publish,
+            &session.stream,
+            why,
+        );
     }
 }

@@ -105,9 +105,12 @@ impl Honest {
                 }
                 viewer.rtcp.clear();
                 let last = told.load(Ordering::Relaxed);
+                if last == u32::MAX {
+                    continue;
+                }
                 let end = *end.get_or_insert_with(|| Instant::now() + LINGER);
                 let is_whole = got.contains(&(0, last)) && got.contains(&(1, last));
-                if last != u32::MAX && (is_whole || Instant::now() > end) {
+                if is_whole || Instant::now() > end {
                     return (viewer, got);
                 }
             }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::node::Mode;
+use tokio::task::JoinSet;
+
+use crate::node::{LATE, Mode};
 use crate::stand::{BEGIN, BROKEN, Stand, WEBSOCKET};
 
 /// A second is what one waits for a node, and this machine is busy.
@@ -83,6 +85,34 @@ async fn a_node_that_answers_no_handshake_is_passed_by_and_tried_again() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// They have too much to do: asking each for what the other is late with would make it twice as much.
+#[tokio::test]
+async fn nodes_that_are_slow_are_not_asked_for_everything_twice() {
+    const COMERS: usize = 300;
+    let stand = Stand::start(2);
+    stand.set(Mode::Slow);
+    let mut comers = JoinSet::new();
+    for number in 0..COMERS {
+        let mut client = stand.client().await;
+        comers.spawn(async move {
+            // From the beginning to the end there is always one that was answered just before.
+            tokio::time::sleep(Duration::from_millis(10) * number as u32).await;
+            client.send(BEGIN).await;
+            let head = String::from_utf8(client.until(b"\r\n\r\n").await).unwrap();
+            assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        });
+    }
+    while let Some(came) = comers.join_next().await {
+        came.unwrap();
+    }
+    let asked: usize = stand.nodes.iter().map(|node| node.seen().len()).sum();
+    // Before the first answer they might have been gone.
+    let unheard = LATE.as_millis() as usize / 10;
+    let again = asked - COMERS;
+    assert!(again <= unheard + COMERS / 10 + 16, "{again} of {COMERS} were asked for again");
+    assert!((stand.metric("turnpike_router_nodes") - 2.0).abs() < 0.1);
 }
 
 /// What may have been done is not done again.

@@ -12,6 +12,8 @@ use tokio::net::{TcpSocket, TcpStream};
 pub(crate) enum Mode {
     /// Says who it is, and reads on.
     Answer,
+    /// The same, [`LATE`] later: it has too much to do.
+    Slow,
     /// Stands still: nothing is answered, not even whether it lives.
     Frozen,
     /// Says that it lives, and nothing else.
@@ -36,6 +38,8 @@ pub(crate) enum Mode {
 
 /// Of the ends of a test in the kernel.
 pub(crate) const BUFFER_BYTES: u32 = 32 * 1024;
+/// Longer than one waits for an answer before another node is asked.
+pub(crate) const LATE: Duration = Duration::from_millis(1_500);
 pub(crate) const EARLY: &[u8] = b"early words";
 pub(crate) const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: x\r\n\r\n";
 
@@ -126,7 +130,10 @@ impl Node {
     async fn begin(&self, stream: &mut TcpStream) -> Option<()> {
         let mode = self.mode();
         match mode {
-            Mode::Answer => {
+            Mode::Answer | Mode::Slow => {
+                if mode == Mode::Slow {
+                    tokio::time::sleep(LATE).await;
+                }
                 let body = &self.name;
                 let answer = format!(
                     "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",

@@ -1,7 +1,7 @@
 // What a program of somebody else's would write; the compiler holds the client's types against it.
 
 import { connect, TurnpikeError } from "../../../web/turnpike.js";
-import type { Client, Joined, Message, Sent } from "../../../web/turnpike.js";
+import type { Client, Joined, Message, Sent, SessionInfo, Status } from "../../../web/turnpike.js";
 import { over } from "../../../web/socketio.js";
 import { io } from "socket.io-client";
 
@@ -11,6 +11,12 @@ export async function chat(token: () => Promise<string>): Promise<Sent> {
   client.on("status", (status, { retryInMs }) => status === "offline" && console.log(retryInMs?.toFixed()));
   client.on("rejoined", ({ missed, complete }) => console.log(missed + 1, !complete));
   client.on("presence", ({ joined }) => joined.map(({ user }) => user.length));
+  const session: SessionInfo = await client.once("session");
+  const next: Status = await client.once("status");
+  console.log(session.node, next === "online", client.positions["chat:lobby"]?.split(":").length);
+  // @ts-expect-error: a session is not a message
+  const wrong: Message = await client.once("session");
+  client.off("message", () => wrong);
   const joined: Joined = await client.join("chat:lobby", { history: 50, presence: true });
   joined.members?.forEach(({ status }) => status === "busy");
   // @ts-expect-error: a room has a name

@@ -20,6 +20,7 @@ use crate::reload::InEffect;
 
 use super::attempts::Attempts;
 use super::meters::Meters;
+use super::orders::Orders;
 use super::verification;
 
 /// Readings of the audit log at the same time; each reads files.
@@ -54,6 +55,7 @@ pub(crate) struct Desk {
     pub(super) verification: verification::Bench,
     /// An operator has asked for a drain.
     pub(super) leaving: AtomicBool,
+    pub(super) orders: Orders,
     attempts: Mutex<Attempts<AddressKey>>,
     overreaching: Mutex<Attempts<UserId>>,
     drawn: AtomicU64,
@@ -68,6 +70,7 @@ impl Desk {
             readings: Arc::new(Semaphore::new(READINGS_MAX)),
             verification: verification::Bench::default(),
             leaving: AtomicBool::new(false),
+            orders: Orders::default(),
             attempts: Mutex::default(),
             overreaching: Mutex::default(),
             drawn: AtomicU64::new(0),

@@ -12,6 +12,7 @@ use turnpike_wire::{Code, Failure};
 
 use super::desk::Desk;
 use super::operation::Problem;
+use super::orders::Operator;
 
 /// What for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,17 @@ impl Entered {
             transport: Some(TRANSPORT),
             request: Some(&self.request),
             ..By::address(self.address).identified(&self.identity)
+        }
+    }
+
+    /// The same for another node.
+    pub(super) fn operator(&self) -> Operator {
+        Operator {
+            user: self.identity.user.as_str().to_owned(),
+            token: self.identity.token_id.as_deref().map(ToOwned::to_owned),
+            address: self.address,
+            agent: self.agent.clone(),
+            request: self.request.clone(),
         }
     }
 }

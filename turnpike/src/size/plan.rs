@@ -1,40 +1,22 @@
-//! How much is needed for a load. Pure: figures in, figures out.
-//!
-//! Each figure was measured on one core of an Intel Xeon (family 6, model 207) by the command that stands beside it
-//! (`benches/README.md`). Where two were measured the dearer one is taken.
+//! How much is needed for a load. Pure: figures in, figures out. What is measured stands in `costs`; here is what is chosen.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-/// A second of a core: an idle connection with a heartbeat every 25 s (`cargo xtask bench -- idle-cpu`).
-const IDLE_CORE_SECONDS: f64 = 0.605e-6;
-/// A message at the gateway that sends it, with acknowledgement, when many are sent (`cross-node`, saturated).
-const SENT_CORE_SECONDS: f64 = 35.8e-6;
-/// The same message at each gateway that has members: what is left of the two gateways' 205 us for a message with two receivers
-/// (`cross-node`) without the sending and the deliveries. Measured at 1,000 a second, where each message comes alone.
-const HEARD_CORE_SECONDS: f64 = 155e-6;
-/// One delivery to one member (`cross-node`, 100 receivers, which is dearer than `fanout-paced`'s 6.2 us).
-const DELIVERED_CORE_SECONDS: f64 = 6.7e-6;
-/// Redis, a message: all of its processes together, as if the master did all of it (`cross-node`, saturated).
-const REDIS_CORE_SECONDS: f64 = 63.4e-6;
-/// Memory a connection: ours and the kernel's (`idle-memory`: 2.7 kB behind a broadcast, 3.0 kB), and room for what waits to be
-/// written to a tenth of them (`queue.soft_bytes`).
-const CONNECTION_BYTES: u64 = 2_700 + 3_000 + 32 * 1024 / 10;
+use super::costs::{
+    CONNECTION_BYTES, DELIVERED_CORE_SECONDS, FORWARDED_CORE_SECONDS, HEARD_CORE_SECONDS, IDLE_CORE_SECONDS,
+    REDIS_CORE_SECONDS, RETURN_CORE_SECONDS, SENT_CORE_SECONDS, VIEWER_BYTES,
+};
+
 /// A process without connections, with its rings and history at their limits (`ring.bytes_max`, `history.bytes_max`), and room.
 const NODE_BYTES: u64 = 512 * 1024 * 1024;
-/// A packet of 1,200 bytes, sent to a viewer (`relay-forward`).
-const FORWARDED_CORE_SECONDS: f64 = 2.23e-6;
+/// Of a packet of live video.
 const PACKET_BITS: u64 = 1_200 * 8;
-/// A viewer (`relay-forward`).
-const VIEWER_BYTES: u64 = 86_000;
 /// A message in Redis, with its place in the log and its id: its text of 128 bytes many times over.
 const KEPT_BYTES: u64 = 700;
 /// How long it is there (`history.age_max`).
 const KEPT_SECONDS: u64 = 600;
-/// Sessions that come back after a node was lost, of a core (`node-killed`: 0.127 s a thousand).
-const RETURN_CORE_SECONDS: f64 = 0.127e-3;
-
 /// Of each core so much is planned for; the rest is for peaks, and for the clients of a node that was lost.
 const BUSY: f64 = 0.5;
 /// Descriptors and timers have room for more, an operator's evening has not: what is lost with one node comes back to the others.
@@ -99,7 +81,7 @@ impl Plan {
         let left = (gateways - 1) as f64 * load.cores as f64 * (1.0 - BUSY);
         Self {
             gateways,
-            gateway_bytes: NODE_BYTES + per_gateway * CONNECTION_BYTES,
+            gateway_bytes: NODE_BYTES + (per_gateway as f64 * CONNECTION_BYTES) as u64,
             gateway_cores: cores(nodes_of_a_room),
             nodes_of_a_room,
             redis_masters: (redis.ceil() as u64).max(3),
@@ -108,7 +90,7 @@ impl Plan {
             relay_bytes: if load.viewers == 0 {
                 0
             } else {
-                NODE_BYTES + load.viewers.div_ceil(relays.max(1)) * VIEWER_BYTES
+                NODE_BYTES + (load.viewers.div_ceil(relays.max(1)) as f64 * VIEWER_BYTES) as u64
             },
             back_seconds: per_gateway as f64 * RETURN_CORE_SECONDS / left.max(f64::MIN_POSITIVE),
         }

@@ -10,6 +10,7 @@ pub(crate) const SWEEP: Sweep = Sweep {
         // The adapters of the others cannot take sessions up on another node.
         contenders: &[Contender::Turnpike],
         rounds: 1,
+        turn_seconds: 50.0,
         measure,
     },
     curves: &[Curve {

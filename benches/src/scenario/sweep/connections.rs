@@ -17,6 +17,7 @@ pub(crate) const SWEEP: Sweep = Sweep {
         figures: &[],
         contenders: Contender::SERVERS,
         rounds: 1,
+        turn_seconds: 32.0,
         measure,
     },
     curves: &[

@@ -5,7 +5,14 @@ use super::{Bench, Contender, Curve, Sample, Scenario, Sweep, ends_at, paced};
 use crate::{load::command::Rooms, scenario::open, server::Setting};
 
 pub(crate) const SWEEP: Sweep = Sweep {
-    scenario: Scenario { name: "by-rate", figures: &[], contenders: Contender::SERVERS, rounds: 1, measure },
+    scenario: Scenario {
+        name: "by-rate",
+        figures: &[],
+        contenders: Contender::SERVERS,
+        rounds: 1,
+        turn_seconds: 24.0,
+        measure,
+    },
     curves: &[
         Curve {
             key: "cpu_us_per_delivery",

@@ -9,6 +9,7 @@ pub(crate) const SWEEP: Sweep = Sweep {
         figures: &[],
         contenders: Contender::SERVERS,
         rounds: 1,
+        turn_seconds: 27.0,
         measure,
     },
     curves: &[Curve {

@@ -7,7 +7,14 @@ use crate::{
 };
 
 pub(crate) const SWEEP: Sweep = Sweep {
-    scenario: Scenario { name: "by-viewers", figures: &[], contenders: RELAYS, rounds: 1, measure },
+    scenario: Scenario {
+        name: "by-viewers",
+        figures: &[],
+        contenders: RELAYS,
+        rounds: 1,
+        turn_seconds: 27.0,
+        measure,
+    },
     curves: &[
         Curve {
             key: "core_share",

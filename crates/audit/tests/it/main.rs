@@ -5,7 +5,6 @@
 mod attacks;
 mod crash;
 mod disk;
-mod figures;
 mod fuzz_audit;
 mod housekeeping;
 mod keys;

@@ -1,12 +1,13 @@
 //! What a budget gives: the lowest level for everybody first, then more for whoever is served first.
 
+use super::Each;
 use super::ladder::Ladder;
 
 /// A level for each ladder, none above its cap.
-pub(super) fn plan(ladders: &[Ladder], caps: &[usize], budget_bps: u64) -> Vec<usize> {
-    let mut levels = vec![0; ladders.len()];
+pub(super) fn plan(ladders: &[Ladder], caps: &[usize], budget_bps: u64) -> Each<usize> {
+    let mut levels: Each<usize> = ladders.iter().map(|_| 0).collect();
     let mut left_bps = budget_bps;
-    let mut order: Vec<usize> = (0..ladders.len()).filter(|&index| caps[index] > 0).collect();
+    let mut order: Each<usize> = (0..ladders.len()).filter(|&index| caps[index] > 0).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(ladders[index].priority));
     for &index in &order {
         let bps = ladders[index].bps(1);
@@ -41,7 +42,7 @@ fn raise(ladder: &Ladder, level: usize, cap: usize, left_bps: u64) -> Option<usi
 
 /// Whether `one` is to be preferred: more pictures for those that are served first, and then better ones.
 pub(super) fn is_better(ladders: &[Ladder], one: &[usize], other: &[usize]) -> bool {
-    let mut priorities: Vec<u8> = ladders.iter().map(|ladder| ladder.priority).collect();
+    let mut priorities: Each<u8> = ladders.iter().map(|ladder| ladder.priority).collect();
     priorities.sort_unstable_by(|one, other| other.cmp(one));
     priorities.dedup();
     for highest in [1, usize::MAX] {

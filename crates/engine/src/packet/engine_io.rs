@@ -117,5 +117,8 @@ pub fn open_packet(
         ping_timeout: ping_timeout_ms,
         max_payload,
     };
-    format!("0{}", serde_json::to_string(&open).expect("strings and numbers serialise"))
+    let mut text = Vec::with_capacity(160);
+    text.push(b'0');
+    serde_json::to_writer(&mut text, &open).expect("strings and numbers serialise");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }

@@ -42,8 +42,12 @@ impl Holds {
         Self { entries_max: entries_max.max(1), held, any, crowded_out }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::Acquire)
+    }
+
     pub(super) fn of_user(&self, user: &UserId, unix_ms: u64) -> Option<(Rung, u64)> {
-        if !self.any.load(Ordering::Acquire) {
+        if self.is_empty() {
             return None;
         }
         let held = self.read();
@@ -53,7 +57,7 @@ impl Holds {
 
     /// Of the networks that the address is in, the hardest.
     pub(super) fn of_address(&self, address: IpAddr, unix_ms: u64) -> Option<(Rung, u64)> {
-        if !self.any.load(Ordering::Acquire) {
+        if self.is_empty() {
             return None;
         }
         let held = self.read();
@@ -100,7 +104,7 @@ impl Holds {
 
     /// Takes out those that are over.
     pub(super) fn over(&self, unix_ms: u64) -> Vec<Restraint> {
-        if !self.any.load(Ordering::Acquire) {
+        if self.is_empty() {
             return Vec::new();
         }
         let mut held = self.write();

@@ -43,7 +43,11 @@ impl Watch {
         self.warden.is_banned(client, self.now())
     }
 
+    /// Asked of each event. Mostly nobody is restrained, and the time is of no interest.
     pub fn user_stands(&self, user: &UserId) -> Standing {
+        if self.warden.restrains_nobody() {
+            return Standing::Free;
+        }
         self.warden.user_stands(user, self.now())
     }
 
@@ -61,5 +65,36 @@ impl Watch {
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Watch")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::warden::{Restraint, Rung, WardenConfig, Whom};
+
+    #[test]
+    fn the_clock_is_read_for_those_alone_who_may_be_restrained() {
+        let reads = Arc::new(AtomicU32::new(0));
+        let (at, counted) = (At { steady_ms: 1_000, unix_ms: 1_000 }, Arc::clone(&reads));
+        let now = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            at
+        };
+        let watch = Watch::new(Arc::new(Warden::new(WardenConfig::default())), now);
+        let (alice, bob) = (UserId::parse("alice").unwrap(), UserId::parse("bob").unwrap());
+        assert_eq!(watch.user_stands(&alice), Standing::Free);
+        assert_eq!(reads.load(Ordering::Relaxed), 0);
+        let whom = Whom::User(alice.clone());
+        let (reason, by) = ("spam".to_owned(), "operator".to_owned());
+        let restraint = Restraint { whom: whom.clone(), rung: Rung::Ban, reason, by, until_ms: 2_000 };
+        assert!(watch.warden.restrain(restraint, at));
+        assert_eq!(watch.user_stands(&alice), Standing::Banned { until_ms: 2_000 });
+        assert_eq!(watch.user_stands(&bob), Standing::Free);
+        watch.warden.lift(&whom).unwrap();
+        assert_eq!(watch.user_stands(&alice), Standing::Free);
+        assert_eq!(reads.load(Ordering::Relaxed), 2);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use super::connection::Connection;
 use super::server::Server;
@@ -119,6 +119,35 @@ fn meet(nodes: &mut [Connection], ports: &[Ports]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether each knows each, and is through with the handshake.
+fn all_known(nodes: &mut [Connection]) -> anyhow::Result<bool> {
+    let count = nodes.len();
+    for node in nodes {
+        let told = node.command(&["CLUSTER", "NODES"])?.sound()?.text();
+        if told.lines().filter(|line| !line.contains("handshake")).count() < count {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Until all have met.
+fn acquaint(nodes: &mut [Connection], ports: &[Ports]) -> anyhow::Result<()> {
+    let until = Instant::now() + START_MAX;
+    meet(nodes, ports)?;
+    let mut met = Instant::now();
+    while !all_known(nodes)? {
+        // On a busy machine a handshake takes longer than Redis waits for it, and is forgotten.
+        if met.elapsed() > MEET_AGAIN {
+            meet(nodes, ports)?;
+            met = Instant::now();
+        }
+        ensure!(Instant::now() < until, "nodes do not find one another");
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
 /// Slots to the masters, everybody to everybody, replicas to their masters.
 /// The first so many are the masters.
 pub(crate) fn form(ports: &[Ports], mut nodes: Vec<Connection>, masters: usize) -> anyhow::Result<()> {
@@ -132,27 +161,14 @@ pub(crate) fn form(ports: &[Ports], mut nodes: Vec<Connection>, masters: usize) 
             node.command(&["CLUSTER", "ADDSLOTSRANGE", &first, &last])?.sound()?;
         }
     }
-    meet(&mut nodes, ports)?;
+    acquaint(&mut nodes, ports)?;
     let ids = nodes
         .iter_mut()
         .map(|node| Ok(node.command(&["CLUSTER", "MYID"])?.sound()?.text()))
         .collect::<anyhow::Result<Vec<String>>>()?;
     for index in masters..nodes.len() {
-        let master = &ids[index % masters];
-        let until = Instant::now() + START_MAX;
-        let mut met = Instant::now();
-        // Refused until the two have met.
-        while let Err(error) = nodes[index].command(&["CLUSTER", "REPLICATE", master])?.sound() {
-            // On a busy machine a handshake takes longer than Redis waits for it, and is forgotten.
-            if met.elapsed() > MEET_AGAIN {
-                meet(&mut nodes, ports)?;
-                met = Instant::now();
-            }
-            if Instant::now() > until {
-                return Err(error).context("a replica does not find its master");
-            }
-            thread::sleep(POLL);
-        }
+        let replicate = ["CLUSTER", "REPLICATE", &*ids[index % masters]];
+        nodes[index].command(&replicate)?.sound().context("a replica does not find its master")?;
     }
     Ok(())
 }

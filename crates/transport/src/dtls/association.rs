@@ -38,6 +38,10 @@ const LATE_HANDSHAKE_RECORDS_MAX: u32 = 16;
 /// RFC 5764 4.2.
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
 
+/// A peer's certificates that are kept with what a connection would go on from. One with an elliptic key, as browsers have,
+/// is half as long.
+const CHAIN_KEPT_BYTES_MAX: usize = 1_024;
+
 /// Why there is no association.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -61,7 +65,7 @@ pub(crate) enum Progress {
 }
 
 pub(crate) struct Association {
-    endpoint: Endpoint,
+    library: Library,
     stage: Stage,
     client: bool,
     /// When the current flight is repeated by our timer.
@@ -76,6 +80,13 @@ impl std::fmt::Debug for Association {
     }
 }
 
+/// The library's side of it.
+enum Library {
+    Awake(Endpoint),
+    /// What it would go on from. A connection lasts for hours, in which there is one alert to take or to send.
+    Asleep(Box<[u8]>),
+}
+
 enum Stage {
     /// Boxed: it is gone once connected.
     Handshake(Box<Guard>),
@@ -87,23 +98,23 @@ enum Stage {
 impl Association {
     /// We begin: sends the first hello.
     pub(crate) fn connect(handshakes: &Handshakes, now: Instant) -> Result<Self, Failure> {
-        let mut association = Self::new(true);
-        association
-            .endpoint
+        let mut endpoint = endpoint();
+        endpoint
             .connect(now, PEER, Arc::clone(&handshakes.client), None)
             .map_err(|error| Failure::Handshake(error.to_string().into()))?;
+        let mut association = Self::new(true, endpoint);
         association.flight_sent(now);
         Ok(association)
     }
 
     /// The peer begins.
     pub(crate) fn accept() -> Self {
-        Self::new(false)
+        Self::new(false, endpoint())
     }
 
-    fn new(client: bool) -> Self {
+    fn new(client: bool, endpoint: Endpoint) -> Self {
         Self {
-            endpoint: Endpoint::new(PEER, TransportProtocol::UDP, None),
+            library: Library::Awake(endpoint),
             stage: Stage::Handshake(Box::new(Guard::new(!client))),
             client,
             repeat_at: None,
@@ -125,8 +136,15 @@ impl Association {
         now: Instant,
         datagram: &[u8],
     ) -> Result<Progress, Failure> {
+        let is_asleep = matches!(self.library, Library::Asleep(_));
         let datagram = match &mut self.stage {
-            Stage::Connected { late_handshake_records } => late(late_handshake_records, datagram),
+            Stage::Connected { late_handshake_records } => {
+                // What sleeps has forgotten its last flight, and cannot repeat it.
+                if is_asleep {
+                    *late_handshake_records = LATE_HANDSHAKE_RECORDS_MAX;
+                }
+                late(late_handshake_records, datagram)
+            }
             Stage::Handshake(guard) => {
                 let admitted =
                     guard.admit(datagram).map_err(|error| Failure::Handshake(error.to_string().into()))?;
@@ -134,7 +152,9 @@ impl Association {
                     let config = handshakes.for_client(offered).ok_or_else(|| {
                         Failure::Handshake("the client offers no SRTP profile that we have".into())
                     })?;
-                    self.endpoint.set_server_config(Some(Arc::clone(config)));
+                    if let Library::Awake(endpoint) = &mut self.library {
+                        endpoint.set_server_config(Some(Arc::clone(config)));
+                    }
                 }
                 if admitted.repeated && self.sent_at.is_some_and(|sent| now >= sent + ANSWER_REPEAT) {
                     self.repeat(now)?;
@@ -146,14 +166,16 @@ impl Association {
             // During the handshake it may have been a part of a message.
             return Ok(if self.is_connected() { Progress::Ignored } else { Progress::Taken });
         }
-        let timer = self.endpoint.poll_timeout(&PEER);
-        let events = match self.endpoint.read(now, PEER, None, BytesMut::from(&datagram[..])) {
+        let is_connected = self.is_connected();
+        let Some(endpoint) = self.wake(handshakes, now) else { return Ok(Progress::Ignored) };
+        let timer = endpoint.poll_timeout(&PEER);
+        let events = match endpoint.read(now, PEER, None, BytesMut::from(&datagram[..])) {
             Ok(events) => events,
             // Once connected only genuine records get as far as an error.
-            Err(_) if self.is_connected() => return Err(Failure::Alert),
+            Err(_) if is_connected => return Err(Failure::Alert),
             Err(error) => return Err(Failure::Handshake(error.to_string().into())),
         };
-        let after = self.endpoint.poll_timeout(&PEER);
+        let after = endpoint.poll_timeout(&PEER);
         if after.is_some() && after != timer {
             self.repeats = 0;
             self.flight_sent(now);
@@ -177,7 +199,7 @@ impl Association {
         (ssrcs_out_max, ssrcs_in_max): (usize, usize),
     ) -> Result<Progress, Failure> {
         let failed = |text: &str| Failure::Handshake(text.into());
-        let state = self.endpoint.get_connection_state(PEER).ok_or_else(|| failed("no state"))?;
+        let state = self.state().ok_or_else(|| failed("no state"))?;
         let leaf = state.peer_certificates.first().ok_or(Failure::Fingerprint)?;
         if !fingerprints.iter().any(|fingerprint| fingerprint.matches(leaf)) {
             return Err(Failure::Fingerprint);
@@ -199,7 +221,10 @@ impl Association {
 
     /// The next datagram to send.
     pub(crate) fn poll_transmit(&mut self) -> Option<BytesMut> {
-        Some(self.endpoint.poll_transmit()?.message)
+        match &mut self.library {
+            Library::Awake(endpoint) => Some(endpoint.poll_transmit()?.message),
+            Library::Asleep(_) => None,
+        }
     }
 
     /// When [`Association::tick`] has something to do.
@@ -221,42 +246,79 @@ impl Association {
     /// Has the library send its flight again, whatever its own timer says.
     fn repeat(&mut self, now: Instant) -> Result<(), Failure> {
         self.repeat_at = None;
-        let Some(theirs) = self.endpoint.poll_timeout(&PEER) else { return Ok(()) };
+        let Library::Awake(endpoint) = &mut self.library else { return Ok(()) };
+        let Some(theirs) = endpoint.poll_timeout(&PEER) else { return Ok(()) };
         self.repeats += 1;
         if self.repeats > REPEATS_MAX {
             return Ok(());
         }
-        self.endpoint
+        endpoint
             .handle_timeout(PEER, theirs)
             .map_err(|error| Failure::Handshake(error.to_string().into()))?;
         self.flight_sent(now);
         Ok(())
     }
 
-    /// Forgets the messages of the handshake: the library can only do so by going through its saved state, which holds
-    /// the keys and the sequence number. Our last flight cannot be repeated any more. If it fails, everything stays.
-    pub(crate) fn slim(&mut self, handshakes: &Handshakes, now: Instant) {
-        let Some(state) = self.endpoint.get_connection_state(PEER).filter(|_| self.is_connected()) else {
-            return;
-        };
+    /// Forgets all but the keys and the sequence number, as the library saves them: also the messages of the handshake, so
+    /// our last flight cannot be repeated any more. If that fails, everything stays.
+    pub(crate) fn sleep(&mut self) {
+        let Some(state) = self.state().filter(|_| self.is_connected()) else { return };
         let Ok(saved) = state.marshal_binary() else { return };
-        let mut state = State::new(super::provider(), self.client);
-        if state.unmarshal_binary(&saved).is_err() {
-            return;
+        let chain_bytes: usize = state.peer_certificates.iter().map(Vec::len).sum();
+        let saved =
+            if chain_bytes > CHAIN_KEPT_BYTES_MAX { without_chain(&saved, self.client) } else { Some(saved) };
+        if let Some(saved) = saved {
+            self.library = Library::Asleep(saved.into());
         }
-        state.peer_certificates = Vec::new();
-        let mut endpoint = Endpoint::new(PEER, TransportProtocol::UDP, None);
-        if endpoint.connect(now, PEER, Arc::clone(&handshakes.client), Some(state)).is_ok() {
-            self.endpoint = endpoint;
+    }
+
+    /// The library as it was left.
+    fn wake(&mut self, handshakes: &Handshakes, now: Instant) -> Option<&mut Endpoint> {
+        if let Library::Asleep(saved) = &self.library {
+            let state = restored(saved, self.client)?;
+            let mut endpoint = endpoint();
+            // Whoever resumes counts as the client; the state knows better.
+            endpoint.connect(now, PEER, Arc::clone(&handshakes.client), Some(state)).ok()?;
+            self.library = Library::Awake(endpoint);
+        }
+        match &mut self.library {
+            Library::Awake(endpoint) => Some(endpoint),
+            Library::Asleep(_) => None,
+        }
+    }
+
+    fn state(&self) -> Option<&State> {
+        match &self.library {
+            Library::Awake(endpoint) => endpoint.get_connection_state(PEER),
+            Library::Asleep(_) => None,
         }
     }
 
     /// Queues a close_notify, if there are keys to protect it.
-    pub(crate) fn close(&mut self, now: Instant) {
-        if self.is_connected() {
-            self.endpoint.stop(now, PEER);
+    pub(crate) fn close(&mut self, handshakes: &Handshakes, now: Instant) {
+        if self.is_connected()
+            && let Some(endpoint) = self.wake(handshakes, now)
+        {
+            endpoint.stop(now, PEER);
         }
     }
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint::new(PEER, TransportProtocol::UDP, None)
+}
+
+fn restored(saved: &[u8], client: bool) -> Option<State> {
+    let mut state = State::new(super::provider(), client);
+    state.unmarshal_binary(saved).ok()?;
+    Some(state)
+}
+
+/// What was saved, without the peer's certificates.
+fn without_chain(saved: &[u8], client: bool) -> Option<Vec<u8>> {
+    let mut state = restored(saved, client)?;
+    state.peer_certificates = Vec::new();
+    state.marshal_binary().ok()
 }
 
 /// Once connected only alerts and repeated Finished messages under the new keys matter; all else that looks like DTLS

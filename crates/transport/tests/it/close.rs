@@ -11,10 +11,21 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn close_notify_ends_both_sides() {
-    // Soon after the handshake, and when its memory has been given back.
-    for (a_closes, after) in [(true, 1), (false, 1), (true, 60), (false, 60)] {
+    // Soon after the handshake, and when its memory has been given back: after a while, or when media has come.
+    for (a_closes, after, media) in [
+        (true, 1, false),
+        (false, 1, false),
+        (true, 60, false),
+        (false, 60, false),
+        (true, 1, true),
+        (false, 1, true),
+    ] {
         let mut network = Network::new(1, CLEAR, &USUAL);
         network.connect();
+        if media {
+            network.rtp(true, 1, 1);
+            network.rtp(false, 1, 1);
+        }
         network.pass(after * SECOND);
         let now = network.now;
         if a_closes {

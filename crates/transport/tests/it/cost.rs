@@ -9,6 +9,8 @@ use turnpike_transport::srtp::{Keys, Opener, Profile, Sealer};
 use crate::network::{CLEAR, Network, USUAL, config, rtp_packet};
 
 const PAYLOAD: usize = 1_200 - 12;
+/// By the allocator of Rust, without the value itself and the keys, which the C library holds.
+const KEPT_BYTES_MAX: i64 = 4_096;
 
 #[test]
 #[ignore = "a figure"]
@@ -68,6 +70,36 @@ fn a_join() {
     }
     let spent = cpu().checked_sub(before).unwrap();
     println!("a join costs {:?} of CPU a side", spent / JOINS / 2);
+}
+
+/// What the handshake needed is given back with the first packet, and not after a while: who comes next uses it again.
+#[test]
+fn a_connection_keeps_little() {
+    const PAIRS: u64 = 16;
+    let mut network = Network::with(1, CLEAR, &USUAL, config(USUAL.a), config(USUAL.b));
+    let mut kept = Vec::with_capacity(3 * PAIRS as usize);
+    let mut keep = |pairs: std::ops::Range<u64>, media: bool| {
+        let counted = allocation_counter::measure(|| {
+            for seed in pairs.clone() {
+                network.fresh(seed);
+                network.knock();
+                network.run(Duration::from_secs(5), Network::connected);
+                if media {
+                    network.rtp(true, 1, 1);
+                    network.rtp(false, 1, 1);
+                }
+                network.pass(Duration::from_millis(50));
+                kept.push(network.swap());
+            }
+        });
+        counted.bytes_current / (pairs.end - pairs.start).cast_signed() / 2
+    };
+    // What is made once a process is there by then.
+    keep(0..PAIRS, false);
+    let (before, after) = (keep(PAIRS..2 * PAIRS, false), keep(2 * PAIRS..3 * PAIRS, true));
+    println!("{before} bytes a transport, and {after} once media has come");
+    assert!(after < KEPT_BYTES_MAX, "{after} bytes");
+    assert!(after < before, "{after} bytes, and {before} before");
 }
 
 #[test]

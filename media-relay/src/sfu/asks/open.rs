@@ -170,6 +170,8 @@ impl Sfu {
             forwarder.close();
         }
         let mut wanted: Vec<(usize, TrackKey)> = Vec::new();
+        // Most have one or two for as long as they stay.
+        viewer.forwarders.reserve_exact(watched.tracks().count().saturating_sub(viewer.forwarders.len()));
         for track in watched.tracks() {
             let known = viewer.forwarders.iter().position(|forwarder| forwarder.mid == track.mid.as_str());
             let index = match known {

@@ -348,3 +348,12 @@ fn lanes_are_delivered_in_their_order() {
     }
     assert_eq!(heads.iter().sum::<u64>(), 8_000);
 }
+
+#[test]
+fn an_id_that_nobody_gave_is_the_position_in_hexadecimal() {
+    let lane = Lane::all().last().unwrap();
+    for number in [0, 1, 9, 10, 15, 16, 255, 256, 0x1234_5678_9abc_def0, u64::MAX] {
+        let at = LanePosition { epoch: number, pos: number / 3 };
+        assert_eq!(*id_of(None, lane, at), format!("{number:x}.{:x}.{:x}", lane.index(), number / 3));
+    }
+}
