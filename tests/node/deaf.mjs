@@ -5,49 +5,19 @@
 // One line at the end: {"deaf", "heard", "reason", "recovered", "got"}.
 
 import { parseArgs } from "node:util";
-import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { io } from "socket.io-client";
+import { Way } from "./lib/way.mjs";
 
 const { values: options } = parseArgs({ options: { node: { type: "string" }, tokens: { type: "string" }, count: { type: "string" } } });
 const [deafs, others] = JSON.parse(options.tokens);
 const count = Number(options.count);
 const room = "deaf";
 
-// Between the client and its node. When told, it cuts the next websocket, and lets the answer to the poll through behind that.
-const open = new Set();
-let armed = false;
-let isCut = false;
-let cut = Promise.resolve();
-const between = net.createServer((client) => {
-  const node = net.connect(Number(options.node), "127.0.0.1");
-  const end = () => (client.destroy(), node.destroy(), open.delete(end));
-  open.add(end);
-  for (const socket of [client, node]) socket.setNoDelay(true).on("error", end);
-  client.on("close", end).pipe(node);
-  node.on("close", () => cut.then(() => (client.end(), open.delete(end))));
-  node.on("data", async (bytes) => {
-    if (!armed || !bytes.includes("3probe")) {
-      await cut;
-      return client.write(bytes);
-    }
-    armed = false;
-    await until(() => socket.connected);
-    // From here on polls are not answered. One that was is followed by another, which is under way when this comes.
-    cut = (async () => {
-      await sleep(50);
-      client.write(bytes);
-      await sleep(50);
-      end();
-      await sleep(100);
-      isCut = true;
-    })();
-  });
-});
 const until = async (holds, limit = 10_000) => {
   for (const patience = Date.now() + limit; !holds() && Date.now() < patience; ) await sleep(10);
 };
-await new Promise((resolve) => between.listen(0, "127.0.0.1", resolve));
+const way = await Way.to({ hostname: "127.0.0.1", port: Number(options.node) });
 
 async function enter(port, auth) {
   const socket = io(`http://127.0.0.1:${port}`, { auth, forceNew: true, reconnectionDelay: 100 });
@@ -59,14 +29,17 @@ async function enter(port, auth) {
 
 const sender = await enter(Number(options.node), { token: others });
 await sender.socket.emitWithAck("room:join", { room });
-const { socket, got } = await enter(between.address().port, { token: deafs });
+const { socket, got } = await enter(way.port, { token: deafs });
 await socket.emitWithAck("room:join", { room });
 await until(() => socket.io.engine.transport.name === "websocket");
 
 // It comes back, and its second change to a websocket is the one that fails.
-armed = true;
-for (const end of [...open]) end();
-await until(() => isCut);
+const left = new Promise((resolve) => socket.once("disconnect", resolve));
+way.cut();
+await left;
+const cut = way.cutNextUpgrade(() => socket.connected);
+way.mend();
+await cut;
 await sleep(200);
 let reason;
 socket.once("disconnect", (why) => (reason = why));

@@ -125,6 +125,27 @@ const cases = {
     way.close();
   },
 
+  async "a change to a websocket that is cut leaves nobody deaf"() {
+    const way = await Way.to(server);
+    const [reader, writer] = [enter("reader", { way }), enter("writer")];
+    const heard = gather(reader, "message");
+    await reader.join(room("change"));
+    await writer.join(room("change"));
+    const changes = options.link === "socketio";
+    way.cut();
+    await until(() => reader.status !== "online", () => reader.status);
+    const cut = changes ? way.cutNextUpgrade(() => reader.status === "online") : null;
+    way.mend();
+    reader.retryNow();
+    await until(() => reader.status === "online", () => reader.status);
+    await cut;
+    const sending = [reader.send(room("change"), "of its own"), writer.send(room("change"), "of another")];
+    // Much sooner than by a heartbeat.
+    await until(() => heard.length === 2, () => `${reader.status}, ${heard.length} of 2`, 5_000);
+    await Promise.all(sending);
+    way.close();
+  },
+
   async "positions go on where the program was before"() {
     const before = enter("reader");
     await before.join(room("since"));

@@ -120,6 +120,7 @@ function enter(token) {
     by("done").textContent = words;
     clearTimeout(saidDone);
     saidDone = setTimeout(() => (by("done").textContent = ""), DONE_MS);
+    draw();
   };
   const leave = (error) => {
     leaving.abort();
@@ -176,8 +177,8 @@ function enter(token) {
   }
 
   function drawFaults() {
-    const own = figures.list.find(({ node }) => node.own)?.node.name ?? "The node of this page";
-    const lost = `${own} ${security.isDraining ? "was drained: open the dashboard of another node" : "does not answer, trying again"}.${heardAt ? ` The figures are of ${clock(heardAt)}.` : ""}`;
+    const own = figures.list.find(({ node }) => node.own);
+    const lost = `${own?.node.name ?? "The node of this page"} ${security.leaving.has(own?.id) ? "was drained: open the dashboard of another node" : "does not answer, trying again"}.${heardAt ? ` The figures are of ${clock(heardAt)}.` : ""}`;
     const all = isOffline() ? [lost] : figures.list.flatMap((one) => [...(one.isSilent(figures.now) ? ["does not answer"] : []), ...one.faults].map((fault) => `${one.node.name}: ${fault}`));
     const text = all.join("\n");
     const element = by("faults");
@@ -197,7 +198,7 @@ function enter(token) {
     list.forEach((node, index) => {
       if (!rows.has(node.id)) rows.set(node.id, new NodeRow(node, security));
       const row = rows.get(node.id);
-      row.draw(node, figures.now, security.isDraining, list.length + figures.more === 1);
+      row.draw(node, figures.now, security.leaving.has(node.id), list.length + figures.more === 1);
       if (by("node-rows").children[index] !== row.element) by("node-rows").insertBefore(row.element, by("node-rows").children[index] ?? null);
     });
   }
@@ -215,12 +216,13 @@ class NodeRow {
     this.element = make("tr", "", [this.name, make("td", "", [this.state]), ...this.cells, make("td", "", [this.drain])]);
   }
 
-  draw(figures, now, isPageLeaving, isLast) {
+  /** `wasSentAway`: from this page, which its next line need not say yet. */
+  draw(figures, now, wasSentAway, isLast) {
     const { node, faults } = figures;
-    const isLeaving = node.draining || (node.own && isPageLeaving);
+    const isLeaving = node.draining || wasSentAway;
     this.isLast = isLast;
     this.drain.disabled = isLeaving;
-    const [state, tone] = figures.isSilent(now) ? ["silent", "tag-bad"] : isLeaving ? ["draining", "tag-warn"] : faults.length > 0 ? ["unhealthy", "tag-bad"] : ["healthy", "tag-good"];
+    const [state, tone] = isLeaving ? ["draining", "tag-warn"] : figures.isSilent(now) ? ["silent", "tag-bad"] : faults.length > 0 ? ["unhealthy", "tag-bad"] : ["healthy", "tag-good"];
     this.state.textContent = node.relay?.alone ? `${state}, relay` : state;
     this.state.className = `tag ${tone}`;
     const cut = figures.cut();

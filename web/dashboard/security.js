@@ -15,8 +15,8 @@ export class Security {
   #timer;
   /** Told after each deed. */
   onDeed = () => {};
-  /** The node of this page was asked to leave. */
-  isDraining = false;
+  /** Nodes that were sent away from this page, by their ids. */
+  leaving = new Set();
 
   constructor(api, { done, signal }) {
     this.#api = api;
@@ -112,7 +112,7 @@ export class Security {
       yes: "Drain",
       act: async () => {
         await this.#api.ask("POST", `nodes/${encodeURIComponent(id)}/drain`);
-        if (isOwn) this.isDraining = true;
+        this.leaving.add(id);
         this.#done(`${name} is leaving.`);
       },
     });

@@ -47,9 +47,23 @@ export class SocketIoLink {
     this.#stop.push(() => socket.offAny(every));
     listen(socket, "disconnect", (reason, details) => this.#lost(reason, details));
     listen(socket, "connect_error", (error) => this.#refused(error));
+    const watchChange = () => this.#watchChange(socket.io.engine);
+    if (socket.io.engine) watchChange();
+    listen(socket.io, "open", watchChange);
     listen(socket.io, "reconnect_attempt", () => this.#closed || this.#owner.status("connecting", {}));
     owner.status("connecting", {});
     if (socket.disconnected) socket.connect();
+  }
+
+  // A change to a websocket that fails when the polls were stopped for it: the official client would neither poll nor write until it
+  // misses a heartbeat, and `close` would wait for the end of the change.
+  #watchChange(engine) {
+    engine.on("upgradeError", () => {
+      if (!engine.upgrading || this.#closed) return;
+      engine.upgrading = false;
+      engine.writeBuffer = [];
+      engine.close();
+    });
   }
 
   async request(event, data, withinMs = this.#answerWithinMs) {

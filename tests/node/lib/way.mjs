@@ -1,10 +1,16 @@
 // A way between a client and a server that a test has in its hands.
 
 import net from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** Long enough for everybody in this process to have read what came. */
+const READ_MS = 50;
 
 /** What lies between client and server, and can be cut. */
 export class Way {
   #pairs = new Set();
+  #upgrade = null;
+  #held = null;
   open = true;
   /** How many chunks of the server's the next connections get before they are closed; -1: not even one of theirs is read. */
   ends = [];
@@ -23,9 +29,14 @@ export class Way {
       let chunks = 0;
       if (end > 0) other.on("data", () => ++chunks >= end && setImmediate(() => client.destroy()));
       for (const [from, to] of [pair, [other, client]]) {
-        from.pipe(to);
+        from.on("data", (bytes) => (from === other ? way.#back(bytes, pair) : to.write(bytes)));
         from.on("error", () => {});
-        from.on("close", () => (to.destroy(), way.#pairs.delete(pair)));
+        from.on("close", async () => {
+          await way.#held;
+          // What was written to it still goes out.
+          to.end();
+          way.#pairs.delete(pair);
+        });
       }
     });
     await new Promise((done) => way.server.listen(0, "127.0.0.1", done));
@@ -34,6 +45,37 @@ export class Way {
 
   get port() {
     return this.server.address().port;
+  }
+
+  /**
+   * Cuts the next change to a websocket where it hurts most: behind the answer to its probe, and before the last poll is answered.
+   * The official client then neither polls nor writes, and takes itself for connected. Fulfilled when that is so; the answer comes
+   * through once `ready` holds.
+   */
+  cutNextUpgrade(ready = () => true) {
+    return new Promise((done) => (this.#upgrade = { ready, done }));
+  }
+
+  async #back(bytes, [client, other]) {
+    const upgrade = this.#upgrade;
+    if (!upgrade || !bytes.includes("3probe")) {
+      if (this.#held) await this.#held;
+      return client.write(bytes);
+    }
+    this.#upgrade = null;
+    while (!upgrade.ready()) await sleep(10);
+    // From here on polls are not answered. One that was is followed by another, which is under way when this comes.
+    this.#held = (async () => {
+      await sleep(READ_MS);
+      client.write(bytes);
+      await sleep(READ_MS);
+      client.destroy();
+      other.destroy();
+      await sleep(READ_MS);
+    })();
+    await this.#held;
+    this.#held = null;
+    upgrade.done();
   }
 
   cut() {
