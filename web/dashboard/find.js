@@ -16,8 +16,11 @@ export class Find {
   constructor(api, security, { signal }) {
     this.#api = api;
     this.#security = security;
-    // What was done is seen: at once, or when those who are cut off have left.
-    security.onDeed = () => this.#last && setTimeout(() => !signal.aborted && this.#last && this.#look(...this.#last), DEED_MS);
+    // What was done is seen: at once, or when those who are cut off have left. Unless somebody looks for something else by then.
+    security.onDeed = () => {
+      const asked = this.#asked;
+      setTimeout(() => !signal.aborted && this.#last && asked === this.#asked && this.#look(...this.#last), DEED_MS);
+    };
     by("find-kind").addEventListener("change", () => (by("find-id").placeholder = HINTS[by("find-kind").value]), { signal });
     by("find-form").addEventListener("submit", (event) => {
       event.preventDefault();
