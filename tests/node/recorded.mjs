@@ -37,6 +37,7 @@ try {
   await page.evaluate(([n, u, t, h]) => whipPublish(n, u, t, h), [stream, `${url}/whip/${stream}`, publisher, { codec, width: 640, height: 360 }]);
   await page.evaluate((n) => until("it is sent", async () => (await figures(n)).video?.framesSent > 30), stream);
   await page.evaluate(([n, u, t, s]) => watch(n, u, t, s), ["viewer", url, recorder, stream]);
+  const sent = await page.evaluate(async (n) => (await figures(n)).video, stream);
   const [{ status, recording }, again] = [await record(true), await record(true)];
   await shown(true);
   tell({ early, status, recording, again: again.status, same: again.recording === recording });
@@ -44,6 +45,13 @@ try {
     setTimeout(resolve, Number(options.ms ?? 60_000)).unref();
     process.once("SIGTERM", resolve);
   });
+  // A recording begins with a whole picture, which an encoder on a busy machine takes its time for.
+  if (options.ms) {
+    await page.evaluate(([n, sent]) => until("a picture and what follows it are sent", async () => {
+      const { framesSent, keyFramesEncoded } = (await figures(n)).video;
+      return keyFramesEncoded > sent.keyFramesEncoded && framesSent > sent.framesSent + 30;
+    }), [stream, sent]);
+  }
   const { status: ended, recording: name } = await record(false);
   await shown(false);
   tell({ status: ended, again: (await record(false)).status, same: name === recording });
