@@ -18,4 +18,5 @@ export interface OverOptions {
   queueMax?: number;
 }
 
+/** Takes a socket of `io(url, { autoConnect: false, auth })`, and connects it. */
 export function over(socket: SocketLike, options?: OverOptions): Client;

@@ -1,5 +1,8 @@
 // Types of the client. `README.md` says how to use it.
 
+// Live video is the browser's: programs without its types, such as those of Node, are given them here.
+/// <reference lib="dom" />
+
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 /** JSON, and bytes anywhere in it. They arrive as `Uint8Array`. */
 export type Body = null | boolean | number | string | Uint8Array | ArrayBuffer | Body[] | { [key: string]: Body };
@@ -249,28 +252,47 @@ export class Client implements Listening<ClientEvents> {
   off(name: string, listener: (...data: any[]) => void): void;
   once<Name extends keyof ClientEvents>(name: Name): Promise<First<ClientEvents[Name]>>;
   once(name: string): Promise<any>;
+  /** Comes into a room, and stays in it over lost connections until `leave`. */
   join(room: string, options?: JoinOptions): Promise<Joined>;
   leave(room: string): Promise<void>;
+  /**
+   * Resolves when the message is stored, however long that takes; rejects if it never will be. `id` recognises what is sent again.
+   * What is `volatile` goes to those who are there now, and is neither stored nor kept while there is no connection.
+   */
   send(room: string, body: Body, options?: { id?: string; volatile?: boolean }): Promise<Sent>;
+  /** Older or newer than a message's `seq`; the latest where neither is given. */
   history(
     room: string,
     range?: { before?: number; after?: number; limit?: number },
   ): Promise<{ epoch: number; messages: Message[]; more: boolean }>;
+  /** Everything up to this message has come; others are told by `receipt`. */
   received(room: string, seq: number): Promise<object>;
+  /** Everything up to this message was looked at. */
   read(room: string, seq: number): Promise<object>;
+  /** Again every three seconds while it lasts. */
   typing(room: string, isTyping?: boolean): Promise<object>;
+  /** How this device is shown, in all rooms that were joined with `presence`. */
   presence(update: { status: PresenceStatus; activity?: Json; device?: string }): Promise<object>;
+  /** Who is in the room, a page at a time. */
   members(
     room: string,
     page?: { limit?: number; cursor?: string },
   ): Promise<{ count: number; members: Member[]; cursor?: string }>;
+  /** Sends live video and sound, until `stop()` of what it gives. */
   publish(stream: string, media: MediaStream, options?: PublishOptions): Promise<Publication>;
+  /** Watches a stream, until `stop()` of what it gives. */
   subscribe(stream: string, options?: MediaOptions): Promise<Subscription>;
+  /** Begins to record a stream, or ends it. */
   record(stream: string, on?: boolean): Promise<{ stream: string; on: boolean; recording?: string }>;
+  /** Any event of the protocol, with its answer. */
   request(event: string, data?: object): Promise<any>;
+  /** Brings a new token at once, without another connection. */
   refresh(): Promise<{ expires_at: number; ice_servers?: IceServer[] }>;
+  /** Does not wait for the rest of a pause between attempts. */
   retryNow(): void;
+  /** Breaks the connection for so long: for trying out what your program does then. */
   interrupt(pauseMs?: number): void;
+  /** For good. What still waits to be stored is rejected. */
   close(): void;
 }
 
@@ -279,14 +301,17 @@ export type TokenSource = string | (() => string | Promise<string>);
 export interface ConnectOptions {
   /** `wss://…/ws`; in a page its own origin is the default. */
   url?: string | URL;
+  /** A token, or what gets one: asked at each connect and before a token ends. */
   token: TokenSource;
   /** A name of this device: messages of the personal room wait for each device of a user. */
   device?: string;
   /** Another class than the platform's own, such as that of the package `ws`. */
   WebSocket?: unknown;
+  /** How long a request waits for its answer: 10 s unless said otherwise. */
   answerWithinMs?: number;
   /** How many messages may wait while we are offline. */
   queueMax?: number;
 }
 
+/** Connects, and keeps connected until `close()`. */
 export function connect(options: ConnectOptions): Client;

@@ -72,14 +72,21 @@ fn the_types_are_those_of_the_library() {
         let [types, code] = told[0][what].as_array().unwrap().as_slice() else { panic!("{told:?}") };
         assert_eq!(types, code, "{what}");
     }
-    assert_eq!(told[0]["missing"], serde_json::json!([]));
-    // A program of somebody else's is compiled against them.
-    let output = std::process::Command::new("node")
-        .current_dir(crate::harness::home().join("node"))
-        .args(["node_modules/typescript/bin/tsc", "-p", "types"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(told[0]["missing"], json!([]));
+    assert_eq!(
+        told[0]["licences"],
+        json!(["LICENSE-MIT", "LICENSE-APACHE"]),
+        "whoever has the package has them"
+    );
+    // Programs of somebody else's are compiled against them: in a page, and where there is none.
+    for project in ["types/tsconfig.json", "types/server.json"] {
+        let output = std::process::Command::new("node")
+            .current_dir(crate::harness::home().join("node"))
+            .args(["node_modules/typescript/bin/tsc", "-p", project])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{project}: {}", String::from_utf8_lossy(&output.stdout));
+    }
 }
 
 #[test]
@@ -98,7 +105,7 @@ fn the_library_sends_and_watches_live_video_in_a_browser() {
     assert!(told.iter().all(|line| line["fault"].is_null()), "{told:#?}");
     let cases: Vec<_> = told.iter().map(|line| line["case"].as_str().unwrap()).collect();
     assert_eq!(cases, ["published", "watched", "cut", "another picture", "stopped"]);
-    assert_eq!(told[1]["tracks"], serde_json::json!(["audio", "video"]));
+    assert_eq!(told[1]["tracks"], json!(["audio", "video"]));
     assert_eq!(
         (&told[2]["same"], &told[2]["ended"]),
         (&true.into(), &false.into()),

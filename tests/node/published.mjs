@@ -42,5 +42,6 @@ const line = {
   official: [["Client", ...declared("socketio.d.ts").values, "TurnpikeError"].sort(), Object.keys(official).sort()],
   files: files.size,
   missing,
+  licences: ["LICENSE-MIT", "LICENSE-APACHE"].filter((name) => files.has(name) && readFileSync(path.join(home, name), "utf8") === readFileSync(path.join(home, "..", name), "utf8")),
 };
 process.stdout.write(`${JSON.stringify(line)}\n`);
