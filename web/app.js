@@ -1,12 +1,15 @@
 // The demo: one name, some rooms, live video, and what a lost connection looks like when nothing is lost.
 
 import { connect } from "./turnpike.js";
-import { by, hue, list, make } from "./demo/dom.js";
+import { by, hide, hue, list, make } from "./demo/dom.js";
 import { OnAir, Streams, Watch } from "./demo/live.js";
 import { FILE_BYTES_MAX, RoomView } from "./demo/room.js";
 
 const INTERRUPTED_MS = 5_000;
 const LOBBY = "chat:lobby";
+const OPENED_BY = { side: "menu", people: "people-button" };
+/** As the style sheet has it. */
+const isNarrow = matchMedia("(max-width: 60rem)");
 const MOODS = { online: "online", away: "away", busy: "busy", invisible: "invisible" };
 
 const kept = {
@@ -63,7 +66,6 @@ function enter(user) {
   by("enter").hidden = true;
   by("house").hidden = false;
   by("me").textContent = user;
-  by("text").focus();
 
   // Redrawn at most once a frame, however much happens.
   let drawn = true;
@@ -76,7 +78,7 @@ function enter(user) {
     });
   };
 
-  const streams = new Streams(changed);
+  const streams = new Streams(changed, leaving.signal);
   const air = new OnAir(client, `live:${user}`, changed);
 
   function open(name) {
@@ -92,9 +94,31 @@ function enter(user) {
     for (const room of rooms.values()) room.log.element.hidden = room !== here;
     history.replaceState(null, "", `#${encodeURIComponent(name)}`);
     here.show();
-    closeMenu();
+    close("side", "chat-room");
     changed();
   }
+
+  const isShown = (panel) => by(panel).classList.contains("open");
+
+  function show(panel, isOpen) {
+    by(panel).classList.toggle("open", isOpen);
+    by(OPENED_BY[panel]).ariaExpanded = String(isOpen);
+    // On a small screen it lies over the room, which cannot be reached meanwhile.
+    by("chat").inert = isOpen && isNarrow.matches;
+    by("veil").hidden = !by("chat").inert;
+  }
+
+  function close(panel, next = OPENED_BY[panel]) {
+    if (!isShown(panel)) return;
+    const wasThere = by("chat").inert || by(panel).contains(document.activeElement);
+    show(panel, false);
+    if (wasThere) by(next).focus();
+  }
+
+  const closeAll = () => Object.keys(OPENED_BY).forEach((panel) => close(panel));
+
+  /** Where whoever has come into a room goes on: writing; where that would call up a keyboard of glass, at its name. */
+  const arrive = () => by(isNarrow.matches ? "chat-room" : "text").focus();
 
   async function closeRoom(name) {
     const room = rooms.get(name);
@@ -103,17 +127,21 @@ function enter(user) {
     room.log.newer.remove();
     kept.rooms = [...rooms.keys()];
     open(rooms.keys().next().value ?? LOBBY);
+    arrive();
     await client.leave(name).catch(() => {});
   }
 
   async function watchStream(stream) {
-    await watch?.end();
+    if (watch?.stream !== stream) await watch?.end();
     open(stream);
-    watch = new Watch(client, stream, () => {
+    if (watch) return watch.element.focus();
+    watch = new Watch(client, stream, (wasThere) => {
       watch = null;
+      if (wasThere) arrive();
       changed();
     });
     by("stage").replaceChildren(watch.element);
+    watch.element.focus();
     await watch.begin();
     changed();
   }
@@ -127,7 +155,10 @@ function enter(user) {
       if (room === here) button.setAttribute("aria-current", "page");
       button.dataset.key = room.name;
       if (room.unread > 0 && room !== here) button.append(badge(room.unread, "unread"));
-      button.addEventListener("click", () => open(room.name));
+      button.addEventListener("click", () => {
+        open(room.name);
+        arrive();
+      });
       return make("li", "", [button]);
     }));
     const others = streams.list.filter(({ stream }) => stream !== air.stream || !air.publication);
@@ -140,18 +171,20 @@ function enter(user) {
           button.addEventListener("click", () => watchStream(stream));
           return make("li", "", [button]);
         }));
-    by("go").hidden = air.publication !== null;
-    by("on-air").hidden = air.publication === null;
-    by("air-text").textContent = `On air as ${air.stream} · ${air.viewers} watching${air.recording ? " · recorded" : ""}`;
+    const isOnAir = air.publication !== null;
+    by(isOnAir ? "on-air" : "go").hidden = false;
+    hide(by(isOnAir ? "go" : "on-air"), isOnAir ? by("air-mute") : by("go").querySelector("button"));
+    const onAir = `On air as ${air.stream} · ${air.viewers} watching${air.recording ? " · recorded" : ""}`;
+    if (by("air-text").textContent !== onAir) by("air-text").textContent = onAir;
     by("air-mute").textContent = air.muted ? "Unmute" : "Mute";
-    by("air-mute").ariaPressed = String(air.muted);
     by("air-record").textContent = air.recording ? "Stop recording" : "Record";
-    by("air-record").ariaPressed = String(air.recording);
     if (!here) return;
     by("chat-room").textContent = here.name;
     document.title = `${total() > 0 ? `(${total()}) ` : ""}${here.name} · Turnpike`;
     by("leave-room").hidden = here.name === LOBBY;
+    by("text-label").textContent = `Message to ${here.name}`;
     by("people-button").textContent = `${here.count} here`;
+    by("people-button").ariaLabel = `${here.count} here, show who`;
     list("members", [...here.members.values()].sort((a, b) => a.user.localeCompare(b.user)).map(({ user: name, status, devices }) =>
       make("li", "member", [
         make("span", `mood ${MOODS[status] ?? ""}`, "", { role: "img", ariaLabel: status }),
@@ -170,25 +203,30 @@ function enter(user) {
   client.on("status", (status, { retryInMs, reason }) => {
     by("status").className = `status ${status}`;
     by("status-text").textContent = WORDS[status];
-    by("interrupt").disabled = status !== "online";
+    by("interrupt").ariaDisabled = String(status !== "online");
     clearInterval(countdown);
-    const banner = by("banner");
+    const banner = (words) => {
+      by("banner").hidden = words === "";
+      by("banner").classList.toggle("bad", status === "refused");
+      if (by("banner-text").textContent !== words) by("banner-text").textContent = words;
+      by("banner-count").textContent = "";
+    };
     if (status === "online") {
-      banner.hidden = true;
+      banner("");
     } else if (status === "offline") {
       const due = Date.now() + (retryInMs ?? 0);
-      const say = () => {
+      // Is not read out each time that it changes.
+      const count = () => {
         const left = Math.max(0, Math.ceil((due - Date.now()) / 1000));
-        banner.textContent = `No connection${reason ? ` (${reason})` : ""}. What you write is kept and sent afterwards. Trying again${left > 0 ? ` in ${left} s` : ""}.`;
+        by("banner-count").textContent = ` Trying again${left > 0 ? ` in ${left} s` : ""}.`;
       };
-      say();
-      countdown = setInterval(say, 500);
-      banner.hidden = false;
+      banner(`No connection${reason ? ` (${reason})` : ""}. What you write is kept and sent afterwards.`);
+      count();
+      countdown = setInterval(count, 500);
     } else if (status === "refused") {
-      banner.textContent = reason === "banned"
+      banner(reason === "banned"
         ? "You are banned. What you write reaches nobody until the ban ends."
-        : `The server does not let us in${reason ? `: ${reason}` : ""}. Sign out and in again.`;
-      banner.hidden = false;
+        : `The server does not let us in${reason ? `: ${reason}` : ""}. Sign out and in again.`);
       // Nobody sees it any more: the camera is not left on.
       Promise.allSettled([air.end(), watch?.end()]);
     }
@@ -201,7 +239,7 @@ function enter(user) {
   client.on("presence", (presence) => rooms.get(presence.room)?.presence(presence));
   client.on("typing", (typing) => rooms.get(typing.room)?.typing(typing));
   client.on("receipt", ({ room, marks }) => rooms.get(room)?.log.marks(marks));
-  client.on("error", (error) => here?.log.note(error.message));
+  client.on("error", (error) => here?.note(error.message));
 
   // What the user does.
   const send = (body) => here.send(body);
@@ -222,7 +260,7 @@ function enter(user) {
   });
   async function attach(files) {
     for (const file of files) {
-      if (file.size > FILE_BYTES_MAX) here.log.note(`${file.name} is too large: up to ${FILE_BYTES_MAX / 1000} kB.`);
+      if (file.size > FILE_BYTES_MAX) here.note(`${file.name} is too large: up to ${FILE_BYTES_MAX / 1000} kB.`);
       else send({ file: { name: file.name, type: file.type, bytes: new Uint8Array(await file.arrayBuffer()) } });
     }
     by("file").value = "";
@@ -231,29 +269,37 @@ function enter(user) {
     event.preventDefault();
     const name = by("join-room").value.trim();
     by("join-room").value = "";
-    if (name) open(name);
+    if (!name) return;
+    open(name);
+    arrive();
   });
-  listen(by("mood"), "change", () => client.presence({ status: by("mood").value }).catch((error) => here.log.note(error.message)));
+  listen(by("mood"), "change", () => client.presence({ status: by("mood").value }).catch((error) => here.note(error.message)));
   client.on("session", ({ recovered }) => {
     if (!recovered && by("mood").value !== "online") client.presence({ status: by("mood").value }).catch(() => {});
   });
   listen(by("interrupt"), "click", () => {
-    here.log.note("Connection cut. What is said meanwhile comes afterwards.");
+    if (client.status !== "online") return;
+    here.note("Connection cut. What is said meanwhile comes afterwards.");
     client.interrupt(INTERRUPTED_MS);
-    by("text").focus();
+    close("side");
+    arrive();
   });
   listen(by("leave-room"), "click", () => closeRoom(here.name));
-  const toggle = (button, panel, isOpen) => {
-    by(button).ariaExpanded = String(isOpen);
-    by(panel).classList.toggle("open", isOpen);
-  };
-  const closeMenu = () => toggle("menu", "side", false);
-  listen(by("menu"), "click", () => toggle("menu", "side", !by("side").classList.contains("open")));
-  listen(by("people-button"), "click", () => {
-    by("people").hidden = !by("people").hidden;
-    by("people-button").ariaExpanded = String(!by("people").hidden);
+  listen(by("menu"), "click", () => {
+    show("side", true);
+    (by("rooms").querySelector("[aria-current]") ?? by("mood")).focus();
   });
-  listen(document, "keydown", (event) => event.key === "Escape" && closeMenu());
+  listen(by("people-button"), "click", () => {
+    show("people", !isShown("people"));
+    if (by("chat").inert) by("people-close").focus();
+  });
+  for (const id of ["side-close", "people-close", "veil"]) listen(by(id), "click", closeAll);
+  listen(isNarrow, "change", () => {
+    const wasAside = by("side").contains(document.activeElement);
+    closeAll();
+    if (wasAside && isNarrow.matches) by("menu").focus();
+  });
+  listen(document, "keydown", (event) => event.key === "Escape" && !event.isComposing && closeAll());
   // What came while nobody looked is read now.
   const looked = () => document.hidden || here?.show();
   listen(globalThis, "focus", looked);
@@ -284,8 +330,9 @@ function enter(user) {
     leaving.abort();
     clearInterval(countdown);
     client.close();
-    by("logs").replaceChildren();
-    by("stage").replaceChildren();
+    closeAll();
+    // Also what a list would keep for whoever comes next: it belongs to this connection.
+    for (const place of ["logs", "stage", "heard", "rooms", "streams", "members"]) by(place).replaceChildren();
     by("house").hidden = true;
     by("enter").hidden = false;
     by("name").focus();
@@ -294,5 +341,6 @@ function enter(user) {
   const wanted = decodeURIComponent(location.hash.slice(1));
   for (const name of new Set([LOBBY, ...kept.rooms, ...(/^[A-Za-z0-9._:@-]{1,128}$/.test(wanted) ? [wanted] : [])])) open(name);
   if (wanted && rooms.has(wanted)) open(wanted);
+  arrive();
   streams.look();
 }

@@ -55,6 +55,15 @@ async function pictures(page, what) {
   return found;
 }
 
+/** What passes too quickly to be judged, and is worth a look. */
+async function glimpse(page, what, look = "light") {
+  if (!options.pictures) return;
+  const [colorScheme, size] = looks[look];
+  await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+  await page.setViewportSize(size);
+  await page.screenshot({ path: `${options.pictures}/${what}-${look}.png` });
+}
+
 try {
   const door = await chromium.page("about:blank");
   const bytes = [];
@@ -77,6 +86,7 @@ try {
   await ben.waitForTimeout(3_000);
   await ben.type("#text", "and I");
   await ann.waitForSelector("#typing:has-text('ben is typing')");
+  await glimpse(ann, "typing");
   await ben.fill("#text", "");
   await ann.click("#people-button");
   const members = await ann.$$eval("#members li .item-name", (all) => all.map((member) => member.textContent).sort());
@@ -84,15 +94,27 @@ try {
   await ann.waitForSelector("#members .mood.busy");
   await ann.setInputFiles("#file", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("notes") });
   await seen(ben, "notes.txt");
-  const [download] = await Promise.all([ben.waitForEvent("download"), ben.click(".file")]);
+  const shot = await ben.screenshot({ type: "jpeg", quality: 60 });
+  await ann.setInputFiles("#file", { name: "window.jpg", mimeType: "image/jpeg", buffer: shot });
+  await ben.waitForFunction(() => document.querySelector(".file img")?.naturalWidth > 0);
+  const [download] = await Promise.all([ben.waitForEvent("download"), ben.click(".file:has-text('notes.txt')")]);
   const file = `${download.suggestedFilename()}: ${await readFile(await download.path(), "utf8")}`;
+  await glimpse(ann, "people");
   tell({ step: "chat", members, file, faults: await pictures(ann, "chat") });
+  await ann.setViewportSize(looks.phone[1]);
+  await ann.click("#menu");
+  await glimpse(ann, "menu", "phone");
+  await ann.keyboard.press("Escape");
+  await ann.setViewportSize(looks.light[1]);
 
   await ben.click("#interrupt");
   await ben.waitForSelector("#banner:not([hidden])");
   await say(ben, "said without a connection");
   for (const number of [1, 2, 3]) await say(ann, `missed ${number}`);
   const banner = await ben.textContent("#banner");
+  await glimpse(ben, "offline", "phone");
+  await glimpse(ben, "offline", "dark");
+  await glimpse(ben, "offline");
   await ben.waitForSelector("#status.online", { timeout: 20_000 });
   await seen(ann, "said without a connection");
   await seen(ben, "missed 3");
@@ -123,7 +145,7 @@ try {
   await ben.waitForFunction((first) => document.querySelector(".screen video").getVideoPlaybackQuality().totalVideoFrames > first + 20, first, { timeout: 30_000 });
   await say(ben, "beside the picture");
   const figures = await ben.textContent(".figures");
-  tell({ step: "live", figures, faults: await pictures(ben, "live") });
+  tell({ step: "live", figures, faults: [...(await pictures(ben, "live")), ...(await pictures(ann, "on-air"))] });
   await ann.click("#air-end");
   await ann.waitForSelector("#go:not([hidden])");
   await ben.waitForSelector(".stage-note:not([hidden])", { timeout: 15_000 });

@@ -16,8 +16,8 @@ export function make(tag, className = "", content = "", attributes = {}) {
 }
 
 /**
- * Makes the children of the element these. What looks the same stays, so that whoever presses it, or has come to it by keyboard,
- * keeps it; of what is there anew, the one with the same `data-key` is where they are.
+ * Makes the children of the element these. What looks the same is not touched, so that whoever presses it, or has come to it by
+ * keyboard, keeps it; who was at one that has gone is at the one with the same `data-key`, else at what stands in its place.
  */
 export function list(id, items) {
   const element = by(id);
@@ -26,10 +26,28 @@ export function list(id, items) {
     const at = before.findIndex((known) => known.isEqualNode(item));
     return at < 0 ? item : before.splice(at, 1)[0];
   });
-  if (next.length === element.children.length && next.every((item, index) => item === element.children[index])) return;
-  const key = element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  element.replaceChildren(...next);
-  if (key !== undefined) [...element.querySelectorAll("[data-key]")].find((item) => item.dataset.key === key)?.focus({ preventScroll: true });
+  const was = document.activeElement;
+  const at = [...element.children].findIndex((item) => item.contains(was));
+  for (const gone of before) gone.remove();
+  next.forEach((item, index) => element.children[index] === item || element.insertBefore(item, element.children[index] ?? null));
+  if (at < 0 || was === document.activeElement) return;
+  const controls = [...element.querySelectorAll("[data-key]")];
+  const there = controls.find((item) => item.dataset.key === was.dataset.key) ?? controls[Math.min(at, controls.length - 1)] ?? element;
+  there.focus({ preventScroll: true });
+}
+
+/** Hides it. Whoever was in it by keyboard is at the other one. */
+export function hide(element, other) {
+  const wasThere = element.contains(document.activeElement);
+  element.hidden = true;
+  if (wasThere) other.focus();
+}
+
+/** Does what moves it in the document. Whoever is in it by keyboard stays. */
+export function staying(element, move) {
+  const at = element.contains(document.activeElement) ? document.activeElement : null;
+  move();
+  at?.focus({ preventScroll: true });
 }
 
 const HUES = 8;

@@ -61,9 +61,12 @@ export class Streams {
   #timer = 0;
   list = [];
 
-  constructor(changed) {
+  /** Until `signal` says so. */
+  constructor(changed, signal) {
     this.changed = changed;
-    document.addEventListener("visibilitychange", () => document.hidden || this.look());
+    document.addEventListener("visibilitychange", () => document.hidden || this.look(), { signal });
+    signal.addEventListener("abort", () => clearTimeout(this.#timer));
+    this.signal = signal;
   }
 
   async look() {
@@ -77,25 +80,33 @@ export class Streams {
         // The next look may find it.
       }
     }
-    this.#timer = setTimeout(() => this.look(), LIST_EVERY_MS);
+    clearTimeout(this.#timer);
+    if (!this.signal.aborted) this.#timer = setTimeout(() => this.look(), LIST_EVERY_MS);
   }
 }
 
 /** One's own stream, with a small picture of it. */
 export class OnAir {
+  #isBeginning = false;
+
   constructor(client, stream, changed) {
     Object.assign(this, { client, stream, changed, publication: null, media: null, muted: false, recording: false });
     this.preview = make("video", "preview", "", { muted: true, autoplay: true, playsInline: true, ariaLabel: "What you send" });
   }
 
   async begin(kind) {
-    this.media = await SOURCES[kind]();
-    this.preview.srcObject = this.media;
+    // Who presses twice goes live once.
+    if (this.#isBeginning || this.publication) return;
+    this.#isBeginning = true;
     try {
+      this.media = await SOURCES[kind]();
+      this.preview.srcObject = this.media;
       this.publication = await this.client.publish(this.stream, this.media, { simulcast: kind !== "screen" });
     } catch (error) {
       this.#release();
       throw error;
+    } finally {
+      this.#isBeginning = false;
     }
     // The browser's own "stop sharing".
     for (const track of this.media.getTracks()) track.addEventListener("ended", () => this.end());
@@ -141,7 +152,9 @@ export class OnAir {
 export class Watch {
   #last = null;
   #timer = 0;
+  #isOver = false;
 
+  /** `closed` is told whether somebody was in it by keyboard. */
   constructor(client, stream, closed) {
     Object.assign(this, { client, stream, closed, subscription: null });
     this.video = make("video", "", "", { autoplay: true, playsInline: true, muted: true });
@@ -158,7 +171,7 @@ export class Watch {
     this.element = make("section", "stage", [
       make("div", "screen", [this.video, this.note]),
       make("div", "stage-bar", [make("strong", "", stream), this.viewers, this.figures, make("span", "space"), this.quality, this.sound, full, close]),
-    ], { ariaLabel: `Watching ${stream}` });
+    ], { ariaLabel: `Watching ${stream}`, tabIndex: -1 });
     this.sound.addEventListener("click", () => this.#toggleSound());
     this.quality.addEventListener("change", () => this.subscription?.layer({ quality: this.quality.value }).catch(() => {}));
     full.addEventListener("click", () => this.video.requestFullscreen?.().catch(() => {}));
@@ -172,6 +185,7 @@ export class Watch {
       this.note.textContent = error.code === 120 ? "Nobody is live here right now." : error.message;
       return;
     }
+    if (this.#isOver) return void this.subscription.stop();
     const show = (media) => (this.video.srcObject = media);
     if (this.subscription.media) show(this.subscription.media);
     this.subscription.on("media", show);
@@ -190,11 +204,14 @@ export class Watch {
   }
 
   async end() {
+    if (this.#isOver) return;
+    this.#isOver = true;
     clearInterval(this.#timer);
-    await this.subscription?.stop();
     this.video.srcObject = null;
+    const wasThere = this.element.contains(document.activeElement);
     this.element.remove();
-    this.closed();
+    this.closed(wasThere);
+    await this.subscription?.stop();
   }
 
   #say(words) {

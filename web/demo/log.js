@@ -1,9 +1,17 @@
 // The messages of one room on the page: in their order, each once, with what became of our own.
 
-import { day, hue, make, size, time } from "./dom.js";
+import { day, hide, hue, make, size, staying, time } from "./dom.js";
 
 const NEAR_END_PX = 60;
 const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+
+/** What somebody said, without what came with it. */
+export function textOf(body) {
+  if (typeof body === "string") return body;
+  return body?.text ?? (body?.file ? "" : JSON.stringify(body));
+}
+
+let rows = 0;
 
 export class Log {
   #user;
@@ -11,6 +19,7 @@ export class Log {
   #marks = new Map(); // user -> { received, read }
   #pictures = [];
   #empty = null;
+  #follows = true;
   first = Infinity;
   last = 0;
 
@@ -20,14 +29,14 @@ export class Log {
     this.newer = make("button", "newer", "New messages ↓", { type: "button", hidden: true });
     this.newer.addEventListener("click", () => this.toEnd());
     // Whoever reads the latest goes on reading it when a banner, a picture or a keyboard takes room away.
-    let follows = true;
-    new ResizeObserver(() => follows && this.toEnd()).observe(this.element);
+    new ResizeObserver(() => this.#follow()).observe(this.element);
     this.element.addEventListener("scroll", () => {
-      follows = this.atEnd;
-      if (!follows) return;
-      this.newer.hidden = true;
+      this.#follows = this.atEnd;
+      if (!this.#follows) return;
+      this.#caughtUp();
       onEnd();
     });
+    this.element.addEventListener("keydown", (event) => this.#move(event));
   }
 
   get atEnd() {
@@ -37,7 +46,27 @@ export class Log {
 
   toEnd() {
     this.element.scrollTop = this.element.scrollHeight;
-    this.newer.hidden = true;
+    this.#caughtUp();
+  }
+
+  #follow() {
+    if (this.#follows) this.toEnd();
+  }
+
+  #caughtUp() {
+    hide(this.newer, this.element.lastElementChild ?? this.element);
+  }
+
+  // From message to message; what can be pressed in one comes after it by Tab.
+  #move(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+    const all = [...this.element.children];
+    const last = all.length - 1;
+    const at = all.findIndex((row) => row.contains(document.activeElement));
+    const to = { ArrowUp: at < 0 ? last : at - 1, ArrowDown: at < 0 ? last : at + 1, Home: 0, End: last }[event.key];
+    if (to === undefined || last < 0) return;
+    event.preventDefault();
+    all[Math.min(last, Math.max(0, to))].focus();
   }
 
   /** A stored message, live or of the past. Where it belongs is said by its number. */
@@ -85,6 +114,7 @@ export class Log {
           row.element.remove();
           this.#rows.delete(id);
           again();
+          this.element.lastElementChild.focus();
         });
         row.ticks.append(retry);
       },
@@ -93,7 +123,7 @@ export class Log {
 
   note(text) {
     const follow = this.atEnd;
-    const element = make("li", "note", text);
+    const element = make("li", "note", text, { tabIndex: -1, ariaLabel: text });
     this.element.append(element);
     if (follow) this.toEnd();
     return element;
@@ -106,7 +136,9 @@ export class Log {
 
   /** Everything again: there is a hole in what we have. */
   clear() {
+    const wasHere = this.element.contains(document.activeElement);
     this.element.replaceChildren();
+    if (wasHere) this.element.focus();
     for (const url of this.#pictures.splice(0)) URL.revokeObjectURL(url);
     this.#rows.clear();
     this.first = Infinity;
@@ -151,15 +183,20 @@ export class Log {
   #row({ from, body }) {
     this.#empty?.remove();
     const own = from === this.#user;
-    const element = make("li", own ? "own" : "");
+    const element = make("li", own ? "own" : "", "", { tabIndex: -1 });
     const clock = make("time");
     const ticks = own ? make("span", "ticks", "", { role: "img", ariaLabel: "sending" }) : make("span", "ticks");
     element.dataset.from = from;
     const bubble = make("div", "bubble");
-    const text = typeof body === "string" ? body : (body?.text ?? (body?.file ? "" : JSON.stringify(body)));
+    const text = textOf(body);
     if (body?.file?.bytes instanceof Uint8Array) bubble.append(this.#file(body.file));
     if (text) bubble.append(make("span", "text", text));
-    element.append(make("div", `from ${hue(from)}`, from), bubble, make("div", "meta", [clock, " ", ticks]));
+    const parts = [make("div", `from ${hue(from)}`, from), bubble, make("div", "meta", [clock, " ", ticks])];
+    // What is heard of it where somebody moves through the messages: who, what, when, and how far it came.
+    rows++;
+    parts.forEach((part, index) => (part.id = `said-${rows}-${index}`));
+    element.setAttribute("aria-labelledby", parts.map(({ id }) => id).join(" "));
+    element.append(...parts);
     return { element, clock, ticks, own, seq: Infinity };
   }
 
@@ -168,8 +205,8 @@ export class Log {
     const isPicture = PICTURES.includes(type);
     const url = URL.createObjectURL(new Blob([bytes], { type: isPicture ? type : "application/octet-stream" }));
     this.#pictures.push(url);
-    const link = make("a", "file", "", { href: url, download: String(name).slice(0, 200) });
-    if (isPicture) link.append(make("img", "", "", { src: url, alt: String(name), onload: () => this.atEnd && this.toEnd() }));
+    const link = make("a", "file", "", { href: url, download: String(name).slice(0, 200), ariaLabel: `Save ${name}, ${size(bytes.length)}` });
+    if (isPicture) link.append(make("img", "", "", { src: url, alt: String(name), onload: () => this.#follow() }));
     else link.append(make("span", "file-name", String(name)), make("span", "file-size", size(bytes.length)));
     return link;
   }
@@ -196,8 +233,8 @@ export class Log {
     if (isNewest) before = note ?? before;
     const next = element.nextElementSibling;
     if (before) {
-      if (before.nextElementSibling !== element) before.after(element);
-    } else if (this.element.firstElementChild !== element) this.element.prepend(element);
+      if (before.nextElementSibling !== element) staying(element, () => before.after(element));
+    } else if (this.element.firstElementChild !== element) staying(element, () => this.element.prepend(element));
     for (const touched of [element, element.nextElementSibling, next]) if (touched) this.#group(touched);
   }
 

@@ -1,11 +1,14 @@
 // One room on the page: its messages, who is there, who types, and what we have read.
 
-import { Log } from "./log.js";
+import { hear } from "./heard.js";
+import { Log, textOf } from "./log.js";
 
 const PAGE = 50;
 const NEAR_START_PX = 120;
 const TYPING_EVERY_MS = 3_000;
 export const FILE_BYTES_MAX = 180_000;
+
+const heard = (body) => [textOf(body), body?.file && `with the file ${body.file.name}`].filter(Boolean).join(", ");
 
 export class RoomView {
   #client;
@@ -40,7 +43,7 @@ export class RoomView {
       if (joined.messages.length === 0) this.log.empty("Nobody has said anything here yet.");
     } catch (error) {
       this.problem = error.message;
-      this.log.note(`Cannot enter: ${error.message}`);
+      this.note(`Cannot enter: ${error.message}`);
     }
     this.changed();
   }
@@ -61,8 +64,15 @@ export class RoomView {
     this.#received();
   }
 
+  /** Of the house and of nobody in it. */
+  note(text) {
+    this.log.note(text);
+    if (this.visible) hear(text);
+  }
+
   message(message) {
     this.log.message(message);
+    if (this.visible && message.from !== this.#user) hear(`${message.from}: ${heard(message.body)}`);
     this.typists.users = this.typists.users.filter((user) => user !== message.from);
     if (message.from !== this.#user && !(this.visible && document.hasFocus())) this.unread++;
     this.#received();
@@ -72,13 +82,13 @@ export class RoomView {
 
   gap() {
     this.log.clear();
-    this.log.note("Some messages are too old to be had; these are the latest.");
+    this.note("Some messages are too old to be had; these are the latest.");
     this.more = false;
   }
 
   rejoined({ missed, complete, members, count }) {
     if (members) this.#members({ members, count });
-    if (complete) this.log.note(missed > 0 ? `Back. ${missed} missed ${missed === 1 ? "message" : "messages"} came in order.` : "Back. Nothing was missed.");
+    if (complete) this.note(missed > 0 ? `Back. ${missed} missed ${missed === 1 ? "message" : "messages"} came in order.` : "Back. Nothing was missed.");
     else this.more = this.log.first > 1;
     this.changed();
   }

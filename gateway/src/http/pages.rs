@@ -46,11 +46,12 @@ const LIBRARY: [File; 10] = [
     script!("lib/websocket.js"),
 ];
 
-const DEMO: [File; 8] = [
+const DEMO: [File; 9] = [
     ("/", HTML, include_str!("../../../web/index.html")),
     ("/style.css", STYLE, include_str!("../../../web/style.css")),
     script!("app.js"),
     script!("demo/dom.js"),
+    script!("demo/heard.js"),
     script!("demo/live.js"),
     script!("demo/log.js"),
     script!("demo/room.js"),
