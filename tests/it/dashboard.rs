@@ -47,6 +47,7 @@ fn an_operator_watches_bans_and_drains() {
     assert_eq!((&ban["still"], &ban["code"]), (&json!(true), &json!(3503)), "{ban}");
     let record = ban["record"].as_array().unwrap();
     assert!(record.iter().any(|line| line.as_str().unwrap().contains("joined chat:lobby")), "{ban}");
+    assert_eq!(deeds["followed"], "User user-0", "whoever follows a link by keyboard is at what it led to");
     assert!(deeds["disconnected"].is_u64() && deeds["revoked"].is_u64(), "{deeds}");
     assert!(deeds["stream"].as_str().unwrap().contains("1 publishing"), "{deeds}");
     assert!(deeds["banned"].as_str().unwrap().contains("You are banned"), "the demo page says so: {deeds}");
@@ -60,6 +61,10 @@ fn an_operator_watches_bans_and_drains() {
     assert_eq!(past["address"], "dashboard", "the token does not stay in the history");
     assert!(elsewhere["question"].as_str().unwrap().contains("moved to the other nodes"), "{elsewhere}");
     assert_eq!((&elsewhere["isHere"], &elsewhere["code"]), (&json!(true), &json!(3001)), "{elsewhere}");
+    assert_eq!(
+        elsewhere["place"], "nodes",
+        "whoever was at the button of a node that left is among the others"
+    );
     assert_eq!(elsewhere["status"], "live", "the page is of the other node: {elsewhere}");
     assert!(elsewhere["record"].as_str().unwrap().contains("oscar"), "{elsewhere}");
     assert!(drain["alone"].as_str().unwrap().contains("the only node"), "{drain}");

@@ -196,6 +196,10 @@ try {
   };
   await find("rooms", ROOM);
   const room = await pictures(page, "room");
+  await page.focus("#found .link:has-text('user-0')");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#found h3:has-text('user-0')");
+  const followed = await page.evaluate(() => document.activeElement.textContent);
   await find("connections", sockets[0].id);
   await find("streams", "live:trudy");
   const stream = await page.textContent("#found");
@@ -216,7 +220,7 @@ try {
   if (options.pictures) await trudy.screenshot({ path: `${options.pictures}/dashboard-banned-demo.png` });
   await trudy.close();
   await page.bringToFront();
-  tell({ step: "deeds", stream, disconnected: sockets[1].closedWith, revoked: sockets[3].closedWith, banned, faults: [...room, ...streamed] });
+  tell({ step: "deeds", followed, stream, disconnected: sockets[1].closedWith, revoked: sockets[3].closedWith, banned, faults: [...room, ...streamed] });
 
   await page.click("#audit");
   await page.waitForSelector("#records .row");
@@ -255,9 +259,10 @@ try {
   await page.waitForSelector("#node-rows tr:has-text('n2') .tag:has-text('draining')");
   await sentAway;
   await page.waitForSelector("#node-rows tr:has-text('n2')", { state: "detached" });
+  const place = await page.evaluate(() => document.activeElement.id);
   await page.click("#audit");
   await page.waitForSelector("#records .row:has-text('POST nodes/')");
-  tell({ step: "elsewhere", question, isHere, code: again.closedWith, record: await page.textContent("#records .row:has-text('POST nodes/')"), status: await page.textContent("#status-text"), faults: drainAsked });
+  tell({ step: "elsewhere", place, question, isHere, code: again.closedWith, record: await page.textContent("#records .row:has-text('POST nodes/')"), status: await page.textContent("#status-text"), faults: drainAsked });
 
   await page.click("#node-rows button");
   const alone = await page.textContent("#confirm-text");

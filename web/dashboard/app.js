@@ -1,6 +1,6 @@
 // The dashboard: signing in, the figures as they come, and where each of them stands on the page.
 
-import { by, make } from "../demo/dom.js";
+import { by, hide, make } from "../demo/dom.js";
 import { Api } from "./api.js";
 import { Figures } from "./figures.js";
 import { Find } from "./find.js";
@@ -52,14 +52,14 @@ const TILES = [
   { id: "bans", title: "Limits and bans", lines: [{ of: "limited", name: "limited" }], show: perSecond, note: (cut) => facts(`${count(cut.max("bans"))} banned`, `${count(cut.max("mutes"))} muted`, `${count(cut.sum("turned_away"))} turned away`) },
   { id: "signals", title: "Security events", lines: [{ of: "signals", name: "signals" }], show: perSecond, note: (cut) => facts(some(cut.sum("signals"), "signal"), some(cut.sum("detections"), "measure"), `${some(cut.sum("tokens_refused"), "token")} refused`, cut.min("audit_well") === 0 && "audit log failing") },
   { id: "redis", title: "Redis", lines: [{ of: "redis", name: "command p99" }, { of: "probe", name: "probe p99" }], show: duration, note: redisNote },
-  { id: "cpu", title: "CPU", lines: [{ of: "cpu" }], show: percent, note: (cut) => facts("of one core", `${bytes(cut.sum("memory_bytes"))} memory`, some(cut.sum("descriptors"), "descriptor")) },
+  { id: "cpu", title: "CPU of one core", lines: [{ of: "cpu" }], show: percent, note: (cut) => facts(`${bytes(cut.sum("memory_bytes"))} memory`, some(cut.sum("descriptors"), "descriptor")) },
 ];
 
 function redisNote(cut) {
   const commands = cut.rate("redis_commands");
   if (cut.sum("redis_commands") === null) return "not in use: one process has it all";
   const breakers = cut.max("breakers");
-  return facts(`${perSecond(commands)} commands`, some(cut.sum("redis_failures"), "failure"), breakers > 0 ? `${some(breakers, "breaker")} open` : "breakers closed");
+  return facts(`${perSecond(commands)} commands`, some(cut.sum("redis_failures"), "failure"), breakers > 0 && `${some(breakers, "breaker")} open`);
 }
 
 const kept = {
@@ -192,6 +192,7 @@ function enter(token) {
     by("nodes-note").textContent = facts(some(list.length, "node"), figures.more > 0 && `${figures.more} more are not shown`);
     for (const [id, row] of rows) {
       if (figures.nodes.has(id)) continue;
+      hide(row.element, by("nodes"));
       row.element.remove();
       rows.delete(id);
     }
@@ -212,7 +213,7 @@ class NodeRow {
     this.cells = Array.from({ length: 9 }, () => make("td"));
     this.cells.slice(0, 8).forEach((cell) => (cell.className = "number"));
     this.drain = make("button", "small", "Drain…", { type: "button", ariaLabel: `Drain ${node.name}` });
-    this.drain.addEventListener("click", () => security.drain({ id, name: node.name, isOwn: node.own, isLast: this.isLast }));
+    this.drain.addEventListener("click", () => this.isLeaving || security.drain({ id, name: node.name, isOwn: node.own, isLast: this.isLast }));
     this.element = make("tr", "", [this.name, make("td", "", [this.state]), ...this.cells, make("td", "", [this.drain])]);
   }
 
@@ -220,8 +221,8 @@ class NodeRow {
   draw(figures, now, wasSentAway, isLast) {
     const { node, faults } = figures;
     const isLeaving = node.draining || wasSentAway;
-    this.isLast = isLast;
-    this.drain.disabled = isLeaving;
+    Object.assign(this, { isLast, isLeaving });
+    this.drain.ariaDisabled = String(isLeaving);
     const [state, tone] = isLeaving ? ["draining", "tag-warn"] : figures.isSilent(now) ? ["silent", "tag-bad"] : faults.length > 0 ? ["unhealthy", "tag-bad"] : ["healthy", "tag-good"];
     this.state.textContent = node.relay?.alone ? `${state}, relay` : state;
     this.state.className = `tag ${tone}`;

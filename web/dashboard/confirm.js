@@ -4,18 +4,22 @@ import { by, make } from "../demo/dom.js";
 
 const dialog = by("confirm");
 let settle = null;
+let isDoing = false;
+let part = null;
 
 by("confirm-no").addEventListener("click", () => dialog.close());
 dialog.addEventListener("close", () => {
   settle = null;
   by("confirm-fields").replaceChildren();
+  // What it was asked from may be gone by now: then whoever is here by keyboard is in the same part of the page.
+  if (document.activeElement === document.body) part?.focus({ preventScroll: true });
 });
 by("confirm-form").addEventListener("submit", async (event) => {
   event.preventDefault();
+  if (isDoing) return;
   const problem = by("confirm-problem");
-  const yes = by("confirm-yes");
   problem.hidden = true;
-  yes.disabled = true;
+  isDoing = true;
   try {
     await settle(Object.fromEntries(new FormData(by("confirm-form"))));
     dialog.close();
@@ -23,7 +27,7 @@ by("confirm-form").addEventListener("submit", async (event) => {
     problem.textContent = error.message;
     problem.hidden = false;
   } finally {
-    yes.disabled = false;
+    isDoing = false;
   }
 });
 
@@ -45,6 +49,7 @@ export function confirm({ title, text, yes, fields = [], act }) {
     return [make("label", "", label, { htmlFor: id }), field];
   }));
   settle = act;
+  part = document.activeElement.closest("section");
   dialog.showModal();
   // The first thing to fill in, or the way out: never the deed itself.
   (dialog.querySelector(".fields input, .fields select") ?? by("confirm-no")).focus();

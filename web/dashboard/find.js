@@ -4,6 +4,8 @@ import { by, make } from "../demo/dom.js";
 import { bytes, clock, count, moment, some, until, words } from "./words.js";
 
 const HINTS = { users: "alice", connections: "x7JqWm3n0aPzQk5TtB2c", rooms: "chat:lobby", streams: "live:alice" };
+const STEPS = { ban: "banned", mute: "muted" };
+const KINDS = { socketio: "Socket.IO", raw: "plain websocket" };
 const ROOMS_SHOWN = 12;
 const DEED_MS = 1_000;
 
@@ -42,6 +44,7 @@ export class Find {
     const problem = by("find-problem");
     problem.hidden = true;
     by("find-note").textContent = "";
+    const wasThere = by("found").contains(document.activeElement);
     if (!isAgain) by("found").replaceChildren(make("p", "quiet", "Asking all nodes…"));
     try {
       const answer = await this.#api.ask("GET", `inspect/${kind}/${encodeURIComponent(id)}`);
@@ -49,17 +52,20 @@ export class Find {
       const shown = { users: (it) => this.#user(it), connections: (it) => this.#connections(it), rooms: (it) => this.#room(it), streams: (it) => this.#stream(it) }[kind](answer);
       if (answer.unanswered?.length > 0) shown.push(make("p", "problem", `These nodes did not answer: ${answer.unanswered.join(", ")}.`));
       this.#last = [kind, id];
-      const at = isAgain && by("found").contains(document.activeElement) ? document.activeElement.ariaLabel : null;
+      const at = document.activeElement;
+      const isLost = isAgain ? by("found").contains(at) : wasThere && at === document.body;
       by("found").replaceChildren(...shown);
-      // Whoever was at a button of it is at the same one.
-      if (at) [...by("found").querySelectorAll("button")].find((button) => button.ariaLabel === at)?.focus({ preventScroll: true });
-      by("find-note").textContent = `${id} was found${answer.connections ? `, with ${answer.connections.length} connections` : ""}.`;
+      // Whoever was at a button of it is at the same one; whoever followed a link, at what it led to.
+      const same = (button) => isAgain && at.ariaLabel !== null && button.ariaLabel === at.ariaLabel;
+      if (isLost) ([...by("found").querySelectorAll("button")].find(same) ?? by("found").querySelector("h3") ?? by("find-id")).focus({ preventScroll: true });
+      by("find-note").textContent = `${id} was found${answer.connections ? `, with ${some(answer.connections.length, "connection")}` : ""}.`;
     } catch (error) {
       if (asked !== this.#asked) return;
       this.#last = null;
       by("found").replaceChildren();
       problem.textContent = error.message;
       problem.hidden = false;
+      if (wasThere) by("find-id").focus();
     }
   }
 
@@ -69,11 +75,11 @@ export class Find {
       ["Revoke tokens…", () => this.#security.revoke({ kind: "user", what: it.user })],
       ["Ban…", () => this.#security.ban({ whom: it.user })],
     ]);
-    const standing = it.standing.map(({ step, until_ms, by: who, reason }) => make("p", "notice", [step, reason && words(reason), `by ${who}`, `${until(until_ms)} left`].filter(Boolean).join(" · ")));
+    const standing = it.standing.map(({ step, until_ms, by: who, reason }) => make("p", "notice", [STEPS[step] ?? words(step), reason && words(reason), `by ${who}`, `${until(until_ms)} left`].filter(Boolean).join(" · ")));
     const much = (limit, value) => (limit.endsWith("bytes") ? bytes(value) : count(value));
     const facts = pairs([
       ["Devices", it.devices.map(({ device, node, status }) => `${device} (${status}, ${node ?? "?"})`).join(", ") || "none"],
-      ["Limits", it.limits.map(({ limit, a_second, burst }) => `${words(limit)} ${much(limit, a_second)}/s (burst ${much(limit, burst)})`).join(" · ")],
+      ["Limits", lines(it.limits.map(({ limit, a_second, burst }) => `${words(limit)} ${much(limit, a_second)}/s, burst ${much(limit, burst)}`))],
     ]);
     return [make("article", "panel", [head, ...standing, facts]), ...this.#connections(it, true)];
   }
@@ -96,7 +102,7 @@ export class Find {
       ["State", make("span", `tag ${tone}`, state)],
       ...(isOfUser ? [] : [["User", this.#link("users", user)]]),
       ["Node", node],
-      ["From", [address, device && `device ${device}`, kind, since_ms && `since ${moment(since_ms)}`, recovered && "recovered"].filter(Boolean).join(", ")],
+      ["From", [address, device && `device ${device}`, KINDS[kind] ?? kind, since_ms && `since ${moment(since_ms)}`, recovered && "recovered"].filter(Boolean).join(", ")],
     ];
     if (token) facts.push(["Token", [token.role, token.id && `jti ${token.id}`, token.class && `class ${token.class}`, `until ${moment(token.expires_at * 1000)}`].filter(Boolean).join(", ")]);
     if (transport) {
@@ -118,7 +124,7 @@ export class Find {
     const facts = pairs([
       ["Position", `message ${it.seq}, epoch ${it.epoch}`],
       ["History", history.first_seq ? `${history.first_seq} to ${history.last_seq}, from ${moment(history.first_ts)}` : "nothing is kept"],
-      ["Latest", it.latest.map(({ seq, from, ts, bytes: size }) => `${seq} from ${from} at ${clock(ts)}, ${bytes(size)}`).join(" · ") || "none"],
+      ["Latest", lines(it.latest.map(({ seq, from, ts, bytes: size }) => `${seq} from ${from} at ${clock(ts)}, ${bytes(size)}`)) || "none"],
     ]);
     const nodes = it.nodes.filter(({ sessions }) => sessions > 0).map(({ node, seq, connected, sessions, members }) => make("article", "panel", [
       make("h4", "", `${node}: ${connected} connected, ${some(sessions, "session")}, up to message ${seq}`),
@@ -146,7 +152,7 @@ export class Find {
       button.addEventListener("click", act);
       return button;
     });
-    return make("div", "found-head", [make("h3", "", [make("span", "quiet", `${kind} `), name]), make("div", "buttons", made)]);
+    return make("div", "found-head", [make("h3", "", [make("span", "quiet", `${kind} `), name], { tabIndex: -1 }), make("div", "buttons", made)]);
   }
 
   #link(kind, id) {
@@ -156,13 +162,16 @@ export class Find {
   }
 }
 
-const pairs = (facts) => make("dl", "facts", facts.filter(([, value]) => value !== "").flatMap(([name, value]) => [make("dt", "", name), make("dd", "", typeof value === "string" ? value : [value])]));
+const pairs = (facts) => make("dl", "facts", facts.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", "", name), make("dd", "", typeof value === "string" ? value : [value])]));
+
+/** One beside the other where there is room. */
+const lines = (texts) => texts.length > 0 && make("ul", "lines", texts.map((text) => make("li", "", text)));
 
 function stateOf(state) {
   if (state === "connected") return ["connected", "tag-good"];
   if (state.away) return [`away, may come back for ${until(state.away.until_ms)}`, "tag-warn"];
   const { at_ms, reason, code, text } = state.closed;
-  return [`closed at ${moment(at_ms)}: ${words(reason)}${code ? ` (${code})` : ""}${text ? `, ${text}` : ""}`, "tag-bad"];
+  return [`closed at ${moment(at_ms)}: ${words(reason)}${code ? ` (${code})` : ""}${text && text !== words(reason) ? `, ${text}` : ""}`, "tag-bad"];
 }
 
 /** What happened again and again is one line. */

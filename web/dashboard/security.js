@@ -13,6 +13,7 @@ export class Security {
   #api;
   #done;
   #timer;
+  #isReading = false;
   /** Told after each deed. */
   onDeed = () => {};
   /** Nodes that were sent away from this page, by their ids. */
@@ -160,8 +161,9 @@ export class Security {
   }
 
   async #audit() {
-    const button = by("audit");
-    button.disabled = true;
+    // Not disabled meanwhile: whoever pressed it by keyboard would be at the top of the page.
+    if (this.#isReading) return;
+    this.#isReading = true;
     try {
       const records = await this.#lastHour();
       // What the log writes about itself is for whoever verifies it, and of a request that has ended its end says it all.
@@ -173,15 +175,15 @@ export class Security {
         const value = (field) => beside[field]?.[1];
         const about = value("object.id") ?? (typeof object?.id === "string" ? object.id : "");
         const what = request?.route ? `${request.method} ${request.route.replace("/admin/v1/", "")}` : words(activity);
-        const facts = [moment(Date.parse(time)), value("actor.user"), about && `${object.kind} ${about}`, value("connection.address"), outcome, reason && words(reason)];
-        return row([make("span", "tag", words(kind)), make("strong", "", what)], facts);
+        const facts = [value("actor.user"), about && `${object.kind} ${about}`, value("connection.address"), outcome, reason && words(reason)];
+        return row([make("time", "", moment(Date.parse(time)), { dateTime: time }), make("span", "tag", words(kind)), make("strong", "", what)], facts);
       });
       list("records", shown, "Nothing was written down.");
       if (told.length > RECORDS) by("records").append(make("li", "quiet", `The latest ${RECORDS}. For all of it: turnpike audit query --since 1h`));
     } catch (error) {
       list("records", [make("li", "problem", error.message)]);
     } finally {
-      button.disabled = false;
+      this.#isReading = false;
     }
   }
 }
