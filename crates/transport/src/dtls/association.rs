@@ -35,6 +35,9 @@ const REPEATS_MAX: u32 = 7;
 /// Handshake records that are looked at once connected: the peer repeats its last flight if ours was lost.
 const LATE_HANDSHAKE_RECORDS_MAX: u32 = 16;
 
+/// So long what was woken stays awake. To wake it keys are derived anew, which whoever forges alerts makes it do this often.
+const AWAKE_FOR: Duration = Duration::from_secs(10);
+
 /// RFC 5764 4.2.
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
 
@@ -92,6 +95,8 @@ enum Stage {
     Handshake(Box<Guard>),
     Connected {
         late_handshake_records: u32,
+        /// There when it was woken.
+        sleep_at: Option<Instant>,
     },
 }
 
@@ -138,7 +143,7 @@ impl Association {
     ) -> Result<Progress, Failure> {
         let is_asleep = matches!(self.library, Library::Asleep(_));
         let datagram = match &mut self.stage {
-            Stage::Connected { late_handshake_records } => {
+            Stage::Connected { late_handshake_records, .. } => {
                 // What sleeps has forgotten its last flight, and cannot repeat it.
                 if is_asleep {
                     *late_handshake_records = LATE_HANDSHAKE_RECORDS_MAX;
@@ -214,7 +219,7 @@ impl Association {
         let (ours, theirs) = if self.client { (client, server) } else { (server, client) };
         let sealer = Box::new(Sealer::new(&ours, ssrcs_out_max).map_err(no_keys)?);
         let opener = Box::new(Opener::new(&theirs, ssrcs_in_max).map_err(no_keys)?);
-        self.stage = Stage::Connected { late_handshake_records: 0 };
+        self.stage = Stage::Connected { late_handshake_records: 0, sleep_at: None };
         self.repeat_at = None;
         Ok(Progress::Connected { profile, sealer, opener })
     }
@@ -229,10 +234,19 @@ impl Association {
 
     /// When [`Association::tick`] has something to do.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.repeat_at
+        let sleep_at = match self.stage {
+            Stage::Handshake(_) => None,
+            Stage::Connected { sleep_at, .. } => sleep_at,
+        };
+        [self.repeat_at, sleep_at].into_iter().flatten().min()
     }
 
     pub(crate) fn tick(&mut self, now: Instant) -> Result<(), Failure> {
+        if let Stage::Connected { sleep_at, .. } = &mut self.stage
+            && sleep_at.take_if(|at| now >= *at).is_some()
+        {
+            self.sleep();
+        }
         if self.repeat_at.is_some_and(|at| now >= at) { self.repeat(now) } else { Ok(()) }
     }
 
@@ -272,7 +286,7 @@ impl Association {
         }
     }
 
-    /// The library as it was left.
+    /// The library as it was left, for a while.
     fn wake(&mut self, handshakes: &Handshakes, now: Instant) -> Option<&mut Endpoint> {
         if let Library::Asleep(saved) = &self.library {
             let state = restored(saved, self.client)?;
@@ -280,6 +294,9 @@ impl Association {
             // Whoever resumes counts as the client; the state knows better.
             endpoint.connect(now, PEER, Arc::clone(&handshakes.client), Some(state)).ok()?;
             self.library = Library::Awake(endpoint);
+            if let Stage::Connected { sleep_at, .. } = &mut self.stage {
+                *sleep_at = Some(now + AWAKE_FOR);
+            }
         }
         match &mut self.library {
             Library::Awake(endpoint) => Some(endpoint),

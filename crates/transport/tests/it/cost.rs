@@ -4,6 +4,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use turnpike_transport::CloseReason;
 use turnpike_transport::srtp::{Keys, Opener, Profile, Sealer};
 
 use crate::network::{CLEAR, Network, USUAL, config, rtp_packet};
@@ -100,6 +101,45 @@ fn a_connection_keeps_little() {
     println!("{before} bytes a transport, and {after} once media has come");
     assert!(after < KEPT_BYTES_MAX, "{after} bytes");
     assert!(after < before, "{after} bytes, and {before} before");
+}
+
+/// Whether an alert is genuine only the library knows, which has to be woken for it.
+#[test]
+fn what_a_forged_alert_has_woken_goes_back_to_sleep() {
+    for a_closes in [true, false] {
+        let mut network = Network::new(1, CLEAR, &USUAL);
+        network.connect();
+        network.rtp(true, 1, 1);
+        network.rtp(false, 1, 1);
+        network.pass(Duration::from_secs(1));
+        let mut forged = vec![21, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 26];
+        forged.resize(forged.len() + 26, 7);
+        let mut time = |seconds: u64, forge: bool| {
+            let counted = allocation_counter::measure(|| {
+                if forge {
+                    network.deliver(network.b.address, network.a.address, forged.clone());
+                }
+                network.pass(Duration::from_secs(seconds));
+            });
+            counted.bytes_current
+        };
+        // What grows once has grown by then.
+        time(20, true);
+        let idle = time(20, false);
+        for _ in 0..3 {
+            let (awake, later) = (time(5, true), time(15, false));
+            println!("{idle} bytes idle, {awake} when it was woken, and {later} from then on");
+            assert!(awake > 1_000, "it was not woken");
+            assert!(awake + later < idle + 200, "it does not sleep");
+        }
+        // And again it is woken, by what is genuine.
+        let now = network.now;
+        let closes = if a_closes { &mut network.a } else { &mut network.b };
+        closes.transport.close(now);
+        network.pass(Duration::from_secs(1));
+        let other = if a_closes { &network.b } else { &network.a };
+        assert_eq!(other.closed(), Some(&CloseReason::CloseNotify));
+    }
 }
 
 #[test]
