@@ -15,6 +15,7 @@ mod ports;
 mod process;
 pub mod redis;
 mod shared;
+mod until;
 
 pub use country_file::country_file;
 pub use directory::Directory;
@@ -22,6 +23,7 @@ pub use documented::hold_document;
 pub use guardian::Guardian;
 pub use network::{End, Network};
 pub use node::{Node, SECRET, binary, listening, turnpike};
-pub use process::Process;
+pub use process::{Process, resident_bytes};
 pub use redis::{RedisCluster, RedisNode, RedisOptions, Reply};
 pub use shared::{Shared, TEST_REDIS, shared, unique_prefix};
+pub use until::until;

@@ -5,13 +5,14 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
 use crate::directory::Directory;
 use crate::guardian::Guardian;
 use crate::process::{Process, last_lines};
+use crate::until::until;
 
 /// The secret that the tests sign tokens with.
 pub const SECRET: &str = "0123456789-abcdefghij-ABCDEFGHIJ-of-the-tests";
@@ -145,14 +146,7 @@ impl Node {
 
     /// Until it has written that; what a node logs is written a moment later. Gives whether it has.
     pub fn logs(&self, text: &str) -> bool {
-        let until = Instant::now() + LOGGED_WITHIN;
-        while !self.log().contains(text) {
-            if Instant::now() > until {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        true
+        until(LOGGED_WITHIN, || self.log().contains(text).then_some(()).context("not yet")).is_ok()
     }
 
     /// What `turnpike token` prints.

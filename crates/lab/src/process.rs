@@ -5,10 +5,12 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal};
+
+use crate::until::until;
 
 /// Reaching it means that something is broken.
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
@@ -75,14 +77,10 @@ impl Process {
     /// Returns when none of its threads goes on: on a busy machine a signal may wait for its turn.
     pub fn freeze(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)?;
-        let until = Instant::now() + STOPPED_WITHIN;
-        while !is_stopped(self.child.id()) {
-            if Instant::now() > until {
-                bail!("{} does not stand still", self.name);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
+        until(STOPPED_WITHIN, || {
+            ensure!(is_stopped(self.child.id()), "{} does not stand still", self.name);
+            Ok(())
+        })
     }
 
     pub fn thaw(&self) -> anyhow::Result<()> {
@@ -109,24 +107,11 @@ impl Process {
     }
 
     pub fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
-        let until = Instant::now() + limit;
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
-            }
-            if Instant::now() > until {
-                bail!("{} has not ended within {limit:?}", self.name);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(limit, || self.child.try_wait()?.with_context(|| format!("{} has not ended", self.name)))
     }
 
-    /// What it has in memory now.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let line = line.with_context(|| format!("{} has ended", self.name))?;
-        Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+        resident_bytes(self.id()).with_context(|| self.name.clone())
     }
 }
 
@@ -134,6 +119,13 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// What it has in memory now.
+pub fn resident_bytes(id: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has ended")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
 }
 
 /// All its threads. The state stands behind the name, which is in parentheses and may have any letters in it.

@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal};
 
 use super::Place;
 use super::state::Started;
-use crate::redis::until;
+use crate::process::last_lines;
+use crate::until::until;
 
 pub(super) fn home(place: &Place, name: &str) -> PathBuf {
     place.state.join(name)
@@ -76,8 +77,7 @@ pub(super) fn end<'a>(
 pub(super) fn last_words(place: &Place, name: &str) -> String {
     const LINES: usize = 15;
     let log = fs::read_to_string(log(place, name)).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().collect();
-    let end = lines[lines.len().saturating_sub(LINES)..].join("\n");
+    let end = last_lines(&log, LINES);
     format!("{end}\n(all of it in {})", self::log(place, name).display())
 }
 

@@ -12,7 +12,8 @@ use super::state::{MASTERS, REDIS_COUNT, Started, State};
 use super::{Place, Wish};
 use crate::node::{listening, turnpike};
 use crate::redis::start::{START_MAX, form};
-use crate::redis::{Connection, health, until};
+use crate::redis::{Connection, health};
+use crate::until::until;
 
 const PORT_BASE: u16 = 7400;
 /// Room for the gateways below the next habit of numbering, and for Redis' second ports above.
@@ -101,9 +102,7 @@ fn redis(place: &Place, state: &mut State) -> anyhow::Result<()> {
             Connection::open(("127.0.0.1", port))?.command(&["PING"])?.sound()?;
             Ok(true)
         };
-        let mut answered = false;
-        until(START_MAX, || answers().map(|found| answered = found))?;
-        if !answered {
+        if !until(START_MAX, answers)? {
             bail!("{name} has ended:\n{}", last_words(place, &name));
         }
     }

@@ -13,7 +13,7 @@ pub(crate) mod start;
 mod users;
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
@@ -25,6 +25,7 @@ pub use slot::{SLOTS, slot_of};
 use crate::directory::Directory;
 use crate::guardian::Guardian;
 use crate::network::{Network, Relay};
+use crate::until::until;
 use server::Server;
 
 /// One of the processes, whatever its role.
@@ -71,9 +72,6 @@ pub struct RedisCluster {
     _guardian: Guardian,
     _directory: Directory,
 }
-
-/// How long something is asked again that may become true.
-const POLL: Duration = Duration::from_millis(20);
 
 impl RedisCluster {
     /// Whole, writable, and every replica level with its master when it returns.
@@ -265,19 +263,5 @@ impl RedisCluster {
         }
         let ports: Vec<u16> = self.nodes().map(|node| self.server(node).port).collect();
         health::healthy(&ports, self.options.replicas_per_master, self.password())
-    }
-}
-
-/// Asks again until it is so.
-pub(crate) fn until(limit: Duration, mut done: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let until = Instant::now() + limit;
-    loop {
-        match done() {
-            Ok(()) => return Ok(()),
-            Err(error) if Instant::now() > until => {
-                return Err(error.context(format!("not within {limit:?}")));
-            }
-            Err(_) => std::thread::sleep(POLL),
-        }
     }
 }

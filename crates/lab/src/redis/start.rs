@@ -4,19 +4,19 @@
 //! else happens meanwhile.
 
 use std::sync::Mutex;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
 use super::connection::Connection;
 use super::server::Server;
 use super::slot::SLOTS;
-use super::{POLL, RedisCluster, RedisNode, RedisOptions};
+use super::{RedisCluster, RedisNode, RedisOptions};
 use crate::directory::Directory;
 use crate::guardian::Guardian;
 use crate::network::{End, Network, Relay};
 use crate::ports;
+use crate::until::until;
 
 /// Redis forgets a handshake that takes longer than the node timeout.
 const MEET_AGAIN: Duration = Duration::from_secs(2);
@@ -91,21 +91,15 @@ fn relays(servers: &[Server], network: &Network) -> anyhow::Result<Vec<Relay>> {
 }
 
 fn first_answer(server: &mut Server, options: &RedisOptions) -> anyhow::Result<Connection> {
-    let until = Instant::now() + START_MAX;
-    loop {
-        if !server.is_running() || Instant::now() > until {
-            bail!("{}", server.last_words());
+    let first = until(START_MAX, || {
+        if !server.is_running() {
+            return Ok(None);
         }
-        let connection =
-            Connection::signed_in(server.own_port, options.password.as_deref()).and_then(|mut connection| {
-                connection.command(&["PING"])?.sound()?;
-                Ok(connection)
-            });
-        match connection {
-            Ok(connection) => return Ok(connection),
-            Err(_) => thread::sleep(Duration::from_millis(5)),
-        }
-    }
+        let mut connection = Connection::signed_in(server.own_port, options.password.as_deref())?;
+        connection.command(&["PING"])?.sound()?;
+        Ok(Some(connection))
+    });
+    first.ok().flatten().with_context(|| server.last_words())
 }
 
 /// Each with each: gossip alone would take seconds to bring the news around.
@@ -133,19 +127,17 @@ fn all_known(nodes: &mut [Connection]) -> anyhow::Result<bool> {
 
 /// Until all have met.
 fn acquaint(nodes: &mut [Connection], ports: &[Ports]) -> anyhow::Result<()> {
-    let until = Instant::now() + START_MAX;
     meet(nodes, ports)?;
     let mut met = Instant::now();
-    while !all_known(nodes)? {
+    until(START_MAX, || {
         // On a busy machine a handshake takes longer than Redis waits for it, and is forgotten.
         if met.elapsed() > MEET_AGAIN {
             meet(nodes, ports)?;
             met = Instant::now();
         }
-        ensure!(Instant::now() < until, "nodes do not find one another");
-        thread::sleep(POLL);
-    }
-    Ok(())
+        ensure!(all_known(nodes)?, "nodes do not find one another");
+        Ok(())
+    })
 }
 
 /// Slots to the masters, everybody to everybody, replicas to their masters.

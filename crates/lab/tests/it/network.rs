@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, ensure};
 use turnpike_lab::redis::Connection;
-use turnpike_lab::{End, RedisCluster, RedisNode, RedisOptions, Reply};
+use turnpike_lab::{End, RedisCluster, RedisNode, RedisOptions, Reply, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -28,14 +29,7 @@ fn a_minority_is_replaced_and_learns_of_it() {
             layout.members.iter().find(|m| m.serves() && m.owns(turnpike_lab::redis::slot_of(b"{a}")))?;
         cluster.node_at_port(owner.port).filter(|node| *node != master)
     };
-    let until = Instant::now() + PATIENCE;
-    let successor = loop {
-        match successor() {
-            Some(successor) => break successor,
-            None => assert!(Instant::now() < until, "nobody takes over"),
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let successor = until(PATIENCE, || successor().context("nobody takes over")).unwrap();
     assert!(cluster.command(successor, &["SET", "{a}", "new"]).unwrap().sound().is_ok());
     // It runs and answers us, but has given up by itself.
     let alone = cluster.command(master, &["SET", "{a}", "lost"]).unwrap();
@@ -83,11 +77,12 @@ fn a_client_is_cut_off_alone_and_silently() {
         "around the network"
     );
     cluster.network().mend();
-    let until = Instant::now() + PATIENCE;
-    while cluster.command(master, &["GET", "{a}"]).unwrap() != Reply::Bulk(b"2".to_vec()) {
-        assert!(Instant::now() < until, "what was under way never arrives");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let arrived = until(PATIENCE, || {
+        let value = cluster.command(master, &["GET", "{a}"])?;
+        ensure!(value == Reply::Bulk(b"2".to_vec()), "what was under way has not arrived");
+        Ok(())
+    });
+    arrived.unwrap();
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use turnpike_lab::{Process, RedisCluster, RedisOptions};
+use anyhow::ensure;
+use turnpike_lab::{Process, RedisCluster, RedisOptions, until};
 
 const WHO: &str = "TURNPIKE_LAB_TEST_DOOMED";
 
@@ -38,9 +39,9 @@ fn a_killed_test_leaves_nothing_behind() {
     let works = || std::fs::read_link(format!("/proc/{id}/cwd")).is_ok();
     assert!(works() && Path::new(&home).exists());
     test.kill();
-    let until = Instant::now() + Duration::from_secs(10);
-    while works() || Path::new(&home).exists() {
-        assert!(Instant::now() < until, "process {id} and {home} are still there");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let gone = until(Duration::from_secs(10), || {
+        ensure!(!works() && !Path::new(&home).exists(), "process {id} and {home} are still there");
+        Ok(())
+    });
+    gone.unwrap();
 }
