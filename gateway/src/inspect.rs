@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
-use turnpike_cluster::{Incarnation, Message, Range, Read, Standing};
+use turnpike_cluster::{Incarnation, Message, Post, Range, Read, Standing};
 use turnpike_engine::SocketId;
 use turnpike_guard::Whom;
 use turnpike_wire::media::relay::{StreamEntry, stream_entry};
@@ -39,12 +39,17 @@ use crate::membership::unavailable;
 use crate::page;
 
 /// What is kept for those who look.
-#[derive(Default)]
 pub(crate) struct Inspection {
     pub(crate) departures: Departures,
     /// The relay of this process.
     pub(crate) relay: OnceLock<Arc<dyn Looks>>,
     asking: Asking,
+}
+
+impl Inspection {
+    pub(crate) fn new(post: Arc<dyn Post>) -> Self {
+        Self { departures: Departures::default(), relay: OnceLock::new(), asking: Asking::new(post) }
+    }
 }
 
 /// Messages that are read at once when one is looked for by its id, and how often.

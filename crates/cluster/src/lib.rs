@@ -3,7 +3,7 @@
 //! [`Broker`] gives messages their order and brings them to the nodes, [`Sessions`] remembers who may return to which
 //! rooms, [`Membership`] says which nodes live, [`Presence`] who is where, [`Marks`] who has read how far, [`Directory`]
 //! which node owns a name, [`Quota`] how much of something is left, [`Occupancy`] which rooms somebody is in,
-//! [`Bulletin`] what every node must know, and by [`Post`] one node tells another something. What a caller may rely on is
+//! [`Bulletin`] what every node must know, and by [`Post`] one node tells another something, or asks it in an [`Exchange`]. What a caller may rely on is
 //! written at the traits, once, and holds for every implementation.
 //!
 //! It knows no connection, no event of a client and no engine.
@@ -15,6 +15,7 @@ mod deliver;
 mod directory;
 pub mod embedded;
 mod event;
+mod exchange;
 mod fnv;
 mod history;
 mod lane;
@@ -42,6 +43,7 @@ pub use bulletin::{
 };
 pub use deliver::{Deliver, Full};
 pub use directory::{Claim, Claimed, Directory, Over};
+pub use exchange::{Asked, Asker, Exchange, Terms};
 pub use history::HistoryLimits;
 pub use lane::{LANES, Lane, LanePosition, lane_of};
 pub use marks::{Mark, Marks};

@@ -20,7 +20,7 @@ use crate::reload::InEffect;
 
 use super::attempts::Attempts;
 use super::meters::Meters;
-use super::orders::Orders;
+use super::orders::{self, Orders};
 use super::verification;
 
 /// Readings of the audit log at the same time; each reads files.
@@ -65,12 +65,12 @@ impl Desk {
     pub(crate) fn new(parts: Parts, registry: &Registry) -> prometheus::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             audit: parts.audit.clone(),
+            orders: orders::of(&parts.cluster),
             parts,
             meters: Meters::register(registry)?,
             readings: Arc::new(Semaphore::new(READINGS_MAX)),
             verification: verification::Bench::default(),
             leaving: AtomicBool::new(false),
-            orders: Orders::default(),
             attempts: Mutex::default(),
             overreaching: Mutex::default(),
             drawn: AtomicU64::new(0),

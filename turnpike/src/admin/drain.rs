@@ -12,7 +12,7 @@ use turnpike_wire::{Code, Failure};
 
 use super::desk::Desk;
 use super::operation::{Call, Method, Operation, Outcome, Plan, Problem, done};
-use super::orders::{self, Order, Said};
+use super::orders::{Order, Said, Wish};
 use super::request::{bad, conflict, nothing};
 
 /// A process without clients is gone at once, and whoever asked for it would wait for an answer that does not come.
@@ -112,7 +112,7 @@ fn of_node(call: &Call) -> Result<Plan, Problem> {
         let said = if incarnation == desk.parts.cluster.membership.own() {
             Some(if leave(&desk) { Said::Done } else { Said::LeavingAlready })
         } else {
-            orders::tell(&desk, incarnation, Order::Drain, operator).await
+            desk.orders.ask(incarnation, &Wish { order: Order::Drain, from: operator }).await
         };
         match said {
             Some(Said::Done) => {}

@@ -1,9 +1,10 @@
-//! `Post`: letters from node to node.
+//! `Post`: letters from node to node, and an `Exchange` of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use turnpike_cluster::{Incarnation, LETTER_BYTES_MAX, Letter, Letters, NotSent};
+use turnpike_cluster::{Asked, Exchange, Incarnation, LETTER_BYTES_MAX, Letter, Letters, NotSent, Terms};
 
 use super::stage::{Node, eventually, limited};
 use super::{Stage, cases, on_every_ground, on_several_nodes};
@@ -20,6 +21,7 @@ on_every_ground! {
 
 on_several_nodes! {
     a_letter_comes_to_one_node_alone
+    each_node_answers_what_it_was_asked
 }
 
 fn own(node: &Node) -> Incarnation {
@@ -139,5 +141,37 @@ async fn a_letter_comes_to_one_node_alone(stage: &mut Stage) {
     for (number, letters) in boxes.iter_mut().enumerate() {
         assert_eq!(next(letters).await.words[..], [number as u8]);
         assert!(letters.try_recv().is_err());
+    }
+}
+
+async fn each_node_answers_what_it_was_asked(stage: &mut Stage) {
+    const TERMS: Terms = Terms {
+        again_after: Duration::from_millis(500),
+        asked_times: 20,
+        waiting_max: 100,
+        remembered_max: 100,
+    };
+    let all: Vec<Arc<Node>> = stage.all().await;
+    let nodes: Vec<Arc<Exchange<u64, u64>>> = all
+        .iter()
+        .map(|node| {
+            let (post, mut letters) = (node.cluster().post, node.cluster().post.listen("sums"));
+            let (exchange, own) = (Arc::new(Exchange::new(post, "sums", TERMS)), own(node).0);
+            let answers = Arc::clone(&exchange);
+            tokio::spawn(async move {
+                while let Some(letter) = letters.recv().await {
+                    if let Some(Asked { question, asker }) = answers.take(&letter) {
+                        answers.answer(asker, own ^ question);
+                    }
+                }
+            });
+            exchange
+        })
+        .collect();
+    for number in 0..20 {
+        for (asks, node) in nodes.iter().flat_map(|asks| all.iter().map(move |node| (asks, node))) {
+            let answer = limited("an answer", asks.ask(own(node), &number)).await;
+            assert_eq!(answer, Some(own(node).0 ^ number));
+        }
     }
 }
