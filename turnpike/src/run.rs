@@ -239,36 +239,40 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
                 tracing::info!("asked to end by an operator");
                 Ended::Asked
             }
-            () = cluster::lease_lost(&cluster, &lease) => Ended::LeaseLost(addresses),
-        };
-        signals.exit_on_next(log.clone());
-        auditing.draining(ended.slug());
-        match ended {
-            Ended::Asked => drain(gateway, homes.as_deref(), &cluster, &health, config.drain.window).await,
-            Ended::LeaseLost(_) => {
+            () = cluster::lease_lost(&cluster, &lease) => {
                 tracing::error!(
                     "other nodes take this one for dead: its connections are sent to them, and it starts over"
                 );
-                let closed = gateway.abandon().await;
-                tracing::info!(closed, "connections are closed");
+                Ended::LeaseLost(addresses)
             }
+        };
+        signals.exit_on_next(log.clone());
+        auditing.draining(ended.slug());
+        let mut drain = Drain::begin(&health);
+        match ended {
+            Ended::Asked => {
+                send_away(&mut drain, gateway, homes.as_deref(), &cluster, config.drain.window).await;
+            }
+            Ended::LeaseLost(_) => abandon(&mut drain, &gateway).await,
         }
+        // What is stuck must not keep the process: nobody waits for it any more but its supervisor.
         if let Some(linked) = linked {
             // Who has a stream from here finds it elsewhere the sooner.
-            at_last("links", linked.links.leave()).await;
+            drain.phase("close the links", STOP_MAX, || 0, linked.links.leave()).await;
         }
         if let Some(relay) = relay {
             // Waits for threads, which must not hold up this one.
             let stopped = tokio::task::spawn_blocking(move || relay.stop());
-            at_last("relay", async { drop(stopped.await) }).await;
+            drain.phase("stop the relay", STOP_MAX, || 0, async { drop(stopped.await) }).await;
         }
-        let left = async {
+        let leave = async {
             if cluster.membership.leave().wait().await.is_err() {
                 tracing::warn!("the other nodes could not be told: they find out when the lease ends");
             }
         };
-        at_last("membership", left).await;
-        at_last("telemetry", telemetry.settle()).await;
+        drain.phase("leave the cluster", STOP_MAX, || 0, leave).await;
+        drain.phase("send the spans", STOP_MAX, || 0, telemetry.settle()).await;
+        drain.end();
         tasks.stop();
         Ok(ended)
     });
@@ -288,17 +292,6 @@ pub(crate) fn run(role: Role, config: &Config, effective: Vec<Effective>) -> any
         Ended::LeaseLost(addresses) => {
             Err(anyhow::Error::new(again(addresses).exec()).context("the process could not start over"))
         }
-    }
-}
-
-/// Nobody waits for the process any more but its supervisor: what is stuck must not keep it.
-async fn at_last(part: &'static str, work: impl Future<Output = ()>) {
-    if tokio::time::timeout(STOP_MAX, work).await.is_err() {
-        tracing::error!(
-            part,
-            limit_seconds = STOP_MAX.as_secs(),
-            "does not end: the process ends without it"
-        );
     }
 }
 
@@ -362,14 +355,13 @@ async fn watch_relay(relay: Relay, check: Check, mut stop: Stop) {
 }
 
 /// In this order: nobody new, everybody told and closed over the window, then what is left is dropped.
-async fn drain(
+async fn send_away(
+    drain: &mut Drain,
     gateway: Gateway,
     homes: Option<&Homes<Relay>>,
     cluster: &Cluster,
-    health: &Health,
     window: Duration,
 ) {
-    let mut drain = Drain::begin(health);
     let connections = || gateway.counters().connections_now;
     let sessions = || homes.map_or(0, |homes| homes.sessions() as u64);
     let close = async {
@@ -394,7 +386,16 @@ async fn drain(
     // Waits for threads, which must not hold up this one.
     let stop = tokio::task::spawn_blocking(|| gateway.shutdown());
     drain.phase("stop the shards", STOP_MAX, || 0, async { drop(stop.await) }).await;
-    drain.end();
+}
+
+/// The other nodes have taken over already: everybody is told and closed at once.
+async fn abandon(drain: &mut Drain, gateway: &Gateway) {
+    let close = async {
+        let closed = gateway.abandon().await;
+        tracing::info!(closed, "connections are closed");
+    };
+    let left = || gateway.counters().connections_now;
+    drain.phase("close connections", FAREWELL_MAX, left, close).await;
 }
 
 /// What the process has room for, or less if it was told so.

@@ -28,6 +28,11 @@ fn the_phases_of_the_drain_are_logged() {
     let (phase, ends) = (at("drain phase is done"), at("drain ends"));
     assert!(up < asked && asked < begins && begins < phase && phase < ends, "{messages:#?}");
     assert_eq!(lines[asked]["signal"], "SIGTERM");
+    let done = lines.iter().filter(|line| line["message"] == "drain phase is done");
+    let done: Vec<&str> = done.map(|line| line["phase"].as_str().unwrap()).collect();
+    let expected =
+        ["close connections", "stop the shards", "stop the relay", "leave the cluster", "send the spans"];
+    assert_eq!(done, expected);
     assert!(lines[up]["file_descriptors"].as_u64() >= lines[up]["file_descriptors_before"].as_u64());
     assert!(lines.iter().all(|line| line["level"] != "ERROR"), "{log:#?}");
 }
