@@ -3,7 +3,6 @@
 //! What is published is not to be looked at: each packet says of which frame it is and when that was due. Pure are
 //! [`picture`] and [`screen`]; the rest drives the `webrtc` crate and is a goose user.
 
-mod keyframes;
 mod peer;
 mod picture;
 mod publisher;

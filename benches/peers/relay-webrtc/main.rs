@@ -4,10 +4,9 @@
 
 #![allow(clippy::print_stdout, reason = "the address goes to stdout, as the driver expects of every server")]
 
-mod keyframes;
-
 use std::{
     collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
     net::Ipv4Addr,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -19,28 +18,20 @@ use axum::{
     http::StatusCode,
     routing::post,
 };
-use keyframes::KeyframeRequests;
 use rtc::{
-    interceptor::Slot,
-    media_stream::MediaStreamTrack,
-    peer_connection::configuration::media_engine::MIME_TYPE_VP8,
-    rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication,
-    rtp,
-    rtp_transceiver::rtp_sender::{
-        RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
-    },
+    rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication, rtp,
+    rtp_transceiver::rtp_sender::RtpCodecKind,
 };
 use webrtc::{
     media_stream::{
-        track_local::{TrackLocal, TrackLocalEvent, static_rtp::TrackLocalStaticRTP},
+        track_local::{TrackLocal, TrackLocalEvent},
         track_remote::{TrackRemote, TrackRemoteEvent},
     },
     peer_connection::{
-        MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
-        RTCSessionDescription, Registry, register_default_interceptors,
+        PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCSessionDescription,
     },
     rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit},
-    runtime::{BroadcastRecvError, BroadcastSender, Sender, TokioRuntime, broadcast_channel, channel},
+    runtime::{BroadcastRecvError, BroadcastSender, Sender, broadcast_channel, channel},
 };
 
 /// Packets that wait for the slowest viewer, as in the crate's example; it then misses the oldest.
@@ -114,7 +105,9 @@ impl Relay {
         let stream = stream.context("no such stream")?;
         let (gathered, mut is_gathered) = channel(1);
         let peer = self.peer(Arc::new(Handler { gathered, stream: None })).await?;
-        let (track, ssrc) = track();
+        // A stream with a name of its own for each viewer.
+        let ssrc = RandomState::new().hash_one(0_u8) as u32;
+        let track = turnpike_peer::video(ssrc);
         peer.add_track(Arc::clone(&track) as Arc<dyn TrackLocal>).await?;
         let sdp = answer(&*peer, offer, async { is_gathered.recv().await }).await?;
 
@@ -142,38 +135,10 @@ impl Relay {
     }
 
     async fn peer(&self, handler: Arc<Handler>) -> anyhow::Result<Arc<dyn PeerConnection>> {
-        let mut media = MediaEngine::default();
-        media.register_default_codecs()?;
-        let registry = register_default_interceptors(Registry::new(), &mut media)?;
-        let registry = registry.with(Slot::from(keyframes::SLOT), KeyframeRequests::default());
-        // The future is large, and lives only here.
-        let builder = PeerConnectionBuilder::new()
-            .with_media_engine(media)
-            .with_interceptor_registry(registry)
-            .with_handler(handler as Arc<dyn PeerConnectionEventHandler>)
-            .with_runtime(Arc::new(TokioRuntime))
-            .with_udp_addrs(vec!["127.0.0.1:0".to_owned()]);
-        let peer = Box::pin(builder.build()).await?;
-        let peer: Arc<dyn PeerConnection> = Arc::new(peer);
+        let peer = turnpike_peer::connection("127.0.0.1:0", handler).await?;
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&peer));
         Ok(peer)
     }
-}
-
-/// A stream of VP8 with a name of its own for each viewer.
-fn track() -> (Arc<TrackLocalStaticRTP>, u32) {
-    use std::hash::{BuildHasher as _, RandomState};
-    let ssrc = RandomState::new().hash_one(0_u8) as u32;
-    let codec =
-        RTCRtpCodec { mime_type: MIME_TYPE_VP8.to_owned(), clock_rate: 90_000, ..RTCRtpCodec::default() };
-    let name = ssrc.to_string();
-    let encoding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
-        codec,
-        ..Default::default()
-    };
-    let track = MediaStreamTrack::new(name.clone(), name.clone(), name, RtpCodecKind::Video, vec![encoding]);
-    (Arc::new(TrackLocalStaticRTP::new(track)), ssrc)
 }
 
 async fn answer<T>(

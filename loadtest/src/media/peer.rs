@@ -10,13 +10,8 @@ use std::{
 
 use anyhow::Context as _;
 use rtc::{
-    interceptor::Slot,
-    media_stream::MediaStreamTrack,
-    peer_connection::configuration::media_engine::MIME_TYPE_VP8,
-    rtp,
-    rtp_transceiver::rtp_sender::{
-        RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
-    },
+    peer_connection::configuration::media_engine::MIME_TYPE_VP8, rtp,
+    rtp_transceiver::rtp_sender::RtpCodecKind,
 };
 use tokio::sync::watch;
 use webrtc::{
@@ -25,14 +20,11 @@ use webrtc::{
         track_remote::{TrackRemote, TrackRemoteEvent},
     },
     peer_connection::{
-        MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
-        RTCPeerConnectionState, RTCSessionDescription, Registry, register_default_interceptors,
+        PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
+        RTCSessionDescription,
     },
     rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit, RtpSender},
-    runtime::TokioRuntime,
 };
-
-use super::keyframes;
 
 /// What is done with each payload that comes.
 pub(super) type Sink = Arc<dyn Fn(&[u8]) + Send + Sync>;
@@ -69,17 +61,7 @@ impl Peer {
     /// Sends video, with this name for its packets.
     pub(super) async fn publisher(address: &str, ssrc: u32) -> anyhow::Result<Self> {
         let mut peer = Self::new(address, None).await?;
-        let codec =
-            RTCRtpCodec { mime_type: MIME_TYPE_VP8.to_owned(), clock_rate: 90_000, ..RTCRtpCodec::default() };
-        let encoding = RTCRtpEncodingParameters {
-            rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
-            codec,
-            ..Default::default()
-        };
-        let name = ssrc.to_string();
-        let track =
-            MediaStreamTrack::new(name.clone(), name.clone(), name, RtpCodecKind::Video, vec![encoding]);
-        let track = Arc::new(TrackLocalStaticRTP::new(track));
+        let track = turnpike_peer::video(ssrc);
         let added = peer.connection.add_track(Arc::clone(&track) as Arc<dyn TrackLocal>).await;
         let sender = added.context("track")?;
         let (reports, wants) = (Arc::clone(&track), Arc::clone(&peer.wants_keyframe));
@@ -105,22 +87,10 @@ impl Peer {
     }
 
     async fn new(address: &str, sink: Option<Sink>) -> anyhow::Result<Self> {
-        let mut media = MediaEngine::default();
-        media.register_default_codecs().context("codecs")?;
-        let registry = register_default_interceptors(Registry::new(), &mut media).context("interceptors")?;
-        let registry = registry.with(Slot::from(keyframes::SLOT), keyframes::KeyframeRequests::default());
         let (tell, state) = watch::channel(State::default());
-        let handler = Arc::new(Handler { tell, sink });
-        // The future is large, and lives only here.
-        let builder = PeerConnectionBuilder::new()
-            .with_media_engine(media)
-            .with_interceptor_registry(registry)
-            .with_handler(handler as Arc<dyn PeerConnectionEventHandler>)
-            .with_runtime(Arc::new(TokioRuntime))
-            .with_udp_addrs(vec![address.to_owned()]);
-        let connection = Box::pin(builder.build()).await.context("peer connection")?;
+        let connection = turnpike_peer::connection(address, Arc::new(Handler { tell, sink })).await?;
         let wants_keyframe = Arc::new(AtomicBool::new(true));
-        Ok(Self { connection: Arc::new(connection), state, sends: None, wants_keyframe })
+        Ok(Self { connection, state, sends: None, wants_keyframe })
     }
 
     /// With all candidates.

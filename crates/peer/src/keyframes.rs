@@ -13,11 +13,11 @@ use rtc::{
 };
 
 /// After those of the crate: what is dropped here they have seen.
-pub(super) const SLOT: usize = 14_000;
+pub(crate) const SLOT: usize = 14_000;
 
 /// Packets on their way through; the crate takes each out before it puts in the next.
 #[derive(Default)]
-pub(super) struct KeyframeRequests {
+pub(crate) struct KeyframeRequests {
     inwards: VecDeque<TaggedPacket>,
     outwards: VecDeque<TaggedPacket>,
 }
