@@ -5,7 +5,7 @@ use std::time::Instant;
 use turnpike_rtp::rewriter::{Seeds, Source};
 use turnpike_rtp::{Codec, ExtensionKind, ExtensionMap};
 use turnpike_sdp::{
-    Available, AvailableTrack, Candidate, CandidateProtocol, ExtensionIds, Fingerprint, Local, Mid, Offer,
+    Available, AvailableTrack, Candidate, CandidateProtocol, ExtensionIds, Fingerprint, Local, Offer,
     PublishedTrack, Rules, TcpKind, Watched, Word, answer_publisher, answer_viewer,
 };
 use turnpike_transport::{DtlsRole, IceMode, Setup, Transport};
@@ -63,21 +63,22 @@ impl Sfu {
         let transport = Transport::new(&self.config.transport, setup, now);
         let publisher = Publisher::new(now, chance.number());
         let sections = published.tracks.iter().map(|track| (track.kind, track.mid.clone())).collect();
-        let role = Role::Publisher(Box::new(publisher));
         let stream = self.stream(stream);
-        let key = self.enter(Entering {
+        let key = self.enter(Peer {
             session,
             stream,
             user,
             transport,
-            role,
+            role: Role::Publisher(Box::new(publisher)),
+            ufrags: vec![local.credentials.ufrag().into()],
             local,
             chance,
             most,
             sections,
+            theirs: Some(published.peer.credentials.ufrag().into()),
             etag,
+            addresses: Vec::new(),
         });
-        self.peers[key].theirs = Some(published.peer.credentials.ufrag().into());
         self.streams[stream].publishers.push(key);
         self.take_candidates(key, &published.peer.candidates);
         for track in &published.tracks {
@@ -129,23 +130,23 @@ impl Sfu {
         viewer.offered = offered;
         viewer.offered_tracks = available.tracks.iter().map(|track| track.key).collect();
         let answer_within = viewer.offered.is_some().then_some(ANSWER_WITHIN);
-        let role = Role::Viewer(Box::new(viewer));
-        let sections = Vec::new();
-        let key = self.enter(Entering {
+        let key = self.enter(Peer {
             session,
             stream,
             user,
             transport,
-            role,
+            role: Role::Viewer(Box::new(viewer)),
+            ufrags: vec![local.credentials.ufrag().into()],
             local,
             chance,
             most,
-            sections,
+            sections: Vec::new(),
+            theirs: watched.as_ref().map(|watched| watched.peer.credentials.ufrag().into()),
             etag,
+            addresses: Vec::new(),
         });
         self.streams[stream].viewers.push(key);
         if let Some(watched) = watched {
-            self.peers[key].theirs = Some(watched.peer.credentials.ufrag().into());
             self.take_candidates(key, &watched.peer.candidates);
             self.agree(now, key, watched);
         }
@@ -379,31 +380,11 @@ impl Sfu {
         key
     }
 
-    fn enter(&mut self, entering: Entering) -> usize {
-        let Entering { session, stream, user, transport, role, local, chance, most, sections, etag } =
-            entering;
-        let ufrag: Box<str> = local.credentials.ufrag().into();
-        let ufrags = vec![ufrag.clone()];
-        let addresses = Vec::new();
-        let theirs = None;
-        let peer = Peer {
-            session,
-            stream,
-            user,
-            transport,
-            role,
-            local,
-            chance,
-            most,
-            sections,
-            theirs,
-            etag,
-            ufrags,
-            addresses,
-        };
+    fn enter(&mut self, peer: Peer) -> usize {
+        let (session, ufrags) = (peer.session, peer.ufrags.clone());
         let key = self.peers.insert(peer);
         self.sessions.insert(session, key);
-        self.by_ufrag.insert(ufrag, key);
+        self.by_ufrag.extend(ufrags.into_iter().map(|ufrag| (ufrag, key)));
         key
     }
 
@@ -416,20 +397,6 @@ impl Sfu {
             self.changed(peer.stream);
         }
     }
-}
-
-/// A peer as it begins.
-struct Entering {
-    session: MediaSession,
-    stream: usize,
-    user: UserId,
-    transport: Transport,
-    role: Role,
-    local: Local,
-    chance: Chance,
-    most: Most,
-    sections: Vec<(turnpike_sdp::Kind, Mid)>,
-    etag: u64,
 }
 
 pub(super) fn rules(most: Most) -> Rules {
