@@ -28,18 +28,22 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Builder, Runtime};
+
 use self::arena::Arena;
 use self::peer::Target;
 use self::table::Row;
 use self::told::Metrics;
 
-/// An attack: it goes on until the given moment and then lets go of everything.
-type Run = fn(Target, Instant) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What one attacker does, again and again, until everything is let go of.
+type Life = fn(Target, usize) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
-    pub(crate) run: Run,
+    /// So many attackers at once.
+    pub(crate) swarm: usize,
+    pub(crate) life: Life,
     /// Metrics that tell of it, with or without labels: all of them have to have grown.
     pub(crate) told_by: &'static [&'static str],
     /// Records of the audit log about its addresses or accounts, each by its kind, or by its kind and reason: all of them have
@@ -122,12 +126,11 @@ fn battery(binary: Option<PathBuf>, demand: &Demand) {
     let mut rows = vec![measured(&mut arena, &canary, "nothing", demand.each, |until| {
         std::thread::sleep(until.saturating_duration_since(Instant::now()));
     })];
-    let attackers =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let attackers = runtime();
     for (number, attack) in attacks.iter().enumerate() {
         let target = arena.target(number);
         let mut row = measured(&mut arena, &canary, attack.name, demand.each, |until| {
-            attackers.block_on((attack.run)(target, until));
+            attackers.block_on(target.swarm(attack.swarm, until, attack.life));
         });
         row.judge(attack, demand);
         rows.push(row);
@@ -142,6 +145,11 @@ fn battery(binary: Option<PathBuf>, demand: &Demand) {
     table::print(&rows, arena.memory_group());
     let faults: Vec<String> = rows.iter().flat_map(|row| row.faults.clone()).collect();
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// The node is to have a core for itself.
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 /// An attack lasts a second here, and has to be far too much by then.

@@ -116,7 +116,7 @@ impl Arena {
         let (its_end, its_peak, id) = (Arc::clone(&ends), Arc::clone(&peak), self.node.id());
         let thread = std::thread::spawn(move || {
             while !its_end.load(Ordering::Relaxed) {
-                its_peak.fetch_max(resident_bytes(id).unwrap_or_default(), Ordering::Relaxed);
+                its_peak.fetch_max(turnpike_lab::resident_bytes(id).unwrap_or_default(), Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(10));
             }
         });
@@ -175,12 +175,6 @@ fn group(process: u32) -> Option<PathBuf> {
         return None;
     }
     Some(group)
-}
-
-fn resident_bytes(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? * 1024)
 }
 
 pub(super) struct Watch {

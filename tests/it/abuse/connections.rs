@@ -7,17 +7,15 @@ use super::Attack;
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "connection flood",
-        run: |target, until| {
+        swarm: 100,
+        life: |target, number| {
             Box::pin(async move {
-                let hold = |target: super::Target, number: usize| async move {
-                    let mut held = Vec::new();
-                    // Each of these holds twenty that say nothing.
-                    for _ in 0..20 {
-                        held.extend(target.connect(number).await);
-                    }
-                    tokio::time::sleep(Duration::from_millis(300)).await;
-                };
-                target.swarm(100, until, hold).await;
+                let mut held = Vec::new();
+                // Each of these holds twenty that say nothing.
+                for _ in 0..20 {
+                    held.extend(target.connect(number).await);
+                }
+                tokio::time::sleep(Duration::from_millis(300)).await;
             })
         },
         told_by: &["turnpike_turned_away_total{reason=\"too_many\""],
@@ -25,12 +23,10 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "handshake churn",
-        run: |target, until| {
+        swarm: 24,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: super::Target, number: usize| async move {
-                    drop(target.entered(number, target.token(number)).await);
-                };
-                target.swarm(24, until, life).await;
+                drop(target.inside(number).await);
             })
         },
         told_by: &["turnpike_signals_total{signal=\"churn\""],
@@ -38,16 +34,14 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "ban evasion by reconnect",
-        run: |target, until| {
+        swarm: 8,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: super::Target, number: usize| async move {
-                    // First it earns what it then wants to evade, always from the same address.
-                    let Some(mut peer) = target.websocket(0, "").await else { return };
-                    peer.text(r#"40{"token":"forged"}"#).await;
-                    peer.until("44").await;
-                    drop(target.entered(0, target.token(number)).await);
-                };
-                target.swarm(8, until, life).await;
+                // First it earns what it then wants to evade, always from the same address.
+                let Some(mut peer) = target.websocket(0, "").await else { return };
+                peer.text(r#"40{"token":"forged"}"#).await;
+                peer.until("44").await;
+                drop(target.entered(0, target.token(number)).await);
             })
         },
         told_by: &["turnpike_gateway_tokens_refused_total", "turnpike_detections_total"],

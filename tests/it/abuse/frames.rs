@@ -6,7 +6,6 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
 use super::Attack;
-use super::peer::Target;
 use crate::harness::frames::{CONTINUATION, FIN, PING, RSV1, TEXT, frame};
 
 /// Frames that are written at once.
@@ -15,17 +14,15 @@ const AT_ONCE: usize = 500;
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "fragment flood",
-        run: |target, until| {
+        swarm: 16,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let Some(mut peer) = target.entered(number, target.token(number)).await else { return };
-                    // Empty ones on odd connections: they never reach a limit of bytes.
-                    let piece: &[u8] = if number % 2 == 1 { b"" } else { b"x" };
-                    peer.say(&frame(TEXT, b"42")).await;
-                    let pieces = frame(CONTINUATION, piece).repeat(AT_ONCE);
-                    while peer.say(&pieces).await && peer.drain() {}
-                };
-                target.swarm(16, until, life).await;
+                let Some(mut peer) = target.inside(number).await else { return };
+                // Empty ones on odd connections: they never reach a limit of bytes.
+                let piece: &[u8] = if number % 2 == 1 { b"" } else { b"x" };
+                peer.say(&frame(TEXT, b"42")).await;
+                let pieces = frame(CONTINUATION, piece).repeat(AT_ONCE);
+                while peer.say(&pieces).await && peer.drain() {}
             })
         },
         told_by: &[
@@ -36,15 +33,13 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "ping flood",
-        run: |target, until| {
+        swarm: 16,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let Some(mut peer) = target.entered(number, target.token(number)).await else { return };
-                    let pings = frame(FIN | PING, &[b'x'; 125]).repeat(AT_ONCE);
-                    // Half of them never read a pong.
-                    while peer.say(&pings).await && (number.is_multiple_of(2) || peer.drain()) {}
-                };
-                target.swarm(16, until, life).await;
+                let Some(mut peer) = target.inside(number).await else { return };
+                let pings = frame(FIN | PING, &[b'x'; 125]).repeat(AT_ONCE);
+                // Half of them never read a pong.
+                while peer.say(&pings).await && (number.is_multiple_of(2) || peer.drain()) {}
             })
         },
         told_by: &[
@@ -56,16 +51,14 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "inflate bomb",
-        run: |target, until| {
+        swarm: 16,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-                    let Some(mut peer) = target.websocket(number, extension).await else { return };
-                    peer.text(&format!(r#"40{{"token":"{}"}}"#, target.token(number))).await;
-                    peer.say(&frame(FIN | TEXT | RSV1, &bomb())).await;
-                    while peer.until("\u{0}never\u{0}").await {}
-                };
-                target.swarm(16, until, life).await;
+                let extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+                let Some(mut peer) = target.websocket(number, extension).await else { return };
+                peer.text(&format!(r#"40{{"token":"{}"}}"#, target.token(number))).await;
+                peer.say(&frame(FIN | TEXT | RSV1, &bomb())).await;
+                peer.listen().await;
             })
         },
         told_by: &[

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::arena::Arena;
 use super::peer::{Peer, Target};
-use super::slow::sid;
+use super::runtime;
 
 type Life = fn(Target, Instant) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -20,7 +20,7 @@ async fn steadily(
     first: &[String],
     event: impl Fn(u64) -> String,
 ) {
-    let mut peer = target.entered(0, target.token(0)).await.expect("let in");
+    let mut peer = target.inside(0).await.expect("let in");
     for text in first {
         assert!(peer.text(text).await && peer.drain(), "stays connected");
     }
@@ -62,7 +62,7 @@ const HONEST: &[(&str, Life)] = &[
     ("a phone in and out of tunnels", |target, until| {
         Box::pin(async move {
             while Instant::now() < until {
-                let mut peer = target.entered(0, target.token(0)).await.expect("let in");
+                let mut peer = target.inside(0).await.expect("let in");
                 is_answered(&mut peer).await;
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
@@ -121,13 +121,10 @@ const HONEST: &[(&str, Life)] = &[
         Box::pin(async move {
             // The session that it knows is no more; it begins another, as the stock client does.
             const OLD: &str = "GET /socket.io/?EIO=4&transport=polling&sid=b2xkLXNlc3Npb24tMTIzNDU2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-            const NEW: &str =
-                "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
             let gone = target.answer(0, OLD).await.expect("an answer");
             assert!(gone.starts_with("HTTP/1.1 400"), "{gone}");
             while Instant::now() < until {
-                let opened = target.answer(0, NEW).await.expect("an answer");
-                let sid = sid(&opened).expect("a session");
+                let sid = target.session(0).await.expect("a session");
                 let connect = format!(r#"40{{"token":"{}"}}"#, target.token(0));
                 let post = format!(
                     "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{connect}",
@@ -143,7 +140,7 @@ const HONEST: &[(&str, Life)] = &[
         Box::pin(async move {
             let mut tabs = Vec::new();
             for _ in 0..30 {
-                tabs.push(target.entered(0, target.token(0)).await.expect("let in"));
+                tabs.push(target.inside(0).await.expect("let in"));
             }
             while Instant::now() < until {
                 for tab in &mut tabs {
@@ -158,7 +155,7 @@ const HONEST: &[(&str, Life)] = &[
 #[test]
 fn nothing_follows_for_those_who_mean_no_harm() {
     let arena = Arena::open(None, HONEST.len(), &[]);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = runtime();
     runtime.block_on(async {
         let until = Instant::now() + DURATION;
         let lives: Vec<_> = HONEST
@@ -171,7 +168,7 @@ fn nothing_follows_for_those_who_mean_no_harm() {
         }
         for (number, (who, _)) in HONEST.iter().enumerate() {
             let target = arena.target(number);
-            assert!(target.entered(0, target.token(0)).await.is_some(), "{who} comes again");
+            assert!(target.inside(0).await.is_some(), "{who} comes again");
         }
     });
     let metrics = arena.metrics();

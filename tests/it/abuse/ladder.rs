@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::arena::Arena;
-use super::peer::{Peer, Target};
-use super::slow::sid;
+use super::peer::{OPEN, Peer, Target};
+use super::runtime;
 
 /// From the signal that was one too many to the refusal, as whoever is refused sees it.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -23,7 +23,6 @@ const MUTE: f64 = 25.0;
 const DISCONNECT: f64 = 50.0;
 const BAN: f64 = 100.0;
 
-const OPEN: &str = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const FORGED: &str = "GET /api/v1/info/monitoring HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer e30.e30.AAAA\r\nConnection: close\r\n\r\n";
 
 const MORE: &[(&str, &str)] = &[
@@ -95,7 +94,7 @@ async fn requests(target: Target, seen: Seen, request: &str) {
 async fn events(target: Target, seen: Seen, most: usize, event: impl Fn(u64) -> String) {
     let mut number = 0;
     while seen.count() < most {
-        if let Some(mut peer) = target.entered(0, target.token(0)).await {
+        if let Some(mut peer) = target.inside(0).await {
             while seen.count() < most {
                 number += 1;
                 if !peer.text(&format!("42{number}{}", event(number))).await {
@@ -152,8 +151,7 @@ const KINDS: &[Kind] = &[
         weight: 0.2,
         deeds: |target, seen| {
             Box::pin(async move {
-                let opened = target.answer(0, OPEN).await.unwrap_or_default();
-                let sid = sid(&opened).expect("a session");
+                let sid = target.session(0).await.expect("a session");
                 let request = format!(
                     "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 100000000\r\n\r\n"
                 );
@@ -184,7 +182,7 @@ const KINDS: &[Kind] = &[
                         else {
                             return;
                         };
-                        peer.until("\u{0}never\u{0}").await;
+                        peer.listen().await;
                         seen.now();
                     });
                 }
@@ -224,7 +222,7 @@ const KINDS: &[Kind] = &[
         deeds: |target, seen| {
             Box::pin(async move {
                 loop {
-                    drop(target.entered(0, target.token(0)).await);
+                    drop(target.inside(0).await);
                     seen.now();
                 }
             })
@@ -237,9 +235,9 @@ const KINDS: &[Kind] = &[
         deeds: |target, seen| {
             Box::pin(async move {
                 loop {
-                    let Some(mut peer) = target.entered(0, target.token(0)).await else { return };
+                    let Some(mut peer) = target.inside(0).await else { return };
                     peer.text("4nonsense").await;
-                    peer.until("\u{0}never\u{0}").await;
+                    peer.listen().await;
                     seen.now();
                 }
             })
@@ -303,7 +301,7 @@ async fn climb(kind: &Kind, target: &Target) -> Duration {
 #[test]
 fn alone_who_misbehaves_is_refused_at_once() {
     let arena = Arena::open(None, KINDS.len() * TRIES, MORE);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = runtime();
     let mut late = Vec::new();
     for (number, kind) in KINDS.iter().enumerate() {
         let whom = if kind.whom == Whom::User { "a user" } else { "an address" };
@@ -325,13 +323,15 @@ fn alone_who_misbehaves_is_refused_at_once() {
 
 /// The end of a connection, whoever ended it.
 async fn end(mut peer: Peer) -> Instant {
-    while peer.until("\u{0}never\u{0}").await || !peer.is_closed() {}
+    while !peer.is_closed() {
+        peer.listen().await;
+    }
     Instant::now()
 }
 
 /// Somebody connected from the address: sent away, and later on nobody is heard at all.
 async fn up_to_the_ban_of_an_address(target: Target) -> [Duration; 2] {
-    let (seen, inside) = (Seen::default(), target.entered(0, target.token(0)).await.expect("let in"));
+    let (seen, inside) = (Seen::default(), target.inside(0).await.expect("let in"));
     let sent_away = tokio::spawn(end(inside));
     let deeds = tokio::spawn({
         let (target, seen) = (target.clone(), seen.clone());
@@ -369,7 +369,7 @@ fn late(seen: &Seen, at: Instant, score: f64, weight: f64) -> Duration {
 #[test]
 fn alone_who_goes_on_is_sent_away_and_shut_out_at_once() {
     let arena = Arena::open(None, 2 * TRIES, MORE);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = runtime();
     for whom in [Whom::Address, Whom::User] {
         let mut fastest = [Duration::MAX; 2];
         for again in 0..TRIES {
@@ -394,12 +394,12 @@ fn alone_who_goes_on_is_sent_away_and_shut_out_at_once() {
 fn who_guesses_tokens_is_kept_out_and_nobody_else() {
     let arena = Arena::open(None, 1, MORE);
     let target = arena.target(0);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = runtime();
     runtime.block_on(async {
         let kind = KINDS.iter().find(|kind| kind.signal == "bad_token").unwrap();
         climb(kind, &target).await;
         assert!(target.entered(1, target.token(0)).await.is_some(), "who is next door is not meant");
-        assert!(target.entered(0, target.token(0)).await.is_none(), "nor does a good token help there");
+        assert!(target.inside(0).await.is_none(), "nor does a good token help there");
     });
     assert!(arena.metrics().sum("turnpike_detections_total") > 0.0);
     let begun = Instant::now();

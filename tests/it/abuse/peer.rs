@@ -1,16 +1,19 @@
 //! A connection of an attacker, below every library: bytes out, and as much read as it wants.
 
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
+use super::Life;
 use crate::harness::frames::{FIN, HANDSHAKE, TEXT, frame};
+
+/// Begins a session over long-polling.
+pub(crate) const OPEN: &str =
+    "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 /// Whoever is kept waiting longer looks for another victim.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,26 +70,30 @@ impl Target {
         peer.until("\"session\"").await.then_some(peer)
     }
 
+    /// The same with the account of that number.
+    pub(crate) async fn inside(&self, number: usize) -> Option<Peer> {
+        self.entered(number, self.token(number)).await
+    }
+
+    /// The id of a new session over long-polling.
+    pub(crate) async fn session(&self, number: usize) -> Option<String> {
+        let opened = self.answer(number, OPEN).await?;
+        opened.split_once("\"sid\":\"")?.1.split_once('"').map(|(sid, _)| sid.to_owned())
+    }
+
     pub(crate) fn token(&self, number: usize) -> &str {
         &self.tokens[number % self.tokens.len()]
     }
 
     /// So many at once, each again and again, until the time is up.
-    pub(crate) async fn swarm<F: Future<Output = ()> + Send + 'static>(
-        &self,
-        count: usize,
-        until: Instant,
-        life: impl Fn(Self, usize) -> F + Clone + Send + Sync + 'static,
-    ) {
-        let lives = Arc::new(AtomicU64::new(0));
+    pub(super) async fn swarm(&self, count: usize, until: Instant, life: Life) {
         let mut swarm = JoinSet::new();
         for number in 0..count {
-            let (target, life, lives) = (self.clone(), life.clone(), Arc::clone(&lives));
+            let target = self.clone();
             swarm.spawn(async move {
                 loop {
                     let begun = Instant::now();
                     life(target.clone(), number).await;
-                    lives.fetch_add(1, Ordering::Relaxed);
                     // Who is turned away at once takes a breath: this process has no more than a core for all of them.
                     if begun.elapsed() < Duration::from_millis(1) {
                         tokio::time::sleep(Duration::from_millis(3)).await;
@@ -147,6 +154,11 @@ impl Peer {
     /// Whether the other side has ended it.
     pub(crate) fn is_closed(&mut self) -> bool {
         !self.drain()
+    }
+
+    /// Reads whatever comes, until the end or for as long as it has patience.
+    pub(crate) async fn listen(&mut self) {
+        self.until("\u{0}never\u{0}").await;
     }
 
     /// Until something with this has come. False: it did not, or the end came first.

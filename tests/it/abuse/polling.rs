@@ -1,10 +1,6 @@
 //! Long-polling: two requests where one may be, bodies beyond all limits, and sessions that are somebody else's.
 
 use super::Attack;
-use super::peer::Target;
-use super::slow::sid;
-
-const OPEN: &str = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 fn poll(sid: &str) -> String {
     format!(
@@ -15,19 +11,16 @@ fn poll(sid: &str) -> String {
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "polling with two GETs",
-        run: |target, until| {
+        swarm: 24,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let opened = target.answer(number, OPEN).await.unwrap_or_default();
-                    let Some(sid) = sid(&opened) else { return };
-                    let request = poll(sid);
-                    tokio::join!(
-                        target.answer(number, &request),
-                        target.answer(number, &request),
-                        target.answer(number, &request)
-                    );
-                };
-                target.swarm(24, until, life).await;
+                let Some(sid) = target.session(number).await else { return };
+                let request = poll(&sid);
+                tokio::join!(
+                    target.answer(number, &request),
+                    target.answer(number, &request),
+                    target.answer(number, &request)
+                );
             })
         },
         told_by: &["turnpike_signals_total{signal=\"malformed\""],
@@ -35,25 +28,22 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "oversized POST",
-        run: |target, until| {
+        swarm: 16,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let opened = target.answer(number, OPEN).await.unwrap_or_default();
-                    let Some(sid) = sid(&opened) else { return };
-                    // Announced as what it is, or not announced at all.
-                    let length = if number.is_multiple_of(2) {
-                        "Content-Length: 100000000\r\n\r\n"
-                    } else {
-                        "Transfer-Encoding: chunked\r\n\r\n"
-                    };
-                    let head = format!(
-                        "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: a\r\n{length}"
-                    );
-                    let Some(mut peer) = target.asks(number, &head).await else { return };
-                    let chunk = format!("10000\r\n{}\r\n", "4".repeat(0x10000));
-                    while peer.say(chunk.as_bytes()).await && peer.drain() {}
+                let Some(sid) = target.session(number).await else { return };
+                // Announced as what it is, or not announced at all.
+                let length = if number.is_multiple_of(2) {
+                    "Content-Length: 100000000\r\n\r\n"
+                } else {
+                    "Transfer-Encoding: chunked\r\n\r\n"
                 };
-                target.swarm(16, until, life).await;
+                let head = format!(
+                    "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: a\r\n{length}"
+                );
+                let Some(mut peer) = target.asks(number, &head).await else { return };
+                let chunk = format!("10000\r\n{}\r\n", "4".repeat(0x10000));
+                while peer.say(chunk.as_bytes()).await && peer.drain() {}
             })
         },
         told_by: &["turnpike_signals_total{signal=\"flood\""],
@@ -61,23 +51,16 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "session id guessing",
-        run: |target, until| {
+        swarm: 16,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let opened = target.answer(number, OPEN).await.unwrap_or_default();
-                    let Some(own) = sid(&opened) else { return };
-                    // Near its own one, and of the same form.
-                    let mut guess = own.to_owned();
-                    let last = guess.pop().unwrap_or('a');
-                    for other in ('a'..='z').filter(|other| *other != last) {
-                        let answer = target.answer(number, &poll(&format!("{guess}{other}"))).await;
-                        assert!(
-                            !answer.unwrap_or_default().starts_with("HTTP/1.1 200"),
-                            "a guess that opens"
-                        );
-                    }
-                };
-                target.swarm(16, until, life).await;
+                let Some(mut guess) = target.session(number).await else { return };
+                // Near its own one, and of the same form.
+                let last = guess.pop().unwrap_or('a');
+                for other in ('a'..='z').filter(|other| *other != last) {
+                    let answer = target.answer(number, &poll(&format!("{guess}{other}"))).await;
+                    assert!(!answer.unwrap_or_default().starts_with("HTTP/1.1 200"), "a guess that opens");
+                }
             })
         },
         told_by: &["turnpike_signals_total{signal=\"session_guess\""],

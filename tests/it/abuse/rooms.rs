@@ -31,13 +31,11 @@ fn joins(count: usize, prefix: &str, more: &str) -> Vec<String> {
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "room scanning",
-        run: |target, until| {
+        swarm: 8,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let join = |count| format!(r#"42{count}["room:join",{{"room":"secret:{count}"}}]"#);
-                    events(&target, number, &target.narrow, &[], join).await;
-                };
-                target.swarm(8, until, life).await;
+                let join = |count| format!(r#"42{count}["room:join",{{"room":"secret:{count}"}}]"#);
+                events(&target, number, &target.narrow, &[], join).await;
             })
         },
         told_by: &[
@@ -49,13 +47,11 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "history scanning",
-        run: |target, until| {
+        swarm: 8,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let read = |count| format!(r#"42{count}["message:history",{{"room":"secret:{count}"}}]"#);
-                    events(&target, number, &target.narrow, &[], read).await;
-                };
-                target.swarm(8, until, life).await;
+                let read = |count| format!(r#"42{count}["message:history",{{"room":"secret:{count}"}}]"#);
+                events(&target, number, &target.narrow, &[], read).await;
             })
         },
         told_by: &[
@@ -67,20 +63,18 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "publish flood through many rooms",
-        run: |target, until| {
+        swarm: 8,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let prefix = format!("flood:{number}:");
-                    let body = "x".repeat(2_000);
-                    let send = |count| {
-                        format!(
-                            r#"42{count}["message:send",{{"room":"{prefix}{}","body":"{body}"}}]"#,
-                            count % 90
-                        )
-                    };
-                    events(&target, number, target.token(number), &joins(90, &prefix, ""), send).await;
+                let prefix = format!("flood:{number}:");
+                let body = "x".repeat(2_000);
+                let send = |count| {
+                    format!(
+                        r#"42{count}["message:send",{{"room":"{prefix}{}","body":"{body}"}}]"#,
+                        count % 90
+                    )
                 };
-                target.swarm(8, until, life).await;
+                events(&target, number, target.token(number), &joins(90, &prefix, ""), send).await;
             })
         },
         told_by: &[
@@ -91,16 +85,14 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "typing flood",
-        run: |target, until| {
+        swarm: 8,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let typing = |count: u64| {
-                        let what = if count.is_multiple_of(2) { "start" } else { "stop" };
-                        format!(r#"42["typing:{what}",{{"room":"typing:{}"}}]"#, count % 50)
-                    };
-                    events(&target, number, target.token(number), &joins(50, "typing:", ""), typing).await;
+                let typing = |count: u64| {
+                    let what = if count.is_multiple_of(2) { "start" } else { "stop" };
+                    format!(r#"42["typing:{what}",{{"room":"typing:{}"}}]"#, count % 50)
                 };
-                target.swarm(8, until, life).await;
+                events(&target, number, target.token(number), &joins(50, "typing:", ""), typing).await;
             })
         },
         told_by: &[
@@ -111,17 +103,15 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "presence flood",
-        run: |target, until| {
+        swarm: 8,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let update = |count: u64| {
-                        let status = ["online", "away", "busy", "invisible"][count as usize % 4];
-                        format!(r#"42["presence:update",{{"status":"{status}","activity":{{"n":{count}}}}}]"#)
-                    };
-                    let joins = joins(50, "presence:", r#","presence":true"#);
-                    events(&target, number, target.token(number), &joins, update).await;
+                let update = |count: u64| {
+                    let status = ["online", "away", "busy", "invisible"][count as usize % 4];
+                    format!(r#"42["presence:update",{{"status":"{status}","activity":{{"n":{count}}}}}]"#)
                 };
-                target.swarm(8, until, life).await;
+                let joins = joins(50, "presence:", r#","presence":true"#);
+                events(&target, number, target.token(number), &joins, update).await;
             })
         },
         told_by: &[

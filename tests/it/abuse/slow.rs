@@ -23,16 +23,13 @@ async fn trickle(peer: &mut Peer, bytes: impl Iterator<Item = u8>) {
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "slow headers",
-        run: |target, until| {
+        swarm: 200,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let Some(mut peer) = target.asks(number, "GET / HTTP/1.1\r\nHost: a\r\nX-A: ").await
-                    else {
-                        return;
-                    };
-                    trickle(&mut peer, std::iter::repeat_n(b'a', 1_000)).await;
+                let Some(mut peer) = target.asks(number, "GET / HTTP/1.1\r\nHost: a\r\nX-A: ").await else {
+                    return;
                 };
-                target.swarm(200, until, life).await;
+                trickle(&mut peer, std::iter::repeat_n(b'a', 1_000)).await;
             })
         },
         told_by: &[
@@ -43,24 +40,19 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "slow bodies",
-        run: |target, until| {
+        swarm: 200,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let request =
-                        "POST /api/v1/rooms/a/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n";
-                    let mut request = request.to_owned();
-                    if number.is_multiple_of(2) {
-                        let opened = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-                        let opened = target.answer(number, opened).await.unwrap_or_default();
-                        let Some(sid) = sid(&opened) else { return };
-                        request = format!(
-                            "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n"
-                        );
-                    }
-                    let Some(mut peer) = target.asks(number, &(request + "\r\n")).await else { return };
-                    trickle(&mut peer, std::iter::repeat_n(b'4', 1_000)).await;
-                };
-                target.swarm(200, until, life).await;
+                let request = "POST /api/v1/rooms/a/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n";
+                let mut request = request.to_owned();
+                if number.is_multiple_of(2) {
+                    let Some(sid) = target.session(number).await else { return };
+                    request = format!(
+                        "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n"
+                    );
+                }
+                let Some(mut peer) = target.asks(number, &(request + "\r\n")).await else { return };
+                trickle(&mut peer, std::iter::repeat_n(b'4', 1_000)).await;
             })
         },
         told_by: &[
@@ -71,17 +63,15 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "one byte at a time",
-        run: |target, until| {
+        swarm: 100,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let Some(mut peer) = target.entered(number, target.token(number)).await else { return };
-                    // A message of a megabyte less one is announced, with a mask of zeros.
-                    let mut head = vec![FIN | BINARY, MASKED | 127];
-                    head.extend_from_slice(&999_999_u64.to_be_bytes());
-                    head.extend_from_slice(&[0; 4]);
-                    trickle(&mut peer, head.into_iter().chain(std::iter::repeat(4))).await;
-                };
-                target.swarm(100, until, life).await;
+                let Some(mut peer) = target.inside(number).await else { return };
+                // A message of a megabyte less one is announced, with a mask of zeros.
+                let mut head = vec![FIN | BINARY, MASKED | 127];
+                head.extend_from_slice(&999_999_u64.to_be_bytes());
+                head.extend_from_slice(&[0; 4]);
+                trickle(&mut peer, head.into_iter().chain(std::iter::repeat(4))).await;
             })
         },
         told_by: &[
@@ -92,28 +82,26 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "slow reader",
-        run: |target, until| {
+        swarm: 100,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    if number == 0 {
-                        return shout(&target).await;
-                    }
-                    let Ok(socket) = TcpSocket::new_v4() else { return };
-                    let from = std::net::Ipv4Addr::new(127, 0, target.network, 2);
-                    let (_, _) = (socket.set_recv_buffer_size(4 * 1024), socket.bind((from, 0).into()));
-                    let Ok(stream) = socket.connect(target.gateway).await else { return };
-                    let mut peer = Peer { stream };
-                    let head = format!(
-                        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\n{}\r\n",
-                        crate::harness::frames::HANDSHAKE
-                    );
-                    peer.say(head.as_bytes()).await;
-                    peer.text(&format!(r#"40{{"token":"{}"}}"#, target.token(number))).await;
-                    peer.text(r#"421["room:join",{"room":"slow:a"}]"#).await;
-                    // And not one byte is read.
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                };
-                target.swarm(100, until, life).await;
+                if number == 0 {
+                    return shout(&target).await;
+                }
+                let Ok(socket) = TcpSocket::new_v4() else { return };
+                let from = std::net::Ipv4Addr::new(127, 0, target.network, 2);
+                let (_, _) = (socket.set_recv_buffer_size(4 * 1024), socket.bind((from, 0).into()));
+                let Ok(stream) = socket.connect(target.gateway).await else { return };
+                let mut peer = Peer { stream };
+                let head = format!(
+                    "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\n{}\r\n",
+                    crate::harness::frames::HANDSHAKE
+                );
+                peer.say(head.as_bytes()).await;
+                peer.text(&format!(r#"40{{"token":"{}"}}"#, target.token(number))).await;
+                peer.text(r#"421["room:join",{"room":"slow:a"}]"#).await;
+                // And not one byte is read.
+                tokio::time::sleep(Duration::from_secs(1)).await;
             })
         },
         told_by: &[
@@ -125,14 +113,10 @@ pub(super) const ATTACKS: &[Attack] = &[
 ];
 
 async fn shout(target: &Target) {
-    let Some(mut peer) = target.entered(0, target.token(0)).await else { return };
+    let Some(mut peer) = target.inside(0).await else { return };
     peer.text(r#"421["room:join",{"room":"slow:a"}]"#).await;
     let text = format!(r#"42["message:send",{{"room":"slow:a","body":"{}"}}]"#, "x".repeat(4_000));
     while peer.text(&text).await && peer.drain() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-}
-
-pub(super) fn sid(opened: &str) -> Option<&str> {
-    opened.split_once("\"sid\":\"")?.1.split_once('"').map(|(sid, _)| sid)
 }

@@ -13,21 +13,19 @@ async fn knock(target: &Target, number: usize, headers: &str, token: &str) {
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "bad tokens at rate",
-        run: |target, until| {
+        swarm: 24,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    let sound = target.token(number).to_owned();
-                    let (head, _) = sound.rsplit_once('.').unwrap_or_default();
-                    for forged in [
-                        "x".to_owned(),
-                        format!("{head}."),
-                        format!("{head}.{}", "A".repeat(43)),
-                        "x".repeat(9_000),
-                    ] {
-                        knock(&target, number, "", &forged).await;
-                    }
-                };
-                target.swarm(24, until, life).await;
+                let sound = target.token(number).to_owned();
+                let (head, _) = sound.rsplit_once('.').unwrap_or_default();
+                for forged in [
+                    "x".to_owned(),
+                    format!("{head}."),
+                    format!("{head}.{}", "A".repeat(43)),
+                    "x".repeat(9_000),
+                ] {
+                    knock(&target, number, "", &forged).await;
+                }
             })
         },
         told_by: &[
@@ -39,17 +37,15 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "forged forwarded headers",
-        run: |target, until| {
+        swarm: 24,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    for last in 0..50 {
-                        let headers = format!(
-                            "X-Forwarded-For: 10.0.{number}.{last}, 127.0.0.1\r\nForwarded: for=10.1.{number}.{last}\r\nX-Real-IP: 127.0.0.1\r\n"
-                        );
-                        knock(&target, number, &headers, "forged").await;
-                    }
-                };
-                target.swarm(24, until, life).await;
+                for last in 0..50 {
+                    let headers = format!(
+                        "X-Forwarded-For: 10.0.{number}.{last}, 127.0.0.1\r\nForwarded: for=10.1.{number}.{last}\r\nX-Real-IP: 127.0.0.1\r\n"
+                    );
+                    knock(&target, number, &headers, "forged").await;
+                }
             })
         },
         told_by: &["turnpike_signals_total{signal=\"forged_header\""],
@@ -57,34 +53,32 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "origin tricks",
-        run: |target, until| {
+        swarm: 16,
+        life: |target, number| {
             Box::pin(async move {
-                let life = |target: Target, number: usize| async move {
-                    for origin in [
-                        "null",
-                        "https://app.example.com.evil.example",
-                        "https://evil.example/https://app.example.com",
-                        "http://app.example.com",
-                        "https://app.example.com:8443",
-                        "https://app-example.com",
-                        "https://app.example.com@evil.example",
-                        "https://APP.example.com.",
-                        "file://",
-                    ] {
-                        for path in ["transport=websocket", "transport=polling"] {
-                            let upgrade =
-                                if path.ends_with("websocket") { HANDSHAKE } else { "Connection: close\r\n" };
-                            let request = format!(
-                                "GET /socket.io/?EIO=4&{path} HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n{upgrade}\r\n"
-                            );
-                            let answer = target.answer(number, &request).await.unwrap_or_default();
-                            let is_in =
-                                ["HTTP/1.1 101", "HTTP/1.1 200"].iter().any(|fine| answer.starts_with(fine));
-                            assert!(!is_in, "{origin} was let in: {answer}");
-                        }
+                for origin in [
+                    "null",
+                    "https://app.example.com.evil.example",
+                    "https://evil.example/https://app.example.com",
+                    "http://app.example.com",
+                    "https://app.example.com:8443",
+                    "https://app-example.com",
+                    "https://app.example.com@evil.example",
+                    "https://APP.example.com.",
+                    "file://",
+                ] {
+                    for path in ["transport=websocket", "transport=polling"] {
+                        let upgrade =
+                            if path.ends_with("websocket") { HANDSHAKE } else { "Connection: close\r\n" };
+                        let request = format!(
+                            "GET /socket.io/?EIO=4&{path} HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n{upgrade}\r\n"
+                        );
+                        let answer = target.answer(number, &request).await.unwrap_or_default();
+                        let is_in =
+                            ["HTTP/1.1 101", "HTTP/1.1 200"].iter().any(|fine| answer.starts_with(fine));
+                        assert!(!is_in, "{origin} was let in: {answer}");
                     }
-                };
-                target.swarm(16, until, life).await;
+                }
             })
         },
         told_by: &["turnpike_signals_total{signal=\"origin_refused\""],

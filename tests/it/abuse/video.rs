@@ -1,7 +1,6 @@
 //! Live video: descriptions that are none, large ones, and sessions that nobody will ever use.
 
 use super::Attack;
-use super::peer::Target;
 
 /// As a browser would offer it, with one part less than it needs and whatever else is wanted.
 fn offer(more: &str) -> String {
@@ -15,31 +14,29 @@ fn offer(more: &str) -> String {
 
 pub(super) const ATTACKS: &[Attack] = &[Attack {
     name: "WHIP and SDP flood",
-    run: |target, until| {
+    swarm: 12,
+    life: |target, number| {
         Box::pin(async move {
-            let life = |target: Target, number: usize| async move {
-                let candidates = "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n".repeat(60);
-                for (index, body) in [
-                    "v=0\r\n".to_owned(),
-                    offer(""),
-                    offer(&candidates),
-                    offer(&"a=x:y\r\n".repeat(9_000)),
-                    "m=".repeat(30_000),
-                ]
-                .iter()
-                .enumerate()
-                {
-                    // Every other time without a token.
-                    let token = if number.is_multiple_of(2) { target.token(number) } else { "forged" };
-                    let request = format!(
-                        "POST /whip/flood:{number}:{index} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
-                         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
-                        body.len()
-                    );
-                    target.answer(number, &request).await;
-                }
-            };
-            target.swarm(12, until, life).await;
+            let candidates = "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n".repeat(60);
+            for (index, body) in [
+                "v=0\r\n".to_owned(),
+                offer(""),
+                offer(&candidates),
+                offer(&"a=x:y\r\n".repeat(9_000)),
+                "m=".repeat(30_000),
+            ]
+            .iter()
+            .enumerate()
+            {
+                // Every other time without a token.
+                let token = if number.is_multiple_of(2) { target.token(number) } else { "forged" };
+                let request = format!(
+                    "POST /whip/flood:{number}:{index} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+                     Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                target.answer(number, &request).await;
+            }
         })
     },
     told_by: &[
