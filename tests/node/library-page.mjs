@@ -36,27 +36,33 @@ try {
     screen_.srcObject = subscription.media;
     subscription.on("media", (media) => (screen_.srcObject = media));
     document.body.append(screen_);
-    globalThis.frames = async (wanted) => {
+    // What a fault is looked for in.
+    globalThis.received = async () => {
+      const figures = [...(await subscription.stats()).values()].find(({ type, kind }) => type === "inbound-rtp" && kind === "video");
+      const { packetsReceived, framesReceived, framesDecoded, keyFramesDecoded, framesDropped, pliCount, freezeCount } = figures;
+      return JSON.stringify({ packetsReceived, framesReceived, framesDecoded, keyFramesDecoded, framesDropped, pliCount, freezeCount, paused: screen_.paused, seen: document.visibilityState });
+    };
+    globalThis.frames = async (wanted, when) => {
       const start = screen_.getVideoPlaybackQuality().totalVideoFrames;
-      const end = Date.now() + 20_000;
+      const end = Date.now() + 40_000;
       while (screen_.getVideoPlaybackQuality().totalVideoFrames < start + wanted) {
-        if (Date.now() > end) throw new Error(`${screen_.getVideoPlaybackQuality().totalVideoFrames - start} frames`);
+        if (Date.now() > end) throw new Error(`${screen_.getVideoPlaybackQuality().totalVideoFrames - start} frames ${when}: ${await received()}`);
         await new Promise((wake) => setTimeout(wake, 20));
       }
       return wanted;
     };
-    return { frames: await frames(20), tracks: subscription.media.getTracks().map(({ kind }) => kind).sort() };
+    return { frames: await frames(20, "at first"), tracks: subscription.media.getTracks().map(({ kind }) => kind).sort() };
   });
   tell({ case: "watched", ...watch });
 
   const cut = await home.evaluate(async () => {
     const { session } = subscription;
     client.interrupt(300);
-    const during = await frames(10);
+    const during = await frames(10, "while it is cut");
     if (client.status !== "online") await client.once("session");
     await client.request("ping", {});
     await subscription.layer({ quality: "low" });
-    return { during, after: await frames(10), same: session === subscription.session, ended: subscription.ended };
+    return { during, after: await frames(10, "in low quality"), same: session === subscription.session, ended: subscription.ended };
   });
   tell({ case: "cut", ...cut });
 
@@ -71,7 +77,7 @@ try {
     await publication.replaceTrack(track);
     return states.some(({ viewers }) => viewers === 1);
   });
-  tell({ case: "another picture", viewer_counted: replaced, frames: await home.evaluate(() => frames(10)) });
+  tell({ case: "another picture", viewer_counted: replaced, frames: await home.evaluate(() => frames(10, "of another picture")) });
 
   const ended = await Promise.all([
     home.evaluate(() => Promise.race([subscription.once("state"), new Promise((end) => setTimeout(() => end(null), 10_000))]).then((state) => state?.state)),

@@ -42,11 +42,11 @@ pub(super) const ATTACKS: &[Attack] = &[
                 while peer.say(&pings).await && (number.is_multiple_of(2) || peer.drain()) {}
             })
         },
+        // Who reads no pong may be closed for that first.
         told_by: &[
-            "turnpike_gateway_connections_closed_total{reason=\"protocol",
+            "turnpike_gateway_connections_closed_total{reason=\"",
             "turnpike_signals_total{signal=\"malformed\"",
         ],
-        // Who reads no pong may be closed for that first.
         audited_by: &["connection.closed", "detection.signal malformed"],
     },
     Attack {
