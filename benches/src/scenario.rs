@@ -159,7 +159,16 @@ pub(crate) struct Size {
 
 impl Bench<'_> {
     pub(crate) fn serve(&self, setting: Setting) -> anyhow::Result<Server> {
-        Server::start(self.contender, setting, self.places, self.server_core)
+        self.serve_with(setting, &[])
+    }
+
+    /// With an environment of its own.
+    pub(crate) fn serve_with(
+        &self,
+        setting: Setting,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Server> {
+        Server::start(self.contender, setting, self.places, self.server_core, environment)
     }
 
     /// Something that forwards media, and load for it.

@@ -171,17 +171,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(
-        contender: Contender,
-        setting: Setting,
-        places: &Places,
-        core: Core,
-    ) -> anyhow::Result<Self> {
-        Self::start_with(contender, setting, places, core, &[])
-    }
-
     /// With an environment of its own besides what all get.
-    pub(crate) fn start_with(
+    pub(crate) fn start(
         contender: Contender,
         setting: Setting,
         places: &Places,

@@ -100,7 +100,7 @@ impl System {
             let name = format!("bench-{number}");
             let mut environment = vec![("REDIS_NODES", &*seeds), ("SERVER_ID", &*name)];
             environment.extend_from_slice(own);
-            Server::start_with(contender, Setting::default(), places, core, &environment)
+            Server::start(contender, Setting::default(), places, core, &environment)
         };
         let servers = (0..servers).map(start).collect::<anyhow::Result<_>>()?;
         Ok(Self { servers, redis })

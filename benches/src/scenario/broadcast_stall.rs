@@ -31,7 +31,8 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 };
 
 fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
-    let server = bench.serve(Setting::default())?;
+    // The prober says more than any client may.
+    let server = bench.serve_with(Setting::default(), &[("TURNPIKE_RATE_EVENTS", "1000000/1000000")])?;
     let count = bench.connections(10_000, 100);
     let processes = count.div_ceil(CONNECTIONS_PER_PROCESS_MAX);
     let mut members = Vec::new();
