@@ -294,8 +294,12 @@ function enter(user) {
     if (by("chat").inert) by("people-close").focus();
   });
   for (const id of ["side-close", "people-close", "veil"]) listen(by(id), "click", closeAll);
+  // A browser may take the keyboard from what a smaller screen hides before it says that the screen is smaller.
+  let lastAt = null;
+  listen(document, "focusin", ({ target }) => (lastAt = target));
   listen(isNarrow, "change", () => {
-    const wasAside = by("side").contains(document.activeElement);
+    const { activeElement, body } = document;
+    const wasAside = by("side").contains(activeElement === body ? lastAt : activeElement);
     closeAll();
     if (wasAside && isNarrow.matches) by("menu").focus();
   });

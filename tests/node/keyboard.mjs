@@ -209,7 +209,8 @@ try {
   tell({ step: "over", ended, gone });
 
   await ben.page.setViewportSize(PHONE);
-  await ben.push("Rooms and streams");
+  await ben.page.waitForFunction(() => document.activeElement.id === "menu", null, { timeout: BROKEN_MS });
+  await ben.press("Enter");
   const menu = [(await ben.at("in the menu")).name, (await ben.press("Escape")).name];
   menu.push((await ben.press("Enter")).name, (await ben.press("Enter")).name);
   await ben.push(/^\d here/);
