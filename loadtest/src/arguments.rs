@@ -18,15 +18,10 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "turnpike-loadtest")]
 pub struct Arguments {
-    /// Where the cluster is, like http://127.0.0.1:3010 or https://test.example.net.
-    #[arg(
-        short = 'H',
-        long,
-        required_unless_present = "list",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub host: String,
+    /// Where the cluster is, like http://127.0.0.1:3010 or https://test.example.net. Of several each user begins at one, and turns to
+    /// the next when the server ends its connection or lets nobody in.
+    #[arg(short = 'H', long, required_unless_present = "list")]
+    pub host: Vec<String>,
     /// A profile that ships with this program, or a file; --list names them.
     #[arg(short, long, default_value = "chat-rooms")]
     pub profile: String,
@@ -75,6 +70,9 @@ pub struct Arguments {
     /// The same of a node that tells its metrics in the form of Prometheus, like http://127.0.0.1:3011.
     #[arg(long, value_name = "URL")]
     pub metrics: Vec<String>,
+    /// A process of this machine that is killed when half of the load is over; several die together.
+    #[arg(long, value_name = "PID")]
+    pub kill: Vec<u32>,
     /// Shares the users among so many processes of this machine.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PARTS_MAX)))]
     pub processes: u32,
@@ -83,7 +81,7 @@ pub struct Arguments {
     pub part: Option<Part>,
     #[arg(long, hide = true)]
     pub run_id: Option<u32>,
-    /// Threads of the generator; without it one a core.
+    /// Threads of the generator; without it as many as the load needs, one a core at most.
     #[arg(long)]
     pub threads: Option<usize>,
     /// Writes the report as a page.

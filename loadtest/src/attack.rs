@@ -25,6 +25,7 @@ use crate::{
     parts::{self, Part, child, parent, parent::Ended},
     places::{self, Places},
     process,
+    profile::Profile,
     report::{self, Summary},
     run::{Phase, Run},
     schedule, server,
@@ -64,8 +65,8 @@ pub fn prepare(arguments: &Arguments) -> anyhow::Result<Prepared> {
     let part = arguments.part.unwrap_or(Part::WHOLE);
     // Whoever starts the parts has no connections.
     process::provide_files(users.div_ceil(part.of.max(arguments.processes))).map_err(anyhow::Error::msg)?;
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = arguments.threads.unwrap_or(cores.div_ceil(part.of as usize)).clamp(1, 64);
+    let threads = arguments.threads.unwrap_or_else(|| threads_for(&profile, part)).clamp(1, 64);
+    process::can_kill(&arguments.kill).map_err(anyhow::Error::msg)?;
     // Runs beside each other, and after each other, are in different rooms.
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     let id = arguments.run_id.unwrap_or(schedule::mixed(nanos ^ u64::from(std::process::id())) as u32);
@@ -78,6 +79,20 @@ pub fn prepare(arguments: &Arguments) -> anyhow::Result<Prepared> {
     let run = Arc::new(Run::new(id, part, profile, places, arguments.tokens()?, tls));
     Ok(Prepared { run, objectives, threads, sources })
 }
+
+/// As many as the load needs: what is shared among more than that wakes more often for less.
+fn threads_for(profile: &Profile, part: Part) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let most = cores.div_ceil(part.of as usize);
+    if profile.video.is_some() {
+        return most;
+    }
+    let share = profile.generator_us_a_second() / u64::from(part.of) / THREAD_US_A_SECOND;
+    most.min(1 + share as usize)
+}
+
+/// Of a thread that has time for what comes at once.
+const THREAD_US_A_SECOND: u64 = 500_000;
 
 fn sources(arguments: &Arguments) -> anyhow::Result<Vec<server::Source>> {
     let mut sources: Vec<server::Source> =
@@ -125,7 +140,7 @@ async fn alone(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<Summ
     let Prepared { run, objectives, threads, sources } = prepared;
     let server = server::watch(sources, run.tokens.admin(), Arc::clone(run.tls.config()));
     let watch = tokio::spawn(watch::watch(Arc::clone(&run), server, Progress::new(arguments.quiet)));
-    let phases = tokio::spawn(phases(Arc::clone(&run)));
+    let phases = tokio::spawn(phases(Arc::clone(&run), arguments.kill.clone()));
     let metrics = Box::pin(goose(arguments, &run, homes)).await?;
     phases.abort();
     run.enter(Phase::Over);
@@ -153,7 +168,7 @@ async fn together(arguments: &Arguments, prepared: Prepared, of: u32) -> anyhow:
     let Prepared { run, objectives, sources, .. } = prepared;
     let server = server::watch(sources, run.tokens.admin(), Arc::clone(run.tls.config()));
     let watch = tokio::spawn(watch::watch(Arc::clone(&run), server, Progress::new(arguments.quiet)));
-    let phases = tokio::spawn(phases(Arc::clone(&run)));
+    let phases = tokio::spawn(phases(Arc::clone(&run), arguments.kill.clone()));
     let mut ended = parent::load(&run, of).await?;
     phases.abort();
     run.enter(Phase::Over);
@@ -165,7 +180,7 @@ async fn together(arguments: &Arguments, prepared: Prepared, of: u32) -> anyhow:
 
 /// How long users may take to come in before the load begins without them.
 const GATHER_BESIDE: Duration = Duration::from_secs(30);
-async fn phases(run: Arc<Run>) {
+async fn phases(run: Arc<Run>, to_kill: Vec<u32>) {
     let users = run.profile.users_in_all();
     let hatching = Duration::from_secs_f64(f64::from(users) / f64::from(run.profile.hatch_rate));
     let late = tokio::time::Instant::now() + hatching + GATHER_BESIDE;
@@ -176,13 +191,19 @@ async fn phases(run: Arc<Run>) {
     let start_us = run.now_us() + LOOK_US + LOOK_US / 4;
     let stop_us = start_us + u64::from(run.profile.run_time_s) * 1_000_000;
     run.enter(Phase::Loading { start_us, stop_us });
+    if !to_kill.is_empty() {
+        tokio::time::sleep_until(run.moment(start_us.midpoint(stop_us))).await;
+        for pid in to_kill {
+            process::kill(pid);
+        }
+    }
     tokio::time::sleep_until(run.moment(stop_us)).await;
     run.enter(Phase::Settling { until_us: stop_us + u64::from(run.profile.settle_s) * 1_000_000 });
 }
 
 async fn goose(arguments: &Arguments, run: &Arc<Run>, homes: Arc<Threads>) -> anyhow::Result<GooseMetrics> {
     let mut configuration = GooseConfiguration::default();
-    configuration.host = Some(run.places.host.to_string());
+    configuration.host = Some(run.places.host().to_string());
     let users = run.users() + run.backends() + run.streams() + run.viewers();
     configuration.users = Some(users as usize);
     configuration.increase_rate =
@@ -270,7 +291,7 @@ fn summary(
     Summary {
         profile: arguments.profile.clone(),
         about: run.profile.about.clone(),
-        host: run.places.host.to_string(),
+        host: run.places.names(),
         users: run.profile.users_in_all(),
         processes: arguments.processes,
         began_ms: run.began_ms(),

@@ -2,6 +2,7 @@
 //!
 //! It does not know goose: what it did is left in `outcomes` for whoever drives it.
 
+mod ear;
 mod entering;
 mod hearing;
 mod inbox;
@@ -19,11 +20,13 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    dialect::{Answer, Request, Ticket},
+    dialect::{Answer, Request},
     figures::Measure,
+    reader::Reader,
     run::Run,
     tag::Tag,
 };
+use ear::Ear;
 use inbox::Inbox;
 use judging::Room;
 use link::{Broken, Link};
@@ -38,10 +41,15 @@ pub struct Client {
     link: Option<Link>,
     /// Counted among those who are connected.
     counted: bool,
-    room: Option<Room>,
+    /// Has its room.
+    ear: Arc<Ear>,
+    reader: Arc<Reader>,
+    /// How often it has turned to the next host.
+    turns: u32,
     /// Of a device, whose room is its user's own.
     inbox: Option<Inbox>,
-    ticket: Option<Ticket>,
+    /// Of the session that may go on.
+    pid: Option<String>,
     plan: Plan,
     asked: u64,
     /// What waits for its answer, by the number of the question.
@@ -93,13 +101,13 @@ const TELL_US: u64 = 1_000_000;
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
 impl Client {
-    pub fn new(run: &Arc<Run>, number: u32) -> Self {
+    pub fn new(run: &Arc<Run>, reader: &Arc<Reader>, number: u32) -> Self {
         let profile = &run.profile;
         let inbox = Inbox::of(run, number);
         let room = profile.rooms.as_ref().map(|rooms| {
             // Neighbours are in different rooms, so that what goes on in one is spread over time.
             let room = number % rooms.count(profile.users);
-            let name = inbox.as_ref().map_or_else(|| run.room_name(room), Inbox::room_name);
+            let name = inbox.as_ref().map_or_else(|| run.room_name(room), |inbox| inbox.room_name().into());
             Room::new(name, run.room(room), number)
         });
         let name = inbox.as_ref().map(|inbox| inbox.user.clone());
@@ -109,9 +117,11 @@ impl Client {
             name: name.unwrap_or_else(|| format!("load-{:x}-{number}", run.id)),
             link: None,
             counted: false,
-            room,
+            ear: Ear::new(run, room),
+            reader: Arc::clone(reader),
+            turns: 0,
             inbox,
-            ticket: None,
+            pid: None,
             plan: Plan::default(),
             asked: 0,
             waiting: BTreeMap::new(),
@@ -151,7 +161,7 @@ impl Client {
         self.waiting.is_empty()
             && self.plan.is_done()
             && self.link.is_some()
-            && self.room.as_ref().is_none_or(|room| room.is_complete(&self.run))
+            && self.ear.heard().room.as_ref().is_none_or(|room| room.is_complete(&self.run))
     }
 
     /// Lives until then, or until something has happened that others should know of for a while.
@@ -207,7 +217,7 @@ impl Client {
             self.uncount();
             if self.inbox.is_some() {
                 // A device that was switched off knows of no session.
-                self.ticket = None;
+                self.pid = None;
             }
             self.return_us = return_us;
             self.plan.away_until(return_us);
@@ -223,7 +233,7 @@ impl Client {
             } else {
                 self.close().await;
             }
-            if let Some(room) = &mut self.room {
+            if let Some(room) = &mut self.ear.heard().room {
                 room.finish(&self.run);
             }
             self.plan.left(self.run.now_us(), &visits);
@@ -232,7 +242,7 @@ impl Client {
                 self.run.note_start(due_us, now_us);
                 self.join(due_us).await;
             } else if self.link.is_none() {
-                self.ticket = None;
+                self.pid = None;
                 self.enter(due_us).await;
             }
             self.plan.came(self.run.now_us(), &visits);
@@ -240,12 +250,12 @@ impl Client {
     }
 
     fn room_name(&self) -> Arc<str> {
-        self.room.as_ref().map(|room| Arc::clone(&room.name)).unwrap_or_default()
+        self.ear.heard().room.as_ref().map(|room| Arc::clone(&room.name)).unwrap_or_default()
     }
 
     async fn send_message(&mut self, due_us: u64) {
         let now_us = self.run.now_us();
-        if self.room.as_ref().is_some_and(|room| due_us >= room.online_us) {
+        if self.ear.heard().room.as_ref().is_some_and(|room| due_us >= room.online_us) {
             self.run.note_start(due_us, now_us);
         }
         if self.waiting.len() >= WAITING_MAX {
@@ -254,7 +264,7 @@ impl Client {
         }
         self.sent += 1;
         let tag = Tag { run: self.run.id, sender: self.number, number: self.sent, due_us };
-        if let Some(room) = &mut self.room {
+        if let Some(room) = &mut self.ear.heard().room {
             room.account.sent += 1;
         }
         self.run.under_way.fetch_add(1, Ordering::Relaxed);
@@ -341,7 +351,10 @@ impl Client {
         if after_ms.is_none() {
             self.run.failed(self.number, Measure::Connection, &broken.name());
         }
-        self.return_us = now_us + after_ms.unwrap_or(0).saturating_mul(1_000);
+        self.turns += 1;
+        let after_us =
+            after_ms.map_or_else(|| self.plan.return_after_us(self.run.id), |ms| ms.saturating_mul(1_000));
+        self.return_us = now_us + after_us;
     }
 
     fn uncount(&mut self) {
@@ -362,7 +375,7 @@ impl Client {
         self.close().await;
         for expected in std::mem::take(&mut self.waiting).into_values() {
             let (measure, due_us) = expected.measure();
-            if let (Expected::Send { .. }, Some(room)) = (expected, &mut self.room) {
+            if let (Expected::Send { .. }, Some(room)) = (expected, &mut self.ear.heard().room) {
                 room.account.unanswered += 1;
                 self.run.under_way.fetch_sub(1, Ordering::Relaxed);
             }
@@ -372,7 +385,7 @@ impl Client {
         while let Some(due_us) = self.plan.message(u64::MAX) {
             self.done(Measure::Send, due_us, Err("not sent: no connection"));
         }
-        if let Some(room) = &mut self.room {
+        if let Some(room) = &mut self.ear.heard().room {
             room.finish(&self.run);
             self.run.settle(&room.account);
         }

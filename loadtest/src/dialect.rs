@@ -107,6 +107,15 @@ impl Dialect {
         }
     }
 
+    /// A delivery that is read where it is found; whatever else it may be is for `read`.
+    pub fn delivery<'a>(&self, text: &'a str) -> Option<(Message<'a>, Option<&'a str>)> {
+        match self {
+            Self::Turnpike(Transport::Socketio) => socketio::delivery(text),
+            Self::Turnpike(Transport::Websocket) => plain::delivery(text).map(|message| (message, None)),
+            Self::App(_) => None,
+        }
+    }
+
     pub fn read<'a>(&self, text: &'a str) -> Packet<'a> {
         match self {
             Self::Turnpike(Transport::Socketio) => socketio::read(text),

@@ -18,6 +18,7 @@ pub mod parts;
 pub mod places;
 pub mod process;
 pub mod profile;
+pub mod reader;
 pub mod report;
 pub mod run;
 pub mod schedule;

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use turnpike_loadtest::{arguments::Arguments, attack, report, report::Verdict};
 
+/// A run makes and drops millions of small texts.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a command line that is wrong ends with.
 const USAGE: u8 = 64;
 

@@ -1,6 +1,6 @@
-//! What the operating system knows of processes: CPU, memory, file descriptors. Linux alone.
+//! What the operating system knows of processes, and does to them: CPU, memory, file descriptors, an end. Linux alone.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit, test_kill_process};
 
 /// Clock ticks a second in `/proc`, on every Linux there is.
 const TICKS: f64 = 100.0;
@@ -19,6 +19,25 @@ pub fn cpu_seconds(pid: u32) -> Option<f64> {
 pub fn memory_bytes(pid: u32) -> Option<u64> {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     Some(statm.split(' ').nth(1)?.parse::<u64>().ok()? * PAGE_BYTES)
+}
+
+fn pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
+}
+
+/// Without a word.
+pub fn kill(number: u32) {
+    // One that is gone already is not there either.
+    let _ = pid(number).map(|pid| kill_process(pid, Signal::KILL));
+}
+
+/// Whether they are there, and ours to kill.
+pub fn can_kill(numbers: &[u32]) -> Result<(), String> {
+    let out_of_reach =
+        numbers.iter().find(|number| !pid(**number).is_some_and(|pid| test_kill_process(pid).is_ok()));
+    out_of_reach.map_or(Ok(()), |number| {
+        Err(format!("--kill: there is no process {number} on this machine, or it is somebody else's"))
+    })
 }
 
 /// Beside the connections: the runtime, the reports, goose.
@@ -52,6 +71,8 @@ mod tests {
         assert!(cpu_seconds(pid).is_some());
         assert!(memory_bytes(pid).unwrap() > 1_000_000);
         assert_eq!(memory_bytes(u32::MAX), None);
+        assert!(can_kill(&[std::process::id()]).is_ok());
+        assert!(can_kill(&[std::process::id(), u32::MAX]).unwrap_err().contains("--kill"));
         provide_files(1).unwrap();
         assert!(provide_files(u32::MAX).unwrap_err().contains("ulimit -n"));
     }

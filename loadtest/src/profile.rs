@@ -16,6 +16,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("idle", include_str!("../profiles/idle.toml")),
     ("jitter", include_str!("../profiles/jitter.toml")),
     ("mixed-day", include_str!("../profiles/mixed-day.toml")),
+    ("node-crash", include_str!("../profiles/node-crash.toml")),
     ("one-big-room", include_str!("../profiles/one-big-room.toml")),
     ("presence-churn", include_str!("../profiles/presence-churn.toml")),
     ("publisher-ladder", include_str!("../profiles/publisher-ladder.toml")),
@@ -66,6 +67,7 @@ pub struct Profile {
     pub typing: Option<Typing>,
     pub visits: Option<Visits>,
     pub cuts: Option<Cuts>,
+    pub returns: Option<Returns>,
     pub api: Option<Api>,
     pub video: Option<Video>,
     /// A Socket.IO server with events of its own, in place of Turnpike.
@@ -151,6 +153,16 @@ pub struct Cuts {
     pub jitter_ms: u32,
 }
 
+/// How users come back whose connection the server has lost. Without it they do so at once.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Returns {
+    pub after_ms: u32,
+    /// How much later still, by chance.
+    #[serde(default)]
+    pub jitter_ms: u32,
+}
+
 /// A backend that uses the HTTP API, and clients that begin with long-polling.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -191,6 +203,11 @@ mod defaults {
         128
     }
 }
+
+/// About what each costs a generator, the operating system's part included.
+const DELIVERY_US: u64 = 3;
+const REQUEST_US: u64 = 25;
+const ENTRY_US: u64 = 150;
 
 pub const USERS_MAX: u32 = 200_000;
 const BODY_BYTES_MAX: u32 = 64 * 1024;
@@ -242,6 +259,29 @@ impl Profile {
     pub fn objectives(&self) -> Vec<Objective> {
         // They were looked at when the profile was parsed.
         self.objectives.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// What making this load costs the generator, so roughly that it says how many threads there should be.
+    pub fn generator_us_a_second(&self) -> u64 {
+        let users = u64::from(self.users);
+        let every = |count: u64, ms: u32| count * 1_000 / u64::from(ms.max(1));
+        let messages = self.messages.as_ref().map_or(0, |messages| {
+            let senders = u64::from(messages.senders);
+            every(if senders == 0 { users } else { senders.min(users) }, messages.every_ms)
+        });
+        let members = self.rooms.as_ref().map_or(0, |rooms| users / u64::from(rooms.count(self.users)));
+        let typing = self.typing.as_ref().map_or(0, |typing| every(users, typing.every_ms));
+        let visits = self
+            .visits
+            .as_ref()
+            .map_or(0, |visits| every(users, visits.stay_ms.saturating_add(visits.away_ms)));
+        let returns = self.cuts.as_ref().map_or(0, |cuts| {
+            let apart_ms = if cuts.together { cuts.jitter_ms } else { cuts.every_s.saturating_mul(1_000) };
+            every(users, apart_ms)
+        });
+        let load_us =
+            (messages + typing) * (REQUEST_US + members * DELIVERY_US) + (visits + returns) * ENTRY_US;
+        load_us.max(u64::from(self.hatch_rate) * ENTRY_US)
     }
 
     pub fn users_in_all(&self) -> u32 {
@@ -377,6 +417,18 @@ mod tests {
         let profile = Profile::parse(text, &overrides).unwrap();
         assert_eq!((profile.users, profile.run_time_s, profile.hatch_rate), (7, 3, 500));
         assert_eq!(profile.transport, Transport::Websocket);
+    }
+
+    #[test]
+    fn a_load_is_known_by_what_it_costs() {
+        let costs_us = |name, users| {
+            let overrides = Overrides { users: Some(users), ..Overrides::default() };
+            Profile::parse(built_in(name).unwrap(), &overrides).unwrap().generator_us_a_second()
+        };
+        assert!(costs_us("chat-rooms", 9_000) < 500_000, "{}", costs_us("chat-rooms", 9_000));
+        assert!(costs_us("chat-rooms", 30_000) > 1_000_000);
+        assert!(costs_us("reconnect-storm", 9_000) > 1_000_000, "all at once");
+        assert!(costs_us("one-big-room", 1_000) < costs_us("one-big-room", 9_000));
     }
 
     #[test]

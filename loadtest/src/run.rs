@@ -63,6 +63,8 @@ pub struct Run {
     phase: watch::Sender<Phase>,
     shares: [Share; SHARES],
     rooms: Mutex<HashMap<u32, Arc<Mutex<Ledger>>>>,
+    /// Each once, however many members have it at hand.
+    room_names: Mutex<HashMap<u32, Arc<str>>>,
     account: Mutex<Account>,
     examples: Mutex<Vec<String>>,
     /// Streams that are there, of this process.
@@ -104,6 +106,7 @@ impl Run {
             phase: watch::Sender::new(Phase::Gathering),
             shares: Default::default(),
             rooms: Mutex::default(),
+            room_names: Mutex::default(),
             account: Mutex::default(),
             examples: Mutex::default(),
             published: watch::Sender::default(),
@@ -204,8 +207,9 @@ impl Run {
     }
 
     /// Neither this run's rooms nor those of others are met by chance.
-    pub fn room_name(&self, number: u32) -> String {
-        format!("load:{:x}.{number}", self.id)
+    pub fn room_name(&self, number: u32) -> Arc<str> {
+        let name = || format!("load:{:x}.{number}", self.id).into();
+        Arc::clone(held(&self.room_names).entry(number).or_insert_with(name))
     }
 
     pub fn room(&self, number: u32) -> Arc<Mutex<Ledger>> {

@@ -24,9 +24,8 @@ impl Tag {
     pub fn body(&self, bytes: usize) -> String {
         let mut text = String::with_capacity(bytes.max(64) + 2);
         let _ = write!(text, "\"{OPEN}{:x}.{}.{}.{}!", self.run, self.sender, self.number, self.due_us);
-        let mut filler = FILLER.chars().cycle();
         while text.len() < bytes {
-            text.extend(filler.next());
+            text.push_str(&FILLER[..FILLER.len().min(bytes - text.len())]);
         }
         text.push('"');
         text

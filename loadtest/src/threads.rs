@@ -1,21 +1,18 @@
-//! The threads that users with a connection live on. Each has a runtime of its own, and what lives there stays: nothing that
-//! a connection is given wakes another thread. What users do is not known here.
+//! The threads that users with a connection live on. Each has a runtime of its own and a reader of its connections, and what
+//! lives there stays: nothing that a connection is given wakes another thread. What users do is not known here.
 
-use std::{io, thread, time::Duration};
+use std::{io, sync::Arc, thread};
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::oneshot,
 };
 
-/// A thread that has done everything waits so long before it waits for the next thing to happen. Under load much has come by
-/// then, and is taken together; a wake-up for each delivery costs more than the delivery itself. Whoever has had nothing to
-/// do for so long is woken at once.
-const REST: Duration = Duration::from_micros(200);
+use crate::reader::Reader;
 
 /// A runtime of one thread: the one that blocks on it.
 pub fn one() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().on_thread_park(|| thread::sleep(REST)).build()
+    Builder::new_current_thread().enable_all().build()
 }
 
 /// A runtime whose threads share their work: for what needs much CPU and little of the system.
@@ -23,8 +20,21 @@ pub fn sharing(threads: usize) -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }
 
+/// Where a user lives.
+pub struct Home {
+    pub handle: Handle,
+    pub reader: Arc<Reader>,
+}
+
+impl Home {
+    fn on(handle: &Handle) -> io::Result<Self> {
+        let _inside = handle.enter();
+        Ok(Self { reader: Reader::begin()?, handle: handle.clone() })
+    }
+}
+
 pub struct Threads {
-    all: Vec<Handle>,
+    all: Vec<Home>,
     /// Those beside the first end with these.
     _others: Vec<oneshot::Sender<()>>,
 }
@@ -32,11 +42,11 @@ pub struct Threads {
 impl Threads {
     /// The runtime that calls this, and others beside it.
     pub fn begin(count: usize) -> io::Result<Self> {
-        let mut all = vec![Handle::current()];
+        let mut all = vec![Home::on(&Handle::current())?];
         let mut others = Vec::new();
         for number in 1..count {
             let runtime = one()?;
-            all.push(runtime.handle().clone());
+            all.push(Home::on(runtime.handle())?);
             let (end, ended) = oneshot::channel();
             others.push(end);
             thread::Builder::new().name(format!("users-{number}")).spawn(move || {
@@ -49,7 +59,7 @@ impl Threads {
     }
 
     /// Where a user lives: with the others of its room if there are rooms enough, since they share an account.
-    pub fn of(&self, user: u32, room: u32, rooms: u32) -> &Handle {
+    pub fn of(&self, user: u32, room: u32, rooms: u32) -> &Home {
         let count = self.all.len() as u32;
         let key = if rooms >= count.saturating_mul(ROOMS_A_THREAD_MIN) { room } else { user };
         &self.all[(key % count) as usize]
@@ -73,7 +83,7 @@ mod tests {
             let mut users: BTreeMap<_, u32> = BTreeMap::new();
             let mut of_room: BTreeMap<u32, BTreeMap<_, u32>> = BTreeMap::new();
             for user in 0..9_000 {
-                let home = threads.of(user, user % rooms, rooms).id();
+                let home = threads.of(user, user % rooms, rooms).handle.id();
                 *users.entry(home.to_string()).or_default() += 1;
                 *of_room.entry(user % rooms).or_default().entry(home.to_string()).or_default() += 1;
             }
@@ -88,8 +98,8 @@ mod tests {
         let names = runtime.block_on(async {
             let threads = Threads::begin(2).unwrap();
             let name = || thread::current().name().map(ToOwned::to_owned);
-            let there = threads.of(1, 0, 1).spawn(async move { name() }).await.unwrap();
-            let here = threads.of(0, 0, 1).spawn(async move { name() }).await.unwrap();
+            let there = threads.of(1, 0, 1).handle.spawn(async move { name() }).await.unwrap();
+            let here = threads.of(0, 0, 1).handle.spawn(async move { name() }).await.unwrap();
             (here, there)
         });
         assert_eq!(names.1.as_deref(), Some("users-1"));

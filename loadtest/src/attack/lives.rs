@@ -15,6 +15,7 @@ use crate::{
     backend,
     client::{Client, Outcome},
     figures::Measure,
+    reader::Reader,
     run::{Phase, Run, held},
     threads::Threads,
 };
@@ -35,7 +36,12 @@ pub(super) fn keeping_a_connection(run: &Arc<Run>, homes: Arc<Threads>) -> Trans
             let rooms = run.profile.rooms.as_ref().map_or(1, |rooms| rooms.count(run.profile.users));
             let told = Told::default();
             let home = homes.of(own, number % rooms, rooms);
-            let mut life = pin!(home.spawn(live(Arc::clone(&run), number, Arc::clone(&told))));
+            let mut life = pin!(home.handle.spawn(live(
+                Arc::clone(&run),
+                Arc::clone(&home.reader),
+                number,
+                Arc::clone(&told),
+            )));
             loop {
                 let over = tokio::time::timeout(TELL_GOOSE, &mut life).await;
                 let outcomes = std::mem::take(&mut *held(&told));
@@ -63,8 +69,8 @@ type Told = Arc<Mutex<Vec<Outcome>>>;
 /// To wake goose's users for each outcome would cost more than to send the message; nobody reads its books before the end.
 const TELL_GOOSE: Duration = Duration::from_secs(10);
 
-async fn live(run: Arc<Run>, number: u32, told: Told) {
-    let mut client = Client::new(&run, number);
+async fn live(run: Arc<Run>, reader: Arc<Reader>, number: u32, told: Told) {
+    let mut client = Client::new(&run, &reader, number);
     client.begin().await;
     run.arrived.fetch_add(1, Ordering::Relaxed);
     follow(&run, &mut client, &told).await;

@@ -10,11 +10,14 @@ use turnpike_wire::Position;
 
 use super::{
     Client, Expected,
-    link::{Broken, Link},
+    ear::Ear,
+    link::{Broken, Ears, Link},
 };
 use crate::{
+    accounting::Track,
     dialect::{Packet, Request, Ticket},
     figures::Measure,
+    reader::Listener,
 };
 
 /// Coming in that takes longer has failed.
@@ -27,7 +30,7 @@ impl Client {
     /// Connects and joins; whether it is in. The time counts from when that was due.
     pub(super) async fn enter(&mut self, due_us: u64) -> bool {
         self.run.note_start(due_us, self.run.now_us());
-        if let Some(room) = &mut self.room {
+        if let Some(room) = &mut self.ear.heard().room {
             room.recovering(&self.run, due_us);
         }
         match tokio::time::timeout(ENTER_MAX, self.connect()).await {
@@ -55,26 +58,27 @@ impl Client {
         self.run.connected.fetch_add(1, Ordering::Relaxed);
         self.counted = true;
         let now_us = self.run.now_us();
-        let joined = match &mut self.room {
-            None => true,
-            Some(room) => {
-                room.online_us = now_us;
-                if let Some(inbox) = self.inbox.as_mut().filter(|_| !recovered) {
-                    inbox.begin(&self.run, room);
-                    room.look_for_recovery(&self.run, now_us);
-                    true
-                } else if recovered {
-                    room.look_for_recovery(&self.run, now_us);
-                    true
-                } else {
-                    self.join(now_us).await
-                }
-            }
-        };
+        let joined = self.is_at_once_in_its_room(recovered, now_us) || self.join(now_us).await;
         if joined {
             self.send_again().await;
         }
         joined
+    }
+
+    /// Whether there is no room to be joined.
+    fn is_at_once_in_its_room(&mut self, recovered: bool, now_us: u64) -> bool {
+        let mut heard = self.ear.heard();
+        let Some(room) = &mut heard.room else { return true };
+        room.online_us = now_us;
+        let inbox = self.inbox.as_mut().filter(|_| !recovered);
+        let is_in = recovered || inbox.is_some();
+        if let Some(inbox) = inbox {
+            inbox.begin(&self.run, room);
+        }
+        if is_in {
+            room.look_for_recovery(&self.run, now_us);
+        }
+        is_in
     }
 
     fn turned_away(&mut self, due_us: u64, why: &str) -> bool {
@@ -90,8 +94,7 @@ impl Client {
     /// Whether the session went on, with its room.
     async fn connect(&mut self) -> Result<bool, Broken> {
         let run = Arc::clone(&self.run);
-        let link = Link::open(&run.places, &run.tls, self.number, &run.dialect.path()).await?;
-        self.link = Some(link);
+        self.link = Some(self.open().await?);
         let token = self.run.tokens.user(&self.name);
         let device = self.inbox.as_ref().map(|inbox| inbox.device.clone());
         let device = device.as_deref();
@@ -108,12 +111,12 @@ impl Client {
                 return Err(Broken::Other("took too long".to_owned()));
             };
             match run.dialect.read(&text) {
-                Packet::Open => said = Some(run.dialect.enter(&token, device, self.ticket.as_ref())),
+                Packet::Open => said = Some(run.dialect.enter(&token, device, self.ticket().as_ref())),
                 Packet::Entered(entered) => return Ok(self.keep_ticket(entered.pid.as_deref())),
                 Packet::Refused(refusal) => {
                     self.return_after_ms = refusal.retry_after_ms;
                     // A session that the server does not want is not shown again.
-                    self.ticket = None;
+                    self.pid = None;
                     return Err(Broken::Other(refusal.name()));
                 }
                 other => self.take(other).await?,
@@ -121,22 +124,53 @@ impl Client {
         }
     }
 
+    /// At the first host that answers, from the one where it is at home now: whoever finds nobody there asks at the next at once.
+    async fn open(&mut self) -> Result<Link, Broken> {
+        let path = self.run.dialect.path();
+        let mut left = self.run.places.hosts();
+        loop {
+            let ears = Ears { reader: &self.reader, listener: self.listener() };
+            let place = self.run.places.place(self.number, self.turns);
+            left -= 1;
+            match Link::open(&place, &self.run.tls, ears, &path).await {
+                Err(Broken::Other(_) | Broken::Status(..)) if left > 0 => self.turns += 1,
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Nobody if each delivery is for the client itself to see: a device confirms what it was given.
+    fn listener(&self) -> Option<Arc<dyn Listener>> {
+        let judges = self.inbox.is_none() && self.run.dialect.has_positions();
+        judges.then(|| Arc::<Ear>::clone(&self.ear) as Arc<dyn Listener>)
+    }
+
+    fn ticket(&self) -> Option<Ticket> {
+        let pid = self.pid.clone()?;
+        Some(Ticket { pid, offset: self.ear.heard().offset.clone() })
+    }
+
     fn keep_ticket(&mut self, pid: Option<&str>) -> bool {
         // The plain websocket has none: there a room is joined from where it was left.
         let Some(pid) = pid else { return false };
         // The stock client's rule: the same private id means that the session goes on.
-        if self.ticket.as_ref().is_some_and(|ticket| ticket.pid == pid) {
+        if self.pid.as_deref() == Some(pid) {
             return true;
         }
-        self.ticket = Some(Ticket { pid: pid.to_owned(), offset: String::new() });
+        self.pid = Some(pid.to_owned());
+        self.ear.heard().offset.clear();
         false
     }
 
     /// Whether it is in its room.
     pub(super) async fn join(&mut self, due_us: u64) -> bool {
-        let Some(room) = &self.room else { return true };
-        let name = Arc::clone(&room.name);
-        let since = room.track.as_ref().map(|track| Position { epoch: track.epoch, seq: track.reached() });
+        let (name, since) = match &self.ear.heard().room {
+            None => return true,
+            Some(room) => {
+                let position = |track: &Track| Position { epoch: track.epoch, seq: track.reached() };
+                (Arc::clone(&room.name), room.track.as_ref().map(position))
+            }
+        };
         let presence = self.run.profile.rooms.as_ref().is_some_and(|rooms| rooms.presence);
         self.ask(Request::Join { room: &name, since, presence }, Expected::Join { due_us }).await
     }

@@ -23,20 +23,20 @@ impl Client {
             Packet::Message(message, offset) => {
                 self.keep_offset(offset);
                 let now_us = self.run.now_us();
-                if let Some(room) = &mut self.room {
+                if let Some(room) = &mut self.ear.heard().room {
                     room.take(&self.run, &message, now_us);
                 }
             }
             Packet::Tagged(text, offset) => {
                 self.keep_offset(offset);
                 let now_us = self.run.now_us();
-                if let Some(room) = &mut self.room {
+                if let Some(room) = &mut self.ear.heard().room {
                     room.take_tagged(&self.run, text, now_us);
                 }
             }
             Packet::Resync(resync, offset) => {
                 self.keep_offset(offset);
-                if let Some(room) = self.room.as_mut().filter(|room| *room.name == *resync.room) {
+                if let Some(room) = self.ear.heard().room.as_mut().filter(|room| *room.name == *resync.room) {
                     room.begin_anew(&self.run, resync.epoch, resync.seq);
                 }
             }
@@ -58,7 +58,8 @@ impl Client {
         let (measure, due_us) = expected.measure();
         let failure = (!answer.ok).then(|| answer.error.as_ref().map_or("refused".to_owned(), Refusal::name));
         self.done(measure, due_us, failure.as_deref().map_or(Ok(()), Err));
-        let Some(room) = &mut self.room else { return };
+        let mut heard = self.ear.heard();
+        let Some(room) = &mut heard.room else { return };
         match (expected, answer.epoch, answer.seq) {
             (Expected::Send { .. }, ..) if failure.is_some() => {
                 self.run.under_way.fetch_sub(1, Ordering::Relaxed);
@@ -104,10 +105,9 @@ impl Client {
         }
     }
 
-    fn keep_offset(&mut self, offset: Option<&str>) {
-        if let (Some(ticket), Some(offset)) = (&mut self.ticket, offset) {
-            ticket.offset.clear();
-            ticket.offset.push_str(offset);
+    fn keep_offset(&self, offset: Option<&str>) {
+        if let Some(offset) = offset {
+            self.ear.heard().stands_at(offset);
         }
     }
 }

@@ -105,13 +105,11 @@ impl Confirmations {
 impl Client {
     /// A device says what it has: one confirmation at a time, of everything that has come by then.
     pub(super) async fn confirm(&mut self) {
-        let (Some(inbox), Some(room)) = (&mut self.inbox, &self.room) else { return };
-        if self.link.is_none() {
-            return;
-        }
-        let complete_to = room.track.as_ref().map(Track::complete_to);
+        let Some(inbox) = self.inbox.as_mut().filter(|_| self.link.is_some()) else { return };
+        let complete_to =
+            self.ear.heard().room.as_ref().and_then(|room| room.track.as_ref()).map(Track::complete_to);
         let Some(seq) = complete_to.and_then(|seq| inbox.confirmations.next(seq)) else { return };
-        let (name, due_us) = (Arc::clone(&room.name), self.run.now_us());
+        let (name, due_us) = (self.room_name(), self.run.now_us());
         self.say(Request::Received { room: &name, seq }, Expected::Received { due_us, seq }).await;
     }
 }

@@ -44,9 +44,9 @@ enum Target {
 }
 
 impl Room {
-    pub(super) fn new(name: String, ledger: Arc<Mutex<Ledger>>, client: u32) -> Self {
+    pub(super) fn new(name: Arc<str>, ledger: Arc<Mutex<Ledger>>, client: u32) -> Self {
         Self {
-            name: name.into(),
+            name,
             ledger,
             track: None,
             senders: Senders::default(),
@@ -156,7 +156,7 @@ impl Room {
         }
         let seen = self.track.as_mut().map(|track| track.take(message.seq));
         self.name_fault(run, seen, message.epoch, message.seq);
-        let Some(tag) = Tag::find(message.body.get()).filter(|tag| tag.run == run.id) else {
+        let Some(tag) = Tag::find(message.body).filter(|tag| tag.run == run.id) else {
             self.account.foreign += 1;
             return;
         };

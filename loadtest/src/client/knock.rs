@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::{Broken, Link};
+use super::link::{Broken, Ears, Link};
 use crate::{
     dialect::{Packet, Refusal},
+    reader::Reader,
     run::Run,
 };
 
@@ -16,11 +17,13 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// Fine, or what to tell whoever began the run.
 pub async fn knock(run: &Run) -> Result<(), String> {
+    let reader = Reader::begin().map_err(|error| error.to_string())?;
+    let ears = Ears { reader: &reader, listener: None };
     let knocked = tokio::time::timeout(ANSWER_MAX, async {
         if run.profile.users == 0 {
-            Link::reach(&run.places, &run.tls).await.map_err(|broken| advice(&broken))
+            Link::reach(&run.places.place(0, 0), &run.tls, ears).await.map_err(|broken| advice(&broken))
         } else {
-            enter(run).await
+            enter(run, ears).await
         }
     });
     let fault = match knocked.await {
@@ -28,11 +31,11 @@ pub async fn knock(run: &Run) -> Result<(), String> {
         Ok(Err(fault)) => fault,
         Err(_) => format!("no answer within {} s: is this its address and its port?", ANSWER_MAX.as_secs()),
     };
-    Err(format!("{}: {fault}", run.places.host))
+    Err(format!("{}: {fault}", run.places.host()))
 }
 
-async fn enter(run: &Run) -> Result<(), String> {
-    let opened = Link::open(&run.places, &run.tls, 0, &run.dialect.path()).await;
+async fn enter(run: &Run, ears: Ears<'_>) -> Result<(), String> {
+    let opened = Link::open(&run.places.place(0, 0), &run.tls, ears, &run.dialect.path()).await;
     let mut link = match opened {
         Ok(link) => link,
         // It is there, and has too much to do just now.

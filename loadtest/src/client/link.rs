@@ -1,6 +1,6 @@
 //! One websocket: opened from its source address, read and written as text. What the text means is not known here.
 
-use std::{future::poll_fn, net::SocketAddr, pin::Pin, task::Poll, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::ServerName;
@@ -15,18 +15,27 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, Utf8Bytes, protocol::WebSocketConfig},
 };
 
-use crate::places::Places;
+use crate::{
+    places::Place,
+    reader::{FRAME_BYTES_MAX, Listener, Reader, Stream},
+};
 
 pub(super) struct Link {
-    stream: WebSocketStream<Box<dyn Stream>>,
+    stream: WebSocketStream<Box<dyn Bytes>>,
     /// One for all waits: to move it is cheaper than to make one for each message.
     timer: Pin<Box<Sleep>>,
 }
 
 /// TCP, or TLS over it.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
+
+/// Who reads what comes, and who is shown it first. Behind TLS there is nothing to be shown.
+pub(super) struct Ears<'a> {
+    pub(super) reader: &'a Arc<Reader>,
+    pub(super) listener: Option<Arc<dyn Listener>>,
+}
 
 /// Why there is no connection, or no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +61,6 @@ impl Broken {
 
 /// What a load test reads at once; thousands of connections have such a buffer each.
 const READ_BYTES: usize = 4 * 1024;
-const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A server that does not read for so long has stalled.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 
@@ -62,19 +70,19 @@ const EADDRNOTAVAIL: i32 = 99;
 
 impl Link {
     pub(super) async fn open(
-        places: &Places,
+        place: &Place<'_>,
         tls: &TlsConnector,
-        number: u32,
+        ears: Ears<'_>,
         path: &str,
     ) -> Result<Self, Broken> {
-        let stream = Self::stream(places, tls, number).await?;
+        let stream = Self::stream(place, tls, ears).await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
         let opened =
-            tokio_tungstenite::client_async_with_config(places.websocket(path), stream, Some(config)).await;
+            tokio_tungstenite::client_async_with_config(place.websocket(path), stream, Some(config)).await;
         match opened {
             Ok((stream, _)) => Ok(Self { stream, timer: Box::pin(tokio::time::sleep_until(Instant::now())) }),
             Err(error) => Err(cause(&error)),
@@ -82,33 +90,36 @@ impl Link {
     }
 
     /// As far as a server goes that is asked for no websocket.
-    pub(super) async fn reach(places: &Places, tls: &TlsConnector) -> Result<(), Broken> {
-        Self::stream(places, tls, 0).await.map(drop)
+    pub(super) async fn reach(place: &Place<'_>, tls: &TlsConnector, ears: Ears<'_>) -> Result<(), Broken> {
+        Self::stream(place, tls, ears).await.map(drop)
     }
 
-    async fn stream(places: &Places, tls: &TlsConnector, number: u32) -> Result<Box<dyn Stream>, Broken> {
-        let stream = Self::connect(places, number).await.map_err(|error| match error.raw_os_error() {
+    async fn stream(place: &Place<'_>, tls: &TlsConnector, ears: Ears<'_>) -> Result<Box<dyn Bytes>, Broken> {
+        let broken = |error: std::io::Error| match error.raw_os_error() {
             Some(EMFILE | ENFILE) => Broken::OutOfFiles,
             Some(EADDRNOTAVAIL) => Broken::OutOfPorts,
             _ => Broken::Other(error.kind().to_string()),
-        })?;
-        Ok(match places.secured() {
+        };
+        let stream = Self::connect(place).await.map_err(broken)?;
+        let secured = place.secured();
+        let listener = ears.listener.filter(|_| secured.is_none());
+        let stream = ears.reader.take_over(stream, listener).map_err(broken)?;
+        Ok(match secured {
             None => Box::new(stream),
             Some(name) => Box::new(secure(tls, name, stream).await?),
         })
     }
 
-    async fn connect(places: &Places, number: u32) -> std::io::Result<TcpStream> {
-        let address = places.address(number);
-        let stream = match (address, places.source(number)) {
+    async fn connect(place: &Place<'_>) -> std::io::Result<TcpStream> {
+        let stream = match (place.address, place.source) {
             (SocketAddr::V4(_), Some(source)) => {
                 let socket = TcpSocket::new_v4()?;
                 // Ports of connections that ended a moment ago may be used again.
                 socket.set_reuseaddr(true)?;
                 socket.bind((source, 0).into())?;
-                socket.connect(address).await?
+                socket.connect(place.address).await?
             }
-            _ => TcpStream::connect(address).await?,
+            _ => TcpStream::connect(place.address).await?,
         };
         stream.set_nodelay(true)?;
         Ok(stream)
@@ -157,7 +168,7 @@ impl Link {
     }
 }
 
-async fn secure(tls: &TlsConnector, name: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, Broken> {
+async fn secure(tls: &TlsConnector, name: &str, stream: Stream) -> Result<TlsStream<Stream>, Broken> {
     let name =
         ServerName::try_from(name.to_owned()).map_err(|_| Broken::Other("no name for TLS".to_owned()))?;
     let secured = tls.connect(name, stream).await;

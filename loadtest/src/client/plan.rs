@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    profile::{Profile, Visits},
+    profile::{Profile, Returns, Visits},
     schedule::{Pace, mixed},
 };
 
@@ -14,6 +14,8 @@ pub(super) struct Plan {
     typing: Option<Pace>,
     cuts: Option<Cuts>,
     visit: Option<Visit>,
+    returns: Option<Returns>,
+    user: u32,
 }
 
 struct Cuts {
@@ -55,7 +57,7 @@ impl Plan {
                 us(visits.stay_ms + visits.away_ms) * u64::from(user) / u64::from(profile.users.max(1));
             Visit::Leave(start_us + share)
         });
-        Self { stop_us, messages, typing, cuts, visit }
+        Self { stop_us, messages, typing, cuts, visit, returns: profile.returns.clone(), user }
     }
 
     /// When something is due next; messages and such are due only for who is connected.
@@ -88,6 +90,14 @@ impl Plan {
         let chance = mixed(u64::from(seed) << 32 ^ u64::from(cuts.user) ^ due.rotate_left(20));
         let jitter_us = if cuts.jitter_us == 0 { 0 } else { chance % cuts.jitter_us };
         Some(Duration::from_micros(cuts.offline_us + jitter_us))
+    }
+
+    /// How much later a user comes back whose connection the server has lost.
+    pub(super) fn return_after_us(&self, seed: u32) -> u64 {
+        let Some(returns) = &self.returns else { return 0 };
+        let chance = mixed(u64::from(seed) << 32 ^ u64::from(self.user));
+        let jitter_us = u64::from(returns.jitter_ms) * 1_000;
+        u64::from(returns.after_ms) * 1_000 + if jitter_us == 0 { 0 } else { chance % jitter_us }
     }
 
     /// The user is away on purpose, and wants nothing.
@@ -172,6 +182,16 @@ mod tests {
         assert_eq!(plan.next_us(false), u64::MAX, "without a connection nothing is due");
         plan.rest();
         assert_eq!((plan.cut(200_000_000, 7), plan.is_done()), (None, false), "what was due still is");
+    }
+
+    #[test]
+    fn who_was_lost_comes_back_when_the_profile_says() {
+        let lost = profile("[returns]\nafter_ms = 500\njitter_ms = 1000\n");
+        let after: Vec<u64> =
+            (0..4).map(|user| Plan::new(&lost, user, 0, 1).return_after_us(7) / 1_000).collect();
+        assert!(after.iter().all(|ms| (500..1_500).contains(ms)), "{after:?}");
+        assert!(after.iter().any(|ms| *ms != after[0]), "{after:?}");
+        assert_eq!(Plan::new(&profile(""), 0, 0, 1).return_after_us(7), 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 #[derive(Debug)]
@@ -63,8 +63,13 @@ pub struct Message<'a> {
     pub room: Cow<'a, str>,
     pub epoch: u64,
     pub seq: u64,
-    #[serde(borrow)]
-    pub body: &'a RawValue,
+    /// As it is written.
+    #[serde(borrow, deserialize_with = "as_written")]
+    pub body: &'a str,
+}
+
+fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de str, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(RawValue::get)
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,6 +101,37 @@ pub struct Answer<'a> {
     pub messages: Vec<Message<'a>>,
 }
 
+/// A message at the beginning of a text, and what comes behind it, without a parser: of a server that writes its members in the order
+/// in which Turnpike does, and a body of one string. Nothing for whatever is written otherwise, which may be as right.
+pub(super) fn delivery(text: &str) -> Option<(Message<'_>, &str)> {
+    let (room, rest) = plain_text(text.strip_prefix("{\"room\":")?)?;
+    let (epoch, rest) = number(rest.strip_prefix(",\"epoch\":")?)?;
+    let (seq, rest) = number(rest.strip_prefix(",\"seq\":")?)?;
+    let (_, rest) = plain_text(rest.strip_prefix(",\"id\":")?)?;
+    let (_, rest) = plain_text(rest.strip_prefix(",\"from\":")?)?;
+    let (_, rest) = number(rest.strip_prefix(",\"ts\":")?)?;
+    let written = rest.strip_prefix(",\"body\":")?;
+    let (_, rest) = plain_text(written)?;
+    let body = &written[..written.len() - rest.len()];
+    let rest = rest.strip_prefix('}')?;
+    Some((Message { room: Cow::Borrowed(room), epoch, seq, body }, rest))
+}
+
+/// Between quotes, with nothing in it that means something else, and what comes behind.
+pub(super) fn plain_text(text: &str) -> Option<(&str, &str)> {
+    let (inside, rest) = text.strip_prefix('"')?.split_once('"')?;
+    let is_plain = |byte: u8| byte != b'\\' && byte >= b' ';
+    inside.bytes().all(is_plain).then_some((inside, rest))
+}
+
+fn number(text: &str) -> Option<(u64, &str)> {
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit())?;
+    let (digits, rest) = text.split_at(end);
+    // JSON has no 007.
+    let is_json = end == 1 || !digits.starts_with('0');
+    Some((digits.parse().ok().filter(|_| is_json)?, rest))
+}
+
 pub(super) fn event<'a>(name: &str, data: &'a str, offset: Option<&'a str>) -> Packet<'a> {
     match name {
         "message" => match serde_json::from_str(data) {
@@ -113,4 +149,60 @@ pub(super) fn event<'a>(name: &str, data: &'a str, offset: Option<&'a str>) -> P
 
 pub(super) fn answer(id: u64, data: &str) -> Packet<'_> {
     serde_json::from_str(data).map_or(Packet::Garbage, |answer| Packet::Answer(id, Box::new(answer)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MESSAGE: &str =
+        "{\"room\":\"r\",\"epoch\":7,\"seq\":42,\"id\":\"i\",\"from\":\"u\",\"ts\":3,\"body\":\"hi\"}";
+
+    fn same(read: &Message<'_>, parsed: &Message<'_>) -> bool {
+        (&read.room, read.epoch, read.seq, read.body) == (&parsed.room, parsed.epoch, parsed.seq, parsed.body)
+    }
+
+    #[test]
+    fn a_delivery_is_read_without_a_parser() {
+        let text = format!("{MESSAGE},\"off\"]");
+        let (message, rest) = delivery(&text).unwrap();
+        assert_eq!(rest, ",\"off\"]");
+        assert!(same(&message, &serde_json::from_str(MESSAGE).unwrap()), "{message:?}");
+        assert_eq!((&*message.room, message.epoch, message.seq, message.body), ("r", 7, 42, "\"hi\""));
+    }
+
+    #[test]
+    fn what_is_written_otherwise_is_left_to_the_parser() {
+        for (part, other) in [
+            ("\"hi\"", "{\"text\":\"hi\"}"),
+            ("hi", "h\\u0069"),
+            ("hi", "h\ni"),
+            ("hi\"", "hi\",\"volatile\":true"),
+            (":42", ":042"),
+            (":42", ":-1"),
+            (":42", ": 42"),
+            (":42", ":18446744073709551616"),
+            (",\"seq\":42", ""),
+            ("\"r\"", "\"\\\"r\""),
+            ("}", ""),
+        ] {
+            let text = MESSAGE.replacen(part, other, 1);
+            assert!(text != MESSAGE && delivery(&text).is_none(), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is read so, the parser reads in the same way.
+        #[test]
+        fn nothing_is_read_that_the_parser_refuses(at in 0..MESSAGE.len(), with in "[ -~]{0,3}", less in 0..3_usize) {
+            let end = (at + less).min(MESSAGE.len());
+            let text = format!("{}{with}{}", &MESSAGE[..at], &MESSAGE[end..]);
+            if let Some((message, "")) = delivery(&text) {
+                let parsed: Message<'_> = serde_json::from_str(&text).unwrap();
+                prop_assert!(same(&message, &parsed), "{text}");
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::packet::{self, Packet};
+use super::packet::{self, Message, Packet};
 
 pub(super) fn enter(token: &str, device: Option<&str>) -> String {
     let mut data = serde_json::json!({ "token": token });
@@ -17,7 +17,16 @@ pub(super) fn event(id: u64, name: &str, data: &str) -> String {
     format!("{{\"id\":{id},\"event\":\"{name}\",\"data\":{data}}}")
 }
 
+/// A message, as Turnpike writes it.
+pub(super) fn delivery(text: &str) -> Option<Message<'_>> {
+    let (message, rest) = packet::delivery(text.strip_prefix("{\"event\":\"message\",\"data\":")?)?;
+    (rest == "}").then_some(message)
+}
+
 pub(super) fn read(text: &str) -> Packet<'_> {
+    if let Some(message) = delivery(text) {
+        return Packet::Message(message, None);
+    }
     #[derive(Deserialize)]
     struct Frame<'a> {
         id: Option<u64>,
@@ -55,7 +64,9 @@ mod tests {
         let error = answer.error.unwrap();
         assert_eq!((error.name().as_str(), error.retry_after_ms), ("108 rate_limited", Some(9)));
         let text = "{\"event\":\"message\",\"data\":{\"room\":\"r\",\"epoch\":1,\"seq\":2,\"body\":{}}}";
-        assert!(matches!(read(text), Packet::Message(..)));
+        assert!(matches!(read(text), Packet::Message(..)) && delivery(text).is_none());
+        let text = "{\"event\":\"message\",\"data\":{\"room\":\"r\",\"epoch\":1,\"seq\":2,\"id\":\"i\",\"from\":\"u\",\"ts\":3,\"body\":\"b\"}}";
+        assert!(matches!(read(text), Packet::Message(..)) && delivery(text).is_some());
         for text in ["", "{}", "[]", "{\"id\":\"x\"}", "{\"event\":\"message\"}"] {
             assert!(matches!(read(text), Packet::Garbage), "{text}");
         }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Ticket,
-    packet::{self, Packet, Refusal},
+    packet::{self, Message, Packet, Refusal},
 };
 
 pub(super) fn path(path: &str) -> String {
@@ -51,7 +51,20 @@ pub(super) fn event(id: u64, name: &str, data: &str) -> String {
     format!("42{id}[\"{name}\",{data}]")
 }
 
+/// A message and its offset, as Turnpike writes them.
+pub(super) fn delivery(text: &str) -> Option<(Message<'_>, Option<&str>)> {
+    let (message, rest) = packet::delivery(text.strip_prefix("42[\"message\",")?)?;
+    if rest == "]" {
+        return Some((message, None));
+    }
+    let (offset, rest) = packet::plain_text(rest.strip_prefix(',')?)?;
+    (rest == "]").then_some((message, Some(offset)))
+}
+
 pub(super) fn read(text: &str) -> Packet<'_> {
+    if let Some((message, offset)) = delivery(text) {
+        return Packet::Message(message, offset);
+    }
     match text.as_bytes() {
         [b'4', b'2', ..] => read_event(&text[2..]),
         [b'4', b'3', ..] => read_answer(&text[2..]),
@@ -164,7 +177,9 @@ mod tests {
         assert_eq!(refusal.name(), "104 unauthorized");
         let text = "42[\"message\",{\"room\":\"r\",\"epoch\":1,\"seq\":2,\"id\":\"i\",\"from\":\"u\",\"ts\":3,\"body\":\"hi\"},\"off\"]";
         let Packet::Message(message, Some("off")) = read(text) else { panic!("no message") };
-        assert_eq!((&*message.room, message.epoch, message.seq, message.body.get()), ("r", 1, 2, "\"hi\""));
+        assert_eq!((&*message.room, message.epoch, message.seq, message.body), ("r", 1, 2, "\"hi\""));
+        assert!(delivery(text).is_some() && delivery(&text.replace(",\"off\"", "")).is_some());
+        assert!(delivery(&text.replace("\"off\"", "{},\"off\"")).is_none());
         let Packet::Answer(17, answer) =
             read("4317[{\"ok\":true,\"room\":\"r\",\"epoch\":1,\"seq\":2,\"messages\":[]}]")
         else {

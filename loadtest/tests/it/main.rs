@@ -6,6 +6,7 @@
 mod against_a_node;
 mod breaker;
 mod broken;
+mod crash;
 mod listing;
 mod live_video;
 mod other_servers;
