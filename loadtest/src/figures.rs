@@ -109,7 +109,7 @@ impl Figures {
     }
 
     pub fn add(&mut self, other: &Self) {
-        for (measure, histogram) in &other.histograms {
+        for (measure, histogram) in other.histograms.iter().filter(|(_, histogram)| !histogram.is_empty()) {
             match self.histograms.get_mut(measure) {
                 Some(mine) => mine.add(histogram).expect("both grow as needed"),
                 None => drop(self.histograms.insert(*measure, histogram.clone())),
@@ -118,6 +118,15 @@ impl Figures {
         for ((measure, why), count) in &other.failures {
             *self.failures.entry((*measure, why.clone())).or_default() += count;
         }
+    }
+
+    /// The same, and begins anew. What it needs for that it keeps: a second later it is needed again.
+    pub fn move_to(&mut self, other: &mut Self) {
+        other.add(self);
+        for histogram in self.histograms.values_mut() {
+            histogram.reset();
+        }
+        self.failures.clear();
     }
 
     /// For another process, without loss.
@@ -333,6 +342,14 @@ mod tests {
         );
         let second = Second::of(3, 7, &whole);
         assert_eq!((second.requests, second.failed, second.deliveries), (2_002, 2, 0));
+        part.move_to(&mut whole);
+        assert_eq!((whole.count(Measure::Send), whole.failures_of(Measure::Join)), (3_000, 3));
+        part.record(Measure::Delivery, 1);
+        part.move_to(&mut whole);
+        assert_eq!(
+            (whole.count(Measure::Send), whole.count(Measure::Delivery), whole.failures()),
+            (3_000, 1, 3)
+        );
     }
 
     #[test]

@@ -97,14 +97,19 @@ impl Reader {
     }
 
     fn take(&self, events: &Events, buffer: &mut [u8]) -> usize {
-        for event in events {
+        let mut happened = Vec::with_capacity(EVENTS);
+        {
+            let sockets = held(&self.sockets);
             // Whoever has gone meanwhile is not there any more; who has come to that place has nothing to read, and that is all.
-            let socket = held(&self.sockets).get(event.token().0).map(Arc::clone);
+            let socket = |event: &'_ Event| sockets.get(event.token().0).map(Arc::clone);
+            happened.extend(events.iter().map(socket));
+        }
+        for (event, socket) in events.iter().zip(&happened) {
             if let Some(socket) = socket {
                 socket.happened(event, buffer);
             }
         }
-        events.iter().count()
+        happened.len()
     }
 }
 

@@ -167,8 +167,7 @@ impl Run {
     pub fn take_figures(&self) -> Figures {
         let mut all = Figures::default();
         for share in &self.shares {
-            let part = std::mem::take(&mut *held(&share.0));
-            all.add(&part);
+            held(&share.0).move_to(&mut all);
         }
         all
     }

@@ -119,9 +119,10 @@ pub(super) fn delivery(text: &str) -> Option<(Message<'_>, &str)> {
 
 /// Between quotes, with nothing in it that means something else, and what comes behind.
 pub(super) fn plain_text(text: &str) -> Option<(&str, &str)> {
-    let (inside, rest) = text.strip_prefix('"')?.split_once('"')?;
-    let is_plain = |byte: u8| byte != b'\\' && byte >= b' ';
-    inside.bytes().all(is_plain).then_some((inside, rest))
+    let text = text.strip_prefix('"')?;
+    let end = text.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '))?;
+    let (inside, rest) = text.split_at(end);
+    Some((inside, rest.strip_prefix('"')?))
 }
 
 fn number(text: &str) -> Option<(u64, &str)> {
