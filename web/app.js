@@ -29,8 +29,12 @@ const kept = {
 
 by("name").value = kept.name;
 by("name").focus();
+let isEntering = false;
 by("enter-form").addEventListener("submit", async (event) => {
   event.preventDefault();
+  // Who presses twice comes in once.
+  if (isEntering) return;
+  isEntering = true;
   const user = by("name").value.trim();
   const problem = by("enter-problem");
   problem.hidden = true;
@@ -41,6 +45,8 @@ by("enter-form").addEventListener("submit", async (event) => {
   } catch (error) {
     problem.textContent = error.message;
     problem.hidden = false;
+  } finally {
+    isEntering = false;
   }
 });
 
@@ -132,7 +138,8 @@ function enter(user) {
   }
 
   async function watchStream(stream) {
-    if (watch?.stream !== stream) await watch?.end();
+    // Nobody waits until the server has heard that.
+    if (watch?.stream !== stream) watch?.end();
     open(stream);
     if (watch) return watch.element.focus();
     watch = new Watch(client, stream, (wasThere) => {
@@ -329,8 +336,9 @@ function enter(user) {
   listen(by("air-record"), "click", () => failing(() => air.record()));
   listen(by("air-end"), "click", () => failing(() => air.end()));
 
-  listen(by("leave"), "click", async () => {
-    await Promise.allSettled([air.end(), watch?.end()]);
+  listen(by("leave"), "click", () => {
+    // The server hears of both behind each other, and nobody waits for its answers.
+    Promise.allSettled([air.end(), watch?.end()]);
     leaving.abort();
     clearInterval(countdown);
     client.close();

@@ -9,7 +9,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -96,6 +99,13 @@ impl Default for Setting {
     }
 }
 
+/// This program's file, as it was called when that was first asked: a build may put a new one in its place, and from then on
+/// the system calls the one that runs deleted.
+pub(crate) fn own_program() -> anyhow::Result<&'static Path> {
+    static OWN: LazyLock<std::io::Result<PathBuf>> = LazyLock::new(std::env::current_exe);
+    OWN.as_deref().map_err(|error| anyhow::anyhow!("the file of this program: {error}"))
+}
+
 /// Where things lie: the repository, and the directory of the built programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
@@ -105,8 +115,7 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn find() -> anyhow::Result<Self> {
-        let program = std::env::current_exe()?;
-        let programs = program.parent().context("a program lies in a directory")?.to_owned();
+        let programs = own_program()?.parent().context("a program lies in a directory")?.to_owned();
         let root =
             Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("benches/ lies in the repository")?;
         Ok(Self { root: root.to_owned(), programs })

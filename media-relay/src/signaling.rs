@@ -268,15 +268,15 @@ impl<F: Face> Desk<F> {
                 self.reply(gateway, id, FromRelay::Answered { id, answer });
                 self.sessions.remove(session);
             }
-            (Performed::Done { sdp, is_answer, last: None }, Some(session)) => {
+            (Performed::Done { sdp, answered, last: None }, Some(session)) => {
                 if !self.sessions.contains(session) {
                     // Given up meanwhile, with nobody to stop what had not begun.
                     self.stop(session);
                     let failure = Failure::new(Code::NoSuchStream, "the session is over");
                     return self.refuse(gateway, id, failure);
                 }
-                if let Some(held) = self.sessions.get(session).filter(|_| is_answer) {
-                    held.offer_answered();
+                if let (Some(held), Some(offer)) = (self.sessions.get(session), answered) {
+                    held.offer_answered(&offer);
                 }
                 self.answer(gateway, id, session, sdp);
                 let words = self.sessions.open(session, now);

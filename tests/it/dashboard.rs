@@ -78,13 +78,16 @@ fn an_operator_watches_bans_and_drains() {
 fn the_page_says_nothing_and_the_figures_are_for_admins() {
     let turnpike = Turnpike::start(&[]);
     let admin = format!("http://{}", turnpike.admin);
-    let ask = |path: &str, token: Option<&str>| {
+    let asking = |path: &str, token: Option<&str>| {
         let mut curl = Command::new("curl");
-        curl.args(["-s", "-i", "-m", "2", "--no-buffer", &format!("{admin}{path}")]);
+        curl.args(["-s", "-i", "-m", "60", "--no-buffer", &format!("{admin}{path}")]);
         if let Some(token) = token {
             curl.args(["-H", &format!("Authorization: Bearer {token}")]);
         }
-        String::from_utf8(curl.output().unwrap().stdout).unwrap().to_ascii_lowercase()
+        curl
+    };
+    let ask = |path: &str, token: Option<&str>| {
+        String::from_utf8(asking(path, token).output().unwrap().stdout).unwrap().to_ascii_lowercase()
     };
     let page = ask("/dashboard", None);
     assert!(page.starts_with("http/1.1 200") && page.contains("default-src 'none'"), "{page}");
@@ -94,8 +97,13 @@ fn the_page_says_nothing_and_the_figures_are_for_admins() {
     let service = turnpike.token(&["--user", "sue", "--role", "service"]);
     assert!(ask("/admin/v1/live", Some(&service)).starts_with("http/1.1 403"));
     let operator = turnpike.token(&["--user", "oscar", "--role", "admin"]);
-    let live = ask("/admin/v1/live", Some(&operator));
-    assert!(live.starts_with("http/1.1 200") && live.contains("\"connections\""), "{live}");
+    let mut watching = asking("/admin/v1/live", Some(&operator)).stdout(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(watching.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let status = told.next().unwrap_or_default();
+    assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+    assert!(told.any(|line| line.contains("\"connections\"")), "it ended without figures");
+    watching.kill().unwrap();
+    watching.wait().unwrap();
     // It ends with its token, whoever holds on to it.
     let expires = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 600;
     let claims = json!({ "sub": "oscar", "role": "admin", "jti": "to-be-called-back", "exp": expires });

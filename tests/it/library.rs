@@ -104,7 +104,8 @@ fn the_library_sends_and_watches_live_video_in_a_browser() {
     );
     assert!(told.iter().all(|line| line["fault"].is_null()), "{told:#?}");
     let cases: Vec<_> = told.iter().map(|line| line["case"].as_str().unwrap()).collect();
-    assert_eq!(cases, ["published", "watched", "cut", "another picture", "stopped"]);
+    let all = ["published", "watched", "cut", "another picture", "somebody else begins", "stopped"];
+    assert_eq!(cases, all);
     assert_eq!(told[1]["tracks"], json!(["audio", "video"]));
     assert_eq!(
         (&told[2]["same"], &told[2]["ended"]),
@@ -112,5 +113,10 @@ fn the_library_sends_and_watches_live_video_in_a_browser() {
         "a cut costs no session"
     );
     assert_eq!(told[3]["viewer_counted"], true);
-    assert_eq!(told[4]["publisher"], true);
+    assert_eq!(
+        (&told[4]["tracks"], &told[4]["told"]),
+        (&json!(3), &json!("live")),
+        "what came while the viewer began"
+    );
+    assert_eq!((&told[5]["publisher"], &told[5]["viewer"]), (&true.into(), &json!("paused")));
 }

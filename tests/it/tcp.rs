@@ -1,16 +1,14 @@
 //! Live video for clients whose network lets no datagrams through: they reach the relay itself, by TCP.
 
-use std::net::TcpListener;
-
 use serde_json::json;
 
-use crate::harness::script;
 use crate::harness::turnpike::Turnpike;
+use crate::harness::{ports, script};
 
 #[test]
 fn who_can_send_no_datagrams_publishes_and_watches() {
     // Whoever cuts the network has to know it before. One shard, so that there is one.
-    let media = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let [media] = ports::own().map(|port| port.to_string());
     let turnpike = Turnpike::start(&[("MEDIA_PORT", media.as_str()), ("TURNPIKE_MEDIA_SHARDS", "1")]);
     let token =
         |user: &str, rights: &str| turnpike.token(&["--user", user, "--stream", &format!("live:*={rights}")]);

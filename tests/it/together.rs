@@ -10,8 +10,9 @@ use crate::roaming::Pair;
 
 const USERS: usize = 12;
 
+/// With the machine to itself: typing is gone 200 ms after what was typed has come.
 #[test]
-fn pr1_pr4_pr5_pr7_ty2_ty3_over_two_nodes() {
+fn alone_pr1_pr4_pr5_pr7_ty2_ty3_over_two_nodes() {
     require_packages();
     let mut pair = Pair::start(&[]);
     let ports: Vec<String> = pair.nodes.iter().map(|node| node.gateway.port().to_string()).collect();

@@ -1,7 +1,7 @@
 //! Live video by way of a real TURN server, with the sample of its configuration: for clients whose network lets nothing
 //! else through.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use turnpike_lab::{Directory, Process};
 
 use crate::harness::turnpike::Turnpike;
-use crate::harness::{home, require_packages, script};
+use crate::harness::{home, ports, require_packages, script};
 
 const SECRET: &str = "3e91c0d84b7f4a26a5b1f0978cde6243";
 /// Before the secret was exchanged.
@@ -44,7 +44,7 @@ struct Coturn {
 
 impl Coturn {
     fn start() -> Self {
-        // Somebody else may take a port between its choice and its use.
+        // Another test may take a port between its choice and its use.
         (0..5)
             .find_map(|_| Self::try_start())
             .expect("coturn starts: `cargo xtask test --only install` gets it")
@@ -52,7 +52,7 @@ impl Coturn {
 
     fn try_start() -> Option<Self> {
         const BROKEN: Duration = Duration::from_secs(10);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let [port] = ports::own();
         let directory = Directory::new("coturn").unwrap();
         let file = directory.path().join("turnserver.conf");
         std::fs::write(&file, sample(port, directory.path())).unwrap();

@@ -127,7 +127,9 @@ async function signedIn(name) {
   await person.type(name);
   await person.page.keyboard.press("Enter");
   await person.page.waitForSelector("#status.online", { state: "attached", timeout: BROKEN_MS });
-  return { person, door, inside: (await person.at("inside")).name };
+  // Its name is drawn with the next picture of the page.
+  const { name: inside } = await person.until("is in the lobby", ({ name }) => name === "Message to chat:lobby");
+  return { person, door, inside };
 }
 
 try {

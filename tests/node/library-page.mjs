@@ -39,7 +39,7 @@ try {
     // What a fault is looked for in.
     globalThis.received = async () => {
       const figures = [...(await subscription.stats()).values()].find(({ type, kind }) => type === "inbound-rtp" && kind === "video");
-      const { packetsReceived, framesReceived, framesDecoded, keyFramesDecoded, framesDropped, pliCount, freezeCount } = figures;
+      const { packetsReceived, framesReceived, framesDecoded, keyFramesDecoded, framesDropped, pliCount, freezeCount } = figures ?? {};
       return JSON.stringify({ packetsReceived, framesReceived, framesDecoded, keyFramesDecoded, framesDropped, pliCount, freezeCount, paused: screen_.paused, seen: document.visibilityState });
     };
     globalThis.frames = async (wanted, when) => {
@@ -79,11 +79,43 @@ try {
   });
   tell({ case: "another picture", viewer_counted: replaced, frames: await home.evaluate(() => frames(10, "of another picture")) });
 
-  const ended = await Promise.all([
-    home.evaluate(() => Promise.race([subscription.once("state"), new Promise((end) => setTimeout(() => end(null), 10_000))]).then((state) => state?.state)),
-    studio.evaluate(() => publication.stop().then(() => publication.ended)),
-  ]);
-  tell({ case: "stopped", viewer: ended[0], publisher: ended[1] });
+  // A viewer that is still at the first description when somebody else goes live is offered the rest behind its answer.
+  await home.evaluate(() => {
+    const { prototype } = RTCPeerConnection;
+    const { setRemoteDescription } = prototype;
+    const goesOn = new Promise((goOn) => (globalThis.goOn = goOn));
+    return new Promise((stands) => {
+      prototype.setRemoteDescription = async function (description) {
+        prototype.setRemoteDescription = setRemoteDescription;
+        stands();
+        await goesOn;
+        return setRemoteDescription.call(this, description);
+      };
+      globalThis.opening = client.subscribe("live:library");
+    });
+  });
+  await studio.evaluate(async () => {
+    globalThis.besides = await client.publish("live:library", await navigator.mediaDevices.getUserMedia({ video: true }));
+  });
+  const met = await home.evaluate(async () => {
+    goOn();
+    const late = await opening;
+    const end = Date.now() + 20_000;
+    const seen = () => ({ tracks: late.media?.getTracks().length, told: late.state?.state });
+    while ((seen().tracks !== 3 || seen().told !== "live") && Date.now() < end) await new Promise((wake) => setTimeout(wake, 20));
+    await late.stop();
+    return seen();
+  });
+  tell({ case: "somebody else begins", ...met });
+  await studio.evaluate(() => besides.stop());
+
+  const publisher = await studio.evaluate(() => publication.stop().then(() => publication.ended));
+  const viewer = await home.evaluate(async () => {
+    const end = Date.now() + 20_000;
+    while (subscription.state?.state !== "paused" && Date.now() < end) await new Promise((wake) => setTimeout(wake, 20));
+    return subscription.state?.state;
+  });
+  tell({ case: "stopped", viewer, publisher });
 } catch (error) {
   tell({ fault: String(error.stack ?? error) });
 } finally {

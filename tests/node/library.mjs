@@ -141,7 +141,7 @@ const cases = {
     await cut;
     const sending = [reader.send(room("change"), "of its own"), writer.send(room("change"), "of another")];
     // Much sooner than by a heartbeat.
-    await until(() => heard.length === 2, () => `${reader.status}, ${heard.length} of 2`, 5_000);
+    await until(() => heard.length === 2, () => `${reader.status}, ${heard.length} of 2`, 10_000);
     await Promise.all(sending);
     way.close();
   },
@@ -407,7 +407,7 @@ const cases = {
     await until(() => heard.at(-1)?.seq === last, () => `${heard.at(-1)?.seq} of ${last}: ${statuses}`);
     exact(heard, room("ending"), seq + 1, last);
     assert.ok(!statuses.includes("refused"), statuses.join());
-    const ended = enter("ended", { token: (() => { const token = tokenOf("ended", { exp: seconds() + 2 }); return () => token; })() });
+    const ended = enter("ended", { token: (() => { const token = tokenOf("ended", { exp: seconds() + 4 }); return () => token; })() });
     await ended.join(room("ended"));
     await until(() => ended.status === "refused", () => ended.status);
   },

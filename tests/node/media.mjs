@@ -108,7 +108,7 @@ const steps = {
     await studio.evaluate(() => until("three layers", async () => {
       const sent = (await figures("stage")).layers;
       return ["l", "m", "h"].every((rid) => sent[rid]?.width > 0);
-    }, 30_000));
+    }));
     const seen = {};
     for (const [rid, width] of [["l", 320], ["h", 1280], ["m", 640], ["h", 1280]]) {
       await home.evaluate((r) => request_of("seat", "media:layer", { rid: r }), rid);

@@ -25,13 +25,13 @@ try {
   const page = await chromium.page();
   const { url, stream, publisher, recorder, codec, by } = options;
   const byEvent = (on) => page.evaluate(async ([n, data]) => {
-    const answer = await peers.get(n).socket.timeout(10_000).emitWithAck("media:record", data);
+    const answer = await peers.get(n).socket.timeout(30_000).emitWithAck("media:record", data);
     return { status: answer.ok ? 200 : { 120: 404 }[answer.error.code], ...answer };
   }, ["recorder", { stream, on }]);
   if (by === "event") await page.evaluate(([n, u, t]) => enter(n, u, t), ["recorder", url, recorder]);
   const record = by === "event" ? byEvent : overHttp;
   // What somebody in the stream is told.
-  const shown = (on) => page.evaluate(([n, on]) => until(`it is shown: ${on}`, () => (state(n).recording ?? false) === on), ["viewer", on]);
+  const shown = (on) => page.evaluate(([n, on]) => until(`it is shown: ${on}`, () => state(n) && (state(n).recording ?? false) === on), ["viewer", on]);
 
   const early = (await record(true)).status;
   await page.evaluate(([n, u, t, h]) => whipPublish(n, u, t, h), [stream, `${url}/whip/${stream}`, publisher, { codec, width: 640, height: 360 }]);
@@ -40,17 +40,15 @@ try {
   const sent = await page.evaluate(async (n) => (await figures(n)).video, stream);
   const [{ status, recording }, again] = [await record(true), await record(true)];
   await shown(true);
+  // A recording begins with a whole picture, which an encoder on a busy machine takes its time for.
+  await page.evaluate(([n, sent]) => until("a whole picture is sent", async () => (await figures(n)).video.keyFramesEncoded > sent.keyFramesEncoded), [stream, sent]);
   tell({ early, status, recording, again: again.status, same: again.recording === recording });
   await new Promise((resolve) => {
     setTimeout(resolve, Number(options.ms ?? 60_000)).unref();
     process.once("SIGTERM", resolve);
   });
-  // A recording begins with a whole picture, which an encoder on a busy machine takes its time for.
   if (options.ms) {
-    await page.evaluate(([n, sent]) => until("a picture and what follows it are sent", async () => {
-      const { framesSent, keyFramesEncoded } = (await figures(n)).video;
-      return keyFramesEncoded > sent.keyFramesEncoded && framesSent > sent.framesSent + 30;
-    }), [stream, sent]);
+    await page.evaluate(([n, sent]) => until("what follows it is sent", async () => (await figures(n)).video.framesSent > sent.framesSent + 30), [stream, sent]);
   }
   const { status: ended, recording: name } = await record(false);
   await shown(false);

@@ -69,7 +69,7 @@ export class Api {
           isFirst = false;
         }
       } catch (error) {
-        if (error.isOfToken) {
+        if (error.isOfToken && !signal.aborted) {
           onRefused(error);
           return;
         }

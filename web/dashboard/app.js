@@ -81,16 +81,20 @@ if (location.hash.startsWith("#token=")) {
 // Another such link, in a tab that is here already.
 addEventListener("hashchange", () => location.hash.startsWith("#token=") && location.reload());
 
+let tries = 0;
 by("enter-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const token = by("token").value.trim();
+  // The latest one counts, whichever is answered last.
+  const own = ++tries;
   try {
     await new Api(token).ask("GET", "nodes");
+    if (own !== tries) return;
     by("token").value = "";
     kept.token = token;
     enter(token);
   } catch (error) {
-    refuse(error);
+    if (own === tries) refuse(error);
   }
 });
 

@@ -3,31 +3,35 @@
 import { by, make } from "../demo/dom.js";
 
 const dialog = by("confirm");
-let settle = null;
-let isDoing = false;
+let question = null; // { act, isDoing }
 let part = null;
 
 by("confirm-no").addEventListener("click", () => dialog.close());
 dialog.addEventListener("close", () => {
-  settle = null;
+  // It is told a moment later, and somebody may have asked anew by then.
+  if (dialog.open) return;
+  question = null;
   by("confirm-fields").replaceChildren();
   // What it was asked from may be gone by now: then whoever is here by keyboard is in the same part of the page.
   if (document.activeElement === document.body) part?.focus({ preventScroll: true });
 });
 by("confirm-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (isDoing) return;
+  const own = question;
+  if (!own || own.isDoing) return;
   const problem = by("confirm-problem");
   problem.hidden = true;
-  isDoing = true;
+  own.isDoing = true;
   try {
-    await settle(Object.fromEntries(new FormData(by("confirm-form"))));
-    dialog.close();
+    await own.act(Object.fromEntries(new FormData(by("confirm-form"))));
+    // Whoever did not wait for it may be asked something else by now.
+    if (own === question) dialog.close();
   } catch (error) {
+    if (own !== question) return;
     problem.textContent = error.message;
     problem.hidden = false;
   } finally {
-    isDoing = false;
+    own.isDoing = false;
   }
 });
 
@@ -48,7 +52,7 @@ export function confirm({ title, text, yes, fields = [], act }) {
     if (value !== "") field.value = value;
     return [make("label", "", label, { htmlFor: id }), field];
   }));
-  settle = act;
+  question = { act, isDoing: false };
   part = document.activeElement.closest("section");
   dialog.showModal();
   // The first thing to fill in, or the way out: never the deed itself.

@@ -12,12 +12,14 @@ const DEED_MS = 1_000;
 export class Find {
   #api;
   #security;
+  #signal;
   #asked = 0;
   #last = null;
 
   constructor(api, security, { signal }) {
     this.#api = api;
     this.#security = security;
+    this.#signal = signal;
     // What was done is seen: at once, or when those who are cut off have left. Unless somebody looks for something else by then.
     security.onDeed = () => {
       const asked = this.#asked;
@@ -45,10 +47,13 @@ export class Find {
     problem.hidden = true;
     by("find-note").textContent = "";
     const wasThere = by("found").contains(document.activeElement);
-    if (!isAgain) by("found").replaceChildren(make("p", "quiet", "Asking all nodes…"));
+    if (!isAgain) {
+      this.#last = null;
+      by("found").replaceChildren(make("p", "quiet", "Asking all nodes…"));
+    }
     try {
       const answer = await this.#api.ask("GET", `inspect/${kind}/${encodeURIComponent(id)}`);
-      if (asked !== this.#asked) return;
+      if (asked !== this.#asked || this.#signal.aborted) return;
       const shown = { users: (it) => this.#user(it), connections: (it) => this.#connections(it), rooms: (it) => this.#room(it), streams: (it) => this.#stream(it) }[kind](answer);
       if (answer.unanswered?.length > 0) shown.push(make("p", "problem", `These nodes did not answer: ${answer.unanswered.join(", ")}.`));
       this.#last = [kind, id];
@@ -60,7 +65,7 @@ export class Find {
       if (isLost) ([...by("found").querySelectorAll("button")].find(same) ?? by("found").querySelector("h3") ?? by("find-id")).focus({ preventScroll: true });
       by("find-note").textContent = `${id} was found${answer.connections ? `, with ${some(answer.connections.length, "connection")}` : ""}.`;
     } catch (error) {
-      if (asked !== this.#asked) return;
+      if (asked !== this.#asked || this.#signal.aborted) return;
       this.#last = null;
       by("found").replaceChildren();
       problem.textContent = error.message;

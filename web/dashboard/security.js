@@ -13,7 +13,10 @@ export class Security {
   #api;
   #done;
   #timer;
+  #signal;
   #isReading = false;
+  #asked = 0;
+  #shown = 0;
   /** Told after each deed. */
   onDeed = () => {};
   /** Nodes that were sent away from this page, by their ids. */
@@ -21,6 +24,7 @@ export class Security {
 
   constructor(api, { done, signal }) {
     this.#api = api;
+    this.#signal = signal;
     this.#done = (words) => {
       done(words);
       this.lists();
@@ -41,8 +45,12 @@ export class Security {
   }
 
   async lists() {
+    const asked = ++this.#asked;
     try {
       const [{ bans }, { revocations }] = await Promise.all([this.#api.ask("GET", "bans"), this.#api.ask("GET", "revocations")]);
+      // What was asked before a deed, and is answered after what was asked behind it, is old.
+      if (asked < this.#shown || this.#signal.aborted) return;
+      this.#shown = asked;
       list("bans", bans.map((ban) => this.#ban(ban)), "Nobody is banned or muted.");
       list("revocations", revocations.map((one) => this.#revocation(one)), "Nothing is revoked.");
     } catch {
@@ -166,6 +174,7 @@ export class Security {
     this.#isReading = true;
     try {
       const records = await this.#lastHour();
+      if (this.#signal.aborted) return;
       // What the log writes about itself is for whoever verifies it, and of a request that has ended its end says it all.
       const ended = new Set(records.filter(({ activity }) => activity === "result").map(({ request }) => request?.id));
       const told = records.filter((one) => one.class !== "log" && !(one.activity === "intent" && ended.has(one.request?.id)));

@@ -5,6 +5,7 @@ import { make } from "./dom.js";
 const LIST_EVERY_MS = 3_000;
 const STATS_EVERY_MS = 1_000;
 const TEST_SIZE = [1280, 720];
+const WAITING = "Waiting for the picture…";
 
 /** Where the pictures come from. Each gives a MediaStream, and what ends it. */
 const SOURCES = {
@@ -59,6 +60,8 @@ function testPicture() {
 /** What is on, from the gateway, as long as somebody looks. */
 export class Streams {
   #timer = 0;
+  #looks = 0;
+  #shown = 0;
   list = [];
 
   /** Until `signal` says so. */
@@ -72,9 +75,12 @@ export class Streams {
   async look() {
     clearTimeout(this.#timer);
     if (!document.hidden) {
+      const look = ++this.#looks;
       try {
         const response = await fetch("/dev/streams");
-        if (response.ok) this.list = (await response.json()).streams;
+        const streams = response.ok ? (await response.json()).streams : this.list;
+        // What was asked before, and is answered after what was asked later, is old.
+        if (look > this.#shown) [this.#shown, this.list] = [look, streams];
         this.changed();
       } catch {
         // The next look may find it.
@@ -109,7 +115,10 @@ export class OnAir {
       this.#isBeginning = false;
     }
     // The browser's own "stop sharing".
-    for (const track of this.media.getTracks()) track.addEventListener("ended", () => this.end());
+    for (const track of this.media.getTracks()) {
+      track.addEventListener("ended", () => this.end());
+      if (track.readyState === "ended") this.end();
+    }
     this.publication.on("state", (state) => {
       this.recording = state.recording === true;
       this.changed();
@@ -158,7 +167,7 @@ export class Watch {
   constructor(client, stream, closed) {
     Object.assign(this, { client, stream, closed, subscription: null });
     this.video = make("video", "", "", { autoplay: true, playsInline: true, muted: true });
-    this.note = make("p", "stage-note", "Waiting for the picture…", { role: "status" });
+    this.note = make("p", "stage-note", WAITING, { role: "status" });
     this.viewers = make("span", "badge");
     this.figures = make("span", "figures");
     this.sound = make("button", "", "Sound on", { type: "button" });
@@ -189,7 +198,9 @@ export class Watch {
     const show = (media) => (this.video.srcObject = media);
     if (this.subscription.media) show(this.subscription.media);
     this.subscription.on("media", show);
-    this.video.addEventListener("playing", () => (this.note.hidden = true));
+    this.video.addEventListener("playing", () => this.note.textContent === WAITING && this.#say(""));
+    // Chosen before there was anything of which it could be asked.
+    if (this.quality.value !== "auto") this.subscription.layer({ quality: this.quality.value }).catch(() => {});
     this.subscription.on("state", ({ state, viewers, tracks = [], recording }) => {
       this.viewers.textContent = `${viewers} watching${recording ? " · ● recorded" : ""}`;
       const isMuted = tracks.some(({ kind, muted }) => kind === "audio" && muted);

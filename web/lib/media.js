@@ -26,7 +26,7 @@ export class Media {
     this.#client = client;
     this.#refresh = refresh;
     client.on("media:offer", (offer) => this.#sessions.get(offer.session)?._offered(offer));
-    client.on("media:candidate", ({ session, candidate }) => this.#sessions.get(session)?._candidate(candidate));
+    client.on("media:candidate", ({ session, candidate }) => this.#sessions.get(session)?._candidate(session, candidate));
     client.on("media:state", (state) => this.#sessions.get(state.session)?._told(state));
   }
 
@@ -75,8 +75,9 @@ export class Media {
 class Session extends Emitter {
   #media;
   #next = null;
-  #resuming = false;
-  _leg = null; // { peer, session }
+  #legs = new Map(); // session -> leg, also of those that only begin
+  #muted = new Map(); // kind -> whether it is
+  _leg = null; // the one that counts: { peer, session }
   state = null;
   ended = false;
 
@@ -105,6 +106,9 @@ class Session extends Emitter {
 
   /** Of a publication everybody is shown it; of a subscription nothing is sent to us any more. */
   mute(muted = true, kind) {
+    // The latest of each kind is the last, so that all of it can be said again.
+    this.#muted.delete(kind);
+    this.#muted.set(kind, muted);
     return this._ask("media:mute", { muted, kind });
   }
 
@@ -112,26 +116,48 @@ class Session extends Emitter {
     return this.peer?.getStats() ?? Promise.resolve(new Map());
   }
 
+  // What is wanted of it is wanted of the one that takes its place, too.
   _ask(event, data) {
     if (!this.session) return Promise.reject(closed());
-    return this.#media.ask(event, { session: this.session, ...data });
+    for (const leg of this.#legs.values()) if (leg !== this._leg) this._askOf(leg, event, data).catch(() => {});
+    return this._askOf(this._leg, event, data);
+  }
+
+  _askOf({ session }, event, data) {
+    return this.#media.ask(event, { session, ...data });
+  }
+
+  // All that was wanted so far. Requests of one session are handled in order.
+  _wish(leg) {
+    for (const [kind, muted] of this.#muted) this._askOf(leg, "media:mute", { muted, kind }).catch(() => {});
   }
 
   async _begin() {
     const leg = await this.#leg();
     if (this.ended) return this.#drop(leg);
+    this.#take(leg);
+  }
+
+  // From here on it is the one that counts. What was told of it before follows when whoever waits for it listens.
+  #take(leg) {
     this._leg = leg;
     this._began(leg);
+    setTimeout(() => {
+      const { early } = leg;
+      leg.early = null;
+      if (early && leg === this._leg) this.#heard(early);
+    });
   }
 
   // A peer connection and its session at a relay.
   async #leg() {
     const Peer = this._options.RTCPeerConnection ?? globalThis.RTCPeerConnection;
     if (!Peer) throw new TypeError("there is no RTCPeerConnection here");
-    const leg = { peer: new Peer({ iceServers: await this.#media.iceServers() }), session: null, candidates: [] };
-    const { peer } = leg;
+    const peer = new Peer({ iceServers: await this.#media.iceServers() });
+    // `turn`: what is under way with its descriptions; `early`: the latest that was said of it before it counted.
+    const leg = { peer, session: null, candidates: [], turn: Promise.resolve(), early: null, isMending: false, isResuming: false };
     peer.onicecandidate = ({ candidate }) => this.#found(leg, candidate);
-    peer.onconnectionstatechange = () => peer.connectionState === "failed" && this.#restart(leg).catch(() => {});
+    peer.onconnectionstatechange = () => peer.connectionState === "failed" && this.#mend(leg);
     try {
       await this._open(leg, (event, data) => this.#media.ask(event, data));
     } catch (error) {
@@ -143,6 +169,7 @@ class Session extends Emitter {
 
   _named(leg, session) {
     leg.session = session;
+    this.#legs.set(session, leg);
     this.#media.keep(session, this);
     for (const candidate of leg.candidates.splice(0)) this.#found(leg, candidate);
   }
@@ -153,15 +180,41 @@ class Session extends Emitter {
     this.#media.ask("media:candidate", { session: leg.session, candidate: told }).catch(() => {});
   }
 
-  async _describe(leg, { type, sdp }) {
-    await leg.peer.setRemoteDescription({ type, sdp });
-    if (type !== "offer") return;
-    await leg.peer.setLocalDescription();
-    await this.#media.ask("media:answer", { session: leg.session, sdp: leg.peer.localDescription.sdp });
+  // One description after the other: an answer belongs to the offer before it.
+  #inTurn(leg, work) {
+    const turn = leg.turn.then(work);
+    leg.turn = turn.catch(() => {});
+    return turn;
   }
 
-  async #restart(leg) {
-    const { peer, session } = leg;
+  _describe(leg, { type, sdp }) {
+    return this.#inTurn(leg, async () => {
+      await leg.peer.setRemoteDescription({ type, sdp });
+      if (type !== "offer") return;
+      await leg.peer.setLocalDescription();
+      await this.#media.ask("media:answer", { session: leg.session, sdp: leg.peer.localDescription.sdp });
+    });
+  }
+
+  // The path is gone. Another one is looked for until there is one, or the session is known to be over.
+  async #mend(leg) {
+    if (leg.isMending) return;
+    leg.isMending = true;
+    const isBroken = () => leg === this._leg && !this.#next && leg.peer.connectionState === "failed";
+    for (let pauseMs = AGAIN_FIRST_MS; isBroken(); pauseMs = Math.min(2 * pauseMs, AGAIN_MAX_MS)) {
+      try {
+        await this.#inTurn(leg, () => this.#restart(leg));
+        break;
+      } catch (error) {
+        if (!isBroken()) break;
+        if (error instanceof TurnpikeError && !error.retryable) this.#lose(error);
+        else await new Promise((wake) => setTimeout(wake, error.retryAfterMs ?? pauseMs));
+      }
+    }
+    leg.isMending = false;
+  }
+
+  async #restart({ peer, session }) {
     peer.setConfiguration({ iceServers: await this.#media.iceServers() });
     await peer.setLocalDescription(await peer.createOffer({ iceRestart: true }));
     const answer = await this.#media.ask("media:restart", { session, sdp: peer.localDescription.sdp });
@@ -169,38 +222,53 @@ class Session extends Emitter {
   }
 
   _offered(offer) {
-    const leg = this._leg;
-    if (leg?.session === offer.session) this._describe(leg, offer).catch((error) => this._emit("error", error));
+    const leg = this.#legs.get(offer.session);
+    if (leg) this._describe(leg, offer).catch((error) => this.#legs.has(leg.session) && this._emit("error", error));
   }
 
-  _candidate(candidate) {
-    this.peer?.addIceCandidate(candidate ?? undefined).catch(() => {});
+  _candidate(session, candidate) {
+    const leg = this.#legs.get(session);
+    if (leg) this.#inTurn(leg, () => leg.peer.addIceCandidate(candidate ?? undefined)).catch(() => {});
   }
 
   _told(told) {
-    if (told.session !== this.session) {
-      // Of a leg that we have left, or that is not ours yet.
-      if (told.state === "ended") this.#media.forget(told.session);
-      return;
-    }
+    const leg = this.#legs.get(told.session);
+    if (!leg) return;
+    const counts = leg === this._leg;
+    leg.early = counts ? null : told;
+    if (counts) this.#heard(told);
+  }
+
+  #heard(told) {
     this.state = told;
     this._emit("state", told);
     if (told.state === "moving") this.#move();
     else if (told.state === "ended") this.#over(new TurnpikeError({ message: told.reason, ...told }));
   }
 
-  async _resume() {
-    const leg = this._leg;
-    if (!leg || this.#resuming || this.#next) return;
-    this.#resuming = true;
+  // Those that only begin are kept as well.
+  _resume() {
+    for (const leg of [...this.#legs.values()]) this.#resume(leg);
+  }
+
+  async #resume(leg) {
+    if (leg.isResuming) return;
+    leg.isResuming = true;
     try {
       await this.#media.ask("media:resume", { session: leg.session });
+      // What was wanted while nobody could be asked.
+      this._wish(leg);
     } catch (error) {
       // A relay that does not answer will be asked again with the next session, or tell us.
-      if (!error.retryable && leg === this._leg) this.#over(new TurnpikeError({ ...error, retryable: true, message: error.message }));
+      if (!error.retryable && leg === this._leg) this.#lose(error);
     } finally {
-      this.#resuming = false;
+      leg.isResuming = false;
     }
+  }
+
+  // The session is not there any more, and another one may begin.
+  #lose(error) {
+    this.#over(new TurnpikeError({ ...error, retryable: true, message: error.message }));
   }
 
   // The relay leaves, and goes on until another one has begun: nobody sees anything of it.
@@ -221,10 +289,11 @@ class Session extends Emitter {
       try {
         const leg = await this.#leg();
         if (this.ended) return this.#drop(leg);
+        this._wish(leg);
         const before = this._leg;
         await this._shown(leg);
-        this._leg = leg;
-        this._began(leg);
+        if (this.ended) return this.#drop(leg);
+        this.#take(leg);
         if (before) this.#drop(before);
         return;
       } catch (error) {
@@ -239,8 +308,13 @@ class Session extends Emitter {
     leg.peer.onicecandidate = leg.peer.onconnectionstatechange = leg.peer.ontrack = null;
     leg.peer.close();
     if (leg.session === null) return;
-    this.#media.forget(leg.session);
+    this.#forget(leg);
     this.#media.ask("media:stop", { session: leg.session }).catch(() => {});
+  }
+
+  #forget({ session }) {
+    this.#legs.delete(session);
+    this.#media.forget(session);
   }
 
   _end(error) {
@@ -250,7 +324,7 @@ class Session extends Emitter {
     this._leg = null;
     if (leg) {
       leg.peer.close();
-      this.#media.forget(leg.session);
+      this.#forget(leg);
     }
     this._emit("ended", error);
   }
@@ -287,7 +361,13 @@ export class Publication extends Session {
     await this._describe(leg, answer);
   }
 
-  _began() {}
+  // What was replaced while it began.
+  _began(leg) {
+    for (const sender of leg.peer.getSenders()) {
+      const track = this.#tracks.get(sender.track?.kind);
+      if (track && track !== sender.track) sender.replaceTrack(track).catch(() => {});
+    }
+  }
 }
 
 /** Events besides: `media` with the MediaStream to show; another one when a relay left. */
@@ -312,7 +392,11 @@ export class Subscription extends Session {
     const offer = await ask("media:subscribe", { stream: this.stream });
     this._named(leg, offer.session);
     await this._describe(leg, offer);
-    if (this._wanted) await ask("media:layer", { session: offer.session, ...this._wanted }).catch(() => {});
+  }
+
+  _wish(leg) {
+    super._wish(leg);
+    if (this._wanted) this._askOf(leg, "media:layer", this._wanted).catch(() => {});
   }
 
   _began(leg) {

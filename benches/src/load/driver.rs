@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 
 use super::command::{Command, Report, Sent};
-use crate::measure::pinning::Core;
+use crate::{measure::pinning::Core, server::own_program};
 
 /// More than this in one process and a process is no longer cheap.
 pub(crate) const CONNECTIONS_PER_PROCESS_MAX: u32 = 9_000;
@@ -24,8 +24,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn start(target: SocketAddr, secret: &str, number: u8, core: Core) -> anyhow::Result<Self> {
-        let program = std::env::current_exe()?;
-        let mut command: Process = core.command(&program);
+        let mut command: Process = core.command(own_program()?);
         command.args(["load", &target.to_string(), &number.to_string()]);
         command.env("JWT_SECRET", secret).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("a load process did not start")?;

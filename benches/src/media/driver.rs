@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::ValueEnum as _;
 
 use super::command::{Command, Dialect, Report};
-use crate::measure::pinning::Core;
+use crate::{measure::pinning::Core, server::own_program};
 
 pub(crate) struct Driver {
     child: Child,
@@ -25,7 +25,7 @@ impl Driver {
         secret: &str,
         core: Core,
     ) -> anyhow::Result<Self> {
-        let mut command = core.command(std::env::current_exe()?);
+        let mut command = core.command(own_program()?);
         let dialect = dialect.to_possible_value().context("a dialect has a name")?;
         command.args(["media", &target.to_string(), dialect.get_name()]);
         command.env("JWT_SECRET", secret).stdin(Stdio::piped()).stdout(Stdio::piped());

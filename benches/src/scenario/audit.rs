@@ -7,6 +7,7 @@ use super::{Bench, Contender, Figure, Sample, Scenario};
 use crate::{
     audit::{Found, Job, WORD},
     measure::pinning::Core,
+    server::own_program,
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -45,7 +46,7 @@ fn measure(bench: &Bench<'_>) -> anyhow::Result<Sample> {
     };
     // Who asks and who writes are one process here, so it has both cores.
     let output = Core(None)
-        .command(std::env::current_exe()?)
+        .command(own_program()?)
         .args([WORD, &serde_json::to_string(&job)?])
         .output()
         .context("the process that asks")?;

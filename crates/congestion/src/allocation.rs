@@ -58,6 +58,7 @@ pub enum Content {
 pub struct Wanted {
     /// Not shown at all, or muted.
     pub hidden: bool,
+    /// No better layer than this, unless no other is sent.
     pub layer_max: Option<LayerId>,
     /// The height at which it is shown.
     pub height: Option<u16>,
@@ -85,7 +86,7 @@ pub enum Choice {
     Layer(LayerId),
     /// The viewer does not want it.
     Hidden,
-    /// No layer of it is sent, or none that the viewer allows.
+    /// No layer of it is sent, or none as slow as the viewer allows.
     Absent,
     /// Not even its lowest layer fits: the viewer is told.
     Starved,

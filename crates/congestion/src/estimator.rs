@@ -28,6 +28,10 @@ const RTT_START_US: i64 = 100_000;
 const RTT_SHARE: f64 = 0.125;
 /// If nothing is heard of what was sent for so long, half as much is sent, and so on each time that it passes again.
 const SILENCE: Duration = Duration::from_secs(1);
+/// If it is heard of so soon after the silence that all has come and nothing waits, it was the peer that stood still, and not the
+/// path that was full: what was there before is there again. With more than this share lost it was the path.
+const RETURN_US: i64 = 1_000_000;
+const RETURN_LOSS: f64 = 0.05;
 /// If overuse leaves more than this waiting in the path, less is sent until it has drained, so that it takes a second
 /// and not five: a little less, as a layer given up costs more than a small queue, or markedly less while the queue is
 /// long. And not for longer than the last, as a path that has become longer looks the same.
@@ -88,6 +92,16 @@ pub struct Estimate {
     pub queue: Duration,
 }
 
+/// Nothing is heard of what was sent, or was not until just now.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    before_bps: f64,
+    /// Since when something is heard again, and of how many packets.
+    heard_us: Option<i64>,
+    lost: u32,
+    arrived: u32,
+}
+
 /// One a viewer, of about half a kilobyte.
 #[derive(Debug)]
 pub struct Estimator {
@@ -105,6 +119,7 @@ pub struct Estimator {
     /// Whether packets are acknowledged one by one; otherwise reports and REMB are all there is.
     acknowledges: bool,
     silent_us: i64,
+    silence: Option<Silence>,
     drain_until_us: Option<i64>,
     told: Option<(f64, Usage)>,
     /// The newest that feedback spoke of.
@@ -133,6 +148,7 @@ impl Estimator {
             confirmed: None,
             acknowledges: false,
             silent_us: 0,
+            silence: None,
             drain_until_us: None,
             told: None,
             sequence: None,
@@ -173,6 +189,9 @@ impl Estimator {
         let Some(newest_us) = newest_us else {
             // Feedback that speaks of losses only still is a sign of life.
             self.loss.add(lost, arrived);
+            if let Some(silence) = &mut self.silence {
+                silence.lost += lost;
+            }
             return;
         };
         self.acknowledges = true;
@@ -192,6 +211,7 @@ impl Estimator {
             _ if self.probing.disturbs(now_us) || self.trend.queue_ms() < QUEUE_MIN_MS => Usage::Under,
             _ => Usage::Over,
         };
+        self.end_silence(now_us, lost, arrived);
         self.control(now_us, usage);
     }
 
@@ -238,6 +258,8 @@ impl Estimator {
         if self.acknowledges && unanswered.is_some_and(|age| age >= patience) {
             if now_us - self.silent_us >= patience.as_micros() as i64 {
                 self.silent_us = now_us;
+                let before_bps = self.silence.map_or(self.rate.bps(), |silence| silence.before_bps);
+                self.silence = Some(Silence { before_bps, heard_us: None, lost: 0, arrived: 0 });
                 self.rate.set(self.rate.bps() * 0.5);
                 self.clamp_rate();
                 self.probing.forget(now_us);
@@ -301,6 +323,25 @@ impl Estimator {
         let heard = reports.iter().filter(|report| report.arrival_us.is_some());
         let bytes: u32 = heard.map(|report| u32::from(report.bytes)).sum();
         (u64::from(bytes) * u64::from(gap) / reports.len() as u64) as u32
+    }
+
+    /// Something is heard of packets, and perhaps it is the first for a while.
+    fn end_silence(&mut self, now_us: i64, lost: u32, arrived: u32) {
+        let Some(silence) = &mut self.silence else { return };
+        silence.lost += lost;
+        silence.arrived += arrived;
+        let is_late = now_us - *silence.heard_us.get_or_insert(now_us) > RETURN_US;
+        let is_lossy = f64::from(silence.lost) > RETURN_LOSS * f64::from(silence.lost + silence.arrived);
+        let before_bps = silence.before_bps;
+        if is_late || is_lossy {
+            self.silence = None;
+        } else if self.trend.queue_ms() < QUEUE_MIN_MS {
+            self.silence = None;
+            if before_bps > self.rate.bps() {
+                self.rate.set(before_bps);
+                self.confirmed = Some((now_us, before_bps));
+            }
+        }
     }
 
     fn control(&mut self, now_us: i64, usage: Usage) {

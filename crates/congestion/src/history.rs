@@ -119,6 +119,10 @@ impl Sent {
             mark: Mark::new(class, State::Underway),
             probe: probe.map(|id| id.0),
         };
+        if self.covered < self.next && self.age(now, self.next - 1) >= KEPT {
+            // Nothing followed what was sent before this, so nobody could say that the last of it is lost.
+            self.covered = self.next;
+        }
         let kept = (self.next - self.first).min(self.ring.len() as u64);
         if kept == self.ring.len() as u64 {
             self.make_room(sent_us);
@@ -183,14 +187,19 @@ impl Sent {
         }
     }
 
-    /// For how long the oldest packet has waited that no feedback covers yet.
+    /// For how long the oldest packet has waited that no feedback covers yet. Of one that is lost nobody hears before something
+    /// follows it.
     pub fn unanswered(&self, now: Instant) -> Option<Duration> {
         if self.covered == self.next {
             return None;
         }
         let oldest = self.covered.max(self.next.saturating_sub(self.ring.len() as u64)).max(self.first);
-        let age_us = (self.micros(now) as u32).wrapping_sub(self.ring[self.slot(oldest)].sent_us);
-        Some(Duration::from_micros(u64::from(age_us)))
+        (self.age(now, self.next - 1) < KEPT).then(|| self.age(now, oldest))
+    }
+
+    fn age(&self, now: Instant, number: u64) -> Duration {
+        let age_us = (self.micros(now) as u32).wrapping_sub(self.ring[self.slot(number)].sent_us);
+        Duration::from_micros(u64::from(age_us))
     }
 
     pub fn counts(&self) -> Counts {
@@ -301,6 +310,13 @@ mod tests {
         assert_eq!(again, [(65_535, true), (1, false)]);
         assert_eq!(sent.counts(), Counts { unknown: 1, repeated: 2, unanswered: 0 });
         assert_eq!(sent.unanswered(at(epoch, 80)), None);
+
+        // The last before a pause is lost: that is no silence.
+        sent.send(at(epoch, 100), 1000, Class::Video, None);
+        assert_eq!(sent.unanswered(at(epoch, 1_500)), Some(Duration::from_millis(1_400)));
+        assert_eq!(sent.unanswered(at(epoch, 60_000)), None);
+        sent.send(at(epoch, 60_000), 1000, Class::Video, None);
+        assert_eq!(sent.unanswered(at(epoch, 60_010)), Some(Duration::from_millis(10)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use turnpike_congestion::allocation::{LayerId, Wanted};
 use turnpike_rtp::rewriter::{Clocks, Incoming, Output, Refused, Rewriter, Seeds, Source};
 use turnpike_rtp::{ClockMapping, Codec};
 use turnpike_sdp::{AgreedCodec, WatchedTrack, payload_for};
+use turnpike_wire::media::Rid;
 
 use super::send_cache::Cached;
 use super::track::{Facts, Layer, Track, TrackKey};
@@ -29,6 +30,8 @@ pub(crate) struct Forwarder {
     pub(crate) repair: Option<Repair>,
     pub(crate) rewriter: Box<Rewriter>,
     wanted: Wanted,
+    /// The layer that is wanted by its name: which rank it has may change.
+    named: Option<Rid>,
     muted: bool,
     /// What the allocation gives: spatial and temporal layer.
     target: Option<(u8, u8)>,
@@ -110,6 +113,7 @@ impl Forwarder {
             repair: None,
             rewriter: Box::new(Rewriter::new(first, seeds)),
             wanted: Wanted::default(),
+            named: None,
             muted: false,
             target: None,
             current: None,
@@ -133,8 +137,17 @@ impl Forwarder {
         Wanted { hidden: self.wanted.hidden || self.muted, ..self.wanted }
     }
 
-    pub(crate) fn want(&mut self, wanted: Wanted) {
-        self.wanted = wanted;
+    pub(crate) fn want(&mut self, wanted: Wanted, named: Option<Rid>) {
+        (self.wanted, self.named) = (wanted, named);
+    }
+
+    /// What is wanted by its name is wanted as what it is by now.
+    pub(crate) fn look_at_order(&mut self, track: &Track) {
+        let named = self.named.as_ref().and_then(|named| track.rank_of(named.as_str()));
+        if let Some(rank) = named {
+            let any = LayerId { spatial: rank, temporal: u8::MAX };
+            self.wanted.layer_max.get_or_insert(any).spatial = rank;
+        }
     }
 
     pub(crate) fn mute(&mut self, muted: bool) {

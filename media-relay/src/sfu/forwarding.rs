@@ -116,6 +116,13 @@ impl Sfu {
         let Some(path) = transport.path().filter(|_| viewer.is_ready) else { return };
         let tracks = &mut self.tracks;
         let chooses = viewer.is_choosing(now);
+        if chooses {
+            for forwarder in &mut viewer.forwarders {
+                if let Some(track) = forwarder.track.and_then(|track| tracks.get(track)) {
+                    forwarder.look_at_order(track);
+                }
+            }
+        }
         let is_changed = viewer.allocate(now, |forwarder| {
             let Some(track) = forwarder.track.and_then(|track| tracks.get(track)) else { return Each::new() };
             rungs(now, track)

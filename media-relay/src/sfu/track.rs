@@ -289,6 +289,13 @@ impl Track {
         self.layers.iter().position(wanted)
     }
 
+    /// Where it stands among the qualities.
+    pub(crate) fn rank_of(&self, rid: &str) -> Option<u8> {
+        let index = self.layer_of(Some(rid))?;
+        let rank = self.order.iter().position(|ranked| usize::from(*ranked) == index)?;
+        u8::try_from(rank).ok()
+    }
+
     /// What passes, if it is still there and the place is not another's by now.
     pub(crate) fn packet(&self, passing: &Passing) -> Option<&Cached<Facts>> {
         let layer = self.layers.get(usize::from(passing.layer))?;
@@ -326,17 +333,30 @@ impl Track {
         !self.muted && self.layers.iter().any(|layer| layer.latest.is_some()) && !self.is_alive(now)
     }
 
-    /// Orders the layers by what flows in them: nobody says which of its names is which quality.
+    /// Orders the layers by their pictures and by what flows in them: nobody says which of its names is which quality. One of
+    /// which nothing has come says nothing of itself, and keeps its place.
     pub(crate) fn put_in_order(&mut self) {
         let Self { layers, order, .. } = self;
-        let bits = |index: &u8| layers.get(usize::from(*index)).map_or(0, Layer::bits_per_second);
-        let is_wrong = order.windows(2).any(|pair| {
-            let (less, more) = (bits(&pair[0]), bits(&pair[1]));
-            // Not for what wavers: a layer that is there twice as much is another quality.
-            more > 0 && less > 2 * more
+        let known = |index: &u8| {
+            let layer = layers.get(usize::from(*index)).filter(|layer| layer.bits_per_second() > 0)?;
+            let pixels = layer.size.map(|(width, height)| u32::from(width) * u32::from(height));
+            Some((*index, pixels, layer.bits_per_second()))
+        };
+        let mut known: SmallVec<[(u8, Option<u32>, u64); 4]> = order.iter().filter_map(known).collect();
+        // How much flows wavers, most of all while a layer begins; how large its picture is does not.
+        if known.iter().any(|(_, pixels, _)| pixels.is_none()) {
+            known.iter_mut().for_each(|(_, pixels, _)| *pixels = None);
+        }
+        let is_wrong = known.windows(2).any(|pair| {
+            let ((_, less, less_bits), (_, more, more_bits)) = (pair[0], pair[1]);
+            // A layer that is there twice as much is another quality.
+            less > more || (less == more && less_bits > 2 * more_bits)
         });
         if is_wrong {
-            order.sort_by_key(bits);
+            let is_known = |index: &&mut u8| known.iter().any(|(known, _, _)| *known == **index);
+            let places: SmallVec<[&mut u8; 4]> = order.iter_mut().filter(is_known).collect();
+            known.sort_by_key(|(_, pixels, bits)| (*pixels, *bits));
+            places.into_iter().zip(known).for_each(|(place, (index, _, _))| *place = index);
         }
     }
 

@@ -22,8 +22,8 @@ pub(super) struct Finished {
 pub(super) enum Performed {
     Done {
         sdp: Option<Sdp>,
-        /// The relay's offer has its answer.
-        is_answer: bool,
+        /// The relay's offer that has its answer. Another may wait behind it by now.
+        answered: Option<Sdp>,
         /// What is answered to the last request of a session.
         last: Option<Answered>,
     },
@@ -60,7 +60,7 @@ impl<F: Face> Desk<F> {
             if told.is_ok() {
                 homes.published(&stream, &user);
             }
-            performed(told, false, None)
+            performed(told, None, None)
         });
     }
 
@@ -82,7 +82,7 @@ impl<F: Face> Desk<F> {
             let offer = offer.map(|offer| offer.as_str().to_owned());
             performed(
                 face.ask(Ask::Watch { session, stream, user, offer, most: Most::All }).await,
-                false,
+                None,
                 None,
             )
         });
@@ -90,12 +90,14 @@ impl<F: Face> Desk<F> {
 
     pub(super) fn perform(&mut self, gateway: Incarnation, id: u64, session: Option<MediaSession>, ask: Ask) {
         let face = self.face.clone();
-        let is_answer = matches!(ask, Ask::Answer { .. });
+        let answering = session.filter(|_| matches!(ask, Ask::Answer { .. }));
+        let held = answering.and_then(|session| self.sessions.get(session));
+        let answered = held.and_then(|held| held.offer().cloned());
         // The notice of the end may overtake the answer, and nothing is known of the session then.
         let last =
             matches!(ask, Ask::Stop { .. }).then(|| session.and_then(|session| self.answered(session, None)));
         let last = last.flatten();
-        self.beside(gateway, id, session, async move { performed(face.ask(ask).await, is_answer, last) });
+        self.beside(gateway, id, session, async move { performed(face.ask(ask).await, answered, last) });
     }
 
     /// Nobody wants it, and nobody waits to hear that it is over.
@@ -121,7 +123,7 @@ impl<F: Face> Desk<F> {
     }
 }
 
-fn performed(told: Result<Told, Failure>, is_answer: bool, last: Option<Answered>) -> Performed {
+fn performed(told: Result<Told, Failure>, answered: Option<Sdp>, last: Option<Answered>) -> Performed {
     let sdp = match told {
         Err(failure) => return Performed::Refused(failure.into()),
         Ok(Told::Opened(Opened { sdp, .. }) | Told::Sdp(sdp)) => Sdp::parse(&sdp).map(Some),
@@ -129,7 +131,7 @@ fn performed(told: Result<Told, Failure>, is_answer: bool, last: Option<Answered
         Ok(Told::Fragment { .. } | Told::Streams(_) | Told::Look(_) | Told::Done) => Ok(None),
     };
     match sdp {
-        Ok(sdp) => Performed::Done { sdp, is_answer, last },
+        Ok(sdp) => Performed::Done { sdp, answered, last },
         Err(_) => Performed::Refused(Failure::from(Code::Internal).into()),
     }
 }

@@ -214,8 +214,16 @@ impl Held {
         self.number
     }
 
-    pub(super) fn offer_answered(&mut self) {
-        self.offer = None;
+    /// The relay's, that is not answered.
+    pub(super) fn offer(&self) -> Option<&Sdp> {
+        self.offer.as_ref()
+    }
+
+    /// That one is. The relay may have made another meanwhile, and be heard with it before the answer is through.
+    pub(super) fn offer_answered(&mut self, offer: &Sdp) {
+        if self.offer.as_ref() == Some(offer) {
+            self.offer = None;
+        }
     }
 
     fn event(&mut self, session: MediaSession, event: SessionEvent, now: Instant) -> Option<ToGateway> {

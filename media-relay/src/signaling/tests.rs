@@ -301,6 +301,19 @@ async fn what_is_asked_of_a_session_is_asked_of_the_relay() {
     stage.request(7, "alice", relay::Ask::Resume).await;
     stage.told().await;
     assert!(matches!(stage.event().await, (5, SessionEvent::State { .. })), "the offer has its answer");
+    // One that is made while the one before is being answered waits for an answer of its own.
+    stage.notice(7, Notice::Offer("v=0 before".to_owned())).await;
+    stage.event().await;
+    stage.request(7, "alice", relay::Ask::Answer { sdp: sdp(OFFER) }).await;
+    let (_, reply) = stage.asked().await;
+    stage.notice(7, Notice::Offer("v=0 behind".to_owned())).await;
+    stage.event().await;
+    reply.send(Ok(Told::Done)).unwrap();
+    stage.told().await;
+    stage.request(7, "alice", relay::Ask::Resume).await;
+    stage.told().await;
+    assert!(matches!(stage.event().await, (8, SessionEvent::Offer { sdp }) if sdp.as_str() == "v=0 behind"));
+    stage.event().await;
     stage.request(7, "alice", relay::Ask::Stop).await;
     let (ask, reply) = stage.asked().await;
     assert!(matches!(ask, Ask::Stop { .. }));

@@ -1,14 +1,13 @@
 //! Programs in Node against a running system, most of them in a frame.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 
 use turnpike_book::Block;
 
 use super::sandbox::Sandbox;
 use super::way::Way;
 use super::{blocks_of, faults_of, frame_path, root};
-use crate::harness::require_packages;
+use crate::harness::{ports, require_packages};
 
 const HOOK_SECRET: &str = "a secret of the documentation's webhooks, long enough";
 
@@ -16,16 +15,16 @@ const HOOK_SECRET: &str = "a secret of the documentation's webhooks, long enough
 fn programs_run() {
     require_packages();
     // Where one of them waits for a webhook.
-    let hook = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let [hook] = ports::own();
     let mut sandbox = Sandbox::start(&[
         ("TURNPIKE_QUERY_TOKENS", "true"),
-        ("TURNPIKE_WEBHOOK_URL", &format!("http://{hook}/turnpike")),
+        ("TURNPIKE_WEBHOOK_URL", &format!("http://127.0.0.1:{hook}/turnpike")),
         ("TURNPIKE_WEBHOOK_SECRET", HOOK_SECRET),
         ("TURNPIKE_WEBHOOK_ALLOW_PRIVATE", "true"),
         // None of the other programs causes one: what came before there was a listener would be tried again later and later.
         ("TURNPIKE_WEBHOOK_EVENTS", "message.offline"),
     ]);
-    sandbox.tell("HOOK_PORT", &hook.port().to_string());
+    sandbox.tell("HOOK_PORT", &hook.to_string());
     sandbox.tell("HOOK_SECRET", HOOK_SECRET);
     for (said, file) in
         [("\"./turnpike.js\"", "turnpike.js"), ("\"turnpike-client/socketio\"", "socketio.js")]

@@ -1,6 +1,6 @@
 //! The tutorial from its first line to its last, on ports that are free, and then two people in browsers who use what it made.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use turnpike_book::Mark;
 
@@ -8,20 +8,16 @@ use super::commands::TUTORIAL;
 use super::sandbox::Sandbox;
 use super::way::Way;
 use super::{all_blocks, root};
+use crate::harness::ports;
 use crate::harness::script::seen;
 
 /// Where the tutorial's own server is.
 const SERVER: &str = "localhost:8000";
 const SERVER_PORT: &str = "listen(8000";
 
-fn free(count: usize) -> Vec<SocketAddr> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap()).collect()
-}
-
 #[test]
 fn the_tutorial_ends_with_a_chat_with_video() {
-    let [gateway, admin, server] = free(3)[..] else { unreachable!("so many were asked for") };
+    let [gateway, admin, server] = ports::own().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let mut sandbox = Sandbox::bare(gateway, admin);
     sandbox.substitute(SERVER, &format!("localhost:{}", server.port()));
     sandbox.substitute(SERVER_PORT, &format!("listen({}", server.port()));

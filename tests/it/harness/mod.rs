@@ -5,6 +5,7 @@ pub mod frames;
 pub mod http;
 mod ledger;
 mod node;
+pub mod ports;
 pub mod script;
 mod server;
 mod trap;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use turnpike_lab::{Directory, Node, shared};
 
-use crate::harness::home;
+use crate::harness::{home, ports};
 use crate::roaming::Pair;
 
 /// Reaching it means that something is broken.
@@ -124,7 +124,7 @@ impl Edge {
     ) -> Self {
         let directory = Directory::new("nginx").unwrap();
         let root = directory.path().to_owned();
-        let [tls, plain] = free_ports();
+        let [tls, plain] = ports::own();
         let address = |name: &str| {
             let found = servers.iter().find(|(known, _)| *known == name);
             found.unwrap_or_else(|| panic!("nobody is {name}")).1.to_string()
@@ -159,7 +159,7 @@ impl Edge {
     pub fn check(kind: Kind) -> Output {
         let directory = Directory::new("nginx").unwrap();
         let root = directory.path();
-        let _ = laid_out(kind, root, &|name| format!("127.0.0.1:{}", name.len()), free_ports(), &[]);
+        let _ = laid_out(kind, root, &|name| format!("127.0.0.1:{}", name.len()), ports::own(), &[]);
         nginx(root, kind).arg("-t").output().unwrap()
     }
 
@@ -335,11 +335,6 @@ fn addressed(line: &str, address: &dyn Fn(&str) -> String) -> String {
         Some(name) => line.replace(name, &address(name)),
         None => line.to_owned(),
     }
-}
-
-fn free_ports() -> [u16; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// Signed by itself; gives the file by which it is trusted.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use turnpike_lab::{Directory, Process};
 
-use crate::harness::home;
+use crate::harness::{home, ports};
 
 /// Reaching it means that something is broken.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -38,7 +38,8 @@ impl Prometheus {
     /// It has been asked once and answers when this returns.
     pub fn start(targets: &Targets<'_>, token: &str) -> Self {
         let folder = Directory::new("prometheus").unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let [port] = ports::own();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         copy(folder.path(), targets, token, address);
         // What ships, but for its places.
         promtool(&["check", "config", folder.path().join("prometheus.yml").to_str().unwrap()]);

@@ -13,7 +13,7 @@ use turnpike_lab::{Directory, Guardian, Process, turnpike};
 use super::BROKEN;
 use super::compose::{Compose, Service};
 use super::place::Place;
-use crate::harness::home;
+use crate::harness::{home, ports};
 
 /// Others are images that tests have nothing of.
 const KINDS: [(&str, Kind); 3] =
@@ -66,8 +66,7 @@ impl System {
             (name.clone(), Place::new(name, service, address, root.join(name)))
         });
         let places = places.collect();
-        let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = held.map(|listener| listener.local_addr().unwrap().port());
+        let ports = ports::own();
         let processes = BTreeMap::new();
         let mut system =
             Self { compose, places, processes, files, ports, _guardian: guardian, _directory: directory };

@@ -36,6 +36,8 @@ export async function browser({ anyCertificate = false } = {}) {
   const context = await chromium.launchPersistentContext(folder, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
+    // Reaching it means that something is broken.
+    timeout: 120_000,
     permissions: ["camera", "microphone"],
     args: [
       "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic",

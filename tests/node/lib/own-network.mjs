@@ -89,4 +89,4 @@ export const flows = (page, name, count) =>
   page.evaluate(([n, c]) => until("all layers flow", async () => {
     const sent = Object.values((await figures(n)).layers);
     return sent.length === c && sent.every(({ sent }) => sent > 0);
-  }, 30_000), [name, count]);
+  }), [name, count]);

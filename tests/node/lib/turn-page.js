@@ -12,7 +12,7 @@ async function publishByTurn(name, url, token, stream, iceTransportPolicy) {
   const { session, sdp } = await ask(peer.socket, "media:publish", { stream, sdp: pc.localDescription.sdp });
   trickle(pc, peer.socket, session);
   await pc.setRemoteDescription({ type: "answer", sdp });
-  await connected(pc, 20_000);
+  await connected(pc);
   return iceServers;
 }
 
@@ -42,7 +42,7 @@ async function watchByTurn(name, url, token, iceTransportPolicy) {
   pc.setConfiguration({ bundlePolicy: "max-bundle", iceTransportPolicy, iceServers });
   await pc.setLocalDescription(offer);
   await pc.setRemoteDescription({ type: "answer", sdp });
-  await connected(pc, 20_000);
+  await connected(pc);
   return iceServers;
 }
 
@@ -65,7 +65,7 @@ async function gather(iceServers) {
   pc.addEventListener("icecandidateerror", ({ errorCode }) => errors.push(errorCode));
   pc.createDataChannel("any");
   await pc.setLocalDescription();
-  await until("everything was tried", () => pc.iceGatheringState === "complete", 20_000);
+  await until("everything was tried", () => pc.iceGatheringState === "complete");
   pc.close();
   return { candidates, errors };
 }

@@ -1,10 +1,14 @@
 // A way between a client and a server that a test has in its hands.
 
 import net from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 
-/** Long enough for everybody in this process to have read what came. */
 const READ_MS = 50;
+/** Everybody in this process has read what came: also where it stood still, and its timers are due before it reads anything. */
+async function hasRead() {
+  await sleep(READ_MS);
+  for (let turns = 0; turns < 3; turns++) await turn();
+}
 
 /** What lies between client and server, and can be cut. */
 export class Way {
@@ -66,12 +70,12 @@ export class Way {
     while (!upgrade.ready()) await sleep(10);
     // From here on polls are not answered. One that was is followed by another, which is under way when this comes.
     this.#held = (async () => {
-      await sleep(READ_MS);
+      await hasRead();
       client.write(bytes);
-      await sleep(READ_MS);
+      await hasRead();
       client.destroy();
       other.destroy();
-      await sleep(READ_MS);
+      await hasRead();
     })();
     await this.#held;
     this.#held = null;

@@ -25,11 +25,13 @@ impl Ladder {
         }
         let layers = &track.layers[..track.layers.len().min(LAYERS_MAX)];
         let sent = || layers.iter().filter(|layer| layer.bitrate_bps > 0);
+        // Where nothing as small is sent, the smallest that is: too good a picture instead of none.
+        let least = sent().map(|layer| layer.id.spatial).min().unwrap_or_default();
         let allowed = |layer: &&Layer| {
-            track
-                .wanted
-                .layer_max
-                .is_none_or(|max| layer.id.spatial <= max.spatial && layer.id.temporal <= max.temporal)
+            let fits = |max: LayerId| {
+                layer.id.spatial <= max.spatial.max(least) && layer.id.temporal <= max.temporal
+            };
+            track.wanted.layer_max.is_none_or(fits)
         };
         let lowest = sent().filter(allowed).map(|layer| layer.id.spatial).min();
         // The smallest picture that fills the place in which it is shown; a little less will do.

@@ -94,6 +94,26 @@ fn what_is_not_seen_is_not_sent() {
 }
 
 #[test]
+fn whoever_wants_less_than_is_sent_sees_the_least_that_is() {
+    let camera = camera();
+    let wanted = Wanted { layer_max: Some(id(0, 1)), ..Wanted::default() };
+    let sent = |least: u8| -> Vec<Layer> {
+        let times = |layer: &Layer| u64::from(layer.id.spatial >= least);
+        let sent = |layer: &Layer| Layer { bitrate_bps: layer.bitrate_bps * times(layer), ..*layer };
+        camera.iter().map(sent).collect()
+    };
+    for least in 0..3 {
+        let layers = sent(least);
+        assert_eq!(
+            fresh(9_000, &[Track { wanted, ..track(1, Content::Motion, 0, &layers) }]),
+            [at(least, 1)]
+        );
+    }
+    let layers = sent(3);
+    assert_eq!(fresh(9_000, &[Track { wanted, ..track(1, Content::Motion, 0, &layers) }]), [Choice::Absent]);
+}
+
+#[test]
 fn a_camera_keeps_its_frame_rate_and_a_screen_its_size() {
     let layers = [(0, 0, 50), (0, 1, 100), (0, 2, 150), (1, 0, 200), (1, 1, 400), (1, 2, 600)].map(
         |(spatial, temporal, kbps)| Layer { id: id(spatial, temporal), bitrate_bps: kbps * 1000, height: 0 },

@@ -74,6 +74,40 @@ fn a_link_that_narrows_and_widens_is_followed() {
     });
 }
 
+/// A machine that is too busy for three seconds is no narrow path.
+#[test]
+fn a_viewer_that_stood_still_sees_what_it_saw_before() {
+    with_seeds(5, |seed| {
+        for stamps_late in [false, true] {
+            let mut world = world(3e6, seed);
+            world.run(10.0);
+            assert_eq!(spatial(&world), Some(2), "{:?}", world.viewers[0].choices);
+            let viewer = &mut world.viewers[0];
+            (viewer.stands_still, viewer.stamps_late) = (true, stamps_late);
+            world.run(3.5);
+            world.viewers[0].stands_still = false;
+            world.run(1.5);
+            assert_eq!(spatial(&world), Some(2), "{:?}", world.viewers[0].choices);
+        }
+    });
+}
+
+/// But one whose path was away for as long begins with little.
+#[test]
+fn a_path_that_was_away_is_not_trusted_at_once() {
+    with_seeds(5, |seed| {
+        let mut world = world(3e6, seed);
+        world.run(10.0);
+        let before = world.viewers[0].target_bps(world.now_us);
+        world.link.shape.loss = 1.0;
+        world.run(3.5);
+        world.link.shape.loss = 0.0;
+        world.run(0.5);
+        let after = world.viewers[0].target_bps(world.now_us);
+        assert!(after < before / 2.0, "{after} of {before}");
+    });
+}
+
 /// Just as much as a layer and its margin: where the eagerness to rise and the care not to fall meet.
 #[test]
 fn a_link_at_the_boundary_of_a_layer_does_not_flap() {

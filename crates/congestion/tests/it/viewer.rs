@@ -46,6 +46,10 @@ pub(crate) struct Viewer {
     pub(crate) choices: Vec<(u64, Choice)>,
     pub(crate) feedback_loss: f64,
     pub(crate) mute_feedback: bool,
+    /// The viewer's machine does nothing; what arrives meanwhile waits, and may be taken for what comes only then.
+    pub(crate) stands_still: bool,
+    pub(crate) stamps_late: bool,
+    waiting: Vec<(u64, usize, u16)>,
     /// Bytes that have arrived, media and all.
     pub(crate) arrived_bytes: u64,
     pub(crate) padding_bytes: u64,
@@ -73,6 +77,9 @@ impl Viewer {
             choices: Vec::new(),
             feedback_loss: 0.0,
             mute_feedback: false,
+            stands_still: false,
+            stamps_late: false,
+            waiting: Vec::new(),
             arrived_bytes: 0,
             padding_bytes: 0,
         }
@@ -175,6 +182,9 @@ impl Viewer {
 
     /// At the viewer: a packet has arrived.
     pub(crate) fn arrive(&mut self, arrival_us: u64, bytes: usize, sequence: u16) {
+        if self.stands_still {
+            return self.waiting.push((arrival_us, bytes, sequence));
+        }
         self.arrived_bytes += bytes as u64;
         // A clock of its own.
         self.arrivals.record(sequence, self.at(arrival_us) + Duration::from_secs(1000));
@@ -182,6 +192,12 @@ impl Viewer {
 
     /// Feedback is made at the viewer and taken at the sender.
     pub(crate) fn feed_back(&mut self, now_us: u64, delay_us: u64) {
+        if self.stands_still {
+            return;
+        }
+        for (arrival_us, bytes, sequence) in std::mem::take(&mut self.waiting) {
+            self.arrive(if self.stamps_late { now_us } else { arrival_us }, bytes, sequence);
+        }
         let remote = self.at(now_us) + Duration::from_secs(1000);
         while let Some(feedback) = self.arrivals.poll(remote) {
             let said = (feedback.reference_time, feedback.iter().collect());

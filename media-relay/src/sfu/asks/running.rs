@@ -209,9 +209,7 @@ impl Sfu {
             let layers = track.map_or(1, |track| track.layers.len().max(1)) as u8;
             let by_rid = match (&wish.rid, track) {
                 (Some(rid), Some(track)) => {
-                    let index = track.layer_of(Some(rid.as_str())).ok_or_else(|| no_such("layer"))?;
-                    let rank = track.order.iter().position(|ranked| usize::from(*ranked) == index);
-                    rank.map(|rank| rank as u8)
+                    Some(track.rank_of(rid.as_str()).ok_or_else(|| no_such("layer"))?)
                 }
                 _ => None,
             };
@@ -222,7 +220,7 @@ impl Sfu {
             };
             let spatial = by_rid.or(wish.spatial).or(by_quality);
             let is_hidden = wish.quality == Some(Quality::Off);
-            forwarder.want(wanted_of(spatial, wish.temporal, wish.height, is_hidden));
+            forwarder.want(wanted_of(spatial, wish.temporal, wish.height, is_hidden), wish.rid.clone());
         }
         if !is_found {
             return Err(no_such("track"));

@@ -55,7 +55,8 @@ pub(super) struct Layer {
     rtx_sequence: u16,
     timestamp: u32,
     picture: u16,
-    packets: u8,
+    /// Of each frame.
+    pub(super) packets: u8,
     size: (u16, u16),
     wants_keyframe: bool,
     /// By number: timestamp, marker and payload.

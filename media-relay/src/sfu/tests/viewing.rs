@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use turnpike_rtp::rtcp::Writer;
-use turnpike_wire::media::{LayerWish, MediaSession, Mute, Quality};
+use turnpike_wire::media::{LayerWish, MediaSession, Mute, Quality, Rid};
 
 use super::world::World;
 use super::{BOTH, LAYERS, PICTURE, consistency, description, seeds};
@@ -249,6 +249,69 @@ fn layers_are_chosen_as_wished() {
         assert_eq!(world.ends[viewer].viewer().gaps(), Vec::<u64>::new());
         world.check();
     }
+}
+
+/// Browsers leave out the largest layers of a small camera, and layers begin one after the other.
+#[test]
+fn the_least_is_something_that_is_sent() {
+    for (seed, is_sized) in seeds(2).flat_map(|seed| [(seed, true), (seed, false)]) {
+        let mut world = World::new(seed);
+        let publisher = world.publish(LAYERS);
+        let layers = &mut world.ends[publisher].publisher().layers;
+        for layer in layers.iter_mut() {
+            layer.is_vp9 = !is_sized;
+        }
+        (layers[1].is_on, layers[2].is_on) = (false, false);
+        world.until(5 * SECOND, |world| world.ends[publisher].connected);
+        world.pass(2 * SECOND);
+        // It begins with less than the smaller one has by then.
+        world.ends[publisher].publisher().layers[1].is_on = true;
+        world.pass(2 * SECOND);
+        let viewer = world.watch(PICTURE);
+        world.pass(2 * SECOND);
+        let session = world.ends[viewer].session;
+        let wish = LayerWish { quality: Some(Quality::Low), ..LayerWish::default() };
+        world.ask(Ask::Layer { session, wish }).unwrap();
+        let seen = |world: &World| {
+            let last = world.ends[viewer].viewer().got.values().next_back().unwrap();
+            (world.now - last.at < 100 * MS).then(|| last.mark.unwrap().layer)
+        };
+        world.pass(2500 * MS);
+        let least = seen(&world);
+        assert!(if is_sized { least == Some(0) } else { least.is_some() }, "{least:?}");
+        // Another one is the least.
+        world.ends[publisher].publisher().layers[0].is_on = false;
+        world.pass(4 * SECOND);
+        assert_eq!(seen(&world), Some(1));
+    }
+}
+
+#[test]
+fn a_layer_that_is_wanted_by_its_name_stays_that_one() {
+    let mut world = World::new(1);
+    let publisher = world.publish(LAYERS);
+    for layer in &mut world.ends[publisher].publisher().layers {
+        layer.is_vp9 = true;
+    }
+    world.until(5 * SECOND, |world| world.ends[publisher].connected);
+    let viewer = world.watch(PICTURE);
+    world.pass(3 * SECOND);
+    let session = world.ends[viewer].session;
+    let middle = Rid::parse(description::RIDS[1]).unwrap();
+    let wish = LayerWish { rid: Some(middle), ..LayerWish::default() };
+    world.ask(Ask::Layer { session, wish }).unwrap();
+    world.pass(3 * SECOND);
+    let seen = |world: &World| {
+        let last = world.ends[viewer].viewer().got.values().next_back().unwrap();
+        last.mark.unwrap().layer
+    };
+    assert_eq!(seen(&world), 1);
+    // Now another one is the least.
+    world.ends[publisher].publisher().layers[0].packets = 16;
+    world.pass(4 * SECOND);
+    assert_eq!(seen(&world), 1);
+    let order = &world.sfu.tracks.iter().next().unwrap().1.order;
+    assert_eq!(order[..], [1, 2, 0], "and its rank is another");
 }
 
 #[test]
