@@ -34,7 +34,7 @@ pub fn kill(number: u32) {
 /// Whether they are there, and ours to kill.
 pub fn can_kill(numbers: &[u32]) -> Result<(), String> {
     let out_of_reach =
-        numbers.iter().find(|number| !pid(**number).is_some_and(|pid| test_kill_process(pid).is_ok()));
+        numbers.iter().find(|number| pid(**number).is_none_or(|pid| test_kill_process(pid).is_err()));
     out_of_reach.map_or(Ok(()), |number| {
         Err(format!("--kill: there is no process {number} on this machine, or it is somebody else's"))
     })

@@ -23,16 +23,17 @@ pub(super) fn delivery(text: &str) -> Option<Message<'_>> {
     (rest == "}").then_some(message)
 }
 
+#[derive(Deserialize)]
+struct Frame<'a> {
+    id: Option<u64>,
+    event: Option<&'a str>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
 pub(super) fn read(text: &str) -> Packet<'_> {
     if let Some(message) = delivery(text) {
         return Packet::Message(message, None);
-    }
-    #[derive(Deserialize)]
-    struct Frame<'a> {
-        id: Option<u64>,
-        event: Option<&'a str>,
-        #[serde(borrow)]
-        data: Option<&'a RawValue>,
     }
     let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else { return Packet::Garbage };
     match frame {

@@ -23,11 +23,16 @@ const MASKED: u8 = 0x80;
 /// The frame at the beginning.
 pub(super) fn first(bytes: &[u8], frame_bytes_max: usize) -> Found {
     let [kind, length, rest @ ..] = bytes else { return Found::Part };
-    let (payload, start) = match (length & !MASKED, rest) {
-        (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 4),
-        (127, [a, b, c, d, e, f, g, h, ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 10),
-        (126 | 127, _) => return Found::Part,
-        (short, _) => (u64::from(short), 2),
+    let (payload, start) = match length & !MASKED {
+        126 => match rest.first_chunk() {
+            Some(long) => (u64::from(u16::from_be_bytes(*long)), 4),
+            None => return Found::Part,
+        },
+        127 => match rest.first_chunk() {
+            Some(longer) => (u64::from_be_bytes(*longer), 10),
+            None => return Found::Part,
+        },
+        short => (u64::from(short), 2),
     };
     let is_masked = length & MASKED != 0;
     let start = if is_masked { start + 4 } else { start };

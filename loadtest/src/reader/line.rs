@@ -93,15 +93,13 @@ impl Line {
         if !self.waiting.is_empty() {
             return Some(self.waiting.read(into));
         }
-        match self.end {
-            Some(end) => Some(end.map(|()| 0).map_err(Into::into)),
-            None => {
-                if !self.reader.as_ref().is_some_and(|known| known.will_wake(reader)) {
-                    self.reader = Some(reader.clone());
-                }
-                None
-            }
+        if let Some(end) = self.end {
+            return Some(end.map(|()| 0).map_err(Into::into));
         }
+        if !self.reader.as_ref().is_some_and(|known| known.will_wake(reader)) {
+            self.reader = Some(reader.clone());
+        }
+        None
     }
 
     /// How much of it is done with.
