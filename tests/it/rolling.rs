@@ -197,9 +197,9 @@ fn p99_ms(report: &Value, phase: &str) -> f64 {
         .unwrap_or_else(|| panic!("nothing was delivered {phase}: {report:#}"))
 }
 
-/// The bound is for a machine with other things to do: 28 clients and seven processes share it with whatever runs beside.
+/// The bound is for a busy machine: 28 clients and seven processes share it.
 #[test]
-fn nothing_is_lost_by_a_rolling_restart_over_websockets() {
+fn alone_nothing_is_lost_by_a_rolling_restart_over_websockets() {
     let before = Duration::from_secs(3);
     let plan = Plan { nodes: 2, transports: "websocket", window: "2s", before, rate: 10 };
     let report = roll(&plan);
@@ -207,7 +207,7 @@ fn nothing_is_lost_by_a_rolling_restart_over_websockets() {
 }
 
 #[test]
-fn nothing_is_lost_by_a_rolling_restart_over_polling_and_upgrades() {
+fn alone_nothing_is_lost_by_a_rolling_restart_over_polling_and_upgrades() {
     let before = Duration::from_secs(3);
     let plan = Plan { nodes: 2, transports: "polling,websocket", window: "2s", before, rate: 10 };
     let report = roll(&plan);

@@ -187,7 +187,7 @@ fn what_a_path_between_relays_loses_is_repaired() {
 
 /// What a relay that dies has had to give comes from another one, and who watches goes on in the same session.
 #[test]
-fn a_relay_that_dies_is_gone_around() {
+fn alone_a_relay_that_dies_is_gone_around() {
     let mut town = Town::new(3);
     let publisher = town.peer(0, true);
     town.attach(1, town.target(0)).unwrap();
