@@ -1,7 +1,7 @@
 //! nginx with a configuration of ours, a certificate of its own, and ports that were free.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -173,11 +173,34 @@ impl Edge {
     }
 
     pub fn curl_output(&self, arguments: &[&str]) -> Output {
+        self.curl_command(arguments).output().unwrap()
+    }
+
+    fn curl_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("curl");
         // The name that is in the certificate, wherever it leads.
         let resolve = format!("localhost:{}:127.0.0.1", self.tls);
         command.args(["--silent", "--show-error", "--include", "--max-time", "20", "--resolve", &resolve]);
-        command.arg("--cacert").arg(&self.authority).args(arguments).output().unwrap()
+        command.arg("--cacert").arg(&self.authority).args(arguments);
+        command
+    }
+
+    /// The answer to whoever asks for a websocket: the head of an agreement, behind which nothing ends, or all of a refusal.
+    pub fn upgrade(&self, arguments: &[&str]) -> String {
+        let mut command = self.curl_command(arguments);
+        command.args(["--no-buffer", "--http1.1", "--header", "connection: upgrade"]);
+        command.args(["--header", "sec-websocket-version: 13"]);
+        command.args(["--header", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="]);
+        let mut curl = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(curl.stdout.take().unwrap());
+        let mut answer = String::new();
+        while !answer.ends_with("\r\n\r\n") && lines.read_line(&mut answer).unwrap() > 0 {}
+        if !answer.starts_with("HTTP/1.1 101") {
+            lines.read_to_string(&mut answer).unwrap();
+        }
+        let _ = curl.kill();
+        let _ = curl.wait();
+        answer
     }
 
     pub fn url(&self, path: &str) -> String {
