@@ -156,7 +156,7 @@ async fn a_poll_that_finds_its_session_closing_gets_the_last_words() {
 async fn heartbeats_find_the_poller_that_is_gone() {
     let config = EngineConfig {
         ping_interval: Duration::from_millis(300),
-        ping_timeout: Duration::from_millis(300),
+        ping_timeout: Duration::from_secs(2),
         ..Lab::config()
     };
     let mut lab = Lab::start(config);
