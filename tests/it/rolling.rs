@@ -11,6 +11,7 @@ use turnpike_lab::{Node, shared, unique_prefix};
 
 use crate::harness::http::ask;
 use crate::harness::{home, require_packages};
+use crate::router::until_seen;
 
 /// A window and a start; reaching it means that something is broken.
 const RESTART_MAX: Duration = Duration::from_mins(1);
@@ -53,6 +54,7 @@ impl System {
         let routers = (0..2).map(|_| Node::start_router(&common).unwrap()).collect();
         let system = Self { nodes, routers };
         system.nodes.iter().chain(&system.routers).for_each(until_ready);
+        until_seen(&system.routers, plan.nodes);
         system
     }
 }

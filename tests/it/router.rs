@@ -45,13 +45,7 @@ impl Entry {
         let routers = (0..routers).map(|_| Node::start_router(&environment).unwrap()).collect();
         let front = Pair { nodes: routers, prefix: nodes.prefix.clone() };
         let entry = Self { nodes, front };
-        let begun = Instant::now();
-        for router in &entry.front.nodes {
-            while places(router.gateway).len() < 2 {
-                assert!(begun.elapsed() < SOON, "a router does not see both nodes");
-                std::thread::sleep(BREATH);
-            }
-        }
+        until_seen(&entry.front.nodes, entry.nodes.nodes.len());
         entry
     }
 
@@ -95,13 +89,25 @@ impl Entry {
     }
 }
 
+/// Waits until each of these routers sees so many nodes: one that does not yet knows nothing of their sessions.
+pub fn until_seen(routers: &[Node], nodes: usize) {
+    let begun = Instant::now();
+    for router in routers {
+        while places(router.gateway).len() < nodes {
+            assert!(begun.elapsed() < SOON, "a router does not see all nodes: {}", router.log());
+            std::thread::sleep(BREATH);
+        }
+    }
+}
+
 /// The nodes that some users belong to, as a router sees it.
 fn places(router: SocketAddr) -> BTreeSet<String> {
     let place = |number| {
         let answer = request(router, &format!("/v1/route?user=u{number}"), &[]);
-        serde_json::from_str::<Value>(answer.text()).unwrap()["node"].to_string()
+        let place: Value = serde_json::from_str(answer.text()).unwrap();
+        place["node"].as_str().map(ToOwned::to_owned)
     };
-    (0..30).map(place).collect()
+    (0..30).filter_map(place).collect()
 }
 
 fn request(to: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {

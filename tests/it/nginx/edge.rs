@@ -12,6 +12,7 @@ use turnpike_lab::{Directory, Node, shared};
 
 use crate::harness::{home, ports};
 use crate::roaming::Pair;
+use crate::router::until_seen;
 
 /// Reaching it means that something is broken.
 pub const BROKEN: Duration = Duration::from_secs(30);
@@ -96,8 +97,9 @@ impl House {
         house
     }
 
-    /// Routers have to hear of the nodes first.
+    /// Routers have to hear of the nodes first, all of them of each.
     fn is_served(&self) {
+        until_seen(&self.routers, self.pair.nodes.len());
         let begun = Instant::now();
         while !self.edge.get("/api/v1/info/health").starts_with("HTTP/2 200") {
             assert!(begun.elapsed() < BROKEN, "{}", self.edge.log());
