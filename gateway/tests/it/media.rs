@@ -523,7 +523,7 @@ async fn sessions_are_kept_until_their_connection_says_goodbye() {
 
 #[tokio::test]
 async fn a_connection_that_broke_has_its_sessions_when_it_is_back_in_time() {
-    let house = House::start();
+    let house = House::with(|plan| plan.media.keep_every = Duration::from_millis(100));
     let mut relay = Relay::open(&house).await;
     let mut alice = enter(&house, "alice").await;
     let (one, other) = (publish(&mut alice, &mut relay).await, publish(&mut alice, &mut relay).await);
@@ -534,6 +534,8 @@ async fn a_connection_that_broke_has_its_sessions_when_it_is_back_in_time() {
     let ended = StreamState::ended(Some(Code::NoRelay));
     relay.event(other, 1, SessionEvent::State { state: ended, whole: false });
     relay.state(one, 1, 7);
+    // And nobody is there to be told.
+    while relay.kept().await.iter().any(|kept| kept.heard == 0) {}
     let mut auth = media_token("alice");
     auth["pid"] = memory.pid.unwrap().into();
     auth["offset"] = memory.offset.unwrap().into();

@@ -179,7 +179,9 @@ impl Edge {
     }
 
     fn curl_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("curl");
+        // What has come of an answer without an end is to be told at once.
+        let mut command = Command::new("stdbuf");
+        command.args(["--output=0", "curl"]);
         // The name that is in the certificate, wherever it leads.
         let resolve = format!("localhost:{}:127.0.0.1", self.tls);
         command.args(["--silent", "--show-error", "--include", "--max-time", "20", "--resolve", &resolve]);
@@ -190,7 +192,7 @@ impl Edge {
     /// The answer to whoever asks for a websocket: the head of an agreement, behind which nothing ends, or all of a refusal.
     pub fn upgrade(&self, arguments: &[&str]) -> String {
         let mut command = self.curl_command(arguments);
-        command.args(["--no-buffer", "--http1.1", "--header", "connection: upgrade"]);
+        command.args(["--http1.1", "--header", "connection: upgrade"]);
         command.args(["--header", "sec-websocket-version: 13"]);
         command.args(["--header", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="]);
         let mut curl = command.stdout(Stdio::piped()).spawn().unwrap();
