@@ -185,7 +185,7 @@ async fn a_balancer_introduces_its_clients() {
         ("TURNPIKE_PROXY_PROTOCOL", "127.0.0.2"),
         ("TURNPIKE_TRUSTED_PROXIES", "198.51.100.0/24"),
         ("TURNPIKE_ADDRESS_DENY", "203.0.113.66"),
-        ("TURNPIKE_HTTP_HEADER_TIMEOUT", "1s"),
+        ("TURNPIKE_HTTP_HEADER_TIMEOUT", "3s"),
     ])
     .unwrap();
     let (denied, other) = ([203, 0, 113, 66], [203, 0, 113, 67]);

@@ -110,7 +110,7 @@ fn room_id(number: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_goes_on_while_nobody_can_renew_a_lease() {
+async fn alone_a_node_goes_on_while_nobody_can_renew_a_lease() {
     let frozen = std::env::var("FROZEN_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     let frozen = frozen.map_or(FROZEN, Duration::from_secs);
     let redis = RedisCluster::start_with(RedisOptions::default()).unwrap();
@@ -170,7 +170,7 @@ async fn a_node_goes_on_while_nobody_can_renew_a_lease() {
 
 /// Nobody can be told that it leaves, nor asked for room. It leaves nevertheless, in its time, and says so to its members.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_leaves_in_order_while_redis_is_away() {
+async fn alone_a_node_leaves_in_order_while_redis_is_away() {
     const WINDOW: Duration = Duration::from_secs(2);
     /// What clients have to read the last words, and calls to Redis that are tried for a while.
     const LEAVES_WITHIN: Duration = Duration::from_secs(25);

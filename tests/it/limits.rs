@@ -22,8 +22,11 @@ const PER_SECOND: usize = 200;
 const BURST: usize = 400;
 const KEY: &str = "0123456789-an-API-key-of-the-tests-0123456789";
 const WINDOW_MS: u64 = 10_000;
-/// Nodes give up their users after 3 s without Redis.
-const AWAY: Duration = Duration::from_millis(2_300);
+/// Nodes give up their users after 3 s without Redis, and it takes a while until they have it back.
+const AWAY: Duration = Duration::from_millis(1_500);
+
+/// Far more than are let through in a second or two.
+const PINGS: usize = 1_000;
 
 /// Nobody is muted for what a limit has refused: limits alone are looked at here.
 const UNPUNISHED: (&str, &str) = ("TURNPIKE_ABUSE", "false");
@@ -125,7 +128,7 @@ fn most(passed_ms: &[u64], length_ms: u64) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_user_on_three_nodes_passes_no_more_than_the_limit_also_while_redis_is_away() {
+async fn alone_one_user_on_three_nodes_passes_no_more_than_the_limit_also_while_redis_is_away() {
     let redis = tokio::task::spawn_blocking(|| {
         RedisCluster::start_with(RedisOptions { cuttable: true, ..RedisOptions::default() }).unwrap()
     });
@@ -182,7 +185,7 @@ async fn one_user_on_three_nodes_passes_no_more_than_the_limit_also_while_redis_
     let ten_seconds = PER_SECOND * 10;
     assert!(in_window <= ten_seconds * 105 / 100 + BURST, "{in_window} in 10 s");
     assert!(in_window >= ten_seconds * 9 / 10, "the limit is also what may be used: {in_window} in 10 s");
-    let away_max = PER_SECOND * AWAY.as_millis() as usize / 1_000 + BURST;
+    let away_max = PER_SECOND * (back_ms - away_ms) as usize / 1_000 + BURST;
     assert!(away.len() <= away_max, "{} while Redis was away", away.len());
     assert!(!away.is_empty(), "the nodes' own share holds, and not nothing");
     assert!(refused > ten_seconds, "it was a flood");
@@ -222,8 +225,10 @@ async fn who_is_held_back_is_told_for_how_long() {
         }
         unreachable!("it is limited")
     };
-    // One more may have been regained meanwhile.
-    let about = |passed: usize, burst: usize| (burst..=burst + 2).contains(&passed);
+    // One a second is regained meanwhile.
+    let begun = Instant::now();
+    let regained = || begun.elapsed().as_secs() as usize + 2;
+    let about = |passed: usize, burst: usize| (burst..=burst + regained()).contains(&passed);
     let room = json!({ "room": "chat:a" });
     assert!(about(passes(&mut client, "room:join", room.clone()).await, 3));
     assert!(about(passes(&mut client, "message:history", room.clone()).await, 2));
@@ -234,28 +239,39 @@ async fn who_is_held_back_is_told_for_how_long() {
         "the room's is the lower one"
     );
     let own = json!({ "room": "user:alice", "body": "hello" });
-    assert!(passes(&mut client, "message:send", own).await <= 2, "her own is nearly used up by that");
+    let passed = passes(&mut client, "message:send", own).await;
+    assert!(passed <= regained(), "{passed}: her own is nearly used up by that");
 
     let bot = signed(&json!({ "sub": "robot", "class": "bot" }));
     let mut client = Client::enter(node.gateway, &bot).await;
     assert!(about(passes(&mut client, "room:join", room).await, 6), "another class");
 
     let mut carol = Client::enter(node.gateway, &node.token(&["--user", "carol"]).unwrap()).await;
-    for id in 1..=300 {
-        carol.send(id, "ping", json!(1)).await;
+    let asked = Instant::now();
+    for id in 1..=PINGS {
+        carol.send(id as u64, "ping", json!(1)).await;
     }
-    let mut refused = 0;
-    for _ in 1..=300 {
-        refused += u32::from(carol.answer().await["ok"] != true);
+    let mut passed = 0;
+    for _ in 1..=PINGS {
+        passed += usize::from(carol.answer().await["ok"] == true);
     }
-    assert!((1..=100).contains(&refused), "{refused} of 300 events");
+    let due = 200 + (asked.elapsed().as_secs() as usize + 1) * 100;
+    assert!((200..=due).contains(&passed) && passed < PINGS, "{passed} of {PINGS} events");
     assert!(Client::enter(node.gateway, &alice).await.ask(1, "ping", json!(1)).await["ok"] == true);
 
-    let answers: Vec<String> = (0..4).map(|_| rooms(node.gateway)).collect();
-    assert!(answers[0].starts_with("HTTP/1.1 200 "), "{answers:?}");
-    assert!(answers[3].starts_with("HTTP/1.1 429 "), "{answers:?}");
-    assert!(answers[3].to_ascii_lowercase().contains("\r\nretry-after: 1\r\n"), "{}", answers[3]);
-    assert!(answers[3].contains("\"reason\":\"rate_limited\""), "{}", answers[3]);
+    let asked = Instant::now();
+    let mut passed = 0;
+    let refused = loop {
+        let answer = rooms(node.gateway);
+        if !answer.starts_with("HTTP/1.1 200 ") {
+            break answer;
+        }
+        passed += 1;
+    };
+    assert!((2..=4 + asked.elapsed().as_secs() as usize).contains(&passed), "{passed}");
+    assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+    assert!(refused.to_ascii_lowercase().contains("\r\nretry-after: 1\r\n"), "{refused}");
+    assert!(refused.contains("\"reason\":\"rate_limited\""), "{refused}");
 
     let metrics = get(node.admin, "/metrics", "");
     for limit in ["events", "joins", "presence", "history", "messages", "room_messages", "requests"] {

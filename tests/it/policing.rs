@@ -19,7 +19,10 @@ use crate::harness::turnpike::signed;
 const BROKEN: Duration = Duration::from_secs(30);
 
 /// Long enough to be seen on the other node, short enough to wait for.
-const BAN: &str = "6s";
+const BAN: &str = "8s";
+const BAN_TIME: Duration = Duration::from_secs(8);
+/// Until then the other node has it: soon, and with time left in which it holds.
+const KNOWN_MAX: Duration = Duration::from_secs(4);
 const BANNED: u16 = 3503;
 
 const ATTACKER: u8 = 1;
@@ -205,14 +208,14 @@ async fn who_guesses_tokens_is_shut_out_of_both_nodes_until_the_ban_is_over() {
     // A good token does not help, and on the other node as little.
     assert_eq!(ask(ATTACKER, at[0], &good).await, None);
     until("the other node has it", || async { ask(ATTACKER, at[1], &good).await.is_none() }).await;
-    assert!(banned.elapsed() < Duration::from_secs(3), "after {:?}", banned.elapsed());
+    assert!(banned.elapsed() < KNOWN_MAX, "after {:?}", banned.elapsed());
     assert!(Client::enter(ATTACKER, at[1], &good).await.is_err());
     assert_eq!(ask(ELSEWHERE, at[0], &good).await, Some(200), "another address is another");
     until("the ban is over", || async {
         ask(ATTACKER, at[0], &good).await == Some(200) && ask(ATTACKER, at[1], &good).await == Some(200)
     })
     .await;
-    assert!(banned.elapsed() > Duration::from_secs(4), "after {:?}", banned.elapsed());
+    assert!(banned.elapsed() > BAN_TIME * 2 / 3, "after {:?}", banned.elapsed());
     stop.send(true).unwrap();
     assert!(honest.await.unwrap() > 20);
 }
@@ -273,7 +276,7 @@ async fn who_scans_rooms_is_muted_and_then_banned_wherever_they_come_from() {
         matches!(Client::enter(ELSEWHERE, at[1], &token).await, Err(Gone::Closed(BANNED)))
     })
     .await;
-    assert!(banned.elapsed() < Duration::from_secs(3), "after {:?}", banned.elapsed());
+    assert!(banned.elapsed() < KNOWN_MAX, "after {:?}", banned.elapsed());
     for (from, to) in [(ELSEWHERE, at[0]), (ELSEWHERE, at[1]), (ATTACKER, at[1])] {
         match Client::enter(from, to, &token).await {
             Err(Gone::Closed(code)) => assert_eq!(code, BANNED),
@@ -283,18 +286,16 @@ async fn who_scans_rooms_is_muted_and_then_banned_wherever_they_come_from() {
     }
     // Over Socket.IO as well, and there it is said for how long.
     for (from, to) in [(ELSEWHERE, at[0]), (ELSEWHERE, at[1])] {
+        let passed_ms = banned.elapsed().as_millis() as u64;
         let refused = refused_over_socket_io(from, to, &token).await;
         assert_eq!(refused["data"]["code"], 112, "{refused}");
         assert_eq!(refused["data"]["reason"], "banned", "{refused}");
         let left_ms = refused["data"]["retry_after_ms"].as_u64().expect("for how long");
-        let passed_ms = banned.elapsed().as_millis() as u64;
-        assert!(
-            (1..=6_000).contains(&left_ms) && left_ms + passed_ms <= 7_000,
-            "{refused} after {passed_ms} ms"
-        );
+        let ban_ms = BAN_TIME.as_millis() as u64;
+        assert!(left_ms >= 1 && left_ms + passed_ms <= ban_ms + 1_000, "{refused} after {passed_ms} ms");
     }
     until("the ban is over", || async { Client::enter(ELSEWHERE, at[1], &token).await.is_ok() }).await;
-    assert!(banned.elapsed() > Duration::from_secs(4), "after {:?}", banned.elapsed());
+    assert!(banned.elapsed() > BAN_TIME * 2 / 3, "after {:?}", banned.elapsed());
     stop.send(true).unwrap();
     assert!(honest.await.unwrap() > 20);
 }

@@ -34,6 +34,17 @@ fn record_with(redis: &RedisCluster, prefix: &str, room: &str) -> Option<(RedisN
     })
 }
 
+/// The same, as soon as there is one.
+async fn written_with(redis: &RedisCluster, prefix: &str, room: &str) -> (RedisNode, String) {
+    let mut found = None;
+    until("it to be written down", || {
+        found = record_with(redis, prefix, room);
+        found.is_some()
+    })
+    .await;
+    found.expect("it was waited for")
+}
+
 fn client(pair: &Pair, user: &str, nodes: &[&Node], recording: &Recording) -> Client {
     let nodes = nodes.iter().map(|node| node.gateway).collect();
     let (name, token) = (user.to_owned(), pair.token(user));
@@ -52,15 +63,15 @@ async fn what_a_failover_took_back_is_put_again() {
     alice.join("early:a").await;
     until("the first room", || alice.places().contains_key("early:a")).await;
     let prefix = pair.prefix.clone();
-    let (master, bucket) = record_with(&redis, &prefix, "early:a").expect("it is written down");
+    let (master, bucket) = written_with(&redis, &prefix, "early:a").await;
 
     for replica in redis.replicas_of(master).unwrap() {
         redis.network().cut(End::Redis(master), End::Redis(replica));
     }
     alice.join("late:b").await;
     until("the second room", || alice.places().contains_key("late:b")).await;
-    let written = record_with(&redis, &prefix, "late:b");
-    assert_eq!(written, Some((master, bucket)), "it stands where nobody else has it");
+    let written = written_with(&redis, &prefix, "late:b").await;
+    assert_eq!(written, (master, bucket), "it stands where nobody else has it");
     redis.kill(master);
     redis.wait_served(PATIENCE).unwrap();
     // Not before: what is on its way would still get there.

@@ -3,7 +3,7 @@
 use crate::harness::{Kind, Run, Suite, matrix};
 
 /// Long enough to come back within it on a busy machine, short enough to wait for its end.
-const WINDOW_MS: u64 = 3_000;
+const WINDOW_MS: u64 = 5_000;
 
 fn run(server: Kind, mode: &'static str, parser: &'static str, deflate: bool) {
     let mut suite = Suite::new("recovery");

@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// Of what happens within a second, with as much again for a machine that does other things meanwhile.
 const SECOND: Duration = Duration::from_secs(2);
 /// Until clients of a node that died are back. A stock client waits for half a second to one and a half by itself.
-const BACK_MAX: Duration = Duration::from_secs(5);
+const BACK_MAX: Duration = Duration::from_secs(8);
 /// What a node that stands still may cost whoever begins. Less than its lease.
 const FROZEN_MAX: Duration = Duration::from_millis(2_500);
 /// Between two looks.
@@ -45,13 +45,7 @@ impl Entry {
         let routers = (0..routers).map(|_| Node::start_router(&environment).unwrap()).collect();
         let front = Pair { nodes: routers, prefix: nodes.prefix.clone() };
         let entry = Self { nodes, front };
-        let begun = Instant::now();
-        for router in &entry.front.nodes {
-            while places(router.gateway).len() < 2 {
-                assert!(begun.elapsed() < SOON, "a router does not see both nodes");
-                std::thread::sleep(BREATH);
-            }
-        }
+        until_seen(&entry.front.nodes, entry.nodes.nodes.len());
         entry
     }
 
@@ -95,13 +89,25 @@ impl Entry {
     }
 }
 
+/// Waits until each of these routers sees so many nodes: one that does not yet knows nothing of their sessions.
+pub fn until_seen(routers: &[Node], nodes: usize) {
+    let begun = Instant::now();
+    for router in routers {
+        while places(router.gateway).len() < nodes {
+            assert!(begun.elapsed() < SOON, "a router does not see all nodes: {}", router.log());
+            std::thread::sleep(BREATH);
+        }
+    }
+}
+
 /// The nodes that some users belong to, as a router sees it.
 fn places(router: SocketAddr) -> BTreeSet<String> {
     let place = |number| {
         let answer = request(router, &format!("/v1/route?user=u{number}"), &[]);
-        serde_json::from_str::<Value>(answer.text()).unwrap()["node"].to_string()
+        let place: Value = serde_json::from_str(answer.text()).unwrap();
+        place["node"].as_str().map(ToOwned::to_owned)
     };
-    (0..30).map(place).collect()
+    (0..30).filter_map(place).collect()
 }
 
 fn request(to: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -197,11 +203,11 @@ fn those_of_one_room_are_at_one_node() {
 #[test]
 fn more_than_are_let_in_are_told_when_to_come() {
     let entry = Entry::start(1, &[("TURNPIKE_ROUTER_HANDSHAKES_PER_ADDRESS", "25")]);
-    let answers: Vec<Response> =
-        (0..60).map(|_| request(entry.router(), "/socket.io/?EIO=4&transport=polling", &[])).collect();
-    let refused: Vec<&Response> = answers.iter().filter(|answer| answer.status == 429).collect();
-    assert!(!refused.is_empty());
-    for answer in refused {
+    // Faster than they may, on a slow machine as well, if not at once.
+    let answers = (0..1_000).map(|_| request(entry.router(), "/socket.io/?EIO=4&transport=polling", &[]));
+    let refused: Vec<Response> = answers.filter(|answer| answer.status == 429).take(10).collect();
+    assert_eq!(refused.len(), 10);
+    for answer in &refused {
         let said: Value = serde_json::from_str(answer.text()).unwrap();
         assert_eq!((&said["error"]["code"], &said["ok"]), (&json!(108), &json!(false)), "{said}");
         assert!(said["error"]["retry_after_ms"].as_u64().unwrap() > 0);
@@ -232,7 +238,7 @@ fn is_where_it_was(router: SocketAddr, sid: &str, packet: &[u8]) -> bool {
 }
 
 #[test]
-fn nodes_come_drain_and_die() {
+fn alone_nodes_come_drain_and_die() {
     let mut entry = Entry::start(1, &[]);
     let before = enter(&entry, 20);
     let seeds = shared().seeds_text();
@@ -260,7 +266,7 @@ fn nodes_come_drain_and_die() {
 }
 
 #[test]
-fn a_node_that_stands_still_keeps_nobody() {
+fn alone_a_node_that_stands_still_keeps_nobody() {
     let entry = Entry::start(1, &[]);
     entry.nodes.nodes[0].freeze().unwrap();
     let (frozen, mut longest) = (Instant::now(), Duration::ZERO);

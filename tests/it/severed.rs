@@ -77,7 +77,7 @@ fn two_nodes(redis: &RedisCluster) -> [Node; 2] {
 }
 
 #[test]
-fn what_was_sent_meanwhile_comes_when_it_is_back() {
+fn alone_what_was_sent_meanwhile_comes_when_it_is_back() {
     require_packages();
     let options = RedisOptions { cuttable: true, ..RedisOptions::default() };
     let redis = RedisCluster::start_with(options).unwrap();

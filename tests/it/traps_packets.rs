@@ -267,15 +267,15 @@ trap! {
     }
 
     a_session_that_never_connects_is_closed(server, ServerOptions::default().value("connect-timeout-ms", &400)) {
+        let begun = std::time::Instant::now();
         let (mut socket, _) = WebSocket::session(&server).await;
-        let opened = std::time::Instant::now();
         socket.expect_end().await;
-        assert!(opened.elapsed() >= Duration::from_millis(300), "closed after {:?}", opened.elapsed());
+        assert!(begun.elapsed() >= Duration::from_millis(400), "closed after {:?}", begun.elapsed());
     }
 
-    a_session_that_connects_in_time_stays(server, ServerOptions::default().value("connect-timeout-ms", &400)) {
+    a_session_that_connects_in_time_stays(server, ServerOptions::default().value("connect-timeout-ms", &2_500)) {
         let (mut socket, _) = WebSocket::connected(&server).await;
-        assert_eq!(socket.next_within(Duration::from_millis(900)).await, None);
+        assert_eq!(socket.next_within(Duration::from_secs(3)).await, None);
         socket.works().await;
     }
 

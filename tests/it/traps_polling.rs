@@ -15,9 +15,9 @@ trap! {
         let first = session.park().await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let second = session.get().await;
-        assert_eq!(second.status, 400, "{second:?}");
-        // The first is let go, with a close packet or without.
-        first.answer().await;
+        // Whichever of them the server has read last is refused; the other is let go, with a close packet or without.
+        let first = first.answer().await;
+        assert!([first.status, second.status].contains(&400), "{first:?} {second:?}");
         session.is_gone().await;
         server_is_well(&server).await;
     }
@@ -255,9 +255,9 @@ trap! {
         session.is_gone().await;
     }
 
-    a_client_that_stops_polling_is_let_go(server, ServerOptions::default().value("ping-interval-ms", &300).value("ping-timeout-ms", &200)) {
+    a_client_that_stops_polling_is_let_go(server, ServerOptions::default().value("ping-interval-ms", &800).value("ping-timeout-ms", &1_500)) {
         let session = Polling::connected(&server).await;
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        tokio::time::sleep(Duration::from_millis(3_500)).await;
         session.is_gone().await;
     }
 

@@ -121,7 +121,7 @@ trap! {
         socket.works().await;
     }
 
-    an_upgrade_that_is_never_completed_ends_and_polling_goes_on(server, ServerOptions::default().value("upgrade-timeout-ms", &500)) {
+    an_upgrade_that_is_never_completed_ends_and_polling_goes_on(server, ServerOptions::default().value("upgrade-timeout-ms", &2_500)) {
         let session = Polling::connected(&server).await;
         let mut socket = probed(&server, &session).await;
         session.must_post(r#"421["echo",1]"#).await;

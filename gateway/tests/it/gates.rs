@@ -170,7 +170,7 @@ async fn without_an_answer_that_can_be_understood_it_is_as_configured() {
         let mut backend =
             Backend::start(&answers.iter().map(|(answer, _)| answer.clone()).collect::<Vec<_>>()).await;
         let gates = gates(&backend, &[Gate::Join]);
-        let house = house(Gates { timeout: Duration::from_millis(500), unanswered, ..gates });
+        let house = house(Gates { timeout: Duration::from_millis(2_500), unanswered, ..gates });
         let mut alice = Client::enter(&house, "alice").await;
         for (number, (answer, outcome)) in answers.iter().enumerate() {
             let before = house.metric(ANSWERS, &[outcome]);
@@ -198,18 +198,19 @@ async fn a_backend_that_hangs_is_not_waited_for_every_time() {
     alice.join("chat:a").await;
     let send = json!({ "room": "chat:a", "body": "x" });
     let open = || house.metric(ANSWERS, &["breaker_open"]);
-    let mut at_once = 0;
+    let mut at_once = Vec::new();
     house_says_open(&house, &mut alice, &send).await;
     for _ in 0..20 {
         let (before, begun) = (open(), Instant::now());
         let said = alice.ask("message:send", &send).await;
         assert_eq!(said["error"]["reason"], "unavailable");
         if open() > before {
-            assert!(begun.elapsed() < timeout, "{:?}", begun.elapsed());
-            at_once += 1;
+            at_once.push(begun.elapsed());
         }
     }
-    assert!(at_once > 10, "{at_once}");
+    at_once.sort_unstable();
+    // This process may have been kept from its turn once or twice.
+    assert!(at_once.len() > 10 && at_once[at_once.len() / 2] < timeout, "{at_once:?}");
     wake.send(true).unwrap();
     let said = tokio::time::timeout(crate::house::BROKEN, async {
         while alice.ask("message:send", &send).await["ok"] != true {

@@ -25,7 +25,7 @@ struct Stage {
 
 impl Stage {
     async fn open() -> Self {
-        let house = House::with(|plan| plan.media.grace = Duration::from_secs(1));
+        let house = House::with(|plan| plan.media.grace = Duration::from_secs(3));
         let relay = Relay::start(&RelayConfig::default(), &prometheus::Registry::new()).unwrap();
         let config = HomesConfig { sessions_max: 100, ..HomesConfig::default() };
         let homes = Homes::new(relay.clone(), &house.cluster, config);

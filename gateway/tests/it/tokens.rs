@@ -27,7 +27,7 @@ async fn who_is_told_of_the_end_may_go_on_with_another_token() {
 #[tokio::test]
 async fn with_its_token_a_connection_ends() {
     let house = House::start();
-    let auth = json!({ "token": token_until("alice", unix_seconds() + 2) });
+    let auth = json!({ "token": token_until("alice", unix_seconds() + 5) });
     let (mut alice, _) = Client::enter_with(&house, &auth).await;
     let (mut bob, _) = Client::enter_with(&house, &auth).await;
     bob.ask("auth:refresh", &json!({ "token": token_until("alice", unix_seconds() + 600) })).await;

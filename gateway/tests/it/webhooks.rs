@@ -91,7 +91,7 @@ async fn a_receiver_that_fails_is_given_the_same_again_before_anything_else() {
 #[tokio::test]
 async fn hanging_redirecting_and_talking_without_end_hold_nothing_up() {
     let mut receiver = Backend::start(&[Answer::None, Answer::Redirect, Answer::Endless]).await;
-    let house = house(Webhooks { timeout: Duration::from_millis(300), ..receiver.webhooks() });
+    let house = house(Webhooks { timeout: Duration::from_secs(2), ..receiver.webhooks() });
     let _alice = Client::enter(&house, "alice").await;
     let first = receiver.next().await;
     for _ in 0..2 {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::stand::{BEGIN, Stand};
+use crate::stand::{AT_ONCE, BEGIN, Stand};
 
 /// A storm: all come at once, and again when they are told to.
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_node_that_comes_moves_nobody() {
         let mut client = stand.client().await;
         client.send(crate::stand::WEBSOCKET).await;
         client.until(crate::node::EARLY).await;
-        assert!(came.elapsed() < Duration::from_secs(1), "it gets no session");
+        assert!(came.elapsed() < AT_ONCE, "it gets no session");
         clients.push(client);
     }
     for client in &mut clients[..20] {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::node::{LATE, Mode};
-use crate::stand::{BEGIN, BROKEN, Stand, WEBSOCKET};
+use crate::stand::{AT_ONCE, BEGIN, BROKEN, Stand, WEBSOCKET};
 
 /// A second is what one waits for a node, and this machine is busy.
 const BOUND: Duration = Duration::from_millis(2_500);
@@ -22,7 +22,7 @@ async fn begin(stand: &Stand) -> (String, Duration) {
 }
 
 #[tokio::test]
-async fn a_handshake_to_a_frozen_node_goes_elsewhere() {
+async fn alone_a_handshake_to_a_frozen_node_goes_elsewhere() {
     let stand = Stand::start(2);
     stand.nodes[0].set(Mode::Frozen);
     let frozen = Instant::now();
@@ -49,7 +49,7 @@ async fn a_handshake_to_a_frozen_node_goes_elsewhere() {
 }
 
 #[tokio::test]
-async fn so_does_a_websocket() {
+async fn alone_so_does_a_websocket() {
     let stand = Stand::start(2);
     stand.nodes[0].set(Mode::Frozen);
     stand.nodes[1].set(Mode::Echo);
@@ -66,7 +66,7 @@ async fn so_does_a_websocket() {
 
 /// It says that it lives, but whoever begins there waits in vain.
 #[tokio::test]
-async fn a_node_that_answers_no_handshake_is_passed_by_and_tried_again() {
+async fn alone_a_node_that_answers_no_handshake_is_passed_by_and_tried_again() {
     for mode in [Mode::Silent, Mode::HangUp] {
         let stand = Stand::start(2);
         stand.nodes[0].set(mode);
@@ -89,7 +89,7 @@ async fn a_node_that_answers_no_handshake_is_passed_by_and_tried_again() {
 
 /// They have too much to do: asking each for what the other is late with would make it twice as much.
 #[tokio::test]
-async fn nodes_that_are_slow_are_not_asked_for_everything_twice() {
+async fn alone_nodes_that_are_slow_are_not_asked_for_everything_twice() {
     const COMERS: usize = 300;
     let stand = Stand::start(2);
     stand.set(Mode::Slow);
@@ -141,5 +141,5 @@ async fn a_request_of_a_session_ends_with_its_node() {
     stand.keep(|node| node.name != "n1");
     let gone = Instant::now();
     assert!(client.ends().await);
-    assert!(gone.elapsed() < Duration::from_secs(1), "{:?}", gone.elapsed());
+    assert!(gone.elapsed() < AT_ONCE, "{:?}", gone.elapsed());
 }

@@ -19,6 +19,8 @@ use crate::node::{BUFFER_BYTES, Mode, Node};
 
 /// Reaching it means that something is broken.
 pub(crate) const BROKEN: Duration = Duration::from_secs(20);
+/// A moment, on a machine that may have other things to do for a while.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(4);
 pub(crate) const BEGIN: &str = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: r\r\n\r\n";
 pub(crate) const WEBSOCKET: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: r\r\nconnection: Upgrade\r\n\
                              upgrade: websocket\r\nsec-websocket-key: x\r\nsec-websocket-version: 13\r\n\r\n";
@@ -150,12 +152,13 @@ impl Client {
         got
     }
 
-    /// Until the end, or until nothing more comes.
+    /// Until the end, or until nothing more comes behind what has come.
     pub(crate) async fn rest(&mut self) -> String {
         const QUIET: Duration = Duration::from_millis(1_500);
-        let (mut got, mut chunk) = (Vec::new(), [0; 4_096]);
-        while let Ok(Ok(read @ 1..)) = tokio::time::timeout(QUIET, self.0.read(&mut chunk)).await {
+        let (mut got, mut chunk, mut patience) = (Vec::new(), [0; 4_096], BROKEN);
+        while let Ok(Ok(read @ 1..)) = tokio::time::timeout(patience, self.0.read(&mut chunk)).await {
             got.extend_from_slice(&chunk[..read]);
+            patience = QUIET;
         }
         String::from_utf8_lossy(&got).into_owned()
     }

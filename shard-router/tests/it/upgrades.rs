@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::node::{EARLY, Mode};
-use crate::stand::{BROKEN, Stand, WEBSOCKET};
+use crate::stand::{AT_ONCE, BROKEN, Stand, WEBSOCKET};
 
 /// What may be on its way in one direction: the router's piece, and what the kernel holds for four sockets, which is twice of
 /// what was asked for. Most of it is the kernel's.
@@ -104,7 +104,7 @@ async fn half_a_connection_does_not_stay() {
     client.until(EARLY).await;
     client.0.shutdown().await.unwrap();
     let took = stand.until("it is given up", || stand.serving.connections() == 0).await;
-    assert!(took < Duration::from_secs(6), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 /// Nothing tells the client of a node whose machine lost its power, but the cluster.
@@ -122,7 +122,7 @@ async fn those_of_a_node_that_is_gone_are_cut_and_no_others() {
     stand.keep(|node| node.name != "n0");
     let gone = Instant::now();
     stand.until("one of them is cut", || stand.serving.connections() == 1).await;
-    assert!(gone.elapsed() < Duration::from_secs(1), "{:?}", gone.elapsed());
+    assert!(gone.elapsed() < AT_ONCE, "{:?}", gone.elapsed());
     let mut served = 0;
     for client in &mut clients {
         client.send("still").await;

@@ -391,7 +391,7 @@ fn alone_who_goes_on_is_sent_away_and_shut_out_at_once() {
 }
 
 #[test]
-fn who_guesses_tokens_is_kept_out_and_nobody_else() {
+fn alone_who_guesses_tokens_is_kept_out_and_nobody_else() {
     let arena = Arena::open(None, 1, MORE);
     let target = arena.target(0);
     let runtime = runtime();

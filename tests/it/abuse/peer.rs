@@ -16,7 +16,7 @@ pub(crate) const OPEN: &str =
     "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 /// Whoever is kept waiting longer looks for another victim.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where to, and from where, and what an attacker has got hold of.
 #[derive(Clone)]

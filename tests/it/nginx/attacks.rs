@@ -287,20 +287,7 @@ fn only_a_websocket_is_an_upgrade() {
         let answer = ask(path, &(UPGRADE.to_owned() + close), "HTTP/1.1");
         assert!(!statuses(&answer).contains(&101), "{path}: {answer}");
     }
-    let agreed = edge.curl(&[
-        "--http1.1",
-        "--max-time",
-        "1",
-        "--header",
-        "connection: upgrade",
-        "--header",
-        "upgrade: WebSocket",
-        "--header",
-        "sec-websocket-version: 13",
-        "--header",
-        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
-        &edge.url(websocket),
-    ]);
+    let agreed = edge.upgrade(&["--header", "upgrade: WebSocket", &edge.url(websocket)]);
     assert!(agreed.starts_with("HTTP/1.1 101"), "{agreed}");
     serves(edge);
 }

@@ -1,7 +1,7 @@
 //! nginx with a configuration of ours, a certificate of its own, and ports that were free.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use turnpike_lab::{Directory, Node, shared};
 
 use crate::harness::{home, ports};
 use crate::roaming::Pair;
+use crate::router::until_seen;
 
 /// Reaching it means that something is broken.
 pub const BROKEN: Duration = Duration::from_secs(30);
@@ -96,8 +97,9 @@ impl House {
         house
     }
 
-    /// Routers have to hear of the nodes first.
+    /// Routers have to hear of the nodes first, all of them of each.
     fn is_served(&self) {
+        until_seen(&self.routers, self.pair.nodes.len());
         let begun = Instant::now();
         while !self.edge.get("/api/v1/info/health").starts_with("HTTP/2 200") {
             assert!(begun.elapsed() < BROKEN, "{}", self.edge.log());
@@ -173,11 +175,36 @@ impl Edge {
     }
 
     pub fn curl_output(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new("curl");
+        self.curl_command(arguments).output().unwrap()
+    }
+
+    fn curl_command(&self, arguments: &[&str]) -> Command {
+        // What has come of an answer without an end is to be told at once.
+        let mut command = Command::new("stdbuf");
+        command.args(["--output=0", "curl"]);
         // The name that is in the certificate, wherever it leads.
         let resolve = format!("localhost:{}:127.0.0.1", self.tls);
         command.args(["--silent", "--show-error", "--include", "--max-time", "20", "--resolve", &resolve]);
-        command.arg("--cacert").arg(&self.authority).args(arguments).output().unwrap()
+        command.arg("--cacert").arg(&self.authority).args(arguments);
+        command
+    }
+
+    /// The answer to whoever asks for a websocket: the head of an agreement, behind which nothing ends, or all of a refusal.
+    pub fn upgrade(&self, arguments: &[&str]) -> String {
+        let mut command = self.curl_command(arguments);
+        command.args(["--http1.1", "--header", "connection: upgrade"]);
+        command.args(["--header", "sec-websocket-version: 13"]);
+        command.args(["--header", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="]);
+        let mut curl = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(curl.stdout.take().unwrap());
+        let mut answer = String::new();
+        while !answer.ends_with("\r\n\r\n") && lines.read_line(&mut answer).unwrap() > 0 {}
+        if !answer.starts_with("HTTP/1.1 101") {
+            lines.read_to_string(&mut answer).unwrap();
+        }
+        let _ = curl.kill();
+        let _ = curl.wait();
+        answer
     }
 
     pub fn url(&self, path: &str) -> String {

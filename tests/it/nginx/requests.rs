@@ -131,7 +131,7 @@ fn bodies_have_a_limit_each_at_its_place() {
 #[test]
 fn handshakes_of_one_address_have_a_limit() {
     let slower = [
-        ("rate=50r/s", "rate=5r/s"),
+        ("rate=50r/s", "rate=1r/s"),
         ("zone=turnpike_handshakes burst=200", "zone=turnpike_handshakes burst=20"),
     ];
     let house = House::with(Kind::Alone, Processes::One, &slower, &[]);

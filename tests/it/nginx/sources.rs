@@ -17,15 +17,15 @@ const PATHS: [&str; 5] =
 fn refused(house: &House, from: &str, path: &str, headers: &[&str]) -> bool {
     let url = house.edge.url(path);
     let mut arguments = vec!["--interface", from, &*url];
-    if path == "/ws" {
-        arguments.extend(["--http1.1", "--header", "connection: upgrade", "--header", "upgrade: websocket"]);
-        arguments.extend(["--header", "sec-websocket-version: 13", "--max-time", "1"]);
-        arguments.extend(["--header", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="]);
-    }
     for header in headers {
         arguments.extend(["--header", header]);
     }
-    let answer = house.edge.curl(&arguments);
+    let answer = if path == "/ws" {
+        arguments.extend(["--header", "upgrade: websocket"]);
+        house.edge.upgrade(&arguments)
+    } else {
+        house.edge.curl(&arguments)
+    };
     let status = answer.split(' ').nth(1).unwrap_or_default();
     assert!(["101", "200", "401", "403", "404"].contains(&status), "{path} {headers:?}: {answer}");
     if status == "403" {

@@ -55,7 +55,7 @@ feature("a namespace left and entered again in one breath", async (t) => {
   admin.connect();
   await next(admin, "connect");
   admin.disconnect().connect();
-  await next(admin, "connect", 2000);
+  await next(admin, "connect");
   await settled(admin);
 });
 

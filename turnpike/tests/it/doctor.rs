@@ -122,15 +122,19 @@ fn a_failover_is_waited_for() {
     let master = cluster.masters().unwrap()[0];
     cluster.kill(master);
     let binary = Path::new(env!("CARGO_BIN_EXE_turnpike"));
-    let seeds = cluster.seeds_text();
-    let node = std::thread::scope(|scope| {
-        let start = scope.spawn(|| Node::start_binary(binary, &[("REDIS_NODES", &seeds)]));
-        // Its successor has no replica until the one that was killed comes back.
+    let directory = Directory::new();
+    let log = directory.path().join("node.log");
+    let environment = [("REDIS_NODES", &*cluster.seeds_text()), ("LOG_FILE", log.to_str().unwrap())];
+    std::thread::scope(|scope| {
+        let start = scope.spawn(|| Node::start_binary(binary, &environment).map(drop));
+        // The successor of the one that was killed has no replica until that one comes back.
+        eventually("it waits", || {
+            std::fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting for the Redis Cluster"))
+        });
         cluster.wait_served(PATIENCE).unwrap();
         cluster.restart(master).unwrap();
-        start.join().unwrap().unwrap()
+        start.join().unwrap().unwrap();
     });
-    assert!(node.log().contains("waiting for the Redis Cluster"), "{}", node.log());
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn a_second_signal_ends_it_at_once() {
 fn who_is_connected_is_told_why() {
     let directory = Directory::new();
     // How long a client that does not poll again is waited for.
-    let mut system = System::start_with(&directory, &["--write-deadline", "500ms"], &[]);
+    let mut system = System::start_with(&directory, &["--write-deadline", "3s"], &[]);
     let token = stdout(run(&directory, &["token", "--user", "alice"], &[]));
     let alice = Client::enter(&system.gateway, token.trim_end());
     assert!(alice.receive("42[\"session\"").contains("alice"));

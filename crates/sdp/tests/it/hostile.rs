@@ -193,8 +193,12 @@ fn no_text_takes_long() {
     let formats: Vec<String> = (0..128).map(|number: u8| number.to_string()).collect();
     let begin = format!("{begin}{}\n", formats.join(" "));
     let text = format!("{begin}{}", line.repeat((limits::DESCRIPTION_BYTES_MAX - begin.len()) / line.len()));
-    let start = std::time::Instant::now();
-    Description::parse(&text).unwrap();
-    // In debug, on a busy machine. What is quadratic takes seconds.
-    assert!(start.elapsed() < std::time::Duration::from_millis(500), "{:?}", start.elapsed());
+    let took = (0..3).map(|_| {
+        let start = std::time::Instant::now();
+        Description::parse(&text).unwrap();
+        start.elapsed()
+    });
+    // In debug, on a busy machine. What is quadratic takes seconds, and each time.
+    let took = took.min().unwrap();
+    assert!(took < std::time::Duration::from_millis(500), "{took:?}");
 }

@@ -38,12 +38,12 @@ async fn ends_for(whom: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_of_a_banned_user_end() {
+async fn alone_sessions_of_a_banned_user_end() {
     ends_for("user:alice").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_from_a_banned_address_end() {
+async fn alone_sessions_from_a_banned_address_end() {
     ends_for("network:127.0.0.0/8").await;
 }
 

@@ -95,7 +95,7 @@ async fn s83_s84_s89_s90_how_the_stream_is() {
     let start = tokio::time::Instant::now();
     assert_eq!(house.ask(Method::DELETE, &publisher).send().await.unwrap().status(), 200);
     events.until("inactive").await;
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -152,6 +152,7 @@ async fn s27_a_restart_leaves_nothing_of_the_old_candidates() {
         viewer.run(Duration::from_millis(20));
     }
     viewer.run(A_WHILE);
+    viewer.until("all of it has come", |viewer| viewer.rtp.len() >= 20);
     assert_eq!(come_to(&old), 0, "neither media nor checks");
     assert_eq!(viewer.rtp.len(), 20);
 }

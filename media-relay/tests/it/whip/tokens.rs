@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_millis(1_500);
 const GRANTS: &[&str] = &["live:*=publish,subscribe"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_its_token_a_session_ends() {
+async fn alone_with_its_token_a_session_ends() {
     let house = House::build().await;
     let expires = now() + 3;
     let begin = async |path: &str| {
@@ -45,7 +45,7 @@ async fn with_its_token_a_session_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_revoked_stops_within_a_second() {
+async fn alone_what_is_revoked_stops_within_a_second() {
     let house = House::build().await;
     let (_publisher, _) = house.begins("/whip/live:a", OBS).await;
     let (_viewer, _) = house.begins("/whep/live:a", &plain_watch()).await;

@@ -163,6 +163,10 @@ async fn within_the_window_it_is_recognised_and_behind_it_refused(stage: &mut St
     while start.elapsed() < Duration::from_millis(4_500) {
         let age_ms = start.elapsed().as_millis() as u64;
         match far.publish(Publication { age_ms, ..named(&room, "m1", "x") }).await {
+            // It was on its way for longer than the half of the window that there is for that: the machine stood still.
+            Ok(receipt) if !receipt.duplicate && start.elapsed().as_millis() as u64 > age_ms + 1_000 => {
+                return;
+            }
             Ok(receipt) => assert!(receipt.duplicate && !refused, "after {age_ms} ms: {receipt:?}"),
             Err(error) => {
                 assert_eq!(error, PublishError::TooOld);

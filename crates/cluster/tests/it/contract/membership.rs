@@ -18,8 +18,8 @@ on_every_ground! {
 on_several_nodes! {
     all_nodes_see_each_other
     who_watches_is_told
-    a_node_that_leaves_is_gone_at_once
-    a_node_that_died_is_missed_within_its_lease_and_a_second
+    alone_a_node_that_leaves_is_gone_at_once
+    alone_a_node_that_died_is_missed_within_its_lease_and_a_second
     a_drain_is_seen_by_all
 }
 
@@ -106,7 +106,7 @@ async fn who_watches_is_told(stage: &mut Stage) {
     limited("word of its end", told).await.unwrap();
 }
 
-async fn a_node_that_leaves_is_gone_at_once(stage: &mut Stage) {
+async fn alone_a_node_that_leaves_is_gone_at_once(stage: &mut Stage) {
     let all = stage.all().await;
     let expected: BTreeSet<_> = all.iter().map(|node| own(node)).collect();
     for node in &all {
@@ -122,7 +122,7 @@ async fn a_node_that_leaves_is_gone_at_once(stage: &mut Stage) {
     assert!(left.elapsed() < Duration::from_millis(2_500), "after {:?}", left.elapsed());
 }
 
-async fn a_node_that_died_is_missed_within_its_lease_and_a_second(stage: &mut Stage) {
+async fn alone_a_node_that_died_is_missed_within_its_lease_and_a_second(stage: &mut Stage) {
     let all = stage.all().await;
     let expected: BTreeSet<_> = all.iter().map(|node| own(node)).collect();
     for node in &all {

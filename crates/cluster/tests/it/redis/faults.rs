@@ -317,7 +317,7 @@ async fn a_master_stands_still() {
         // Other masters are not held up.
         let began = Instant::now();
         near.publish(&elsewhere[0], Some("meanwhile"), "x").await.unwrap();
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         cluster.thaw(victim).unwrap();
         near.publish_surely(&rooms[0], "after", "x").await;
         tokio::time::sleep(Duration::from_millis(500)).await;

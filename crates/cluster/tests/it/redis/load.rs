@@ -49,7 +49,7 @@ async fn a_burst_of_twenty_thousand_arrives_whole_and_in_order() {
 
 /// The figure is printed; the bound only says that something is badly wrong.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_steady_thousand_a_second() {
+async fn alone_a_steady_thousand_a_second() {
     for durability in [Durability::Replicated, Durability::Stored] {
         let config = RedisConfig { durability, ..config() };
         let (near, far) = (Node::start(config.clone()).await, Node::start(config).await);

@@ -231,13 +231,13 @@ async fn a_node_that_stood_still_is_cleared_away_and_knows_it() {
     let frozen = Instant::now();
     until("it to be missed", async || (self::living(&living) == 1).then_some(())).await;
     let missed = frozen.elapsed();
-    assert!(missed < Duration::from_secs(5), "missed after {missed:?}");
+    assert!(missed < Duration::from_secs(7), "missed after {missed:?}");
     for number in 0..50 {
         let room = room(&format!("chat:{number}"));
         until("its rows to go", async || who(&living, &room).await.is_empty().then_some(())).await;
     }
     let cleared = frozen.elapsed();
-    assert!(cleared < Duration::from_secs(9), "cleared away after {cleared:?}");
+    assert!(cleared < Duration::from_secs(12), "cleared away after {cleared:?}");
     say(&format!("missed after {missed:?}, cleared away after {cleared:?}"));
     tokio::time::sleep(Duration::from_secs(10).saturating_sub(frozen.elapsed())).await;
     child.thaw().unwrap();

@@ -73,7 +73,7 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn others_are_served_while_a_probe_floods() {
+async fn alone_others_are_served_while_a_probe_floods() {
     let lab = Lab::start(Lab::config());
     let mut bystander = lab.client().await;
     let session = lab.polling().await;
@@ -84,7 +84,7 @@ async fn others_are_served_while_a_probe_floods() {
 }
 
 #[tokio::test]
-async fn others_are_served_while_a_closed_connection_floods() {
+async fn alone_others_are_served_while_a_closed_connection_floods() {
     let lab = Lab::start(Lab::config());
     let mut bystander = lab.client().await;
     // An unknown packet type, and then whatever.
@@ -94,7 +94,7 @@ async fn others_are_served_while_a_closed_connection_floods() {
 }
 
 #[tokio::test]
-async fn others_are_served_while_a_client_floods() {
+async fn alone_others_are_served_while_a_client_floods() {
     let lab = Lab::start(Lab::config());
     let mut bystander = lab.client().await;
     let _flood = Flood::begin(&lab, 2, "", &frame(1, b"40"), &frame(1, b"42[\"echo\"]"));

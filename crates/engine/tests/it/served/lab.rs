@@ -127,7 +127,7 @@ impl Application for App {
                 admitted
             }),
             "/never" => Step::later(async move {
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                tokio::time::sleep(Duration::from_millis(2_300)).await;
                 refuse("no")
             }),
             "/gate" => {

@@ -114,7 +114,7 @@ async fn a_room_is_asked_on_all_shards_or_on_none() {
             lab.handle().rooms(socket).await;
         }
         let handled = lab.app.handled.load(std::sync::atomic::Ordering::Relaxed);
-        clients[blocked][0].event("block", &json!({"ms": 300})).await;
+        clients[blocked][0].event("block", &json!({"ms": 1_500})).await;
         while lab.app.handled.load(std::sync::atomic::Ordering::Relaxed) == handled {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }

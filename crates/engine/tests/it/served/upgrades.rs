@@ -70,7 +70,7 @@ async fn a_parked_poll_is_let_go_and_nothing_is_lost_or_doubled() {
 
 #[tokio::test]
 async fn one_probe_counts_and_its_end_gives_way_to_another() {
-    let lab = Lab::start(EngineConfig { upgrade_timeout: Duration::from_millis(300), ..Lab::config() });
+    let lab = Lab::start(EngineConfig { upgrade_timeout: Duration::from_secs(3), ..Lab::config() });
     let session = lab.polling().await;
     session.enter().await;
     let first = lab.probed(&session).await;
@@ -120,7 +120,7 @@ async fn what_stands_behind_the_upgrade_in_one_write_is_read_and_what_breaks_the
 
 #[tokio::test]
 async fn a_session_that_closes_while_it_is_probed_closes_on_the_way_that_is_left() {
-    let mut lab = Lab::start(EngineConfig { upgrade_timeout: Duration::from_millis(300), ..Lab::config() });
+    let mut lab = Lab::start(EngineConfig { upgrade_timeout: Duration::from_secs(2), ..Lab::config() });
     for goes_over in [false, true] {
         let session = lab.polling().await;
         let id = session.enter().await;
