@@ -405,6 +405,43 @@ mod tests {
         assert_eq!(documented, shipped);
     }
 
+    /// What serde says it would have taken in place of a key that is none.
+    fn keys_taken(table: &str) -> Vec<String> {
+        let text = format!(
+            "{}nonsense = 1\n",
+            if table.is_empty() { String::new() } else { format!("[{table}]\n") }
+        );
+        let error = toml::from_str::<Profile>(&text).unwrap_err().to_string();
+        let (_, expected) = error.split_once("expected ").unwrap_or_else(|| panic!("{table}: {error}"));
+        let names = expected.lines().next().unwrap().split('`').skip(1).step_by(2);
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let readme = include_str!("../README.md");
+        let (_, rest) =
+            readme.split_once("every_key_is_documented -->\n```toml\n").expect("the document has the keys");
+        let (block, _) = rest.split_once("```").expect("the keys have an end");
+        let whole: toml::Table = block.parse().unwrap();
+        let mut documented: Vec<String> = whole.keys().cloned().collect();
+        documented.sort();
+        assert_eq!(documented, keys_taken(""));
+        let mut tables = 0;
+        for (name, value) in &whole {
+            let Some(table) = value.as_table() else { continue };
+            let mut documented: Vec<String> = table.keys().cloned().collect();
+            documented.sort();
+            assert_eq!(documented, keys_taken(name), "[{name}]");
+            tables += 1;
+        }
+        assert!(tables > 5, "{tables} tables");
+        // The values too are some that can be had; that all of it at once makes sense is not said.
+        toml::from_str::<Profile>(block).unwrap();
+    }
+
     #[test]
     fn the_command_line_has_the_last_word() {
         let text = "about = 'x'\nusers = 5\nrun_time_s = 9\n";

@@ -26,7 +26,7 @@ fn commands_do_what_they_say() {
     sandbox.tell("TOKEN", &signed(&serde_json::json!({"sub": "shop", "role": "service"})));
     sandbox.substitute("redis-1:6379,redis-2:6379,redis-3:6379", &nodes);
     let blocks = blocks_of(|way| matches!(way, Way::Commands | Way::Frame(_)));
-    // A page's blocks follow one another.
+    // Pages run beside one another: whom one revokes or bans is mallory, and nobody whom another signs in.
     let mut pages: BTreeMap<PathBuf, Vec<(Block, String)>> = BTreeMap::new();
     for (block, way) in blocks {
         if block.page == Path::new(TUTORIAL) || block.language != "sh" {
