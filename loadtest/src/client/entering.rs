@@ -58,6 +58,7 @@ impl Client {
         self.run.connected.fetch_add(1, Ordering::Relaxed);
         self.counted = true;
         let now_us = self.run.now_us();
+        self.plan.is_back(now_us);
         let joined = self.is_at_once_in_its_room(recovered, now_us) || self.join(now_us).await;
         if joined {
             self.send_again().await;

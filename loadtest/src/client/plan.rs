@@ -107,6 +107,13 @@ impl Plan {
         }
     }
 
+    /// The user is connected again: cuts that were due meanwhile had no connection to cut, and are not owed.
+    pub(super) fn is_back(&mut self, now_us: u64) {
+        if let Some(cuts) = &mut self.cuts {
+            cuts.pace.away_until(now_us);
+        }
+    }
+
     pub(super) fn leave(&mut self, now_us: u64) -> Option<u64> {
         match self.visit {
             Some(Visit::Leave(at)) if at <= now_us && at < self.stop_us => Some(at),
@@ -192,6 +199,16 @@ mod tests {
         assert!(after.iter().all(|ms| (500..1_500).contains(ms)), "{after:?}");
         assert!(after.iter().any(|ms| *ms != after[0]), "{after:?}");
         assert_eq!(Plan::new(&profile(""), 0, 0, 1).return_after_us(7), 0);
+    }
+
+    #[test]
+    fn who_was_lost_owes_no_cut() {
+        let profile = profile("[cuts]\nevery_s = 4\noffline_ms = 2000\n");
+        let mut plan = Plan::new(&profile, 0, 0, 100_000_000);
+        assert!(plan.cut(0, 7).is_some());
+        plan.is_back(4_100_000);
+        assert_eq!((plan.cut(4_100_000, 7), plan.cut(7_999_999, 7)), (None, None));
+        assert!(plan.cut(8_000_000, 7).is_some());
     }
 
     #[test]

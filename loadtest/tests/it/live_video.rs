@@ -7,8 +7,9 @@ use crate::program::run;
 const VIDEO: &str =
     "hatch_rate = 5\nrun_time_s = 4\nsettle_s = 2\n[video]\nstreams = 2\nviewers = 4\nkbps = [150, 300]\n";
 
+/// What a relay takes for a path that carries less is left out of it, and so is a picture for whoever is kept from reading.
 #[test]
-fn viewers_are_shown_what_is_published() {
+fn alone_viewers_are_shown_what_is_published() {
     let node = Node::start(&[]).unwrap();
     let profile = format!("objectives = ['frames_lost=0', 'errors=0']\n{VIDEO}");
     let run = run(&node.url(), &profile, &[]);
