@@ -86,8 +86,9 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// With the machine to itself: how much of it is there is a claim about time.
 #[test]
-fn a_recording_outlives_a_node_that_is_killed() {
+fn alone_a_recording_outlives_a_node_that_is_killed() {
     let directory = Directory::new("recorded").unwrap();
     let turnpike = Turnpike::start(&[("TURNPIKE_MEDIA_RECORDINGS", directory.path().to_str().unwrap())]);
     let opened = Instant::now();
@@ -103,10 +104,11 @@ fn a_recording_outlives_a_node_that_is_killed() {
     signal("KILL", turnpike.server.process_id());
 
     let files = files(directory.path());
-    assert_eq!(files.len(), 1, "{files:?}");
-    let name = files[0].file_name().unwrap().to_str().unwrap();
-    assert!(name.starts_with("live%3Ashow-") && name.ends_with("-001.webm"), "{name}");
-    let probed = probe(&files[0]);
+    // What was heard before an encoder had a whole picture is a file of its own.
+    let file = files.last().expect("there is a file");
+    let name = file.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("live%3Ashow-") && file.extension().unwrap() == "webm", "{files:?}");
+    let probed = probe(file);
     println!("lived {lived} s: {probed}");
     let duration = number(&probed["format"]["duration"]);
     assert!(
@@ -142,15 +144,20 @@ fn every_codec_of_a_browser_is_recorded() {
         // Ends, and waits for what is still to be written.
         drop(turnpike);
         let files = files(directory.path());
+        let mut pictures = 0.0;
         for file in &files {
             let probed = probe(file);
             println!("{}: {probed}", file.display());
-            assert_eq!(probed["streams"][0]["codec_name"], codec);
-            assert_eq!(file.extension().unwrap(), extension);
             let name = file.file_name().unwrap().to_str().unwrap();
             assert!(name.starts_with(begun["recording"].as_str().unwrap()), "{name}: {begun}");
-            assert!(number(&probed["streams"][0]["nb_read_frames"]) >= 5.0, "{probed}");
+            // What was heard before an encoder had a whole picture is a file of its own.
+            if probed["streams"][0]["codec_name"] == "opus" {
+                continue;
+            }
+            assert_eq!(probed["streams"][0]["codec_name"], codec);
+            assert_eq!(file.extension().unwrap(), extension);
+            pictures += number(&probed["streams"][0]["nb_read_frames"]);
         }
-        assert!(!files.is_empty());
+        assert!(pictures >= 5.0, "{pictures} pictures in {files:?}");
     }
 }

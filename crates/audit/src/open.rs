@@ -34,6 +34,8 @@ pub struct Settings {
     pub on_failure: OnFailure,
     /// How long a decision waits for its record.
     pub decide_wait_max: Duration,
+    /// Between two checkpoints, if there is anything to sign.
+    pub checkpoint_every: Duration,
 }
 
 impl Settings {
@@ -46,6 +48,7 @@ impl Settings {
             queue_records_max: 32_768,
             on_failure: OnFailure::Deny,
             decide_wait_max: Duration::from_secs(1),
+            checkpoint_every: Duration::from_secs(1),
         }
     }
 }
@@ -133,6 +136,7 @@ impl Audit {
                 reserve_bytes: settings.reserve_bytes,
                 records_max: settings.queue_records_max,
                 on_failure: settings.on_failure,
+                checkpoint_every: settings.checkpoint_every,
             },
             own: events,
             previous,

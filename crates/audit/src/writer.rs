@@ -27,8 +27,6 @@ use crate::personal::{SALT_BYTES, Salt};
 use crate::queue::{Batch, Entry, Order, Queue, Reply};
 use crate::time::Time;
 
-/// Between two checkpoints, if there is anything to sign.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// Records of one write. What is larger becomes several, so that memory is bounded and answers come early.
 const BATCH_RECORDS_MAX: usize = 8_192;
 /// With nothing to do.
@@ -59,6 +57,7 @@ pub(crate) struct Limits {
     pub reserve_bytes: u64,
     pub records_max: usize,
     pub on_failure: OnFailure,
+    pub checkpoint_every: Duration,
 }
 
 pub(crate) struct State {
@@ -294,7 +293,7 @@ impl Writer {
             Figures::add(&self.figures.checkpoints, 1);
             self.handing_over = None;
             self.state.signed = self.chain.seq;
-            self.state.sign_at = Instant::now() + CHECKPOINT_EVERY;
+            self.state.sign_at = Instant::now() + self.limits.checkpoint_every;
             self.anchor.checkpoint(&note);
         }
         let now_well = !self.state.trouble.on_reserve();

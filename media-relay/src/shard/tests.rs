@@ -231,13 +231,14 @@ fn an_answer_leaves_from_where_it_was_asked() {
 #[test]
 fn what_is_due_is_sent_when_it_is_due() {
     let (shard, _notices, client) = start(Echo::default());
-    for _ in 0..3 {
+    let took = [(); 3].map(|()| {
         let began = Instant::now();
         echo(&client, &[SOON, 7]);
-        let took = began.elapsed();
-        // Without the timer it would be at the next sign of life.
-        assert!((Duration::from_millis(20)..Duration::from_millis(300)).contains(&took), "{took:?}");
-    }
+        began.elapsed()
+    });
+    // Without the timer it would be at the next sign of life, each time. This process may have been kept from its turn once.
+    assert!(took.iter().all(|took| *took >= Duration::from_millis(20)), "{took:?}");
+    assert!(took.iter().any(|took| *took < Duration::from_millis(300)), "{took:?}");
     // Nothing to do is nothing done.
     let rounds = shard.handle().counters().rounds.get();
     thread::sleep(Duration::from_millis(200));

@@ -1,4 +1,5 @@
-// What a client writes is written, and what it is told has to have these names in it.
+// What a client writes is written, and what it is told has to have these names in it. Others who run beside it are in this room,
+// and hear what they would say themselves.
 import assert from "node:assert/strict";
 import WebSocket from "ws";
 
@@ -14,7 +15,7 @@ for (const line of process.env.BLOCK.trim().split("\n")) {
     socket.send(said.replace('"..."', JSON.stringify(process.env.TOKEN)));
     continue;
   }
-  if (/"event":"message"/.test(said)) socket.send(JSON.stringify({ event: "message:send", data: { room: "chat:lobby", body: "hello" } }));
+  if (/"event":"message"/.test(said)) socket.send(JSON.stringify({ event: "message:send", data: { room: "chat:lobby", body: { text: "hello" } } }));
   while (told.length === 0) await new Promise((heard) => { wake = heard; });
   const heard = told.shift();
   for (const name of names(said)) assert(name in heard, `${name} in ${JSON.stringify(heard)}`);

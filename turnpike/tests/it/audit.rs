@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use turnpike_audit::{Audit, Event, Form, Kind, Outcome, Problem, Settings, Signer, Verdict, Wait, segments};
 
@@ -18,6 +19,12 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        // With the hour a file ends and another begins.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let left = Duration::from_secs(3_600 - now.as_secs() % 3_600);
+        if left < Duration::from_secs(30) {
+            std::thread::sleep(left);
+        }
         let directory = Directory::new();
         let environment = [("SERVER_ID", "n1")];
         let key = stdout(run(&directory, &["audit", "keys", "new"], &environment)).trim().to_owned();
@@ -34,6 +41,8 @@ impl Place {
     fn write(&self, events: &[Event]) {
         let settings = Settings {
             reserve_bytes: 4_096,
+            // However long the disk takes, a log is signed at its beginning and at its end.
+            checkpoint_every: Duration::from_hours(1),
             ..Settings::new(self.directory.path().join("data/audit"), "n1")
         };
         let (audit, closing) = Audit::open(&settings, self.signers(), Box::new(())).unwrap();

@@ -105,7 +105,7 @@ impl Medium for FailingFile {
 fn open(place: &Place, on_failure: OnFailure) -> (Audit, Closing, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let disk = Failing(Arc::new(Mutex::new(Directory::new(place.path()))), faults.clone());
-    let settings = Settings { on_failure, ..place.settings() };
+    let settings = Settings { on_failure, decide_wait_max: Duration::from_secs(1), ..place.settings() };
     let (audit, closing) = Audit::open_on(Box::new(disk), &settings, vec![signer(1)], Box::new(())).unwrap();
     (audit, closing, faults)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use turnpike_audit::{
     Anchor, Audit, Closing, Event, Kind, Note, Outcome, Report, Settings, Signer, Trust, Verify, segments,
@@ -12,11 +12,19 @@ use turnpike_audit::{
 /// Long enough for a busy machine; reaching it means that something is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// With the hour a file ends and another begins. No test takes longer than this.
+const BEFORE_THE_HOUR: Duration = Duration::from_secs(30);
+
 pub(crate) struct Place(PathBuf);
 
 impl Place {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let left = Duration::from_secs(3_600 - now.as_secs() % 3_600);
+        if left < BEFORE_THE_HOUR {
+            std::thread::sleep(left);
+        }
         let name = format!("audit-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&path).unwrap();
@@ -28,7 +36,13 @@ impl Place {
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        Settings { reserve_bytes: 4_096, ..Settings::new(self.path(), "a") }
+        Settings {
+            reserve_bytes: 4_096,
+            // However long the disk takes, a file is signed at its beginning and at its end.
+            decide_wait_max: PATIENCE,
+            checkpoint_every: Duration::from_hours(1),
+            ..Settings::new(self.path(), "a")
+        }
     }
 
     pub(crate) fn open(&self) -> (Audit, Closing) {

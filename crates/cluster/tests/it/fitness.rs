@@ -52,10 +52,8 @@ async fn settings() {
     let config = config(&cluster);
     let stored = RedisConfig { durability: Durability::Stored, ..config.clone() };
     let found = check(&config).await;
-    assert!(
-        found.iter().all(|finding| finding.level == Level::Ok && finding.remedy.is_empty()),
-        "{found:#?}"
-    );
+    let is_well = |finding: &Finding| finding.level == Level::Ok && finding.remedy.is_empty();
+    assert!(found.iter().filter(|finding| finding.check != BUSY).all(is_well), "{found:#?}");
     for wanted in ["reach", "slots", "replicas", "append-only-file", "memory", "functions", "clocks", "bus"] {
         assert!(found.iter().any(|finding| finding.check == wanted), "{wanted}: {found:#?}");
     }

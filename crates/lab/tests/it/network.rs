@@ -32,8 +32,12 @@ fn a_minority_is_replaced_and_learns_of_it() {
     let successor = until(PATIENCE, || successor().context("nobody takes over")).unwrap();
     assert!(cluster.command(successor, &["SET", "{a}", "new"]).unwrap().sound().is_ok());
     // It runs and answers us, but has given up by itself.
-    let alone = cluster.command(master, &["SET", "{a}", "lost"]).unwrap();
-    assert!(matches!(&alone, Reply::Error(error) if error.starts_with("CLUSTERDOWN")), "{alone:?}");
+    let given_up = until(PATIENCE, || {
+        let alone = cluster.command(master, &["SET", "{a}", "lost"])?;
+        ensure!(matches!(&alone, Reply::Error(error) if error.starts_with("CLUSTERDOWN")), "{alone:?}");
+        Ok(())
+    });
+    given_up.unwrap();
 
     cluster.network().mend();
     cluster.wait_healthy(PATIENCE).unwrap();

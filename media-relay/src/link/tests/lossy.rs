@@ -11,7 +11,7 @@ const PAYLOAD_BYTES: usize = 1_000;
 
 /// What random loss takes is what the path loses, and nothing more: no controller holds the rest back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn loss_by_chance_does_not_slow_a_link() {
+async fn alone_loss_by_chance_does_not_slow_a_link() {
     let (upper, mut lower) = (Node::start(1), Node::start(2));
     let seed = std::env::var("TURNPIKE_LINK_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     let proxy = Proxy::slow(upper.links.local_addr(), seed, 20, Duration::from_millis(10)).await;
@@ -37,7 +37,7 @@ async fn loss_by_chance_does_not_slow_a_link() {
 
 /// What a link adds. The goals are those of a quiet machine with a release build; here it only must not be absurd.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn what_a_link_adds() {
+async fn alone_what_a_link_adds() {
     let (upper, mut lower) = (Node::start(1), Node::start(2));
     lower.links.attach(&live(), upper.target()).await.unwrap();
     lower.next().await;

@@ -7,8 +7,9 @@ use super::proxy::Proxy;
 use crate::carry::{Blocked, CarriedStream, Delivered, Down, Up};
 use crate::link::{LinkTarget, NotAttached};
 
+/// A packet that waits for more than 150 ms is not sent.
 #[tokio::test]
-async fn words_go_both_ways_and_packets_down() {
+async fn alone_words_go_both_ways_and_packets_down() {
     let (upper, mut lower) = (Node::start(1), Node::start(2));
     let pipe = lower.links.attach(&live(), upper.target()).await.unwrap();
     let stream = CarriedStream { path: vec![1], ..CarriedStream::default() };
@@ -141,7 +142,7 @@ async fn packets_that_fit_into_no_datagram_come_as_well() {
 }
 
 #[tokio::test]
-async fn who_leaves_says_goodbye_and_who_falls_silent_is_lost() {
+async fn alone_who_leaves_says_goodbye_and_who_falls_silent_is_lost() {
     let (one, two, mut three) = (Node::start(1), Node::start(2), Node::start(3));
     let mut lost = three.links.lost();
     let proxy = Proxy::start(two.links.local_addr(), 1, 0).await;

@@ -23,6 +23,11 @@ async fn changes(node: &Node, during: Duration) -> Vec<Lease> {
     seen
 }
 
+/// Never given up, and held in the end. A process that is kept from its turn for a second and a half doubts it meanwhile.
+fn is_kept(seen: &[Lease]) -> bool {
+    !seen.contains(&Lease::Lost) && seen.last() == Some(&Lease::Held)
+}
+
 fn living(node: &Node) -> usize {
     node.plane.membership.nodes().borrow().len()
 }
@@ -43,8 +48,7 @@ async fn no_lease_is_lost_when_the_master_that_keeps_them_is_killed() {
     let seen =
         futures_util::future::join_all(nodes.iter().map(|node| changes(node, Duration::from_secs(10)))).await;
     for (node, seen) in nodes.iter().zip(seen) {
-        assert!(!seen.contains(&Lease::Lost), "{seen:?}");
-        assert_eq!(seen.last(), Some(&Lease::Held), "{seen:?}");
+        assert!(is_kept(&seen), "{seen:?}");
         assert_eq!(living(node), 3);
     }
     // Those that do die afterwards are missed all the same.
@@ -80,7 +84,7 @@ async fn nobody_is_taken_for_dead_while_nobody_can_renew() {
     }
     let seen =
         futures_util::future::join_all(nodes.iter().map(|node| changes(node, Duration::from_secs(3)))).await;
-    assert!(seen.iter().all(|seen| *seen == [Lease::Held]), "{seen:?}");
+    assert!(seen.iter().all(|seen| is_kept(seen)), "{seen:?}");
     all_see(&nodes, 3).await;
     // Those that do die afterwards are missed all the same.
     drop(nodes.pop());
@@ -107,7 +111,7 @@ async fn a_clock_that_is_set_takes_no_lease_and_gives_none() {
         let seen =
             futures_util::future::join_all(nodes.iter().map(|node| changes(node, Duration::from_secs(2))))
                 .await;
-        assert!(seen.iter().all(|seen| *seen == [Lease::Held]), "{by_ms}: {seen:?}");
+        assert!(seen.iter().all(|seen| is_kept(seen)), "{by_ms}: {seen:?}");
         assert!(nodes.iter().all(|node| living(node) == 3), "{by_ms}");
     }
     drop(nodes.pop());
@@ -117,7 +121,8 @@ async fn a_clock_that_is_set_takes_no_lease_and_gives_none() {
         set(by_ms);
     }
     all_see(&nodes, 2).await;
-    assert!(died.elapsed() < Duration::from_secs(8), "after {:?}", died.elapsed());
+    // Three seconds, one more for each time that the clock was set, and as much again for a machine that is busy.
+    assert!(died.elapsed() < Duration::from_secs(12), "after {:?}", died.elapsed());
 }
 
 /// The replica that takes over may be far behind.
@@ -134,7 +139,8 @@ async fn after_a_failover_all_leases_begin_afresh() {
     let aged = turnpike_lab::shared().command(&leases, &["EVAL", script, "2", &leases, &clock]).unwrap();
     assert_eq!(aged.integer(), Some(3), "{aged:?}");
     for node in &nodes {
-        assert_eq!(changes(node, Duration::from_secs(2)).await, [Lease::Held]);
+        let seen = changes(node, Duration::from_secs(2)).await;
+        assert!(is_kept(&seen), "{seen:?}");
         assert_eq!(living(node), 3);
     }
 }
@@ -151,7 +157,7 @@ async fn a_node_that_comes_back_in_time_was_never_dead() {
     let aged = shared.command(&until_key, &["ZINCRBY", &until_key, "-4000", &own]).unwrap();
     assert_ne!(aged.integer(), Some(-4_000), "it had one: {aged:?}");
     let seen = changes(&nodes[0], Duration::from_secs(3)).await;
-    assert_eq!(seen, [Lease::Held], "it is renewed as if nothing had been");
+    assert!(is_kept(&seen), "it is renewed as if nothing had been: {seen:?}");
     all_see(&nodes, 2).await;
 }
 
@@ -164,8 +170,9 @@ async fn a_store_that_forgot_a_node_is_told_again() {
         let key = format!("{{{}:nodes}}:{what}", nodes[0].prefix);
         shared.command(&key, &["DEL", &key]).unwrap();
     }
-    let seen = changes(&nodes[0], Duration::from_secs(3)).await;
-    assert_eq!(seen, [Lease::Held]);
+    // Longer than a lease lasts that nobody renews.
+    let seen = changes(&nodes[0], Duration::from_secs(8)).await;
+    assert!(is_kept(&seen), "{seen:?}");
     all_see(&nodes, 2).await;
 }
 

@@ -160,7 +160,8 @@ async fn rows_of_a_dead_node_go_from_a_large_room_and_it_is_told_once() {
     let (own, died) = (dead.own(), Instant::now());
     drop(dead);
     until("its rows to go", async || (who(&nodes[0], &room).await == ["stays"]).then_some(())).await;
-    assert!(died.elapsed() < Duration::from_secs(8), "after {:?}", died.elapsed());
+    // Six seconds until it is buried, and as much again for a machine that is busy.
+    assert!(died.elapsed() < Duration::from_secs(12), "after {:?}", died.elapsed());
     until("word of it", async || {
         deltas(&nodes[1], &room).iter().any(|delta| delta.gone && delta.incarnation == own).then_some(())
     })
