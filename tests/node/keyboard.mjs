@@ -10,6 +10,8 @@ const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 const chromium = await browser();
 const faults = [];
 const BROKEN_MS = 30_000;
+/// How often what may just be going is looked at again, and how long between.
+const [LOOKS_MAX, LOOK_MS] = [20, 50];
 /// More stops than any page here has.
 const STOPS_MAX = 60;
 /// In the list of what is live, not in that of rooms.
@@ -52,13 +54,18 @@ class Person {
     const { result } = await this.tree.send("Runtime.evaluate", { expression });
     const { nodes: [node] } = await this.tree.send("Accessibility.getPartialAXTree", { objectId: result.objectId, fetchRelatives: false });
     const live = node.properties?.find(({ name }) => name === "live")?.value.value;
-    return { name: node.name?.value ?? "", role: node.role?.value ?? "", live };
+    return { name: node.name?.value ?? "", role: node.role?.value ?? "", live, isIgnored: node.ignored };
   }
 
   /// Where the keyboard is; what is wrong with it is a fault.
   async at(after) {
-    const seen = await this.page.evaluate(held);
-    const { name, role } = await this.heardOf();
+    let [seen, heard] = [await this.page.evaluate(held), await this.heardOf()];
+    // What goes while it is looked at is nothing to be heard of; what stays and is kept from whoever listens is a fault.
+    for (let looks = 0; heard.isIgnored && !seen.isLost && looks < LOOKS_MAX; looks++) {
+      await this.page.waitForTimeout(LOOK_MS);
+      [seen, heard] = [await this.page.evaluate(held), await this.heardOf()];
+    }
+    const { name, role } = heard;
     const fault = (what) => faults.push(`${this.name}, ${after}: ${seen.where} ${what}`);
     if (seen.isLost) fault("is all that is left: the keyboard is nowhere");
     else {
