@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::types::Value;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -74,8 +73,6 @@ struct Shared {
     client: Arc<Client>,
     /// What every call of a lane names: meta, heads, and the buckets of ids.
     lanes: [LaneKeys; LANES],
-    /// And how much is kept, and how long.
-    bounds: [Value; 4],
     queues: [Mutex<Queue>; LANES],
     /// Of the master that has the lane, to be told of new work.
     bells: [Mutex<Option<Arc<Notify>>>; LANES],
@@ -87,9 +84,9 @@ struct Shared {
 
 struct LaneKeys {
     slot: u16,
-    meta: Value,
-    heads: Value,
-    ids: [Value; 3],
+    meta: String,
+    heads: String,
+    ids: [String; 3],
 }
 
 impl Drop for Committer {
@@ -107,20 +104,12 @@ impl Committer {
             let lane = Lane::new(index).expect("it is below the number of lanes");
             LaneKeys {
                 slot: slot_of(&keys.meta(lane)),
-                meta: keys.meta(lane).into(),
-                heads: keys.heads(lane).into(),
-                ids: std::array::from_fn(|bucket| keys.ids(lane, bucket).into()),
+                meta: keys.meta(lane),
+                heads: keys.heads(lane),
+                ids: std::array::from_fn(|bucket| keys.ids(lane, bucket)),
             }
         };
-        let history = &client.config.history;
-        let bounds = [
-            history.dedupe_ms,
-            history.room_messages_max as u64,
-            history.room_bytes_max as u64,
-            history.age_ms_max,
-        ];
         let shared = Arc::new(Shared {
-            bounds: bounds.map(|bound| bound.to_string().into()),
             client,
             lanes: std::array::from_fn(lane_keys),
             queues: std::array::from_fn(|_| Mutex::default()),

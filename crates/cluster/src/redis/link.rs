@@ -46,11 +46,6 @@ impl Command {
         self
     }
 
-    /// The same with all arguments at once.
-    pub(crate) fn with(name: &'static str, args: Vec<Value>) -> Self {
-        Self { name, args }
-    }
-
     /// A call of a function of the library.
     pub(crate) fn fcall(function: &'static str, keys: &[String], args: &[Bytes]) -> Self {
         let mut values: Vec<Value> = Vec::with_capacity(2 + keys.len() + args.len());

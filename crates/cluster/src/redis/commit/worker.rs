@@ -36,9 +36,6 @@ const PAUSE_MAX: Duration = Duration::from_millis(40);
 /// Without a bell: work may have come back while nobody had the lane.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Of a call: the function, how many keys, six of them, ten arguments.
-const ARGS: usize = 18;
-
 type Group = Vec<(Lane, Vec<Entry>)>;
 
 /// Until the process is no master any more.
@@ -199,26 +196,35 @@ fn wait(replicas: usize) -> Command {
 /// there: what makes one fail may be over when the next comes.
 fn calls(shared: &Shared, lane: Lane, entries: &mut [Entry]) -> Vec<Command> {
     let keys = &shared.lanes[lane.index()];
-    for entry in &mut *entries {
-        if entry.tries > 0 {
-            shared.client.metrics.publish_retries.inc();
-        }
-        entry.tries += 1;
-    }
-    let mut before: HashMap<&str, &Bytes> = HashMap::new();
+    let config = &shared.client.config;
+    let number = |number: u64| Bytes::from(number.to_string());
+    let mut before: HashMap<Box<str>, Bytes> = HashMap::new();
     entries
-        .iter()
-        .map(|Entry { work, .. }| {
-            let predecessor = before.insert(&work.room, &work.id).cloned().unwrap_or_default();
-            let mut args = Vec::with_capacity(ARGS);
-            args.extend([Value::from_static_str("turnpike_publish"), Value::from_static_str("6")]);
-            args.extend([keys.meta.clone(), keys.heads.clone(), work.log.as_str().into()]);
-            args.extend(keys.ids.clone());
-            args.extend([(*work.room).into(), work.channel.as_str().into()]);
-            args.extend([&work.id, &work.attempt, &predecessor].map(|bytes| Value::Bytes(bytes.clone())));
-            args.extend(shared.bounds.clone());
-            args.push(Value::Bytes(work.payload.clone()));
-            Command::with("FCALL", args)
+        .iter_mut()
+        .map(|entry| {
+            if entry.tries > 0 {
+                shared.client.metrics.publish_retries.inc();
+            }
+            entry.tries += 1;
+            let work = &entry.work;
+            let [a, b, c] = keys.ids.clone();
+            let predecessor = before.insert(work.room.clone(), work.id.clone()).unwrap_or_default();
+            Command::fcall(
+                "turnpike_publish",
+                &[keys.meta.clone(), keys.heads.clone(), work.log.clone(), a, b, c],
+                &[
+                    Bytes::copy_from_slice(work.room.as_bytes()),
+                    Bytes::copy_from_slice(work.channel.as_bytes()),
+                    work.id.clone(),
+                    work.attempt.clone(),
+                    predecessor,
+                    number(config.history.dedupe_ms),
+                    number(config.history.room_messages_max as u64),
+                    number(config.history.room_bytes_max as u64),
+                    number(config.history.age_ms_max),
+                    work.payload.clone(),
+                ],
+            )
         })
         .collect()
 }
@@ -257,14 +263,11 @@ async fn settle(
             queue.failed(Instant::now());
         }
         queue.give_back(again);
-        let is_waited_for = !queue.waiting.is_empty();
         drop(queue);
         for (entry, stored) in done {
             shared.answer(entry, Ok(stored));
         }
-        if is_waited_for {
-            shared.ring(lane);
-        }
+        shared.ring(lane);
     }
     match worst {
         None => Ok(()),
