@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 
@@ -20,10 +20,6 @@ use crate::packet::Encoded;
 const COMMANDS_PER_TURN: usize = 256;
 /// Deliveries queued before they are written: at about 30 ns each, a fraction of a millisecond.
 const DELIVERIES_PER_TURN: usize = 16_384;
-/// Writing goes on for so long before others get their turn: how long the kernel takes for a write, nobody knows before.
-const FLUSH_MAX: Duration = Duration::from_micros(250);
-/// Writes before the clock is read again.
-const WRITES_PER_LOOK: usize = 8;
 /// The application reads its history for each of them.
 const REFILLS_PER_TURN: usize = 64;
 
@@ -63,10 +59,6 @@ impl<A: Application> Shard<A> {
             }
             // Others first; the runtime looks at its sockets before it comes back to us.
             tokio::task::yield_now().await;
-            if job.is_some() || self.has_work() {
-                // It comes back before those whom it found there have had their turn.
-                tokio::task::yield_now().await;
-            }
         }
     }
 
@@ -119,14 +111,11 @@ impl<A: Application> Shard<A> {
         taken: &mut Taken,
         job: &mut Option<Job>,
     ) -> bool {
-        // New commands wait until what the last ones queued has been offered to the sockets, and so does the rest of one.
-        if self.work.dirty.borrow().len() > SLICE_MEMBERS {
-            return false;
-        }
         if let Some(unfinished) = job.take() {
             *job = self.go_on(unfinished);
         }
-        if job.is_some() {
+        // New commands wait until what the last ones queued has been offered to the sockets.
+        if job.is_some() || self.work.dirty.borrow().len() > SLICE_MEMBERS {
             return false;
         }
         let mut deliveries = 0;
@@ -201,16 +190,12 @@ impl<A: Application> Shard<A> {
     }
 
     fn flush_some(&self) {
-        let begun = Instant::now();
-        for written in 1..=SLICE_MEMBERS {
+        for _ in 0..SLICE_MEMBERS {
             let Some(key) = self.work.dirty.borrow_mut().pop_front() else { return };
             if let Some(conn) = self.conn(key) {
                 let mut state = conn.state.borrow_mut();
                 state.dirty = false;
                 self.flush(&conn, &mut state);
-            }
-            if written % WRITES_PER_LOOK == 0 && begun.elapsed() >= FLUSH_MAX {
-                return;
             }
         }
     }
